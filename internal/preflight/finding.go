@@ -1,0 +1,43 @@
+// Package preflight holds the lines that `haystream check` prints and that
+// stop `haystream run` before it touches anything.
+package preflight
+
+import "strings"
+
+// Level of a Finding.
+type Level string
+
+// Levels, in rising order.
+const (
+	OK      Level = "ok"
+	Warning Level = "warning"
+	Error   Level = "error"
+)
+
+// A Finding is one thing that was looked at.
+type Finding struct {
+	Level   Level
+	Subject string // what was looked at: "wal_level", "table public.notes", "index notes"
+	Text    string // what was found
+	Remedy  string // the statement or setting that mends it; empty where nothing is to do
+}
+
+// String is the finding on one line.
+func (f Finding) String() string {
+	s := string(f.Level) + ": " + f.Subject + ": " + f.Text
+	if f.Remedy != "" {
+		s += "; to mend it: " + strings.Join(strings.Fields(f.Remedy), " ")
+	}
+	return s
+}
+
+// Errors returns the findings that are errors.
+func Errors(findings []Finding) []Finding {
+	var errs []Finding
+	for _, f := range findings {
+		if f.Level == Error {
+			errs = append(errs, f)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,42 @@
+package sources
+
+import "haystream/internal/conf"
+
+// Config is the `source:` section.
+type Config struct {
+	// URL of the database: postgres://user@host:5432/database. TLS parameters
+	// (sslmode, sslrootcert, …) are written in it as the database's own users write them.
+	URL conf.Secret `yaml:"url"`
+
+	// PasswordFile holds the password, where the URL has none.
+	PasswordFile string `yaml:"password_file"`
+
+	// Slot is the replication slot's name; created when missing.
+	Slot string `yaml:"slot"`
+
+	// Publication is the publication's name; created or altered to exactly the
+	// tables in use, when allowed to.
+	Publication string `yaml:"publication"`
+
+	// ServerID is the id under which the daemon joins a MySQL or MariaDB
+	// replication topology; derived from the name when 0.
+	ServerID uint32 `yaml:"server_id"`
+
+	// Snapshot says how existing rows are read.
+	Snapshot SnapshotConfig `yaml:"snapshot"`
+
+	// Password is the URL's or PasswordFile's content; not a setting of its own.
+	Password conf.Secret `yaml:"-"`
+}
+
+// SnapshotConfig is the `source.snapshot:` section.
+type SnapshotConfig struct {
+	// ChunkRows is how many rows one chunk reads at most.
+	ChunkRows int `yaml:"chunk_rows"`
+
+	// Parallel is how many tables are read at a time.
+	Parallel int `yaml:"parallel"`
+
+	// MaxRowsPerSecond throttles reading; 0 does not.
+	MaxRowsPerSecond int `yaml:"max_rows_per_second"`
+}

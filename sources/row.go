@@ -1,0 +1,120 @@
+package sources
+
+// A Row is one row's values as canonical text (see Kind), one cell per column
+// of its projected Table. The zero Row is "no image". Rows are views over
+// their batch's Arena and die with it.
+type Row struct {
+	data  []byte
+	cells []cell
+}
+
+// cell is a span of data; length < 0 says why there is none.
+type cell struct {
+	start  uint32
+	length int32
+}
+
+const (
+	lengthNull    = -1
+	lengthMissing = -2
+)
+
+// IsZero reports whether the log carried no such image.
+func (r Row) IsZero() bool { return r.cells == nil }
+
+// Len is the number of cells.
+func (r Row) Len() int { return len(r.cells) }
+
+// Null reports whether cell i is SQL NULL.
+func (r Row) Null(i int) bool { return r.cells[i].length == lengthNull }
+
+// Missing reports whether the log left cell i out, so that its value is not known.
+func (r Row) Missing(i int) bool { return r.cells[i].length == lengthMissing }
+
+// Text is cell i's canonical text; nil where it is NULL or Missing, never nil otherwise.
+func (r Row) Text(i int) []byte {
+	c := r.cells[i]
+	if c.length < 0 {
+		return nil
+	}
+	return r.data[c.start : c.start+uint32(c.length) : c.start+uint32(c.length)]
+}
+
+// Key returns the texts of the given columns, copied.
+func (r Row) Key(columns []int) Key {
+	k := make(Key, len(columns))
+	for n, i := range columns {
+		k[n] = string(r.Text(i))
+	}
+	return k
+}
+
+// An Arena holds the bytes and cells of many rows, so that a row costs no
+// allocation of its own. Not for concurrent use. Rows stay valid until Reset.
+type Arena struct {
+	data  []byte
+	cells []cell
+	total int
+
+	// of the row being built
+	dataStart, cellStart, valueStart int
+}
+
+// Size is the memory in use by rows, in bytes.
+func (a *Arena) Size() int { return a.total + len(a.data) + 8*len(a.cells) }
+
+// Reset forgets all rows and keeps the memory.
+func (a *Arena) Reset() {
+	a.data, a.cells, a.total = a.data[:0], a.cells[:0], 0
+}
+
+// StartRow begins a row of n cells.
+func (a *Arena) StartRow(n int) {
+	if cap(a.cells)-len(a.cells) < n {
+		a.total += 8 * len(a.cells) // earlier rows keep the old memory
+		a.cells = make([]cell, 0, max(2*cap(a.cells), 1024, n))
+	}
+	a.dataStart, a.cellStart = len(a.data), len(a.cells)
+}
+
+// Null adds a NULL cell.
+func (a *Arena) Null() { a.cells = append(a.cells, cell{length: lengthNull}) }
+
+// Missing adds a cell whose value the log left out.
+func (a *Arena) Missing() { a.cells = append(a.cells, cell{length: lengthMissing}) }
+
+// Buffer returns the arena's tail for a converter to append one value's text
+// to; Value takes the result back.
+func (a *Arena) Buffer() []byte {
+	a.valueStart = len(a.data)
+	return a.data
+}
+
+// Value adds a cell that holds what was appended to Buffer's result.
+func (a *Arena) Value(appended []byte) {
+	a.data = appended
+	a.cells = append(a.cells, cell{start: uint32(a.valueStart - a.dataStart), length: int32(len(appended) - a.valueStart)})
+}
+
+// Text adds a cell that holds a copy of text.
+func (a *Arena) Text(text []byte) { a.Value(append(a.Buffer(), text...)) }
+
+// Copy adds a copy of cell i of r.
+func (a *Arena) Copy(r Row, i int) {
+	switch {
+	case r.Null(i):
+		a.Null()
+	case r.Missing(i):
+		a.Missing()
+	default:
+		a.Text(r.Text(i))
+	}
+}
+
+// EndRow returns the row built since StartRow.
+func (a *Arena) EndRow() Row {
+	return Row{
+		data:  a.data[a.dataStart:len(a.data):len(a.data)],
+		cells: a.cells[a.cellStart:len(a.cells):len(a.cells)],
+	}
+}

@@ -1,0 +1,234 @@
+// Package sources defines what a tailed database gives to the pipeline, in
+// types that fit PostgreSQL's WAL and the MySQL/MariaDB binlog alike.
+//
+// The guarantee: a Source emits every committed change of the tables it was
+// asked for, in commit order, and numbers each so that a replay from the same
+// Position numbers it the same. It starts no goroutine of its own beyond the
+// calls below.
+package sources
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"haystream/internal/preflight"
+)
+
+// Sentinels that a caller branches on. Everything else that a Source returns
+// is transient: the caller backs off and starts again from its checkpoint.
+var (
+	// ErrPositionLost means that the log no longer holds, or never held, what
+	// follows the Position: slot gone or ahead of it, binlog purged, another
+	// server, a forked timeline. Only a new snapshot mends it.
+	ErrPositionLost = errors.New("the source's log no longer continues from the checkpoint")
+
+	// ErrBusy means that another daemon is tailing under the same name.
+	// The caller stands by and asks again.
+	ErrBusy = errors.New("another daemon is tailing the source")
+
+	// ErrSchemaChanged means that a table in use no longer has the columns
+	// that it was projected from. The caller reads the catalog again, plans
+	// anew and starts again from its checkpoint.
+	ErrSchemaChanged = errors.New("a table in use has changed its columns")
+
+	// ErrConfig means that a setting, a grant or a table in the source must be
+	// mended by a person; trying again alone does not help. Its text carries
+	// the remedy.
+	ErrConfig = errors.New("the source is not set up for replication")
+)
+
+// A Source is a database that is tailed. All methods but Stream and Chunk are
+// called from one goroutine at a time; Stream and Chunk run concurrently.
+type Source interface {
+	// Info connects and says what the source is. May be repeated.
+	Info(ctx context.Context) (Info, error)
+
+	// Catalog reads the tables that the configured role can see, with all
+	// their columns in order, without system schemas. May be repeated.
+	Catalog(ctx context.Context) ([]*Table, error)
+
+	// Check reports everything that would keep the given tables from being
+	// replicated, or that an operator should know, and changes nothing.
+	Check(ctx context.Context, tables []*Table) ([]preflight.Finding, error)
+
+	// Prepare makes the source ready to stream the tables after the Position
+	// (empty for the first time): publication, slot, server checks. It returns
+	// ErrPositionLost, ErrBusy or ErrConfig as said above. With an empty
+	// Position it drops a leftover log handle (slot) of the same name that nobody uses,
+	// and returns the Position to start from, from which the log holds
+	// everything that a chunk read later could miss.
+	Prepare(ctx context.Context, tables []*Table, from Position) (Start, error)
+
+	// Stream sends batches to out until ctx ends or an error occurs, and keeps
+	// the server's heartbeats up even while out is full. tables are the
+	// projected tables that Prepare was given: rows carry exactly their
+	// columns, in their order. It does not close out. It may be called again
+	// after it returned, with the last checkpoint.
+	Stream(ctx context.Context, tables []*Table, from Checkpoint, out chan<- *Batch) error
+
+	// Ack tells the source that everything up to pos is held durably, so that
+	// it may recycle its log. Never blocks; called from any goroutine.
+	Ack(pos Position)
+
+	// Chunk reads the next rows of a table in key order, in one short
+	// transaction without locks that block writers. The chunk has seen every
+	// transaction that the stream had emitted when Chunk was called; Chunk
+	// waits and reads again until that is so. Blocks until read.
+	Chunk(ctx context.Context, req ChunkRequest) (*Chunk, error)
+
+	// Reached reports whether a stream that is at pos has emitted everything
+	// up to mark. Pure; called for every batch while chunks wait.
+	Reached(pos, mark Position) bool
+
+	// Remove drops what Prepare created (slot, publication) and says what it
+	// dropped, one line each. With dryRun it only says.
+	Remove(ctx context.Context, dryRun bool) ([]string, error)
+
+	// Lag asks the source how far its log is ahead of pos. It uses a
+	// connection of its own and may be called while Stream runs.
+	Lag(ctx context.Context, pos Position) (Lag, error)
+
+	// Close ends all connections.
+	Close()
+}
+
+// Info says what a source is.
+type Info struct {
+	Kind     string // postgres, mysql, mariadb
+	Version  string // the server's own words, such as 15.18
+	Identity string // what must stay the same for a Position to mean anything: system identifier, server history
+	Address  string // host:port/database, no credentials
+}
+
+// A Position is where a source's log was read up to. It is opaque outside its
+// source; the empty Position is the one before the first start.
+type Position string
+
+// IsZero reports whether nothing has been read yet.
+func (p Position) IsZero() bool { return p == "" }
+
+// A Checkpoint is a Position with the last Version that was given out up to
+// it: what a stream needs to number a replay as it did before.
+type Checkpoint struct {
+	Position Position
+	Version  int64
+}
+
+// Start is Prepare's answer.
+type Start struct {
+	Position Position  // where streaming begins
+	Clock    time.Time // the source's clock: the first previous Version
+	Fresh    bool      // the log handle is new: rows must be read by a snapshot
+}
+
+// A Batch is a run of changes in commit order: several small transactions, or
+// a piece of a large one. A batch without changes only moves the Position.
+type Batch struct {
+	Changes []Change
+
+	// Checkpoint is the state after the last whole transaction in the batch;
+	// in the middle of a large transaction, the one before it.
+	Checkpoint Checkpoint
+
+	// CommitTime is when the last transaction in the batch was committed, by
+	// the source's clock; zero where the batch only moves the Position.
+	CommitTime time.Time
+
+	// Transactions is how many commits the batch holds.
+	Transactions int
+
+	// Arena owns the bytes of every Row in Changes.
+	Arena *Arena
+}
+
+// Size is the memory that the batch holds, in bytes.
+func (b *Batch) Size() int {
+	n := 0
+	if b.Arena != nil {
+		n = b.Arena.Size()
+	}
+	return n + len(b.Changes)*changeSize
+}
+
+// Kind of a Change.
+type ChangeKind uint8
+
+// The kinds of change that a log carries.
+const (
+	Insert ChangeKind = iota + 1
+	Update
+	Delete
+	Truncate
+)
+
+func (k ChangeKind) String() string {
+	switch k {
+	case Insert:
+		return "insert"
+	case Update:
+		return "update"
+	case Delete:
+		return "delete"
+	case Truncate:
+		return "truncate"
+	}
+	return "unknown change"
+}
+
+// A Change is one row's insert, update or delete, or a table's truncate.
+type Change struct {
+	Table *Table // one of the projected tables given to Stream
+	Kind  ChangeKind
+
+	// Version orders this change against all others of the source.
+	Version int64
+
+	// Tx identifies the transaction, for Chunk.Sees. Opaque.
+	Tx uint64
+
+	// Before is the row's old image as far as the log carries it: whole, only
+	// its replica identity (other cells Missing), or none (IsZero) where the
+	// key did not change.
+	Before Row
+
+	// After is the new image of an insert or update. A cell that the log left
+	// out and that Before cannot fill is Missing.
+	After Row
+}
+
+const changeSize = 144
+
+// A ChunkRequest names the rows to read.
+type ChunkRequest struct {
+	Table    *Table // projected; its Key gives the order
+	After    Key    // read rows after this key; nil for the first chunk
+	MaxRows  int
+	MaxBytes int // bound on the chunk's memory; a single larger row passes alone
+}
+
+// A Key is a row's key as canonical text, one element per key column.
+type Key []string
+
+// A Chunk is a run of existing rows that were read in one moment.
+type Chunk struct {
+	Rows  []Row
+	Arena *Arena
+	Last  Key  // the last row's key; the next request's After
+	Done  bool // no rows are left after it
+
+	// Mark: once the stream has Reached it, it has emitted every transaction
+	// that the chunk saw.
+	Mark Position
+
+	// Sees reports whether the chunk saw the transaction (Change.Tx). It may
+	// say false for a seen one, never true for an unseen one.
+	Sees func(tx uint64) bool
+}
+
+// Lag is how far behind the source's log the daemon is.
+type Lag struct {
+	Bytes    int64 // log after the acknowledged position; -1 where unknown
+	Retained int64 // log that the server keeps because of this daemon; -1 where unknown
+	SafeLeft int64 // log that may still be written before the server gives the handle up; -1 unlimited or unknown
+}

@@ -1,0 +1,94 @@
+package sources
+
+// A Table is a table of the source's catalog, whole or projected to the
+// columns that definitions use.
+type Table struct {
+	Schema  string
+	Name    string
+	Columns []Column
+
+	// Key holds the indexes in Columns of the columns that identify a row:
+	// the primary key, else the first usable unique key, else none.
+	Key []int
+
+	// Identity says which old values the log carries for an update or delete.
+	Identity Identity
+
+	// IdentityColumns holds the indexes in Columns that the log carries as the
+	// row's old values when Identity is IdentityKey.
+	IdentityColumns []int
+
+	// EstimatedRows is the planner's estimate; -1 where unknown.
+	EstimatedRows int64
+
+	// Ordinal is the table's index in the projected list given to Stream.
+	Ordinal int
+}
+
+// Identity says which old values of a row the log carries.
+type Identity uint8
+
+// Replica identities.
+const (
+	IdentityNone Identity = iota // nothing: updates and deletes cannot be followed
+	IdentityKey                  // the key columns
+	IdentityFull                 // every column
+)
+
+// A Column of a Table.
+type Column struct {
+	Name    string
+	Type    Type
+	NotNull bool
+
+	// MayBeMissing: an update's new image may leave the value out where it did
+	// not change (a TOASTable column without a full old image, a partial row image).
+	MayBeMissing bool
+
+	// Generated columns are computed by the server; NotLogged ones are absent
+	// from the log and so cannot be replicated.
+	Generated bool
+	NotLogged bool
+}
+
+// String is the table's name as configuration writes it: schema.table.
+func (t *Table) String() string { return t.Schema + "." + t.Name }
+
+// Column returns the index of the named column, or -1.
+func (t *Table) Column(name string) int {
+	for i := range t.Columns {
+		if t.Columns[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Project returns a copy of the table that has only the columns for which keep
+// reports true, and always those of its key and replica identity.
+func (t *Table) Project(keep func(i int) bool) *Table {
+	p := *t
+	p.Columns = nil
+	p.Key, p.IdentityColumns = make([]int, len(t.Key)), make([]int, len(t.IdentityColumns))
+	at := make([]int, len(t.Columns))
+	need := make([]bool, len(t.Columns))
+	for _, i := range t.Key {
+		need[i] = true
+	}
+	for _, i := range t.IdentityColumns {
+		need[i] = true
+	}
+	for i := range t.Columns {
+		if need[i] || keep(i) {
+			at[i] = len(p.Columns)
+			p.Columns = append(p.Columns, t.Columns[i])
+		}
+	}
+	for n, i := range t.Key {
+		p.Key[n] = at[i]
+	}
+	for n, i := range t.IdentityColumns {
+		p.IdentityColumns[n] = at[i]
+	}
+	return &p
+}

@@ -1,0 +1,45 @@
+package sources
+
+// A Kind says what a column's canonical text looks like. Every source converts
+// its own representation to it in one place, for snapshot and stream alike, so
+// that both give the same bytes.
+type Kind uint8
+
+// Kinds and their canonical text.
+const (
+	Text        Kind = iota // UTF-8
+	Keyword                 // UTF-8: uuid, enum, macaddr, bit, interval, time and other short words
+	Bool                    // true, false
+	Int                     // decimal digits, optional minus
+	Float                   // a JSON number, or NaN, Infinity, -Infinity
+	Decimal                 // the database's own digits as a JSON number, or NaN, Infinity, -Infinity
+	Bytes                   // raw bytes
+	Date                    // 2006-01-02, infinity, -infinity; years as in ISO 8601 beyond 0000..9999: -0043, +12024
+	Timestamp               // 2006-01-02T15:04:05[.999999], no zone; infinity, -infinity
+	TimestampTZ             // 2006-01-02T15:04:05[.999999]Z, UTC; infinity, -infinity
+	JSON                    // a JSON text without line breaks
+	Array                   // a JSON array, elements rendered as AppendJSON renders them; Elem is set
+	Range                   // a JSON object with gte/gt/lte/lt, or null where empty; Elem is set
+	Inet                    // an address, with a prefix length where it has one
+	Point                   // a JSON object {"lat":y,"lon":x}
+)
+
+// A Type is a column's type.
+type Type struct {
+	Kind Kind
+
+	// SQL is the type as the server writes it, such as character varying(200).
+	SQL string
+
+	// Size: bytes of an Int or Float; the declared length of Text, Keyword,
+	// Bytes in characters or bytes, 0 where unbounded.
+	Size int
+
+	Unsigned bool
+
+	// Precision and Scale of a Decimal; Precision 0 where undeclared.
+	Precision, Scale int
+
+	// Elem of an Array (of any depth) or Range.
+	Elem *Type
+}
