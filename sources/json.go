@@ -1,0 +1,93 @@
+package sources
+
+import (
+	"encoding/base64"
+	"unicode/utf8"
+)
+
+// AppendJSON appends a cell's canonical text as the JSON value that documents
+// hold. It is the one place where cells become JSON, so a snapshot row and a
+// streamed row give the same bytes. nulled reports a value that JSON or a date
+// field cannot hold (NaN, Infinity, an infinite date): null is appended for it.
+func AppendJSON(dst []byte, t *Type, text []byte) (out []byte, nulled bool) {
+	switch t.Kind {
+	case Bool, Int, JSON, Array, Range, Point:
+		return append(dst, text...), false
+	case Float, Decimal:
+		if !isNumber(text) {
+			return append(dst, "null"...), true
+		}
+		return append(dst, text...), false
+	case Date, Timestamp, TimestampTZ:
+		if isInfinite(text) {
+			return append(dst, "null"...), true
+		}
+		dst = append(append(dst, '"'), text...)
+		return append(dst, '"'), false
+	case Bytes:
+		dst = base64.StdEncoding.AppendEncode(append(dst, '"'), text)
+		return append(dst, '"'), false
+	}
+	return AppendJSONString(dst, text), false
+}
+
+// isNumber tells digits from NaN, Infinity and -Infinity.
+func isNumber(text []byte) bool {
+	if len(text) > 1 && text[0] == '-' {
+		text = text[1:]
+	}
+	return len(text) > 0 && text[0] >= '0' && text[0] <= '9'
+}
+
+// isInfinite tells infinity and -infinity from a date.
+func isInfinite(text []byte) bool {
+	if len(text) > 1 && text[0] == '-' {
+		text = text[1:]
+	}
+	return len(text) > 0 && text[0] == 'i'
+}
+
+const hexDigits = "0123456789abcdef"
+
+// AppendJSONString appends text as a JSON string. Bytes that are not UTF-8
+// become U+FFFD.
+func AppendJSONString(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	valid := utf8.Valid(text)
+	start := 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= ' ' && c != '"' && c != '\\' && (valid || c < utf8.RuneSelf) {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRune(text[i:])
+			if r == utf8.RuneError && size == 1 {
+				dst = append(append(dst, text[start:i]...), "\ufffd"...)
+				start = i + 1
+			}
+			i += size
+			continue
+		}
+		dst = appendEscape(append(dst, text[start:i]...), c)
+		i++
+		start = i
+	}
+	dst = append(dst, text[start:]...)
+	return append(dst, '"')
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}

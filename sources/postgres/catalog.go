@@ -1,0 +1,271 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"haystream/sources"
+)
+
+// tablesQuery lists ordinary and partitioned tables and the partitions, one
+// row each, with the root of its tree.
+//
+// A usable key has no expression, no predicate, no nullable column, and is
+// checked at once: a deferrable one may hold two equal keys for a moment. The
+// primary key comes first, then the replica identity, then the shortest.
+//
+// The replica identity is as the WAL has it: DEFAULT is the primary key where
+// there is one that is not deferrable (PostgreSQL documentation, ALTER TABLE,
+// REPLICA IDENTITY).
+const tablesQuery = `
+SELECT c.oid, n.nspname, c.relname, c.relkind::text,
+       COALESCE(pg_catalog.pg_partition_root(c.oid), c.oid)::oid,
+       c.relreplident::text,
+       CASE WHEN c.reltuples < 0 THEN -1
+            WHEN c.reltuples = 0 AND c.relpages = 0 AND pg_catalog.current_setting('server_version_num')::int < 140000 THEN -1
+            ELSE c.reltuples::int8 END,
+       COALESCE(k.columns, '{}'), COALESCE(r.columns, '{}')
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN LATERAL (
+    SELECT columns FROM (
+        SELECT i.indexrelid, i.indisprimary, i.indisreplident, i.indnkeyatts,
+               pg_catalog.array_agg(a.attname ORDER BY u.place) AS columns
+        FROM pg_catalog.pg_index i
+        CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
+        WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+          AND i.indpred IS NULL AND i.indexprs IS NULL AND u.place <= i.indnkeyatts
+        GROUP BY 1, 2, 3, 4
+        HAVING pg_catalog.bool_and(a.attnotnull)
+    ) usable
+    ORDER BY indisprimary DESC, indisreplident DESC, indnkeyatts, indexrelid
+    LIMIT 1
+) k ON true
+LEFT JOIN LATERAL (
+    SELECT pg_catalog.array_agg(a.attname ORDER BY u.place) AS columns
+    FROM pg_catalog.pg_index i
+    CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, place)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
+    WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid AND u.place <= i.indnkeyatts
+      AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
+) r ON true
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\_temp\_%'
+ORDER BY n.nspname, c.relname`
+
+// columnsQuery lists the columns of the given tables.
+const columnsQuery = `
+SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       a.attnotnull, a.attlen = -1 AND a.attstorage <> 'p', a.attgenerated <> ''
+FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum`
+
+// typesQuery lists the types of the given tables' columns and what these are
+// made of. The multirange's column came to pg_range with PostgreSQL 14, so that
+// it is asked for by way of jsonb.
+const typesQuery = `
+WITH RECURSIVE used(oid) AS (
+    SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT part.oid
+    FROM used JOIN pg_catalog.pg_type t ON t.oid = used.oid
+    CROSS JOIN LATERAL (
+        SELECT t.typelem
+        UNION ALL SELECT t.typbasetype
+        UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
+        UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE t.typtype = 'm' AND pg_catalog.to_jsonb(r)->>'rngmultitypid' = t.oid::text
+        UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    ) part(oid)
+    WHERE part.oid <> 0
+)
+SELECT t.oid, t.typnamespace = 'pg_catalog'::regnamespace, t.typname, pg_catalog.format_type(t.oid, NULL),
+       t.typtype::text, t.typcategory::text, COALESCE(r.part, t.typelem), t.typbasetype, t.typtypmod, t.typdelim::text,
+       COALESCE(f.names, '{}'), COALESCE(f.types, '{}'), COALESCE(f.typmods, '{}')
+FROM used JOIN pg_catalog.pg_type t ON t.oid = used.oid
+LEFT JOIN LATERAL (
+    SELECT CASE t.typtype WHEN 'r' THEN r.rngsubtype ELSE r.rngtypid END AS part
+    FROM pg_catalog.pg_range r
+    WHERE t.typtype = 'r' AND r.rngtypid = t.oid OR t.typtype = 'm' AND pg_catalog.to_jsonb(r)->>'rngmultitypid' = t.oid::text
+) r ON true
+LEFT JOIN LATERAL (
+    SELECT pg_catalog.array_agg(a.attname ORDER BY a.attnum) AS names,
+           pg_catalog.array_agg(a.atttypid ORDER BY a.attnum) AS types,
+           pg_catalog.array_agg(a.atttypmod ORDER BY a.attnum) AS typmods
+    FROM pg_catalog.pg_attribute a
+    WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+) f ON true`
+
+// readCatalog reads all tables outside the system schemas with their columns,
+// ordered by name. A partitioned table is one table, of its root's columns; a
+// child by inheritance is a table of its own. It may be repeated.
+func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRegistry, error) {
+	relations, err := readRelations(ctx, conn)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read tables: %w", err)
+	}
+	registry := &typeRegistry{types: map[uint32]*catalogType{}, tables: map[uint32]*sources.Table{}}
+	var tables []*sources.Table
+	var roots []uint32
+	for _, r := range relations {
+		if r.root == r.oid {
+			t := &sources.Table{Schema: r.schema, Name: r.name, EstimatedRows: -1}
+			tables, roots = append(tables, t), append(roots, r.oid)
+			registry.tables[r.oid] = t
+		}
+	}
+	for _, r := range relations {
+		if root := registry.tables[r.root]; root != nil {
+			registry.tables[r.oid] = root
+		}
+	}
+	if err := readTypes(ctx, conn, registry, roots); err != nil {
+		return nil, nil, fmt.Errorf("read types: %w", err)
+	}
+	if err := readColumns(ctx, conn, registry, roots); err != nil {
+		return nil, nil, fmt.Errorf("read columns: %w", err)
+	}
+	setIdentities(registry, relations)
+	return tables, registry, nil
+}
+
+// A relation is a table or partition, as pg_class has it.
+type relation struct {
+	oid, root    uint32
+	schema, name string
+	kind         string // r ordinary, p partitioned
+	replident    string // d default, n nothing, f full, i index
+	rows         int64  // -1 unknown
+	key          []string
+	identity     []string
+}
+
+func readRelations(ctx context.Context, conn *pgx.Conn) ([]relation, error) {
+	rows, err := conn.Query(ctx, tablesQuery)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r relation, err error) {
+		return r, row.Scan(&r.oid, &r.schema, &r.name, &r.kind, &r.root, &r.replident, &r.rows, &r.key, &r.identity)
+	})
+}
+
+func readTypes(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32) error {
+	rows, err := conn.Query(ctx, typesQuery, relations)
+	if err != nil {
+		return err
+	}
+	var t catalogType
+	var delim string
+	_, err = pgx.ForEachRow(rows, []any{&t.oid, &t.builtin, &t.name, &t.sql, &t.class, &t.category, &t.elem, &t.base,
+		&t.typmod, &delim, &t.fields, &t.fieldTypes, &t.fieldTypmods}, func() error {
+		row := t
+		row.delim = delim[0]
+		registry.types[t.oid] = &row
+		t = catalogType{}
+		return nil
+	})
+	return err
+}
+
+func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32) error {
+	rows, err := conn.Query(ctx, columnsQuery, relations)
+	if err != nil {
+		return err
+	}
+	var c sources.Column
+	var relation, oid uint32
+	var typmod int32
+	var sql string
+	_, err = pgx.ForEachRow(rows, []any{&relation, &c.Name, &oid, &typmod, &sql,
+		&c.NotNull, &c.MayBeMissing, &c.Generated}, func() error {
+		t := registry.tables[relation]
+		if c.Type, _, err = registry.lookup(oid, typmod); err != nil {
+			return fmt.Errorf("read column %s.%s: %w", t, c.Name, err)
+		}
+		c.Type.SQL = sql
+		// A virtual one never is in the log, a stored one since PostgreSQL 18
+		// where the publication says so, which ours does not.
+		c.NotLogged = c.Generated
+		c.MayBeMissing = c.MayBeMissing && !c.Generated
+		t.Columns = append(t.Columns, c)
+		return nil
+	})
+	return err
+}
+
+// setIdentities sets what hangs on the whole tree of a table: rows, key and
+// replica identity. The log carries the identity of the relation that holds
+// the row, so that for a partitioned table the partitions' count: the weakest.
+func setIdentities(registry *typeRegistry, relations []relation) {
+	seen := map[*sources.Table]bool{}
+	for _, r := range relations {
+		t := registry.tables[r.oid]
+		if t == nil {
+			continue
+		}
+		if r.oid == r.root {
+			t.Key = indexes(t, r.key)
+		}
+		if r.kind == "p" {
+			continue
+		}
+		if r.rows >= 0 {
+			t.EstimatedRows = max(t.EstimatedRows, 0) + r.rows
+		}
+		identity, columns := r.identityOf(t)
+		switch {
+		case !seen[t] || identity < t.Identity:
+			t.Identity, t.IdentityColumns = identity, columns
+		case identity == sources.IdentityKey && t.Identity == sources.IdentityKey:
+			if t.IdentityColumns = common(t.IdentityColumns, columns); len(t.IdentityColumns) == 0 {
+				t.Identity = sources.IdentityNone
+			}
+		}
+		seen[t] = true
+	}
+	for _, r := range relations {
+		t := registry.tables[r.oid]
+		if t == nil || r.oid != r.root {
+			continue
+		}
+		if !seen[t] { // a partitioned table without partitions
+			t.Identity, t.IdentityColumns = r.identityOf(t)
+		}
+		if t.Identity == sources.IdentityFull {
+			for i := range t.Columns {
+				t.Columns[i].MayBeMissing = false
+			}
+		}
+	}
+}
+
+// identityOf is the relation's replica identity in terms of its table.
+func (r *relation) identityOf(t *sources.Table) (sources.Identity, []int) {
+	switch {
+	case r.replident == "f":
+		return sources.IdentityFull, nil
+	case len(r.identity) > 0:
+		return sources.IdentityKey, indexes(t, r.identity)
+	}
+	return sources.IdentityNone, nil
+}
+
+// indexes finds columns by name: a partition may have them in another order.
+func indexes(t *sources.Table, names []string) []int {
+	var found []int
+	for _, name := range names {
+		if i := t.Column(name); i >= 0 {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+func common(a, b []int) []int {
+	return slices.DeleteFunc(slices.Clone(a), func(i int) bool { return !slices.Contains(b, i) })
+}
