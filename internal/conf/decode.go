@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"reflect"
 	"slices"
@@ -122,20 +123,17 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 			d.value(value, v.FieldByIndex(index), join(path, key.Value))
 			continue
 		}
-		d.fail(key, join(path, key.Value), "%s", unknown(key.Value, fields))
+		near, message := unknown(key.Value, fields)
+		d.errs = append(d.errs, Error{File: d.file, Line: key.Line, Path: join(path, key.Value), Message: message, Near: near})
 	}
 }
 
-func unknown(name string, fields map[string][]int) string {
-	names := make([]string, 0, len(fields))
-	for f := range fields {
-		names = append(names, f)
+func unknown(name string, fields map[string][]int) (near, message string) {
+	names := slices.Sorted(maps.Keys(fields))
+	if near := Nearest(name, names); near != "" {
+		return near, "unknown setting" + DidYouMean(name, names)
 	}
-	slices.Sort(names)
-	if hint := DidYouMean(name, names); hint != "" {
-		return "unknown setting" + hint
-	}
-	return "unknown setting; there are " + strings.Join(names, ", ")
+	return "", "unknown setting; there are " + strings.Join(names, ", ")
 }
 
 // fieldsOf maps yaml names to field indexes. Fields without a tag are no

@@ -13,6 +13,7 @@ type Error struct {
 	Line    int    // from 1; 0 where not known
 	Path    string // dotted, such as sink.elasticsearch.bulk.lanes; empty for the whole file
 	Message string
+	Near    string // of an unknown name: the valid one that was most likely meant, if any
 }
 
 // Error is the mistake on one line: config.yaml:14: source.slto: unknown setting.
