@@ -1,0 +1,114 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// ErrUnavailable says that a server could not be had on this machine. The error that wraps it says why and what to type.
+var ErrUnavailable = errors.New("server not available")
+
+const fetchTimeout = 10 * time.Minute
+
+// Fetch returns the folder with the unpacked server, fetched and unpacked first when it is missing or damaged, with all that a
+// start needs.
+func Fetch(ctx context.Context, spec Spec) (string, error) {
+	home, err := fetch(ctx, spec)
+	if err != nil {
+		return "", fmt.Errorf("fetch %s: %w: %w", spec, ErrUnavailable, err)
+	}
+	return home, nil
+}
+
+func fetch(ctx context.Context, spec Spec) (string, error) {
+	found, err := findRelease(spec)
+	if err != nil {
+		return "", err
+	}
+	store, err := openCache()
+	if err != nil {
+		return "", err
+	}
+	if found.java > 0 {
+		if _, err := findJava(ctx, store, found.java); err != nil {
+			return "", err
+		}
+	}
+	if spec.Kind == Postgres {
+		if home, err := debianPostgres(ctx, store, spec.Version); home != "" || err != nil {
+			return home, err
+		}
+	}
+	return store.entry(ctx, found.name(), func(ctx context.Context, dir string) error {
+		return unpackRelease(ctx, store, found, dir)
+	})
+}
+
+// name is the release's folder in the cache: another artifact makes another name.
+func (r release) name() string {
+	version := strings.Split(r.archive.coordinates, ":")[2]
+	return fmt.Sprintf("%s-%s-%.8s", r.kind, version, r.archive.sha256)
+}
+
+// unpackRelease downloads the release and unpacks it into dir.
+func unpackRelease(ctx context.Context, store cache, r release, dir string) error {
+	archive, err := download(ctx, store, dir, r.archive)
+	if err != nil {
+		return err
+	}
+	if r.kind == Postgres {
+		if err := unzip(archive, dir, 0); err != nil {
+			return err
+		}
+		if err := unpackTar(ctx, store, dir); err != nil {
+			return err
+		}
+		return os.Remove(archive)
+	}
+	if err := unzip(archive, dir, 1); err != nil {
+		return err
+	}
+	for _, m := range r.modules {
+		if err := addModule(ctx, store, m, dir); err != nil {
+			return err
+		}
+	}
+	return os.Remove(archive)
+}
+
+// addModule puts a plugin's jar among the modules of OpenSearch, with a description like that of the module it ships.
+func addModule(ctx context.Context, store cache, m module, home string) error {
+	folder := filepath.Join(home, "modules", m.name)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return fmt.Errorf("make module: %w", err)
+	}
+	if _, err := download(ctx, store, folder, m.jar); err != nil {
+		return err
+	}
+	model, err := os.ReadFile(filepath.Join(home, "modules", "transport-netty4", "plugin-descriptor.properties"))
+	if err != nil {
+		return fmt.Errorf("read module description: %w", err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(model)) {
+		switch key, _, _ := strings.Cut(line, "="); key {
+		case "name", "description":
+			line = key + "=" + m.name + "\n"
+		case "classname":
+			line = key + "=" + m.class + "\n"
+		case "extended.plugins":
+			line = key + "=\n"
+		}
+		lines = append(lines, line)
+	}
+	path := filepath.Join(folder, "plugin-descriptor.properties")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o644); err != nil {
+		return fmt.Errorf("write module description: %w", err)
+	}
+	return nil
+}

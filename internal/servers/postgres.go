@@ -1,0 +1,172 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// debianPostgres returns the home of Debian's own package, which it installs where that is possible; empty: there is none to be had.
+func debianPostgres(ctx context.Context, store cache, version string) (string, error) {
+	home := filepath.Join("/usr/lib/postgresql", version)
+	present := func() bool {
+		_, err := os.Stat(filepath.Join(home, "bin", "postgres"))
+		return err == nil
+	}
+	if present() {
+		return home, nil
+	}
+	if debian := "postgresql-" + version; os.Geteuid() == 0 && offered(ctx, debian) {
+		if err := install(ctx, store, debian); err != nil {
+			return "", err
+		}
+		if present() {
+			return home, nil
+		}
+	}
+	return "", nil
+}
+
+// unpackTar unpacks the tar archive inside the jar, which is all that it holds.
+func unpackTar(ctx context.Context, store cache, dir string) error {
+	if _, err := tool(ctx, store, "xz", "xz-utils"); err != nil {
+		return err
+	}
+	archives, err := filepath.Glob(filepath.Join(dir, "*.txz"))
+	if err != nil || len(archives) != 1 {
+		return fmt.Errorf("unpack PostgreSQL: %d archives inside, want 1", len(archives))
+	}
+	if err := run(exec.CommandContext(ctx, "tar", "-xJf", archives[0], "-C", dir, "--no-same-owner")); err != nil {
+		return err
+	}
+	return os.Remove(archives[0])
+}
+
+// preparePostgres copies an initialised data directory, which is quicker than to make one.
+func (s *Server) preparePostgres(ctx context.Context, home string) error {
+	bin := filepath.Join(home, "bin")
+	others, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	s.program = program{
+		bin:   append([]string{bin}, others...),
+		env:   []string{"HOME=" + s.run, "LC_ALL=C.UTF-8"},
+		stop:  syscall.SIGINT,
+		abort: syscall.SIGQUIT,
+		ready: func(context.Context) bool { return s.postmaster(pidFileStatus) == "ready" },
+	}
+	if _, err := os.Stat(filepath.Join(s.data, "PG_VERSION")); err == nil {
+		return nil
+	}
+	template, err := postgresTemplate(ctx, bin)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.data, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	if err := own(s.data); err != nil {
+		return err
+	}
+	return runAsServer(ctx, "cp", "-a", template+"/.", s.data)
+}
+
+// postgresTemplate initialises a data directory once per version and user.
+func postgresTemplate(ctx context.Context, bin string) (string, error) {
+	store, err := openCache()
+	if err != nil {
+		return "", err
+	}
+	postgres := filepath.Join(bin, "postgres")
+	version, err := exec.CommandContext(ctx, postgres, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask PostgreSQL's version: %w", err)
+	}
+	fields := strings.Fields(string(version)) // postgres (PostgreSQL) 15.8 (Debian 15.8-1)
+	if len(fields) < 3 {
+		return "", fmt.Errorf("ask PostgreSQL's version: answer %q", version)
+	}
+	name := fmt.Sprintf("postgres-data-%s-%d", fields[2], os.Geteuid())
+	dir, err := store.entry(ctx, name, func(ctx context.Context, dir string) error {
+		data := filepath.Join(dir, "data")
+		if err := os.Mkdir(data, 0o700); err != nil {
+			return err
+		}
+		if err := own(data); err != nil {
+			return err
+		}
+		return runAsServer(ctx, filepath.Join(bin, "initdb"), "--no-sync", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+	})
+	if err != nil {
+		return "", fmt.Errorf("initialise data directory: %w", err)
+	}
+	return filepath.Join(dir, "data"), nil
+}
+
+// runAsServer runs the command as the user that servers run as.
+func runAsServer(ctx context.Context, name string, arguments ...string) error {
+	command := exec.CommandContext(ctx, name, arguments...)
+	command.Dir = "/"
+	command.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: credential()}
+	return run(command)
+}
+
+// configurePostgres sets the command line for s.port. Later arguments win, so that the spec's override ours.
+func (s *Server) configurePostgres() {
+	s.URL = fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", s.Addr)
+	settings := []string{
+		"listen_addresses=127.0.0.1",
+		"port=" + strconv.Itoa(s.port),
+		"unix_socket_directories=",        // its path may be too long for a socket
+		"dynamic_shared_memory_type=mmap", // in the data directory: a killed server leaves nothing in /dev/shm
+		"wal_level=logical",
+		"max_replication_slots=20",
+		"max_wal_senders=20",
+		"fsync=off",
+	}
+	s.program.args = []string{filepath.Join(s.program.bin[0], "postgres"), "-D", s.data}
+	for _, setting := range settings {
+		s.program.args = append(s.program.args, "-c", setting)
+	}
+	s.program.args = append(s.program.args, s.Args...)
+}
+
+// Lines of postmaster.pid, counted from 0 (PostgreSQL's src/include/utils/pidfile.h).
+const (
+	pidFilePID    = 0
+	pidFileShm    = 6 // key and identifier
+	pidFileStatus = 7
+)
+
+// postmaster returns a line of the server's own pid file; empty: it is not there.
+func (s *Server) postmaster(line int) string {
+	text, err := os.ReadFile(filepath.Join(s.data, "postmaster.pid"))
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(string(text), "\n")
+	if line >= len(lines) || lines[pidFilePID] != strconv.Itoa(s.process.pid) {
+		return ""
+	}
+	return strings.TrimSpace(lines[line])
+}
+
+// removeSharedMemory removes the small System V segment that a killed server leaves until its next start.
+func (s *Server) removeSharedMemory() {
+	if s.process == nil {
+		return
+	}
+	fields := strings.Fields(s.postmaster(pidFileShm))
+	if len(fields) != 2 {
+		return
+	}
+	if id, err := strconv.Atoi(fields[1]); err == nil {
+		_, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+	}
+}

@@ -1,0 +1,129 @@
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+const (
+	runPrefix = "haystream-server-"
+	lockName  = "lock"
+	nobodyID  = 65534
+)
+
+// newRunDir makes a server's temporary directory and locks it for as long as this process or the server's guard lives.
+func newRunDir(kind string) (string, *os.File, error) {
+	dir, err := os.MkdirTemp("", runPrefix+kind+"-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make run directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o644)
+	if err == nil && !tryLock(lock) {
+		err = errors.New("it is locked")
+	}
+	if err == nil && os.Geteuid() == 0 && !reachable(filepath.Dir(dir)) {
+		err = fmt.Errorf("%s cannot be entered by the unprivileged user that servers run as: set TMPDIR to a directory that can", filepath.Dir(dir))
+	}
+	if err == nil {
+		err = own(dir)
+	}
+	if err != nil {
+		return "", nil, errors.Join(fmt.Errorf("make run directory: %w", err), os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}
+
+// sweep removes what servers left whose process and guard both died, by a power cut for example.
+func sweep(temp string) {
+	dirs, _ := filepath.Glob(filepath.Join(temp, runPrefix+"*"))
+	for _, dir := range dirs {
+		lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		if tryLock(lock) {
+			killStray(dir)
+			_ = os.RemoveAll(dir)
+		}
+		_ = lock.Close()
+	}
+}
+
+// killStray ends the server of an abandoned directory, if its number still belongs to a process that works there.
+func killStray(dir string) {
+	text, err := os.ReadFile(filepath.Join(dir, pidName))
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(string(text))
+	if err != nil {
+		return
+	}
+	command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if strings.Contains(string(command), "HOME="+dir) {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
+}
+
+// credential is the user that servers run as: PostgreSQL and Elasticsearch refuse root. For others nil: the user itself.
+func credential() *syscall.Credential {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return nobody()
+}
+
+var nobody = sync.OnceValue(func() *syscall.Credential {
+	none := &syscall.Credential{Uid: nobodyID, Gid: nobodyID}
+	account, err := user.Lookup("nobody")
+	if err != nil {
+		return none
+	}
+	uid, err := strconv.ParseUint(account.Uid, 10, 32)
+	if err != nil {
+		return none
+	}
+	gid, err := strconv.ParseUint(account.Gid, 10, 32)
+	if err != nil {
+		return none
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+})
+
+// own gives a file or directory to the user that servers run as.
+func own(paths ...string) error {
+	user := credential()
+	if user == nil {
+		return nil
+	}
+	for _, path := range paths {
+		if err := os.Chown(path, int(user.Uid), int(user.Gid)); err != nil {
+			return fmt.Errorf("give %s away: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// freePort picks a port below the range from which Linux takes those of outgoing connections, so that a server finds its own again
+// after a restart.
+func freePort() (int, error) {
+	const low, high, tries = 20000, 32000, 100
+	for range tries {
+		port := low + rand.IntN(high-low)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		return port, listener.Close()
+	}
+	return 0, errors.New("find a free port: all that were tried are taken")
+}
