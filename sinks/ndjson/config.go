@@ -1,0 +1,9 @@
+// Package ndjson writes bulk lines to a file or to standard output.
+package ndjson
+
+// Config is the `sink.ndjson:` section.
+type Config struct {
+	// Path of the file that bulk lines are appended to; "-" is standard output,
+	// /dev/null measures without keeping anything.
+	Path string `yaml:"path"`
+}
