@@ -6,6 +6,14 @@ package sources
 type Kind uint8
 
 // Kinds and their canonical text.
+//
+// An Elasticsearch date or date_range field takes every Date, Timestamp and
+// TimestampTZ there is with the format
+//
+//	strict_date_optional_time||uuuu-MM-dd['T'HH:mm:ss[.SSSSSS][.SSSSS][.SSSS][.SSS][.SS][.S][X]]
+//
+// while its default format refuses years beyond 9999. An ip field takes no Inet
+// with a prefix length and an ip_range field none without.
 const (
 	Text        Kind = iota // UTF-8
 	Keyword                 // UTF-8: uuid, enum, macaddr, bit, interval, time and other short words
