@@ -50,10 +50,15 @@ func (e Errors) Err() error {
 	if len(e) == 0 {
 		return nil
 	}
+	e.Sort()
+	return e
+}
+
+// Sort puts the errors in the order of files and lines.
+func (e Errors) Sort() {
 	slices.SortStableFunc(e, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
-	return e
 }
 
 // join puts a dotted path together.
