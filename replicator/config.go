@@ -1,0 +1,223 @@
+package replicator
+
+import (
+	"encoding/hex"
+	"errors"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"haystream/internal/conf"
+	"haystream/mapping"
+	"haystream/sinks/elasticsearch"
+	"haystream/sinks/ndjson"
+	"haystream/sources"
+)
+
+// Config is one pipeline: everything that its YAML file says.
+type Config struct {
+	// Name of the pipeline. It names the checkpoint, and slot and publication
+	// where these are not set.
+	Name string `yaml:"name"`
+
+	// Include lists more files, as globs relative to this one, that hold
+	// further indexes and tables.
+	Include []string `yaml:"include"`
+
+	// Source is the database that is tailed.
+	Source sources.Config `yaml:"source"`
+
+	// Sink is where documents go.
+	Sink SinkConfig `yaml:"sink"`
+
+	// HTTP is where the daemon answers health checks, metrics and status.
+	HTTP HTTPConfig `yaml:"http"`
+
+	// Log says what is logged, and how.
+	Log LogConfig `yaml:"log"`
+
+	// State is what the daemon keeps on its own disk.
+	State StateConfig `yaml:"state"`
+
+	// Limits keep the daemon within bounds.
+	Limits LimitsConfig `yaml:"limits"`
+
+	// Tables says what the catalog cannot tell about a table, by its name
+	// (schema.table; the schema may be left out).
+	Tables map[string]*mapping.TableConfig `yaml:"tables"`
+
+	// Indexes are the definitions: which documents are made of which rows.
+	Indexes map[string]*mapping.Definition `yaml:"indexes"`
+}
+
+// SinkConfig is the `sink:` section: exactly one kind of sink.
+type SinkConfig struct {
+	// Elasticsearch, or OpenSearch.
+	Elasticsearch *elasticsearch.Config `yaml:"elasticsearch"`
+
+	// NDJSON writes bulk lines to a file or standard output; it needs no server.
+	NDJSON *ndjson.Config `yaml:"ndjson"`
+}
+
+// HTTPConfig is the `http:` section.
+type HTTPConfig struct {
+	// Listen is the address to answer on, host:port. An empty text turns HTTP off.
+	Listen string `yaml:"listen"`
+
+	// Token must be sent (Authorization: Bearer …) with requests that change
+	// something. It is required to listen beyond this machine.
+	Token conf.Secret `yaml:"token"`
+}
+
+// LogConfig is the `log:` section.
+type LogConfig struct {
+	// Level is the lowest level logged: debug, info, warn or error.
+	Level string `yaml:"level"`
+
+	// Format is json, console, or auto: console on a terminal, json otherwise.
+	Format string `yaml:"format"`
+}
+
+// StateConfig is the `state:` section.
+type StateConfig struct {
+	// Path is a folder of the daemon's own, relative to the working directory.
+	Path string `yaml:"path"`
+}
+
+// LimitsConfig is the `limits:` section.
+type LimitsConfig struct {
+	// MaxMemory is what all queues, chunks and batches together may hold. A
+	// single row that is larger passes alone.
+	MaxMemory conf.Bytes `yaml:"max_memory"`
+
+	// MaxDeadLetters is how many refused documents are put up with before the
+	// pipeline stops.
+	MaxDeadLetters int `yaml:"max_dead_letters"`
+
+	// MaxRetainedLog gives the replication slot up, loudly, when the server
+	// keeps more log than this for it; a new snapshot follows. 0 never does.
+	MaxRetainedLog conf.Bytes `yaml:"max_retained_log"`
+}
+
+// NewConfig is a Config with every default, and both kinds of sink.
+func NewConfig() *Config {
+	return &Config{
+		Source: sources.Config{Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
+		Sink: SinkConfig{
+			Elasticsearch: &elasticsearch.Config{
+				Flavor:      "elasticsearch",
+				Bulk:        elasticsearch.BulkConfig{MaxBytes: 5 << 20, MaxWait: conf.Duration(100 * time.Millisecond), Lanes: 4},
+				Compression: true,
+			},
+			NDJSON: &ndjson.Config{Path: "-"},
+		},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:9600"},
+		Log:    LogConfig{Level: "info", Format: "auto"},
+		State:  StateConfig{Path: "./state"},
+		Limits: LimitsConfig{MaxMemory: 96 << 20, MaxDeadLetters: 1000},
+	}
+}
+
+// Load reads a config file, its includes, templates and secret files. The
+// error is conf.Errors, all mistakes at once, or one about the file itself.
+// Nothing beyond files is touched. Even with conf.Errors the Config is filled
+// as far as it could be understood.
+func Load(path string) (*Config, *conf.Source, error) {
+	c := NewConfig()
+	src, err := conf.Load(path, c, "indexes", "tables")
+	var errs conf.Errors
+	if err != nil && !errors.As(err, &errs) {
+		return nil, src, err
+	}
+	if !src.Has("sink.elasticsearch") {
+		c.Sink.Elasticsearch = nil
+	}
+	if !src.Has("sink.ndjson") {
+		c.Sink.NDJSON = nil
+	}
+	errs = merge(src, errs, c.readFiles(src), c.validate(src), c.readTemplates(src))
+	c.derive()
+	return c, src, errs.Err()
+}
+
+// merge adds to the mistakes in known those that do not only follow from them.
+func merge(src *conf.Source, known conf.Errors, more ...conf.Errors) conf.Errors {
+	all := slices.Clone(known)
+	for _, e := range slices.Concat(more...) {
+		if !covered(src, e, known) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// covered reports whether e only follows from a mistake that is in errs:
+// something below it, a section around it that could not be read, or a
+// mistyped name for it.
+func covered(src *conf.Source, e conf.Error, errs conf.Errors) bool {
+	return slices.ContainsFunc(errs, func(other conf.Error) bool {
+		parent := other.Path[:strings.LastIndexByte(other.Path, '.')+1]
+		return other.Path == e.Path || strings.HasPrefix(other.Path, e.Path+".") ||
+			strings.HasPrefix(e.Path, other.Path+".") && !src.Has(e.Path) ||
+			other.Near != "" && parent+other.Near == e.Path
+	})
+}
+
+// derive fills in what follows from other settings.
+func (c *Config) derive() {
+	if c.Source.Slot == "" {
+		c.Source.Slot = identifier(c.Name)
+	}
+	if c.Source.Publication == "" {
+		c.Source.Publication = identifier(c.Name)
+	}
+	if c.Source.ServerID == 0 {
+		h := fnv.New32a()
+		h.Write([]byte(c.Name))
+		c.Source.ServerID = max(h.Sum32(), 1)
+	}
+}
+
+// maxIdentifier is PostgreSQL's limit on the length of a name, in bytes.
+const maxIdentifier = 63
+
+// identifier makes a pipeline's name one that a replication slot may have:
+// a-z, 0-9 and _. Where that changes it, a few digits of its hash keep two
+// pipelines' slots apart.
+func identifier(name string) string {
+	slot := "haystream_" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(name))
+	if slot == "haystream_"+name && len(slot) <= maxIdentifier {
+		return slot
+	}
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	suffix := "_" + hex.EncodeToString(h.Sum(nil))[:6]
+	return slot[:min(len(slot), maxIdentifier-len(suffix))] + suffix
+}
+
+// set is what the mapping is compiled from.
+func (c *Config) set() mapping.Set { return mapping.Set{Indexes: c.Indexes, Tables: c.Tables} }
+
+// readTemplates puts the content of every template_file in its place.
+func (c *Config) readTemplates(src *conf.Source) conf.Errors {
+	set := c.set()
+	return located(set.ReadTemplates(os.DirFS(filepath.Dir(src.Path))), src)
+}
+
+// located gives the problems of definitions their places in the config files.
+func located(problems mapping.Problems, src *conf.Source) conf.Errors {
+	var errs conf.Errors
+	for _, p := range problems {
+		errs = append(errs, src.Errorf(p.Path, "%s", p.Message))
+	}
+	errs.Sort()
+	return errs
+}

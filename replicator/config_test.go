@@ -1,0 +1,214 @@
+package replicator
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"haystream/internal/conf"
+	"haystream/sinks/elasticsearch"
+	"haystream/sinks/ndjson"
+)
+
+var update = flag.Bool("update", false, "write the expected errors of testdata/config anew")
+
+// TestLoad reads each config in testdata/config: a .good.yaml has no mistakes,
+// a .bad.yaml those in the .bad.txt beside it.
+func TestLoad(t *testing.T) {
+	t.Chdir("testdata/config")
+	paths, err := filepath.Glob("*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no configs", err)
+	}
+	for _, path := range paths {
+		t.Run(path, func(t *testing.T) {
+			_, _, err := Load(path)
+			got := ""
+			if err != nil {
+				got = err.Error() + "\n"
+			}
+			if strings.Contains(got, "swordfish") {
+				t.Error("a secret shows:", got)
+			}
+			if strings.HasSuffix(path, ".good.yaml") {
+				if got != "" {
+					t.Errorf("unexpected mistakes:\n%s", got)
+				}
+				return
+			}
+			compareFile(t, strings.TrimSuffix(path, ".yaml")+".txt", got)
+		})
+	}
+}
+
+// compareFile compares text with a file's content, or writes it with -update.
+func compareFile(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%swant\n%s", path, got, want)
+	}
+}
+
+func TestTenMistakesGiveTenMessages(t *testing.T) {
+	t.Chdir("testdata/config")
+	_, _, err := Load("ten-mistakes.bad.yaml")
+	if errs, ok := err.(conf.Errors); !ok || len(errs) < 10 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoadFillsDefaults(t *testing.T) {
+	t.Chdir("testdata/config")
+	c, _, err := Load("minimal.good.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := NewConfig()
+	want.Name = "blog"
+	want.Source.URL = "postgres://haystream@localhost/blog"
+	want.Source.Slot, want.Source.Publication, want.Source.ServerID = "haystream_blog", "haystream_blog", c.Source.ServerID
+	want.Sink = SinkConfig{NDJSON: &ndjson.Config{Path: "-"}}
+	want.Indexes = c.Indexes
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	if c.Source.ServerID == 0 || c.Indexes["notes"] == nil {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestLoadReadsSecretFiles(t *testing.T) {
+	t.Chdir("testdata/config")
+	c, _, err := Load("include.good.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	es := c.Sink.Elasticsearch
+	if c.Source.Password != "swordfish" || es.APIKey != "swordfish" {
+		t.Errorf("got password %q, key %q", c.Source.Password.Reveal(), es.APIKey.Reveal())
+	}
+	if es.Addresses[1] != "http://localhost:9201" || es.Bulk != (elasticsearch.BulkConfig{MaxBytes: 5 << 20, MaxWait: 1e8, Lanes: 2}) || !es.Compression {
+		t.Errorf("got %+v", es)
+	}
+	if c.Indexes["notes"] == nil || c.Tables["myapp_note"] == nil {
+		t.Errorf("the included file is missing: %+v", c)
+	}
+}
+
+func TestIdentifier(t *testing.T) {
+	long := strings.Repeat("n", 70)
+	for name, want := range map[string]string{
+		"blog": "haystream_blog", "my_blog_2": "haystream_my_blog_2",
+		"my-blog": "haystream_my_blog_175ddf", "my.blog": "haystream_my_blog_", "Blog": "haystream_blog_", long: "haystream_nnnn",
+	} {
+		got := identifier(name)
+		if !strings.HasPrefix(got, want) || !validSlot.MatchString(got) {
+			t.Errorf("identifier(%q) = %q, want %q", name, got, want)
+		}
+	}
+	if identifier("my-blog") == identifier("my.blog") || identifier(long) == identifier(long+"n") {
+		t.Error("two pipelines share a slot")
+	}
+}
+
+// TestSecretsNeverShow fills every secret setting and looks for it in every
+// form in which a config could be printed.
+func TestSecretsNeverShow(t *testing.T) {
+	const secret = "swordfish"
+	c := NewConfig()
+	n := 0
+	fillSecrets(reflect.ValueOf(c).Elem(), secret, &n)
+	if n < 5 {
+		t.Fatalf("found only %d secret settings", n)
+	}
+	c.Source.URL = "postgres://haystream:" + secret + "@db/blog"
+	asYAML, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		string(asYAML), string(asJSON), fmt.Sprint(c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", *c),
+		fmt.Sprintf("%+v %#v", *c.Sink.Elasticsearch, *c.Sink.Elasticsearch), fmt.Sprintf("%+v %#v", c.Source, c.HTTP),
+	} {
+		if strings.Contains(text, secret) {
+			t.Errorf("a secret shows: %s", text)
+		}
+	}
+}
+
+func fillSecrets(v reflect.Value, secret string, n *int) {
+	switch {
+	case v.Type() == reflect.TypeFor[conf.Secret]():
+		v.SetString(secret)
+		*n++
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		fillSecrets(v.Elem(), secret, n)
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				fillSecrets(v.Field(i), secret, n)
+			}
+		}
+	}
+}
+
+// TestSecretSettingsAreSecrets finds a setting that is named like a secret and
+// is not typed as one.
+func TestSecretSettingsAreSecrets(t *testing.T) {
+	for path, typ := range settings(reflect.TypeFor[Config](), "") {
+		name := path[strings.LastIndexByte(path, '.')+1:]
+		switch name {
+		case "password", "api_key", "token", "url":
+			if typ != reflect.TypeFor[conf.Secret]() {
+				t.Errorf("%s is a %s", path, typ)
+			}
+		}
+	}
+}
+
+// settings lists every setting below a type by its path. The names in a map
+// are written as *.
+func settings(t reflect.Type, path string) map[string]reflect.Type {
+	all := make(map[string]reflect.Type)
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return settings(t.Elem(), path)
+	case reflect.Map:
+		return settings(t.Elem(), path+".*")
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if name == "" || name == "-" {
+				continue
+			}
+			at := strings.TrimPrefix(path+"."+name, ".")
+			all[at] = f.Type
+			for below, typ := range settings(f.Type, at) {
+				all[below] = typ
+			}
+		}
+	}
+	return all
+}
+

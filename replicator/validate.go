@@ -1,0 +1,183 @@
+package replicator
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"haystream/internal/conf"
+)
+
+// validation collects what is wrong with settings that could be decoded.
+type validation struct {
+	src  *conf.Source
+	errs conf.Errors
+}
+
+func (v *validation) fail(path, format string, args ...any) {
+	v.errs = append(v.errs, v.src.Errorf(path, format, args...))
+}
+
+func (v *validation) atLeast(path string, value, least int64) {
+	if value < least {
+		v.fail(path, "must be at least %d", least)
+	}
+}
+
+func (v *validation) atLeastBytes(path string, value, least conf.Bytes) {
+	if value < least {
+		v.fail(path, "must be at least %s", least)
+	}
+}
+
+func (v *validation) oneOf(path, value string, valid ...string) {
+	if !slices.Contains(valid, value) {
+		v.fail(path, "must be %s%s", strings.Join(valid, ", "), conf.DidYouMean(value, valid))
+	}
+}
+
+var (
+	validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+	validSlot = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+)
+
+// validate finds settings that are well-formed and still cannot be used.
+func (c *Config) validate(src *conf.Source) conf.Errors {
+	v := &validation{src: src}
+	if c.Name == "" {
+		v.fail("name", "the pipeline has no name; give it one, such as blog")
+	} else if !validName.MatchString(c.Name) {
+		v.fail("name", "must be letters, digits, _, . and -, at most 100, the first a letter or digit")
+	}
+	c.validateSource(v)
+	c.validateSink(v)
+	c.validateHTTP(v)
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "auto", "json", "console")
+	v.atLeastBytes("limits.max_memory", c.Limits.MaxMemory, minMemory)
+	v.atLeast("limits.max_dead_letters", int64(c.Limits.MaxDeadLetters), 0)
+	if c.State.Path == "" {
+		v.fail("state.path", "must name a folder")
+	}
+	if len(c.Indexes) == 0 {
+		v.fail("indexes", "there is no index; define at least one")
+	}
+	return v.errs
+}
+
+func (c *Config) validateSource(v *validation) {
+	s := c.Source
+	v.validateURL("source.url", s.URL)
+	if s.Slot != "" && !validSlot.MatchString(s.Slot) {
+		v.fail("source.slot", "must be a-z, 0-9 and _, at most 63")
+	}
+	if len(s.Publication) > maxIdentifier {
+		v.fail("source.publication", "must be at most %d bytes long", maxIdentifier)
+	}
+	v.atLeast("source.snapshot.chunk_rows", int64(s.Snapshot.ChunkRows), 1)
+	v.atLeast("source.snapshot.parallel", int64(s.Snapshot.Parallel), 1)
+	v.atLeast("source.snapshot.max_rows_per_second", int64(s.Snapshot.MaxRowsPerSecond), 0)
+}
+
+// validateURL never repeats the URL: it may hold a password.
+func (v *validation) validateURL(path string, secret conf.Secret) {
+	const example = "write it like postgres://user@host:5432/database"
+	if secret == "" {
+		v.fail(path, "the database's URL is missing; %s", example)
+		return
+	}
+	u, err := url.Parse(secret.Reveal())
+	switch {
+	case err != nil || u.Scheme == "" || u.Opaque != "":
+		v.fail(path, "is not a URL; %s, and a special character in a user name or password as %%40", example)
+	case slices.Contains([]string{"mysql", "mariadb"}, u.Scheme):
+		v.fail(path, "%s is not in this version yet; it reads PostgreSQL", u.Scheme)
+	case u.Scheme != "postgres" && u.Scheme != "postgresql":
+		v.fail(path, "the scheme is not known; %s", example)
+	}
+}
+
+func (c *Config) validateSink(v *validation) {
+	es, nd := c.Sink.Elasticsearch, c.Sink.NDJSON
+	switch {
+	case es != nil && nd != nil:
+		v.fail("sink", "there are two sinks; keep elasticsearch or ndjson")
+	case es == nil && nd == nil:
+		v.fail("sink", "there is no sink; add elasticsearch or ndjson")
+	}
+	if nd != nil && nd.Path == "" {
+		v.fail("sink.ndjson.path", `must name a file, or be "-" for standard output`)
+	}
+	if es != nil {
+		c.validateElasticsearch(v)
+	}
+}
+
+func (c *Config) validateElasticsearch(v *validation) {
+	const at = "sink.elasticsearch."
+	es := c.Sink.Elasticsearch
+	switch {
+	case len(es.Addresses) == 0 && es.CloudID == "":
+		v.fail(at+"addresses", "there is no address; write it like [https://localhost:9200], or set cloud_id")
+	case len(es.Addresses) > 0 && es.CloudID != "":
+		v.fail(at+"cloud_id", "there are addresses, too; keep one of them")
+	}
+	for i := range es.Addresses {
+		v.validateAddress(fmt.Sprintf("%saddresses.%d", at, i), &es.Addresses[i])
+	}
+	hasPassword := es.Password != "" || es.PasswordFile != ""
+	hasKey := es.APIKey != "" || es.APIKeyFile != ""
+	switch {
+	case hasKey && (es.Username != "" || hasPassword):
+		v.fail(at+"username", "there is an API key, too; keep one of them")
+	case es.Username != "" && !hasPassword:
+		v.fail(at+"username", "there is no password; add password or password_file")
+	case es.Username == "" && hasPassword:
+		v.fail(at+"password", "there is no username")
+	}
+	if es.CACert != "" && es.CAFingerprint != "" {
+		v.fail(at+"ca_fingerprint", "there is a ca_cert, too; keep one of them")
+	}
+	v.oneOf(at+"flavor", es.Flavor, "elasticsearch", "opensearch")
+	v.atLeastBytes(at+"bulk.max_bytes", es.Bulk.MaxBytes, 1<<10)
+	v.atLeast(at+"bulk.lanes", int64(es.Bulk.Lanes), 1)
+}
+
+// validateAddress blanks an address that holds a password, so that it shows nowhere.
+func (v *validation) validateAddress(path string, address *string) {
+	u, err := url.Parse(*address)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		v.fail(path, "is not an address; write it like https://localhost:9200")
+	case u.User != nil:
+		v.fail(path, "must not hold a user or password; set username and password, or api_key")
+	default:
+		return
+	}
+	*address = ""
+}
+
+// minMemory is what the pipeline needs to make progress at all.
+const minMemory = 16 << 20
+
+func (c *Config) validateHTTP(v *validation) {
+	if c.HTTP.Listen == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(c.HTTP.Listen)
+	if err != nil || port == "" {
+		v.fail("http.listen", "is not an address; write it like 127.0.0.1:9600")
+		return
+	}
+	if !loopback(host) && c.HTTP.Token == "" {
+		v.fail("http.listen", "listens beyond this machine; set http.token, too, or listen on 127.0.0.1")
+	}
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
