@@ -108,7 +108,7 @@ func NewConfig() *Config {
 		Source: sources.Config{Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
 		Sink: SinkConfig{
 			Elasticsearch: &elasticsearch.Config{
-				Flavor:      "elasticsearch",
+				Flavor:      elasticsearch.FlavorElasticsearch,
 				Bulk:        elasticsearch.BulkConfig{MaxBytes: 5 << 20, MaxWait: conf.Duration(100 * time.Millisecond), Lanes: 4},
 				Compression: true,
 			},

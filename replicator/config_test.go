@@ -4,15 +4,19 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"gopkg.in/yaml.v3"
 
 	"haystream/internal/conf"
+	"haystream/mapping"
 	"haystream/sinks/elasticsearch"
 	"haystream/sinks/ndjson"
 )
@@ -187,9 +191,15 @@ func TestSecretSettingsAreSecrets(t *testing.T) {
 }
 
 // settings lists every setting below a type by its path. The names in a map
-// are written as *.
+// are written as *; a field's fields, which may hold fields again, are listed once.
 func settings(t reflect.Type, path string) map[string]reflect.Type {
 	all := make(map[string]reflect.Type)
+	switch {
+	case t == reflect.TypeFor[mapping.Fields]():
+		return settings(reflect.TypeFor[map[string]mapping.Field](), path)
+	case strings.Contains(path, ".fields.*.fields"), t == reflect.TypeFor[json.RawMessage]():
+		return all
+	}
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice:
 		return settings(t.Elem(), path)
@@ -204,11 +214,45 @@ func settings(t reflect.Type, path string) map[string]reflect.Type {
 			}
 			at := strings.TrimPrefix(path+"."+name, ".")
 			all[at] = f.Type
-			for below, typ := range settings(f.Type, at) {
-				all[below] = typ
-			}
+			maps.Copy(all, settings(f.Type, at))
 		}
 	}
 	return all
 }
 
+// TestExampleHasEverySetting reads config.example.yaml with the settings that
+// it has turned off (a # followed by a word or by indentation; a # and one
+// space begins prose): decoding finds one that does not exist, and each that
+// exists must be there.
+func TestExampleHasEverySetting(t *testing.T) {
+	text, err := os.ReadFile("../config.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ES_API_KEY", "key")
+	t.Setenv("ES_PASSWORD", "password")
+	path := filepath.Join(t.TempDir(), "all.yaml")
+	if err := os.WriteFile(path, regexp.MustCompile(`(?m)^( *)#(\S|  +\S)`).ReplaceAll(text, []byte("$1$2")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	src, err := conf.Load(path, NewConfig(), "indexes", "tables")
+	for _, line := range strings.Split(fmt.Sprint(err), "\n") {
+		if err != nil && !strings.Contains(line, "no file matches") {
+			t.Error(line)
+		}
+	}
+	paths := src.Paths()
+	for setting := range settings(reflect.TypeFor[Config](), "") {
+		pattern := regexp.MustCompile("^" + strings.NewReplacer(".", `\.`, "*", `[^.]+`).Replace(setting) + "$")
+		if !slices.ContainsFunc(paths, pattern.MatchString) {
+			t.Errorf("config.example.yaml does not show %s", setting)
+		}
+	}
+}
+
+// TestExampleLoads reads config.example.yaml as it stands.
+func TestExampleLoads(t *testing.T) {
+	if _, _, err := Load("../config.example.yaml"); err != nil {
+		t.Error(err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"haystream/internal/conf"
+	"haystream/sinks/elasticsearch"
 )
 
 // validation collects what is wrong with settings that could be decoded.
@@ -33,9 +34,21 @@ func (v *validation) atLeastBytes(path string, value, least conf.Bytes) {
 	}
 }
 
-func (v *validation) oneOf(path, value string, valid ...string) {
-	if !slices.Contains(valid, value) {
+// oneOf reports a setting that is none of its Choices.
+func (v *validation) oneOf(path, value string) {
+	if valid := Choices()[path]; !slices.Contains(valid, value) {
 		v.fail(path, "must be %s%s", strings.Join(valid, ", "), conf.DidYouMean(value, valid))
+	}
+}
+
+// Choices lists the valid texts of settings that have only a few, by path; a *
+// stands for a name.
+func Choices() map[string][]string {
+	return map[string][]string{
+		"log.level":                 {"debug", "info", "warn", "error"},
+		"log.format":                {"auto", "json", "console"},
+		"sink.elasticsearch.flavor": {elasticsearch.FlavorElasticsearch, elasticsearch.FlavorOpenSearch},
+		"indexes.*.mode":            {"append"},
 	}
 }
 
@@ -55,8 +68,8 @@ func (c *Config) validate(src *conf.Source) conf.Errors {
 	c.validateSource(v)
 	c.validateSink(v)
 	c.validateHTTP(v)
-	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	v.oneOf("log.format", c.Log.Format, "auto", "json", "console")
+	v.oneOf("log.level", c.Log.Level)
+	v.oneOf("log.format", c.Log.Format)
 	v.atLeastBytes("limits.max_memory", c.Limits.MaxMemory, minMemory)
 	v.atLeast("limits.max_dead_letters", int64(c.Limits.MaxDeadLetters), 0)
 	if c.State.Path == "" {
@@ -141,7 +154,7 @@ func (c *Config) validateElasticsearch(v *validation) {
 	if es.CACert != "" && es.CAFingerprint != "" {
 		v.fail(at+"ca_fingerprint", "there is a ca_cert, too; keep one of them")
 	}
-	v.oneOf(at+"flavor", es.Flavor, "elasticsearch", "opensearch")
+	v.oneOf(at+"flavor", es.Flavor)
 	v.atLeastBytes(at+"bulk.max_bytes", es.Bulk.MaxBytes, 1<<10)
 	v.atLeast(at+"bulk.lanes", int64(es.Bulk.Lanes), 1)
 }

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -66,6 +67,9 @@ func (s *Source) Has(path string) bool {
 	_, ok := s.places[path]
 	return ok
 }
+
+// Paths lists the dotted paths of all settings in the files, sorted.
+func (s *Source) Paths() []string { return slices.Sorted(maps.Keys(s.places)) }
 
 // Errorf is a mistake at the dotted path, with its place.
 func (s *Source) Errorf(path, format string, args ...any) Error {
