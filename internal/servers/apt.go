@@ -19,36 +19,40 @@ func tool(ctx context.Context, store cache, program, debian string) (string, err
 	return exec.LookPath(program)
 }
 
-// install installs a Debian package where this process may; where it may not, the error is the command to type.
-func install(ctx context.Context, store cache, debian string) error {
-	manual := fmt.Errorf("%s is missing; type: sudo apt-get install -y %s", debian, debian)
+// install installs the first of the Debian packages that is offered, where this process may; where it may not, the error is the
+// command to type.
+func install(ctx context.Context, store cache, packages ...string) error {
 	if os.Geteuid() != 0 {
-		return manual
+		return fmt.Errorf("type: sudo apt-get install -y %s", firstOffered(ctx, packages))
 	}
 	unlock, err := store.lock(ctx, "apt")
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if !offered(ctx, debian) {
-		if err := apt(ctx, "update"); err != nil {
-			return fmt.Errorf("%w: %w", manual, err)
-		}
+	// The lists may be missing or too old to fetch from: in that case once more, with new ones.
+	if err = aptInstall(ctx, packages); err == nil {
+		return nil
 	}
-	err = apt(ctx, "install", "--no-install-recommends", debian)
-	if err != nil && apt(ctx, "update") == nil {
-		err = apt(ctx, "install", "--no-install-recommends", debian)
+	if updateErr := apt(ctx, "update"); updateErr != nil {
+		return updateErr
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", manual, err)
-	}
-	return nil
+	return aptInstall(ctx, packages)
 }
 
-// offered reports whether apt knows a version of the package that it could install.
-func offered(ctx context.Context, debian string) bool {
-	output, err := exec.CommandContext(ctx, "apt-cache", "policy", debian).Output()
-	return err == nil && strings.Contains(string(output), "Candidate:") && !strings.Contains(string(output), "Candidate: (none)")
+func aptInstall(ctx context.Context, packages []string) error {
+	return apt(ctx, "install", "--no-install-recommends", firstOffered(ctx, packages))
+}
+
+// firstOffered returns the first package that apt knows a version of; the first of all where it knows none.
+func firstOffered(ctx context.Context, packages []string) string {
+	for _, name := range packages {
+		output, err := exec.CommandContext(ctx, "apt-cache", "policy", name).Output()
+		if err == nil && strings.Contains(string(output), "Candidate:") && !strings.Contains(string(output), "Candidate: (none)") {
+			return name
+		}
+	}
+	return packages[0]
 }
 
 func apt(ctx context.Context, arguments ...string) error {

@@ -59,6 +59,12 @@ func reachable(dir string) bool {
 	}
 }
 
+// has reports whether there is an entry of that name.
+func (c cache) has(name string) bool {
+	_, err := os.Stat(filepath.Join(c.root, name))
+	return err == nil
+}
+
 // entry returns the directory of that name, made by build when it is missing, incomplete or changed since.
 // One process builds it, the others wait for that one.
 func (c cache) entry(ctx context.Context, name string, build func(ctx context.Context, dir string) error) (string, error) {
@@ -74,15 +80,15 @@ func (c cache) entry(ctx context.Context, name string, build func(ctx context.Co
 	if whole(final) {
 		return final, nil
 	}
-	fresh := filepath.Join(c.root, ".new-"+name)
-	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(final)); err != nil {
-		return "", fmt.Errorf("clear %s: %w", final, err)
-	}
-	if err := os.Mkdir(fresh, 0o755); err != nil {
-		return "", fmt.Errorf("make %s: %w", fresh, err)
+	fresh, err := c.freshDir(name)
+	if err != nil {
+		return "", err
 	}
 	if err := build(ctx, fresh); err != nil {
 		return "", errors.Join(err, os.RemoveAll(fresh))
+	}
+	if err := os.RemoveAll(final); err != nil {
+		return "", fmt.Errorf("clear %s: %w", final, err)
 	}
 	sum, err := contents(fresh)
 	if err != nil {
@@ -95,6 +101,26 @@ func (c cache) entry(ctx context.Context, name string, build func(ctx context.Co
 		return "", fmt.Errorf("publish %s: %w", final, err)
 	}
 	return final, nil
+}
+
+// freshDir makes a directory to build an entry in, and removes those of builders that died. Its name is new each time, because
+// what a dead one had started may still be writing.
+func (c cache) freshDir(name string) (string, error) {
+	prefix := ".new-" + name + "-"
+	stale, _ := filepath.Glob(filepath.Join(c.root, prefix+"*"))
+	for _, dir := range stale {
+		if err := os.RemoveAll(dir); err != nil {
+			return "", fmt.Errorf("clear %s: %w", dir, err)
+		}
+	}
+	dir, err := os.MkdirTemp(c.root, prefix)
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make %s: %w", prefix, err)
+	}
+	return dir, nil
 }
 
 // lock takes the entry's lock, which the kernel frees when its holder dies.

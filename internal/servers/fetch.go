@@ -39,9 +39,9 @@ func fetch(ctx context.Context, spec Spec) (string, error) {
 			return "", err
 		}
 	}
-	if spec.Kind == Postgres {
-		if home, err := debianPostgres(ctx, store, spec.Version); home != "" || err != nil {
-			return home, err
+	if found.debian {
+		if home := debianPostgres(ctx, store, spec.Version, !store.has(found.name())); home != "" {
+			return home, nil
 		}
 	}
 	return store.entry(ctx, found.name(), func(ctx context.Context, dir string) error {

@@ -19,28 +19,24 @@ type java struct {
 	version int // 17
 }
 
-// findJava returns the oldest Java that will do, as the nearest to what the server was made for; where there is none, it installs one.
+// findJava returns the home of the oldest Java that will do, the nearest to what the server was made for; where there is none, it
+// installs one.
 func findJava(ctx context.Context, store cache, least int) (string, error) {
 	if home := pickJava(installedJavas(), least); home != "" {
 		return home, nil
 	}
-	// No stable Debian or Ubuntu offers all of these; each offers one of them, most of them more.
-	wanted := []string{fmt.Sprintf("openjdk-%d-jre-headless", least)}
-	for _, version := range []int{21, 25} {
-		if version > least {
-			wanted = append(wanted, fmt.Sprintf("openjdk-%d-jre-headless", version))
+	var packages []string // a stable Debian or Ubuntu offers some of them, none offers all
+	for _, version := range []int{17, 21, 25} {
+		if version >= least {
+			packages = append(packages, fmt.Sprintf("openjdk-%d-jre-headless", version))
 		}
 	}
-	var failed error
-	for _, debian := range wanted {
-		if failed = install(ctx, store, debian); failed != nil {
-			continue
-		}
-		if home := pickJava(installedJavas(), least); home != "" {
-			return home, nil
-		}
+	err := install(ctx, store, packages...)
+	if home := pickJava(installedJavas(), least); home != "" {
+		return home, nil
 	}
-	return "", fmt.Errorf("no Java %d or newer in JAVA_HOME, /usr/lib/jvm or PATH: %w", least, failed)
+	return "", fmt.Errorf("no Java %d or newer in JAVA_HOME, /usr/lib/jvm or PATH: %w; where apt offers none, unpack a JDK and "+
+		"type: export JAVA_HOME=FOLDER", least, err)
 }
 
 // pickJava returns the home of the oldest Java of at least that version.

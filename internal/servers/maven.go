@@ -18,7 +18,7 @@ import (
 const (
 	mavenCopy     = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 	fetchAttempts = 3
-	fetchPause    = 3 * time.Second
+	fetchPause    = time.Second
 )
 
 // download copies the artifact into dir by Maven and returns its path. A file whose checksum is not the pinned one is fetched anew.

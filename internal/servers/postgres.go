@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,25 +14,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// debianPostgres returns the home of Debian's own package, which it installs where that is possible; empty: there is none to be had.
-func debianPostgres(ctx context.Context, store cache, version string) (string, error) {
+// debianPostgres returns the home of Debian's own package, installed first where that is wanted and possible; empty: there is none.
+func debianPostgres(ctx context.Context, store cache, version string, wanted bool) string {
 	home := filepath.Join("/usr/lib/postgresql", version)
 	present := func() bool {
 		_, err := os.Stat(filepath.Join(home, "bin", "postgres"))
 		return err == nil
 	}
 	if present() {
-		return home, nil
+		return home
 	}
-	if debian := "postgresql-" + version; os.Geteuid() == 0 && offered(ctx, debian) {
-		if err := install(ctx, store, debian); err != nil {
-			return "", err
-		}
-		if present() {
-			return home, nil
-		}
+	if wanted && os.Geteuid() == 0 && installPostgres(ctx, store, "postgresql-"+version) == nil && present() {
+		return home
 	}
-	return "", nil
+	return ""
+}
+
+// installPostgres installs the package but not the database that it makes and starts of itself.
+func installPostgres(ctx context.Context, store cache, debian string) error {
+	const dir = "/etc/postgresql-common/createcluster.d"
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("configure %s: %w", debian, err)
+	}
+	path := filepath.Join(dir, "haystream.conf")
+	if err := os.WriteFile(path, []byte("create_main_cluster = false\n"), 0o644); err != nil {
+		return fmt.Errorf("configure %s: %w", debian, err)
+	}
+	return errors.Join(install(ctx, store, debian), os.Remove(path))
 }
 
 // unpackTar unpacks the tar archive inside the jar, which is all that it holds.

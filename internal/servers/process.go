@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,12 +64,10 @@ func startProcess(p program, run string, lock *os.File) (*process, error) {
 	}
 	started := &process{pid: server.Process.Pid}
 	if err := started.stationGuard(p.abort, run, lock); err != nil {
-		started.kill()
-		return nil, err
+		return nil, errors.Join(err, started.kill())
 	}
 	if _, err := open.WriteString("go\n"); err != nil {
-		started.kill()
-		return nil, fmt.Errorf("open gate: %w", err)
+		return nil, errors.Join(fmt.Errorf("open gate: %w", err), started.kill())
 	}
 	return started, server.Process.Release()
 }
@@ -126,27 +125,14 @@ func (p *process) end(signal syscall.Signal, within time.Duration) bool {
 }
 
 // kill ends the process and its children by SIGKILL, and returns when all of them have gone.
-func (p *process) kill() {
-	if p.ended() {
-		return
-	}
-	tree := p.signalTree(syscall.SIGSTOP)
+func (p *process) kill() error {
+	tree := p.signalTree(syscall.SIGSTOP) // frozen, it has no more children
 	for _, pid := range tree {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), stopTimeout, errors.New("it does not die"))
 	defer cancel()
-	_ = poll(ctx, func() bool {
-		if !p.ended() {
-			return false
-		}
-		for _, pid := range tree[1:] {
-			if alive(pid) {
-				return false
-			}
-		}
-		return true
-	})
+	return poll(ctx, func() bool { return p.ended() && !slices.ContainsFunc(tree, alive) })
 }
 
 // signalTree sends the signal to the process, then to its descendants, and returns their numbers.

@@ -18,6 +18,7 @@ type release struct {
 	archive       artifact
 	modules       []module // added to the archive's own
 	java          int      // the oldest Java that runs it; 0: none needed
+	debian        bool     // Debian's own package comes first: it brings the client programs too
 	nightly       bool     // left out of the default test run
 }
 
@@ -36,7 +37,7 @@ func releases() []release {
 		plugin        = "org.opensearch.plugin:"
 	)
 	return []release{
-		{kind: Postgres, version: "15", archive: artifact{zonky + "15.19.0:jar", "95f0b66fe72d4ca66c815773c44cb1196ea38552463e89a35f18114b3ed1565f"}},
+		{kind: Postgres, version: "15", debian: true, archive: artifact{zonky + "15.19.0:jar", "95f0b66fe72d4ca66c815773c44cb1196ea38552463e89a35f18114b3ed1565f"}},
 		{kind: Postgres, version: "16", nightly: true, archive: artifact{zonky + "16.15.0:jar", "653abc065c682b85d3da50168fb95dc524bd85426cdec9ce3695a550ef431df2"}},
 		{kind: Postgres, version: "17", nightly: true, archive: artifact{zonky + "17.11.0:jar", "0dd7b72b6f335b8ecfb355fa24c5781e8a93edd09880bb77eb52ebbf29b3e96d"}},
 		{kind: Postgres, version: "18", archive: artifact{zonky + "18.6.0:jar", "008ee189eaa7ca2b58bd01dd950291e638b998392cf982297acd4779ec898ac1"}},

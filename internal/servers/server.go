@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -125,7 +126,7 @@ func (s *Server) launchOnFreePort(ctx context.Context) error {
 			return err
 		}
 		s.Addr = fmt.Sprintf("127.0.0.1:%d", s.port)
-		if err = s.launch(ctx); err == nil || ctx.Err() != nil {
+		if err = s.launch(ctx); err == nil || !strings.Contains(err.Error(), "Address already in use") {
 			break
 		}
 	}
@@ -157,52 +158,53 @@ func (s *Server) launch(ctx context.Context) error {
 	if err == nil {
 		err = errors.New("it ended at once")
 	}
-	s.process.kill()
+	err = errors.Join(err, s.process.kill())
 	return fmt.Errorf("%w; the end of its log:\n%s", err, s.Log())
 }
 
 // Stop ends the server cleanly, by force after some seconds, and removes its temporary directory.
 // It may be called after Kill and more than once.
 func (s *Server) Stop() error {
-	s.end()
+	err := s.end()
 	if s.Kind == Postgres {
 		s.removeSharedMemory()
 	}
-	err := os.RemoveAll(s.run)
+	err = errors.Join(err, os.RemoveAll(s.run))
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 		s.lock = nil
 	}
 	if err != nil {
-		return fmt.Errorf("remove %s: %w", s.run, err)
+		return fmt.Errorf("stop %s: %w", s.Spec, err)
 	}
 	return nil
 }
 
 // end asks the process to end, and waits.
-func (s *Server) end() {
+func (s *Server) end() error {
 	if s.process == nil {
-		return
+		return nil
 	}
 	s.process.signalTree(syscall.SIGCONT)
 	for _, signal := range []syscall.Signal{s.program.stop, s.program.abort} {
 		if s.process.end(signal, stopTimeout) {
-			break
+			return nil
 		}
 	}
-	s.process.kill()
+	return s.process.kill()
 }
 
 // Kill ends the server with all its children by SIGKILL, as a power cut would. The data stays, for Restart.
 func (s *Server) Kill() error {
-	s.process.kill()
+	if err := s.process.kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", s.Spec, err)
+	}
 	return nil
 }
 
 // Restart starts the server again, on the same port and data; a running one is stopped cleanly first.
 func (s *Server) Restart(ctx context.Context) error {
-	s.end()
-	if err := s.launch(ctx); err != nil {
+	if err := errors.Join(s.end(), s.launch(ctx)); err != nil {
 		return fmt.Errorf("restart %s: %w", s.Spec, err)
 	}
 	return nil
@@ -231,7 +233,7 @@ func (s *Server) Bin(name string) string {
 
 // Log is the end of what the server has logged.
 func (s *Server) Log() string {
-	const most = 4000
+	const most = 16000
 	text, err := os.ReadFile(filepath.Join(s.run, logName))
 	if err != nil {
 		return err.Error()

@@ -1,0 +1,43 @@
+// Command fetch makes sure that every server which the tests start is there, and says what it waits for.
+// With HAYSTREAM_TEST_VERSIONS=all it fetches those of the nightly run too.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"haystream/internal/servers"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := fetch(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func fetch(ctx context.Context) error {
+	var specs []servers.Spec
+	add := func(kind string, versions []string) {
+		for _, version := range versions {
+			specs = append(specs, servers.Spec{Kind: kind, Version: version})
+		}
+	}
+	add(servers.Postgres, servers.PostgresVersions())
+	add(servers.Elasticsearch, servers.ElasticsearchVersions())
+	add(servers.OpenSearch, servers.OpenSearchVersions())
+	for _, spec := range specs {
+		begin := time.Now()
+		home, err := servers.Fetch(ctx, spec)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%-20s %s (%.1f s)\n", spec, home, time.Since(begin).Seconds())
+	}
+	return nil
+}
