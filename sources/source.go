@@ -201,8 +201,12 @@ const changeSize = 144
 
 // A ChunkRequest names the rows to read.
 type ChunkRequest struct {
-	Table    *Table // projected; its Key gives the order
-	After    Key    // read rows after this key; nil for the first chunk
+	Table *Table // projected; its Key gives the order
+	After Key    // read rows after this key; nil for the first chunk
+
+	// Inclusive begins with the row After itself, if it is there.
+	Inclusive bool
+
 	MaxRows  int
 	MaxBytes int // bound on the chunk's memory; a single larger row passes alone
 }
