@@ -1,0 +1,213 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/internal/conf"
+	"haystream/internal/preflight"
+	"haystream/mapping"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// inspect looks at both ends, compiles the definitions and changes nothing.
+// What must be mended is in the findings; the error says what could not be
+// looked at. run and check both begin with it.
+func inspect(ctx context.Context, source sources.Source, sink sinks.Sink, cfg *Config, file *conf.Source) (*inspection, error) {
+	in := &inspection{}
+	if err := in.readSource(ctx, source); err != nil {
+		return nil, err
+	}
+	if err := in.readSink(ctx, sink); err != nil {
+		return nil, err
+	}
+	in.compile(cfg, file)
+	if err := in.checkSource(ctx, source); err != nil {
+		return nil, err
+	}
+	if err := in.checkSink(ctx, sink); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+func (in *inspection) readSource(ctx context.Context, source sources.Source) (err error) {
+	if in.source, err = source.Info(ctx); err != nil {
+		return fmt.Errorf("connect to source: %w", err)
+	}
+	if in.catalog, err = source.Catalog(ctx); err != nil {
+		return fmt.Errorf("read catalog: %w", err)
+	}
+	return nil
+}
+
+func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error) {
+	if in.sink, err = sink.Info(ctx); err != nil {
+		return fmt.Errorf("connect to sink: %w", err)
+	}
+	return nil
+}
+
+// compile plans the definitions over the catalog.
+func (in *inspection) compile(cfg *Config, file *conf.Source) {
+	plan, err := mapping.Compile(in.catalog, in.sink.Types, cfg.set())
+	if err == nil {
+		in.plan = plan
+		return
+	}
+	for _, e := range located(problems(err), file) {
+		place := conf.Error{File: e.File, Line: e.Line, Message: e.Path}
+		in.findings = append(in.findings, preflight.Finding{Level: preflight.Error, Subject: place.Error(), Text: e.Message})
+	}
+}
+
+// problems are those of a Compile error.
+func problems(err error) mapping.Problems {
+	var all mapping.Problems
+	if err != nil && !errors.As(err, &all) {
+		all = mapping.Problems{{Path: "indexes", Message: err.Error()}}
+	}
+	return all
+}
+
+func (in *inspection) checkSource(ctx context.Context, source sources.Source) error {
+	var tables []*sources.Table
+	if in.plan != nil {
+		tables = in.plan.Tables
+	}
+	findings, err := source.Check(ctx, tables)
+	if err != nil {
+		return fmt.Errorf("check source: %w", err)
+	}
+	in.findings = append(in.findings, findings...)
+	return nil
+}
+
+func (in *inspection) checkSink(ctx context.Context, sink sinks.Sink) error {
+	var aliases []string
+	if in.plan != nil {
+		for _, index := range in.plan.Sets[0] {
+			aliases = append(aliases, index.Alias)
+		}
+	}
+	findings, err := sink.Check(ctx, aliases)
+	if err != nil {
+		return fmt.Errorf("check sink: %w", err)
+	}
+	in.findings = append(in.findings, findings...)
+	return nil
+}
+
+// Check prints a line for each thing that was looked at, and returns an error
+// when one of them keeps the pipeline from running. It changes nothing.
+func Check(ctx context.Context, cfg *Config, file *conf.Source, out io.Writer) error {
+	source, sink, err := open(cfg, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	defer sink.Close()
+	in := &inspection{}
+	in.ok("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
+	in.checkBoth(ctx, source, sink, cfg, file)
+	return report(in.findings, out)
+}
+
+// checkBoth goes on with one end where the other cannot be looked at.
+func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, cfg *Config, file *conf.Source) {
+	sinkErr := in.readSink(ctx, sink)
+	sourceErr := in.readSource(ctx, source)
+	if in.try("source", sourceErr) {
+		in.ok("source", "%s %s at %s", in.source.Kind, in.source.Version, in.source.Address)
+		in.compile(cfg, file)
+		in.try("source", in.checkSource(ctx, source))
+	}
+	if in.try("sink", sinkErr) {
+		in.ok("sink", "%s", strings.Join(slices.DeleteFunc([]string{in.sink.Kind, in.sink.Version, "at", in.sink.Address}, func(s string) bool { return s == "" }), " "))
+		in.try("sink", in.checkSink(ctx, sink))
+	}
+}
+
+func (in *inspection) ok(subject, format string, args ...any) {
+	in.findings = append(in.findings, preflight.Finding{Level: preflight.OK, Subject: subject, Text: fmt.Sprintf(format, args...)})
+}
+
+// try turns an error into a finding and reports whether there was none.
+func (in *inspection) try(subject string, err error) bool {
+	if err != nil {
+		in.findings = append(in.findings, preflight.Finding{Level: preflight.Error, Subject: subject, Text: err.Error()})
+	}
+	return err == nil
+}
+
+// report prints findings in columns.
+func report(findings []preflight.Finding, out io.Writer) error {
+	width := 0
+	for _, f := range findings {
+		if len(f.Subject) <= maxSubject {
+			width = max(width, len(f.Subject))
+		}
+	}
+	for _, f := range findings {
+		remedy := ""
+		if f.Remedy != "" {
+			remedy = "; to mend it: " + strings.Join(strings.Fields(f.Remedy), " ")
+		}
+		if _, err := fmt.Fprintf(out, "%-7s  %-*s  %s%s\n", f.Level, width, f.Subject, f.Text, remedy); err != nil {
+			return fmt.Errorf("print findings: %w", err)
+		}
+	}
+	if errs := preflight.Errors(findings); len(errs) > 0 {
+		return fmt.Errorf("check found %s", count(len(errs), "error", "errors"))
+	}
+	return nil
+}
+
+// maxSubject is the widest subject that others are aligned to.
+const maxSubject = 32
+
+// count is a number of things, in words.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// Explain adds to the mistakes found in the files those that only the catalog
+// tells, such as a missing column, so that all are known at once. It connects
+// where the source's settings are sound, reads, and changes nothing.
+func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Errors) conf.Errors {
+	unusable := func(e conf.Error) bool {
+		return e.Path == "" || e.Path == "source" || strings.HasPrefix(e.Path, "source.")
+	}
+	if slices.ContainsFunc(errs, unusable) {
+		return errs
+	}
+	source, err := openSource(cfg, zerolog.Nop())
+	if err != nil {
+		return errs
+	}
+	defer source.Close()
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	in := &inspection{}
+	if in.readSource(ctx, source) != nil {
+		return errs
+	}
+	_, err = mapping.Compile(in.catalog, nil, cfg.set())
+	errs = merge(file, errs, located(problems(err), file))
+	errs.Sort()
+	return errs
+}
+
+// explainTimeout bounds how long a config's mistakes wait for the catalog.
+const explainTimeout = 5 * time.Second

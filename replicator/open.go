@@ -1,0 +1,54 @@
+package replicator
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/rs/zerolog"
+
+	"haystream/sinks"
+	"haystream/sinks/elasticsearch"
+	"haystream/sinks/ndjson"
+	"haystream/sources"
+	"haystream/sources/postgres"
+)
+
+// openSource makes the source that the URL's scheme names. It connects to nothing.
+func openSource(cfg *Config, log zerolog.Logger) (sources.Source, error) {
+	u, err := url.Parse(cfg.Source.URL.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("parse source.url: %w", sources.ErrConfig) // the reason would repeat the URL
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		return postgres.New(cfg.Source, log)
+	}
+	return nil, fmt.Errorf("open source: the scheme %q is not known", u.Scheme)
+}
+
+// openSink makes the sink that is configured. It connects to nothing.
+func openSink(cfg *Config, log zerolog.Logger) (sinks.Sink, error) {
+	switch {
+	case cfg.Sink.Elasticsearch != nil:
+		return elasticsearch.New(*cfg.Sink.Elasticsearch, elasticsearch.Options{
+			Owner: cfg.Name, MaxDeadLetters: int64(cfg.Limits.MaxDeadLetters), MaxBytes: int64(cfg.Limits.MaxMemory) / 3,
+		}, log)
+	case cfg.Sink.NDJSON != nil:
+		return ndjson.New(*cfg.Sink.NDJSON, cfg.Name, cfg.Limits.MaxDeadLetters, log)
+	}
+	return nil, fmt.Errorf("open sink: none is configured")
+}
+
+// open makes both ends.
+func open(cfg *Config, log zerolog.Logger) (sources.Source, sinks.Sink, error) {
+	source, err := openSource(cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	sink, err := openSink(cfg, log)
+	if err != nil {
+		source.Close()
+		return nil, nil, err
+	}
+	return source, sink, nil
+}

@@ -1,0 +1,179 @@
+package replicator
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// RemoveOptions say what Remove drops and whether it asks.
+type RemoveOptions struct {
+	Indexes bool
+	Yes     bool      // do not ask
+	In      io.Reader // where the answer comes from; nil where nobody can answer
+}
+
+// Remove drops what the pipeline has made: slot, publication, checkpoint and,
+// when asked, the physical indexes. It says what it will do first. What is gone
+// already is no error. It refuses while a daemon runs.
+func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writer) error {
+	source, sink, err := open(cfg, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	defer sink.Close()
+	r := &removal{source: source, sink: sink, name: cfg.Name, indexes: options.Indexes}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Indexes)) {
+		r.aliases = append(r.aliases, orElse(cfg.Indexes[name].Index, name))
+	}
+	if err := r.plan(ctx); err != nil {
+		return err
+	}
+	for _, line := range r.lines {
+		fmt.Fprintln(out, "will drop", line)
+	}
+	if len(r.kept) > 0 {
+		fmt.Fprintf(out, "will keep index %s; --indexes drops what is kept, too\n", strings.Join(r.kept, ", "))
+	}
+	if len(r.lines) == 0 {
+		fmt.Fprintln(out, "nothing to remove")
+		return nil
+	}
+	if err := confirm(options, out); err != nil {
+		return err
+	}
+	if err := r.run(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "removed")
+	return nil
+}
+
+// confirm waits for a yes.
+func confirm(options RemoveOptions, out io.Writer) error {
+	if options.Yes {
+		return nil
+	}
+	if options.In == nil {
+		return errors.New("nothing removed: add --yes to go on without being asked")
+	}
+	fmt.Fprint(out, "type yes to go on: ")
+	answer, err := bufio.NewReader(options.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing removed")
+	}
+	return nil
+}
+
+// A removal is what is there to be dropped.
+type removal struct {
+	source     sources.Source
+	sink       sinks.Sink
+	name       string
+	indexes    bool
+	aliases    []string // of the definitions
+	lines      []string // what is dropped, for people
+	kept       []string // physical indexes that stay
+	physical   []string
+	checkpoint bool
+}
+
+// plan looks for what is there.
+func (r *removal) plan(ctx context.Context) error {
+	dropped, err := r.source.Remove(ctx, true)
+	if errors.Is(err, sources.ErrBusy) {
+		return fmt.Errorf("a daemon is running, stop it first: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("look at source: %w", err)
+	}
+	r.lines = append(r.lines, dropped...)
+	data, _, err := r.sink.LoadCheckpoint(ctx, r.name)
+	if err != nil {
+		return fmt.Errorf("load checkpoint: %w", err)
+	}
+	cp := newCheckpoint(r.name)
+	if data != nil {
+		if cp, err = parseCheckpoint(data); err != nil {
+			return err
+		}
+		r.checkpoint = true
+		r.lines = append(r.lines, "checkpoint "+r.name)
+	}
+	return r.planIndexes(ctx, cp)
+}
+
+// planIndexes looks for the physical indexes that the checkpoint knows of, and
+// for those behind the configured aliases: an earlier removal may have left them.
+func (r *removal) planIndexes(ctx context.Context, cp *checkpoint) error {
+	looked := map[string]bool{}
+	for _, name := range append(r.aliases, cp.writeAliases()...) {
+		index, err := r.sink.Index(ctx, name)
+		switch {
+		case errors.Is(err, sinks.ErrForeign):
+			continue
+		case err != nil:
+			return fmt.Errorf("look at index %s: %w", name, err)
+		case index == nil || looked[index.Physical]:
+			continue
+		}
+		looked[index.Physical] = true
+		if r.indexes {
+			r.physical = append(r.physical, index.Physical)
+			r.lines = append(r.lines, "index "+index.Physical)
+		} else {
+			r.kept = append(r.kept, index.Physical)
+		}
+	}
+	return nil
+}
+
+// writeAliases lists the write aliases of all physical indexes in the checkpoint.
+func (cp *checkpoint) writeAliases() []string {
+	var names []string
+	for _, physical := range cp.Garbage {
+		names = append(names, sinks.WriteAlias(physical))
+	}
+	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+		for _, b := range []*build{cp.Indexes[alias].Live, cp.Indexes[alias].Next} {
+			if b != nil {
+				names = append(names, sinks.WriteAlias(b.Physical))
+			}
+		}
+	}
+	return names
+}
+
+// run drops the indexes before the checkpoint that names them, so that a
+// removal that was cut short can be repeated.
+func (r *removal) run(ctx context.Context) error {
+	if _, err := r.source.Remove(ctx, false); err != nil {
+		return fmt.Errorf("remove from source: %w", err)
+	}
+	for _, physical := range r.physical {
+		if err := r.sink.Drop(ctx, physical); err != nil {
+			return fmt.Errorf("drop index %s: %w", physical, err)
+		}
+	}
+	if !r.checkpoint {
+		return nil
+	}
+	if err := r.sink.RemoveCheckpoint(ctx, r.name); err != nil {
+		return fmt.Errorf("remove checkpoint: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package replicator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"haystream/internal/conf"
+)
+
+// ShowStatus asks the running daemon for its status and prints it, for people
+// or as the JSON that it is.
+func ShowStatus(ctx context.Context, cfg *Config, asJSON bool, out io.Writer) error {
+	body, err := fetchStatus(ctx, cfg.HTTP.Listen)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		_, err := out.Write(body)
+		return err
+	}
+	var s Status
+	if err := json.Unmarshal(body, &s); err != nil {
+		return fmt.Errorf("parse status: %w", err)
+	}
+	return s.print(out)
+}
+
+func fetchStatus(ctx context.Context, listen string) ([]byte, error) {
+	if listen == "" {
+		return nil, errors.New("http.listen is empty: the daemon answers no requests")
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, fmt.Errorf("parse http.listen: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	url := "http://" + net.JoinHostPort(host, port) + "/status"
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask for status: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("no daemon answers; is it running? %w", err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read status: %w", err)
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return body, nil
+}
+
+// print is the status for people: the pipeline, then a line per index.
+func (s Status) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	state := s.State
+	if s.Reason != "" {
+		state += ": " + s.Reason
+	}
+	fmt.Fprintf(w, "pipeline\t%s, %s\n", s.Name, state)
+	fmt.Fprintf(w, "version\t%s, up since %s\n", s.Version, s.Since.Local().Format(time.DateTime))
+	fmt.Fprintf(w, "source\t%s %s at %s\n", s.Source.Kind, s.Source.Version, s.Source.Address)
+	fmt.Fprintf(w, "position\t%s\n", s.Source.Position)
+	fmt.Fprintf(w, "lag\t%.1f s, %s of log; the server keeps %s for it\n", s.Source.LagSeconds, size(s.Source.LagBytes), size(s.Source.RetainedBytes))
+	sink := "answers"
+	if !s.Sink.Healthy {
+		sink = s.Sink.Reason
+	}
+	fmt.Fprintf(w, "sink\t%s %s at %s, %s\n", s.Sink.Kind, s.Sink.Version, s.Sink.Address, sink)
+	if err := w.Flush(); err != nil || len(s.Indexes) == 0 {
+		return err
+	}
+	fmt.Fprintln(w, "\nINDEX\tPHYSICAL INDEX\tWRITTEN\tDELETED\tDEAD LETTERS\tSNAPSHOT")
+	for _, i := range s.Indexes {
+		physical := i.Physical
+		if i.Building != "" {
+			physical += " (building " + i.Building + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", i.Alias, physical, i.Written, i.Deleted, i.DeadLetters, i.Snapshot)
+	}
+	return w.Flush()
+}
+
+// String is how far a snapshot is, for people.
+func (s SnapshotStatus) String() string {
+	if s.State == "done" {
+		return fmt.Sprintf("done, %d rows", s.RowsDone)
+	}
+	text := fmt.Sprintf("%s, %d of about %d rows", s.State, s.RowsDone, s.RowsEstimated)
+	if s.ETASeconds >= 0 {
+		text += ", " + (time.Duration(s.ETASeconds) * time.Second).String() + " left"
+	}
+	return text
+}
+
+// size is a number of bytes for people; negative is not known.
+func size(n int64) string {
+	if n < 0 {
+		return "an unknown size"
+	}
+	return conf.Bytes(n).String()
+}
