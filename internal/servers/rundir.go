@@ -20,24 +20,27 @@ const (
 	nobodyID  = 65534
 )
 
-// newRunDir makes a server's temporary directory and locks it for as long as this process or the server's guard lives.
+// newRunDir makes a server's temporary directory, locked for as long as this process or the server's guard lives.
 func newRunDir(kind string) (string, *os.File, error) {
-	dir, err := os.MkdirTemp("", runPrefix+kind+"-")
+	temp := os.TempDir()
+	if os.Geteuid() == 0 && !reachable(temp) {
+		return "", nil, fmt.Errorf("%s cannot be entered by the unprivileged user that servers run as: set TMPDIR to a directory that can", temp)
+	}
+	hidden, err := os.MkdirTemp(temp, "."+runPrefix+kind+"-")
 	if err != nil {
 		return "", nil, fmt.Errorf("make run directory: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(filepath.Join(hidden, lockName), os.O_CREATE|os.O_RDWR, 0o644)
 	if err == nil && !tryLock(lock) {
 		err = errors.New("it is locked")
 	}
-	if err == nil && os.Geteuid() == 0 && !reachable(filepath.Dir(dir)) {
-		err = fmt.Errorf("%s cannot be entered by the unprivileged user that servers run as: set TMPDIR to a directory that can", filepath.Dir(dir))
-	}
+	// It gets its name once it is locked, so that no sweep takes it for an abandoned one.
+	dir := filepath.Join(temp, strings.TrimPrefix(filepath.Base(hidden), "."))
 	if err == nil {
-		err = own(dir)
+		err = errors.Join(own(hidden), os.Rename(hidden, dir))
 	}
 	if err != nil {
-		return "", nil, errors.Join(fmt.Errorf("make run directory: %w", err), os.RemoveAll(dir))
+		return "", nil, errors.Join(fmt.Errorf("make run directory: %w", err), os.RemoveAll(hidden))
 	}
 	return dir, lock, nil
 }
@@ -100,15 +103,13 @@ var nobody = sync.OnceValue(func() *syscall.Credential {
 })
 
 // own gives a file or directory to the user that servers run as.
-func own(paths ...string) error {
+func own(path string) error {
 	user := credential()
 	if user == nil {
 		return nil
 	}
-	for _, path := range paths {
-		if err := os.Chown(path, int(user.Uid), int(user.Gid)); err != nil {
-			return fmt.Errorf("give %s away: %w", path, err)
-		}
+	if err := os.Chown(path, int(user.Uid), int(user.Gid)); err != nil {
+		return fmt.Errorf("give %s away: %w", path, err)
 	}
 	return nil
 }
