@@ -1,0 +1,180 @@
+package mapping
+
+import (
+	"encoding/json"
+
+	"gopkg.in/yaml.v3"
+
+	"haystream/internal/conf"
+)
+
+// A Set is the `indexes:` and `tables:` of one configuration.
+type Set struct {
+	Indexes map[string]*Definition
+	Tables  map[string]*TableConfig
+}
+
+// A Definition is one entry of `indexes:`.
+type Definition struct {
+	// Index is the alias in the sink; empty for the definition's own name.
+	Index string `yaml:"index" json:"index,omitempty"`
+
+	// Table is schema.table, a bare name, or a glob that maps many tables.
+	Table string `yaml:"table" json:"table"`
+
+	// Where is an expression; rows for which it is not true have no document.
+	Where string `yaml:"where" json:"where,omitempty"`
+
+	// Fields are the document's fields.
+	Fields Fields `yaml:"fields" json:"fields"`
+
+	// Exclude names columns that `fields: "*"` leaves out.
+	Exclude []string `yaml:"exclude" json:"exclude,omitempty"`
+
+	// ID and Routing are a column's name, or a template where they hold {{.
+	ID      string `yaml:"id" json:"id,omitempty"`
+	Routing string `yaml:"routing" json:"routing,omitempty"`
+
+	// Mode is empty, or append: no document is ever removed.
+	Mode string `yaml:"mode" json:"mode,omitempty"`
+
+	// Settings are the physical index's settings, Mapping is merged over the
+	// mapping that is inferred, Pipeline names an ingest pipeline.
+	Settings json.RawMessage `yaml:"settings" json:"settings,omitempty"`
+	Mapping  json.RawMessage `yaml:"mapping" json:"mapping,omitempty"`
+	Pipeline string          `yaml:"pipeline" json:"pipeline,omitempty"`
+
+	// Haystack makes documents that django-haystack's own backend reads.
+	Haystack *Haystack `yaml:"haystack" json:"haystack,omitempty"`
+
+	// Only holds the tables that a glob stood for when its index was built.
+	// It is no setting: Restore fills it.
+	Only []string `yaml:"-" json:"only,omitempty"`
+}
+
+// Haystack is a definition's `haystack:`.
+type Haystack struct {
+	// Model is app_label.model_name, as Django writes it.
+	Model string `yaml:"model" json:"model"`
+}
+
+// Fields is `"*"`, every column, or a mapping of names to fields, which may
+// hold the key "*" as well.
+type Fields struct {
+	All   bool
+	Named map[string]*Field
+}
+
+const everyColumn = "*"
+
+// UnmarshalYAML reads either form.
+func (f *Fields) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode && node.Value == everyColumn {
+		f.All = true
+		return nil
+	}
+	if node.Kind != yaml.MappingNode {
+		return at(node, `wants "*" or a mapping of names to fields`)
+	}
+	if err := conf.Decode(node, &f.Named); err != nil {
+		return err
+	}
+	if all, ok := f.Named[everyColumn]; ok {
+		if all.content() != 0 {
+			return at(node, `"*" stands for every column and takes no settings of its own`)
+		}
+		f.All = true
+		delete(f.Named, everyColumn)
+	}
+	return nil
+}
+
+// MarshalJSON writes the named fields; "*" has been expanded to them.
+func (f Fields) MarshalJSON() ([]byte, error) { return json.Marshal(f.Named) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (f *Fields) UnmarshalJSON(text []byte) error { return json.Unmarshal(text, &f.Named) }
+
+// A Field of a document. At most one of From, Template, TemplateFile, Expr and
+// Value says where its content comes from; none is the column of its name.
+type Field struct {
+	From         string          `yaml:"from" json:"from,omitempty"`
+	Template     string          `yaml:"template" json:"template,omitempty"`
+	TemplateFile string          `yaml:"template_file" json:"-"`
+	Expr         string          `yaml:"expr" json:"expr,omitempty"`
+	Value        json.RawMessage `yaml:"value" json:"value,omitempty"`
+
+	// Type is the sink's type of the field, Mapping its raw mapping. Both
+	// take precedence over what is inferred.
+	Type    string          `yaml:"type" json:"type,omitempty"`
+	Mapping json.RawMessage `yaml:"mapping" json:"mapping,omitempty"`
+
+	// Default stands in for NULL; OmitNull leaves the field out instead.
+	Default  json.RawMessage `yaml:"default" json:"default,omitempty"`
+	OmitNull bool            `yaml:"omit_null" json:"omit_null,omitempty"`
+
+	// DateFormat is a Go layout, epoch_millis or epoch_second.
+	DateFormat string `yaml:"date_format" json:"date_format,omitempty"`
+
+	// Document marks haystack's document field.
+	Document bool `yaml:"document" json:"document,omitempty"`
+
+	// Fields are those of related rows.
+	Fields map[string]*Field `yaml:"fields" json:"fields,omitempty"`
+
+	inlined bool // Template is the content of TemplateFile
+}
+
+// UnmarshalYAML reads a path alone, or a field's settings.
+func (f *Field) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		f.From = node.Value
+		return nil
+	}
+	type settings Field
+	return conf.Decode(node, (*settings)(f))
+}
+
+// at is a mistake in the node's place.
+func at(node *yaml.Node, message string) error {
+	return conf.Errors{{Line: node.Line, Message: message}}
+}
+
+// content counts the settings that say where the content comes from.
+func (f *Field) content() int {
+	n := 0
+	for _, set := range []bool{
+		f.From != "", f.Template != "" && !f.inlined, f.TemplateFile != "" || f.inlined, f.Expr != "", f.Value != nil,
+	} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+// hasTemplate reports whether the field is rendered by a template.
+func (f *Field) hasTemplate() bool { return f.Template != "" || f.TemplateFile != "" || f.inlined }
+
+// A TableConfig is one entry of `tables:`: what the catalog cannot tell.
+type TableConfig struct {
+	// Key names the columns that identify a row, where the catalog has no key
+	// or not the wanted one.
+	Key []string `yaml:"key" json:"key,omitempty"`
+
+	// Computed are virtual columns, by name: templates.
+	Computed map[string]string `yaml:"computed" json:"computed,omitempty"`
+
+	// Relations lead to rows of other tables, by name.
+	Relations map[string]*Relation `yaml:"relations" json:"relations,omitempty"`
+}
+
+// A Relation leads from a row to related ones.
+type Relation struct {
+	Table        string   `yaml:"table" json:"table"`
+	Column       string   `yaml:"column" json:"column,omitempty"`
+	Through      string   `yaml:"through" json:"through,omitempty"`
+	TargetColumn string   `yaml:"target_column" json:"target_column,omitempty"`
+	Many         bool     `yaml:"many" json:"many,omitempty"`
+	OrderBy      []string `yaml:"order_by" json:"order_by,omitempty"`
+}

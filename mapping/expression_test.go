@@ -1,0 +1,280 @@
+package mapping
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"haystream/sources"
+)
+
+// sample is a table with a column of each kind that expressions tell apart.
+func sample() *sources.Table {
+	elem := sources.Type{Kind: sources.Text}
+	return &sources.Table{
+		Schema: "public", Name: "sample",
+		Columns: []sources.Column{
+			{Name: "id", Type: sources.Type{Kind: sources.Int, Size: 8, SQL: "bigint"}, NotNull: true},
+			{Name: "title", Type: sources.Type{Kind: sources.Text, SQL: "text"}},
+			{Name: "status", Type: sources.Type{Kind: sources.Keyword, SQL: "status"}},
+			{Name: "published", Type: sources.Type{Kind: sources.Bool, SQL: "boolean"}},
+			{Name: "deleted", Type: sources.Type{Kind: sources.Bool, SQL: "boolean"}},
+			{Name: "price", Type: sources.Type{Kind: sources.Decimal, SQL: "numeric"}},
+			{Name: "quantity", Type: sources.Type{Kind: sources.Int, Size: 4, SQL: "integer"}},
+			{Name: "weight", Type: sources.Type{Kind: sources.Float, Size: 8, SQL: "double precision"}},
+			{Name: "created", Type: sources.Type{Kind: sources.TimestampTZ, SQL: "timestamp with time zone"}},
+			{Name: "day", Type: sources.Type{Kind: sources.Date, SQL: "date"}},
+			{Name: "expires", Type: sources.Type{Kind: sources.Timestamp, SQL: "timestamp without time zone"}},
+			{Name: "doc", Type: sources.Type{Kind: sources.JSON, SQL: "jsonb"}},
+			{Name: "tags", Type: sources.Type{Kind: sources.Array, SQL: "text[]", Elem: &elem}},
+			{Name: "none", Type: sources.Type{Kind: sources.Text, SQL: "text"}},
+			{Name: "count", Type: sources.Type{Kind: sources.Int, Size: 4, SQL: "integer"}},
+			{Name: "Odd Name", Type: sources.Type{Kind: sources.Int, Size: 4, SQL: "integer"}},
+			{Name: "nan", Type: sources.Type{Kind: sources.Decimal, SQL: "numeric"}},
+		},
+		Key: []int{0}, Identity: sources.IdentityKey, IdentityColumns: []int{0},
+	}
+}
+
+var sampleRow = map[string]string{
+	"id": "9007199254740993", "title": "Žluťoučký kůň", "status": "open", "published": "true",
+	"price": "19.90", "quantity": "3", "weight": "0.1",
+	"created": "2024-02-29T12:30:00.000001Z", "day": "2024-02-29", "expires": "infinity",
+	"doc":  `{"a": {"b": [1, 2.50, null, {"c": "x"}]}, "big": 123456789012345678901234567890, "items": [{"p": 0.1}, {"p": 0.2}, {"q": 1}]}`,
+	"tags": `["go","sql"]`, "count": "7", "Odd Name": "5", "nan": "NaN",
+}
+
+// row makes a row of t; a column that is not in values is NULL.
+func row(t *sources.Table, values map[string]string) sources.Row {
+	var a sources.Arena
+	a.StartRow(len(t.Columns))
+	for i := range t.Columns {
+		if text, ok := values[t.Columns[i].Name]; ok {
+			a.Text([]byte(text))
+		} else {
+			a.Null()
+		}
+	}
+	return a.EndRow()
+}
+
+func TestExpressions(t *testing.T) {
+	tests := []struct{ expr, want string }{
+		// exact numbers
+		{"id + 1", "9007199254740994"},
+		{"9223372036854775807 + id", "9232379236109516800"},
+		{"price * quantity", "59.70"},
+		{"price + 0.1", "20.00"},
+		{"price == 19.9", "true"},
+		{"price > 19.899999999999999", "true"},
+		{"quantity / 2", "1.5"},
+		{"6 / quantity", "2"},
+		{"price / 3", "6.6333333333333333"},
+		{"-price", "-19.90"},
+		{"7 % quantity", "1"},
+		{"2 ** 70", "1180591620717411303424"},
+		{"weight + 0.2", "0.30000000000000004"},
+		{"weight == 0.1", "true"},
+		{"weight < price", "true"},
+		{"nan == nan", "true"},
+		{"nan > price", "true"},
+		{"nan + 1", "null"},
+		{"doc.big + 1", "123456789012345678901234567891"},
+		{"round(price / 3, 2)", "6.63"},
+		{"round(19.995, 2)", "20.00"},
+		{"floor(-price)", "-20"},
+		{"ceil(price)", "20"},
+		{"abs(-price)", "19.90"},
+		{"int(price)", "19"},
+		{`int("42")`, "42"},
+		{"float(price)", "19.9"},
+		{"string(price)", `"19.90"`},
+		{"min(price, quantity, 7)", "3"},
+		{"max([1, 2.5, quantity])", "3"},
+		{"sum(doc.items, .p)", "0.3"},
+		{"sum([1, 2, 3])", "6"},
+
+		// NULL
+		{"none == nil", "true"},
+		{"none != nil", "false"},
+		{"nil == title", "false"},
+		{"deleted == nil", "true"},
+		{`none == "x"`, "false"},
+		{`none != "x"`, "false"},
+		{"none == none", "false"},
+		{`none < "x"`, "false"},
+		{`none >= "x"`, "false"},
+		{"none + title", "null"},
+		{"!deleted", "true"},
+		{"!published", "false"},
+		{"not (none == title)", "true"},
+		{"deleted && published", "false"},
+		{"deleted || published", "true"},
+		{"published and not deleted", "true"},
+		{"deleted ? 1 : 2", "2"},
+		{`none ?? "fallback"`, `"fallback"`},
+		{"deleted ?? published", "true"},
+		{"!(deleted ?? deleted)", "true"},
+		{`none in ["a"]`, "false"},
+		{`none not in ["a"]`, "false"},
+		{`none contains "a"`, "false"},
+		{`none matches "a"`, "false"},
+		{"lower(none)", "null"},
+		{"len(none)", "null"},
+		{"len(none) > 0", "false"},
+		{"any(doc.nothing, # > 1)", "false"},
+		{"count(doc.items, .p > 0.1)", "1"},
+		{"filter(doc.items, .q)[0]", "ERROR a condition wants true or false, not a number"},
+		{"-doc.nothing", "null"},
+
+		// text, lists, objects
+		{`status in ["open", "new"]`, "true"},
+		{`status not in ["open", "new"]`, "false"},
+		{`"go" in tags`, "true"},
+		{`price in [1, 19.9]`, "true"},
+		{`title startsWith "Ž"`, "true"},
+		{`title matches "^Žlu.*kůň$"`, "true"},
+		{`upper(title) + "!"`, `"ŽLUŤOUČKÝ KŮŇ!"`},
+		{`title[0:3]`, `"Žlu"`},
+		{`tags[-1]`, `"sql"`},
+		{`tags[5]`, "null"},
+		{`join(tags, "+")`, `"go+sql"`},
+		{`map(tags, upper(#))`, `["GO","SQL"]`},
+		{"doc.a.b[1]", "2.50"},
+		{"doc.a.b[2]", "null"},
+		{"doc.a.b[3].c", `"x"`},
+		{"doc.nothing.at.all", "null"},
+		{"doc?.a?.b", `[1,2.50,null,{"c":"x"}]`},
+		{`{"x": price, "y": [none, true]}`, `{"x":19.90,"y":[null,true]}`},
+		{"[1, 2] == [1, 2.0]", "true"},
+		{`let n = quantity; n * n`, "9"},
+		{"count + 1", "8"},
+		{"count(tags, # == 'go')", "1"},
+		{`$env["Odd Name"] + 1`, "6"},
+		{`if published { "y" } else { "n" }`, `"y"`},
+		{`toJSON(doc.a.b[3])`, `"{\"c\":\"x\"}"`},
+
+		// times
+		{"created > \"2024-02-29\"", "true"},
+		{"created > \"2024-02-29T12:30:00Z\"", "true"},
+		{"created >= day", "true"},
+		{"day == \"2024-02-29\"", "true"},
+		{"day in [\"2024-02-29\"]", "true"},
+		{"expires > created", "true"},
+		{"expires", "null"},
+		{"created - day", `"12h30m0.000001s"`},
+		{"created - day > duration(\"12h\")", "true"},
+		{"day + duration(\"36h\")", `"2024-03-01T12:00:00Z"`},
+		{"day - duration(\"24h\") == date(\"2024-02-28\")", "true"},
+		{"created.Year()", "2024"},
+		{"created.Month()", "2"},
+		{`created.Format("02.01.2006")`, `"29.02.2024"`},
+		{"created", `"2024-02-29T12:30:00.000001Z"`},
+		{"day", `"2024-02-29"`},
+
+		// errors that only a row can bring
+		{"quantity / (quantity - 3)", "ERROR division by zero"},
+		{"doc.a > 1", "ERROR cannot compare an object with a number"},
+	}
+	table := sample()
+	for _, tt := range tests {
+		e, err := compileExpression(tt.expr, newColumns(table), false)
+		if err != nil {
+			t.Errorf("%s: compile: %v", tt.expr, err)
+			continue
+		}
+		v := newView()
+		if err := v.fill(table, row(table, sampleRow), e.columns); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if out, err := e.run(v); err != nil {
+			got = "ERROR " + err.Error()
+		} else {
+			text, _, err := appendValue(nil, out)
+			if err != nil {
+				t.Errorf("%s: %v", tt.expr, err)
+			}
+			got = string(text)
+		}
+		if got != tt.want && (!strings.HasPrefix(tt.want, "ERROR") || !strings.HasPrefix(got, tt.want)) {
+			t.Errorf("%s: got %s, want %s", tt.expr, got, tt.want)
+		}
+	}
+}
+
+func TestExpressionMistakes(t *testing.T) {
+	tests := []struct{ expr, want string }{
+		{"titel == 1", `table public.sample has no column "titel"; did you mean "title"? (at character 1)`},
+		{"price > ", "unexpected token EOF"},
+		{"price > title", "cannot compare a number with text (at character 7)"},
+		{`published == 1`, "cannot compare true or false with a number"},
+		{`created > "yesterday"`, `"yesterday" is not a date`},
+		{"created > title", "write date(…) around it"},
+		{`status in [1]`, "cannot compare text with a number"},
+		{"title && published", "wants a condition, true or false, and this is text"},
+		{"lowr(title)", `there is no function "lowr"; did you mean "lower"?`},
+		{"lower(title, 1)", "lower:"},
+		{"round()", "round: wants at least 1"},
+		{"now() > created", "now() is not in this version yet"},
+		{"title.length", "text has no members"},
+		{"created.Yeer()", `a time has no method "Yeer"`},
+		{"title - 1", "cannot reckon text - a number"},
+		{"let title = 1; title", `"title" is a column`},
+		{`title matches "("`, "error parsing regexp"},
+		{`$env.nope`, `no column "nope"`},
+		{"type(title)", `there is no function "type"`},
+	}
+	for _, tt := range tests {
+		_, err := compileExpression(tt.expr, newColumns(sample()), false)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %s", tt.expr, err, tt.want)
+		}
+	}
+}
+
+func TestExpressionKinds(t *testing.T) {
+	for text, want := range map[string]kind{
+		"id + 1": kindInt, "id / 2": kindDecimal, "price * 2": kindDecimal, "weight * 2": kindFloat,
+		"published && id > 1": kindBool, "lower(title)": kindText, "created": kindTime, "doc.x": kindAny,
+		"published ? 1 : 2.5": kindDecimal, "len(title)": kindInt, "created - day": kindDuration,
+		"title ?? 'x'": kindText, "tags": kindList, "round(price)": kindDecimal, "any(tags, # == 'x')": kindBool,
+	} {
+		e, err := compileExpression(text, newColumns(sample()), false)
+		if err != nil || e.kind != want {
+			t.Errorf("%s: got %v (%v), want %v", text, e, err, want)
+		}
+	}
+}
+
+func TestExpressionColumns(t *testing.T) {
+	c := newColumns(sample())
+	e, err := compileExpression(`published && date(status) > created && $env["Odd Name"] > 1`, c, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(e.columns); got != "[2 3 8 15]" {
+		t.Errorf("uses columns %s", got)
+	}
+	if _, err := compileExpression("id + 1", c, true); err == nil {
+		t.Error("a number passes for a condition")
+	}
+}
+
+func BenchmarkWhere(b *testing.B) {
+	table := sample()
+	e, err := compileExpression(`published && status in ["open", "new"] && quantity > 2`, newColumns(table), true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, v := row(table, sampleRow), newView()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := v.fill(table, r, e.columns); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := e.run(v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

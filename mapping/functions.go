@@ -1,0 +1,247 @@
+package mapping
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/expr-lang/expr/builtin"
+)
+
+// A function is one that expressions may call. call gets boxed values.
+type function struct {
+	call func(args ...any) (any, error)
+
+	// check returns the kind of the result for n arguments, or an error where
+	// it does not take so many.
+	check func(n int) (kind, error)
+
+	likeArgument bool // the result is of the first argument's kind
+}
+
+// Names of the functions that operators become. No expression can spell them.
+const (
+	internalPrefix = "="
+
+	fnTruth     = "=truth"
+	fnIsNull    = "=null"
+	fnIsNotNull = "=notnull"
+	fnIn        = "=in"
+	fnNotIn     = "=notin"
+	fnNegate    = "=negate"
+	fnMember    = "=member"
+	fnMethod    = "=method"
+	fnSlice     = "=slice"
+	fnList      = "=list"
+	fnTotal     = "=total"
+)
+
+// operatorFunction names the function that stands for an operator.
+func operatorFunction(op string) string {
+	if op == "^" {
+		op = "**"
+	}
+	return internalPrefix + op
+}
+
+// functions returns every function by name: expr's own without predicate, NULL
+// where an argument is NULL; ours instead of those that would lose digits.
+func functions() map[string]function {
+	all := map[string]function{}
+	for _, b := range builtin.Builtins {
+		if !b.Predicate && !slices.Contains([]string{"now", "type", "mean", "median"}, b.Name) {
+			all[b.Name] = native(b)
+		}
+	}
+	operators(all)
+	for name, f := range map[string]func(x any, digits int) (any, error){
+		"abs": absolute, "round": rounded(0), "floor": rounded(-1), "ceil": rounded(1),
+	} {
+		all[name] = function{call: numeric(f), check: between(1, 2, kindAny), likeArgument: true}
+	}
+	all["int"] = function{call: one(toInt), check: between(1, 1, kindInt)}
+	all["float"] = function{call: one(func(v any) (any, error) { return toFloatValue(v) }), check: between(1, 1, kindFloat)}
+	all["string"] = function{call: one(func(v any) (any, error) { return show(v) }), check: between(1, 1, kindText)}
+	all["min"] = function{call: extreme(-1), check: between(1, math.MaxInt, kindAny), likeArgument: true}
+	all["max"] = function{call: extreme(1), check: between(1, math.MaxInt, kindAny), likeArgument: true}
+	all["toJSON"] = function{call: one(func(v any) (any, error) {
+		text, _, err := appendValue(nil, v)
+		return string(text), err
+	}), check: between(1, 1, kindText)}
+	all["fromJSON"] = function{call: one(func(v any) (any, error) {
+		s, ok := v.(string)
+		if !ok {
+			return nil, fmt.Errorf("fromJSON wants text, not %s", describe(plain(v)))
+		}
+		return decodeJSON([]byte(s))
+	}), check: between(1, 1, kindAny)}
+	return all
+}
+
+// operators adds the functions that operators become.
+func operators(all map[string]function) {
+	for op, ok := range map[string]func(c int) bool{
+		"<": func(c int) bool { return c < 0 }, "<=": func(c int) bool { return c <= 0 },
+		">": func(c int) bool { return c > 0 }, ">=": func(c int) bool { return c >= 0 },
+	} {
+		all[operatorFunction(op)] = function{call: func(args ...any) (any, error) {
+			if isNull(args[0]) || isNull(args[1]) {
+				return false, nil
+			}
+			c, err := compareValues(args[0], args[1])
+			return err == nil && ok(c), err
+		}}
+	}
+	for _, op := range []string{"+", "-", "*", "/", "%", "**"} {
+		all[operatorFunction(op)] = function{call: func(args ...any) (any, error) { return arithmetic(op, args[0], args[1]) }}
+	}
+	for name, call := range map[string]func(args ...any) (any, error){
+		operatorFunction("=="): func(args ...any) (any, error) {
+			return !isNull(args[0]) && !isNull(args[1]) && equalValues(args[0], args[1]), nil
+		},
+		operatorFunction("!="): func(args ...any) (any, error) {
+			return !isNull(args[0]) && !isNull(args[1]) && !equalValues(args[0], args[1]), nil
+		},
+		fnTruth:     func(args ...any) (any, error) { return truth(args[0]) },
+		fnIsNull:    func(args ...any) (any, error) { return isNull(args[0]), nil },
+		fnIsNotNull: func(args ...any) (any, error) { return !isNull(args[0]), nil },
+		fnIn:        func(args ...any) (any, error) { return isIn(args[0], args[1]) },
+		fnNotIn: func(args ...any) (any, error) {
+			in, err := isIn(args[0], args[1])
+			return err == nil && !in && !isNull(args[0]) && !isNull(args[1]), err
+		},
+		fnNegate: func(args ...any) (any, error) { return negate(args[0]) },
+		fnMember: func(args ...any) (any, error) { return memberOf(args[0], args[1]) },
+		fnMethod: callMethod,
+		fnSlice:  func(args ...any) (any, error) { return sliceOf(args[0], args[1], args[2]) },
+		fnList:   func(args ...any) (any, error) { return listOf(args[0]) },
+		fnTotal:  func(args ...any) (any, error) { return total(args[0]) },
+	} {
+		all[name] = function{call: call}
+	}
+}
+
+// between checks that a function gets min to max arguments.
+func between(min, max int, k kind) func(int) (kind, error) {
+	return func(n int) (kind, error) {
+		switch {
+		case n >= min && n <= max:
+			return k, nil
+		case min == max:
+			return k, fmt.Errorf("wants %d arguments, not %d", min, n)
+		}
+		return k, fmt.Errorf("wants at least %d arguments, not %d", min, n)
+	}
+}
+
+// one makes a function of one argument that is NULL for NULL.
+func one(f func(any) (any, error)) func(...any) (any, error) {
+	return func(args ...any) (any, error) {
+		if isNull(args[0]) {
+			return null(nil), nil
+		}
+		return f(args[0])
+	}
+}
+
+// numeric makes a function of a number and digits, NULL for NULL.
+func numeric(f func(any, int) (any, error)) func(...any) (any, error) {
+	return func(args ...any) (any, error) {
+		digits := 0
+		if len(args) > 1 {
+			n, ok := plain(args[1]).(int64)
+			if !ok || n < 0 || n > maxPower {
+				return nil, fmt.Errorf("digits must be a whole number from 0 to %d", maxPower)
+			}
+			digits = int(n)
+		}
+		if isNull(args[0]) {
+			return null(nil), nil
+		}
+		v := plain(args[0])
+		if !isNumeric(v) {
+			return nil, fmt.Errorf("wants a number, not %s", describe(v))
+		}
+		if !finite(v) {
+			return v, nil
+		}
+		return f(v, digits)
+	}
+}
+
+// native makes one of expr's own functions NULL where an argument is NULL.
+func native(b *builtin.Function) function {
+	run := b.Func
+	switch {
+	case run != nil:
+	case b.Fast != nil:
+		run = func(args ...any) (any, error) { return b.Fast(args[0]), nil }
+	default:
+		run = func(args ...any) (any, error) {
+			v, _, err := b.Safe(args...)
+			return v, err
+		}
+	}
+	return function{
+		call: func(args ...any) (any, error) {
+			for i := range args {
+				if isNull(args[i]) {
+					return null(nil), nil
+				}
+				if t, ok := args[i].(Time); ok {
+					args[i] = t.Time
+				}
+			}
+			v, err := run(args...)
+			return plain(v), err
+		},
+		check: func(n int) (kind, error) { return nativeKind(b, n) },
+	}
+}
+
+// nativeKind asks one of expr's own functions what it makes of n arguments.
+func nativeKind(b *builtin.Function, n int) (kind, error) {
+	if b.Validate != nil {
+		args := make([]reflect.Type, n)
+		for i := range args {
+			args[i] = reflect.TypeFor[any]()
+		}
+		t, err := b.Validate(args)
+		return kindOfGo(t), err
+	}
+	t := b.Type()
+	for _, t := range b.Types {
+		if t.NumIn() == n || t.IsVariadic() && n >= t.NumIn()-1 {
+			return kindOfGo(t.Out(0)), nil
+		}
+	}
+	return kindOfGo(t.Out(0)), fmt.Errorf("does not take %d arguments", n)
+}
+
+func kindOfGo(t reflect.Type) kind {
+	switch {
+	case t == nil:
+		return kindAny
+	case t == reflect.TypeFor[time.Time]():
+		return kindTime
+	case t == reflect.TypeFor[time.Duration]():
+		return kindDuration
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return kindBool
+	case reflect.Int, reflect.Int64:
+		return kindInt
+	case reflect.Float64:
+		return kindFloat
+	case reflect.String:
+		return kindText
+	case reflect.Slice:
+		return kindList
+	case reflect.Map:
+		return kindObject
+	}
+	return kindAny
+}

@@ -1,0 +1,386 @@
+package mapping
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
+	"time"
+)
+
+var errDivisionByZero = errors.New("division by zero")
+
+// plain brings a value to one of the types that operators know.
+func plain(v any) any {
+	switch v := v.(type) {
+	case nil, null, bool, int64, float64, string, Decimal, Time, time.Duration:
+		return v
+	case time.Time:
+		return Time{Time: v}
+	case int:
+		return int64(v)
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return r.Int()
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return int64(r.Uint())
+	case reflect.Float32:
+		return r.Float()
+	case reflect.String:
+		return r.String()
+	}
+	return v
+}
+
+// compareValues orders two values, neither NULL. Numbers compare by value
+// whatever their types; against a float64 as float64. NaN equals itself and is
+// above all, as in PostgreSQL.
+func compareValues(a, b any) (int, error) {
+	a, b = plain(a), plain(b)
+	switch x := a.(type) {
+	case int64:
+		if y, ok := b.(int64); ok {
+			return cmp.Compare(x, y), nil
+		}
+	case string:
+		switch y := b.(type) {
+		case string:
+			return cmp.Compare(x, y), nil
+		case Time:
+			t, err := parseTimeLiteral(x)
+			return t.compare(y), err
+		}
+	case bool:
+		if y, ok := b.(bool); ok {
+			return cmp.Compare(asInt(x), asInt(y)), nil
+		}
+	case Time:
+		switch y := b.(type) {
+		case Time:
+			return x.compare(y), nil
+		case string:
+			t, err := parseTimeLiteral(y)
+			return x.compare(t), err
+		}
+	case time.Duration:
+		if y, ok := b.(time.Duration); ok {
+			return cmp.Compare(x, y), nil
+		}
+	}
+	if isNumeric(a) && isNumeric(b) {
+		return compareNumbers(a, b)
+	}
+	return 0, fmt.Errorf("cannot compare %s with %s", describe(a), describe(b))
+}
+
+func asInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func isNumeric(v any) bool {
+	switch v.(type) {
+	case int64, float64, Decimal:
+		return true
+	}
+	return false
+}
+
+// describe names a value's type for people.
+func describe(v any) string {
+	switch v.(type) {
+	case bool:
+		return "true or false"
+	case int64, float64, Decimal:
+		return "a number"
+	case string:
+		return "text"
+	case Time:
+		return "a time"
+	case time.Duration:
+		return "a duration"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "an object"
+	case nil, null:
+		return "NULL"
+	}
+	return fmt.Sprintf("%T", v)
+}
+
+func compareNumbers(a, b any) (int, error) {
+	_, aFloat := a.(float64)
+	_, bFloat := b.(float64)
+	if aFloat || bFloat || !finite(a) || !finite(b) {
+		return compareFloats(toFloat(a), toFloat(b)), nil
+	}
+	x, err := toExact(a)
+	if err != nil {
+		return 0, err
+	}
+	y, err := toExact(b)
+	if err != nil {
+		return 0, err
+	}
+	return x.cmp(y), nil
+}
+
+func compareFloats(x, y float64) int {
+	switch {
+	case math.IsNaN(x) && math.IsNaN(y):
+		return 0
+	case math.IsNaN(x):
+		return 1
+	case math.IsNaN(y):
+		return -1
+	}
+	return cmp.Compare(x, y)
+}
+
+func finite(v any) bool {
+	d, ok := v.(Decimal)
+	return !ok || d.finite()
+}
+
+func toFloat(v any) float64 {
+	switch v := v.(type) {
+	case int64:
+		return float64(v)
+	case float64:
+		return v
+	case Decimal:
+		return v.float()
+	}
+	return math.NaN()
+}
+
+func toExact(v any) (exact, error) {
+	switch v := v.(type) {
+	case int64:
+		return integer(v), nil
+	case Decimal:
+		return v.exact()
+	}
+	return exact{}, fmt.Errorf("%s is not a number", describe(v))
+}
+
+// equalValues is ==, where neither is NULL. Lists and objects are equal when
+// all that they hold is. Values of types that cannot be equal are not.
+func equalValues(a, b any) bool {
+	a, b = plain(a), plain(b)
+	if isNull(a) || isNull(b) {
+		return isNull(a) && isNull(b)
+	}
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	switch {
+	case x.Kind() == reflect.Slice && y.Kind() == reflect.Slice:
+		if x.Len() != y.Len() {
+			return false
+		}
+		for i := range x.Len() {
+			if !equalValues(x.Index(i).Interface(), y.Index(i).Interface()) {
+				return false
+			}
+		}
+		return true
+	case x.Kind() == reflect.Map && y.Kind() == reflect.Map:
+		return equalMaps(a, b)
+	}
+	c, err := compareValues(a, b)
+	return err == nil && c == 0
+}
+
+func equalMaps(a, b any) bool {
+	x, _ := a.(map[string]any)
+	y, _ := b.(map[string]any)
+	if len(x) != len(y) {
+		return false
+	}
+	for k := range x {
+		if other, ok := y[k]; !ok || !equalValues(x[k], other) {
+			return false
+		}
+	}
+	return true
+}
+
+// arithmetic is a op b; NULL where either is. Integers and decimals are
+// reckoned with exactly; where one side is a float64, all is.
+func arithmetic(op string, a, b any) (any, error) {
+	if isNull(a) || isNull(b) {
+		return null(nil), nil
+	}
+	a, b = plain(a), plain(b)
+	if isNumeric(a) && isNumeric(b) {
+		return reckon(op, a, b)
+	}
+	switch x := a.(type) {
+	case string:
+		if y, ok := b.(string); ok && op == "+" {
+			return x + y, nil
+		}
+	case Time:
+		return shiftTime(op, x, b)
+	case time.Duration:
+		switch y := b.(type) {
+		case Time:
+			if op == "+" {
+				return shiftTime(op, y, x)
+			}
+		case time.Duration:
+			switch op {
+			case "+":
+				return x + y, nil
+			case "-":
+				return x - y, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("cannot reckon %s %s %s", describe(a), op, describe(b))
+}
+
+// shiftTime is a time plus or minus a duration, or the span between two times.
+func shiftTime(op string, t Time, b any) (any, error) {
+	switch y := b.(type) {
+	case time.Duration:
+		if t.infinite != 0 {
+			return t, nil
+		}
+		switch op {
+		case "+":
+			return Time{Time: t.Add(y)}, nil
+		case "-":
+			return Time{Time: t.Add(-y)}, nil
+		}
+	case Time:
+		if op == "-" {
+			if t.infinite != 0 || y.infinite != 0 {
+				return null(nil), nil
+			}
+			return t.Sub(y.Time), nil
+		}
+	}
+	return nil, fmt.Errorf("cannot reckon a time %s %s", op, describe(b))
+}
+
+func reckon(op string, a, b any) (any, error) {
+	_, aFloat := a.(float64)
+	_, bFloat := b.(float64)
+	if aFloat || bFloat || !finite(a) || !finite(b) {
+		return reckonFloat(op, toFloat(a), toFloat(b))
+	}
+	x, err := toExact(a)
+	if err != nil {
+		return nil, err
+	}
+	y, err := toExact(b)
+	if err != nil {
+		return nil, err
+	}
+	if op == "**" || op == "^" {
+		return power(x, y), nil
+	}
+	result, err := reckonExact(op, x, y)
+	if err != nil {
+		return nil, err
+	}
+	_, aInt := a.(int64)
+	_, bInt := b.(int64)
+	if aInt && bInt && result.scale == 0 && result.mantissa.IsInt64() {
+		return result.mantissa.Int64(), nil
+	}
+	return Decimal{result.text()}, nil
+}
+
+func reckonExact(op string, x, y exact) (exact, error) {
+	switch op {
+	case "+":
+		x, y = align(x, y)
+		return exact{mantissa: new(big.Int).Add(x.mantissa, y.mantissa), scale: x.scale}, nil
+	case "-":
+		x, y = align(x, y)
+		return exact{mantissa: new(big.Int).Sub(x.mantissa, y.mantissa), scale: x.scale}, nil
+	case "*":
+		return exact{mantissa: new(big.Int).Mul(x.mantissa, y.mantissa), scale: x.scale + y.scale}, nil
+	}
+	if y.mantissa.Sign() == 0 {
+		return exact{}, errDivisionByZero
+	}
+	switch op {
+	case "/":
+		return quotient(x, y), nil
+	case "%":
+		x, y = align(x, y)
+		return exact{mantissa: new(big.Int).Rem(x.mantissa, y.mantissa), scale: x.scale}, nil
+	}
+	return exact{}, fmt.Errorf("there is no operator %s for numbers", op)
+}
+
+// maxPower bounds an exact power's exponent.
+const maxPower = 1000
+
+// power is exact for whole exponents that are not too large, else a float64.
+func power(x, y exact) any {
+	if y.scale == 0 && y.mantissa.IsInt64() {
+		if n := y.mantissa.Int64(); n >= 0 && n <= maxPower && len(x.mantissa.Bits()) <= 16 {
+			p := exact{mantissa: new(big.Int).Exp(x.mantissa, y.mantissa, nil), scale: x.scale * int(n)}
+			if p.scale == 0 && p.mantissa.IsInt64() {
+				return p.mantissa.Int64()
+			}
+			return Decimal{p.text()}
+		}
+	}
+	return math.Pow(Decimal{x.text()}.float(), Decimal{y.text()}.float())
+}
+
+func reckonFloat(op string, x, y float64) (any, error) {
+	switch op {
+	case "+":
+		return x + y, nil
+	case "-":
+		return x - y, nil
+	case "*":
+		return x * y, nil
+	case "/":
+		if y == 0 {
+			return nil, errDivisionByZero
+		}
+		return x / y, nil
+	case "%":
+		return math.Mod(x, y), nil
+	case "**", "^":
+		return math.Pow(x, y), nil
+	}
+	return nil, fmt.Errorf("there is no operator %s for numbers", op)
+}
+
+// negate is -v.
+func negate(v any) (any, error) {
+	if isNull(v) {
+		return v, nil
+	}
+	switch v := plain(v).(type) {
+	case time.Duration:
+		return -v, nil
+	case float64:
+		return -v, nil
+	}
+	return arithmetic("-", int64(0), v)
+}
+
+// truth is a value as a condition: NULL counts as false.
+func truth(v any) (bool, error) {
+	switch v := v.(type) {
+	case bool:
+		return v, nil
+	case nil, null:
+		return false, nil
+	}
+	return false, fmt.Errorf("a condition wants true or false, not %s", describe(plain(v)))
+}

@@ -1,0 +1,74 @@
+package mapping
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A Problem is one mistake in a Set.
+type Problem struct {
+	Path    string // dotted, as in the YAML file: indexes.notes.fields.title.template
+	Message string
+}
+
+// String is the problem on one line.
+func (p Problem) String() string { return p.Path + ": " + p.Message }
+
+// Problems are all the mistakes found, in the order of their paths.
+type Problems []Problem
+
+// Error is one line for each problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p *Problems) add(path, format string, args ...any) {
+	problem := Problem{Path: path, Message: fmt.Sprintf(format, args...)}
+	if !slices.Contains(*p, problem) {
+		*p = append(*p, problem)
+	}
+}
+
+func (p Problems) sorted() Problems {
+	slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
+	return p
+}
+
+// ReadTemplates puts the content of every template_file in its place, so that
+// the Set stands alone. Files are relative to fsys and cannot be outside of it.
+func (s *Set) ReadTemplates(fsys fs.FS) Problems {
+	var problems Problems
+	for _, name := range slices.Sorted(maps.Keys(s.Indexes)) {
+		d := s.Indexes[name]
+		if d == nil {
+			continue
+		}
+		for _, fieldName := range slices.Sorted(maps.Keys(d.Fields.Named)) {
+			f := d.Fields.Named[fieldName]
+			if f == nil || f.TemplateFile == "" || f.Template != "" {
+				continue
+			}
+			at := "indexes." + name + ".fields." + fieldName + ".template_file"
+			file := path.Clean(f.TemplateFile)
+			if !fs.ValidPath(file) {
+				problems.add(at, "%q is not a relative path below the configuration's folder", f.TemplateFile)
+				continue
+			}
+			text, err := fs.ReadFile(fsys, file)
+			if err != nil {
+				problems.add(at, "read template: %v", err)
+				continue
+			}
+			f.Template, f.inlined = string(text), true
+		}
+	}
+	return problems
+}

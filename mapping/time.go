@@ -1,0 +1,129 @@
+package mapping
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"haystream/sources"
+)
+
+// A Time is a date or timestamp in templates and expressions. It prints as
+// documents hold it. Timestamps without a zone are taken as UTC.
+type Time struct {
+	time.Time
+	text     string
+	infinite int8 // 1 for infinity, -1 for -infinity
+}
+
+// String is the time's canonical text.
+func (t Time) String() string {
+	if t.text != "" {
+		return t.text
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
+}
+
+// MarshalJSON writes the canonical text, null for an infinite time.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t.infinite != 0 {
+		return []byte("null"), nil
+	}
+	return sources.AppendJSONString(nil, []byte(t.String())), nil
+}
+
+// compare orders times; infinity is after, -infinity before all others.
+func (t Time) compare(u Time) int {
+	if t.infinite != 0 || u.infinite != 0 {
+		return int(t.infinite) - int(u.infinite)
+	}
+	return t.Time.Compare(u.Time)
+}
+
+// parseTime reads canonical text of a date or timestamp (see sources.Kind).
+func parseTime(text string) (Time, error) {
+	switch text {
+	case "infinity":
+		return Time{text: text, infinite: 1}, nil
+	case "-infinity":
+		return Time{text: text, infinite: -1}, nil
+	}
+	var at time.Time
+	day, clock, _ := strings.Cut(text, "T")
+	year, month, date, err := parseDay(day)
+	if err == nil {
+		at, err = parseClock(strings.TrimSuffix(clock, "Z"))
+	}
+	if err != nil {
+		return Time{}, fmt.Errorf("%q is not a date", text)
+	}
+	at = time.Date(year, time.Month(month), date, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
+	return Time{Time: at, text: text}, nil
+}
+
+// parseDay reads year-month-day; the year may have a sign and more digits.
+func parseDay(text string) (year, month, day int, err error) {
+	digits := strings.TrimLeft(text, "+-")
+	parts := strings.Split(digits, "-")
+	if len(parts) != 3 || len(parts[0]) < 4 || len(parts[1]) != 2 || len(parts[2]) != 2 {
+		return 0, 0, 0, fmt.Errorf("parse date %q", text)
+	}
+	var numbers [3]int
+	for i, p := range parts {
+		n, err := strconv.ParseUint(p, 10, 24)
+		if err != nil {
+			return 0, 0, 0, fmt.Errorf("parse date: %w", err)
+		}
+		numbers[i] = int(n)
+	}
+	if text[0] == '-' {
+		numbers[0] = -numbers[0]
+	}
+	return numbers[0], numbers[1], numbers[2], nil
+}
+
+func parseClock(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse("15:04:05.999999999", text)
+}
+
+// parseTimeLiteral reads a time that a person wrote in an expression.
+func parseTimeLiteral(text string) (Time, error) {
+	if t, err := parseTime(text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04", "2006-01-02T15:04"} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return Time{Time: at.UTC()}, nil
+		}
+	}
+	return Time{}, fmt.Errorf("%q is not a date; write it like 2006-01-02 or 2006-01-02T15:04:05Z", text)
+}
+
+// Date formats that are numbers, as the sink names them.
+const (
+	epochMillis = "epoch_millis"
+	epochSecond = "epoch_second"
+)
+
+// appendDate appends a cell's date as date_format says; null for an infinite one.
+func appendDate(dst []byte, text []byte, format string) (out []byte, null bool, err error) {
+	if bytes.HasSuffix(text, []byte("infinity")) {
+		return dst, true, nil
+	}
+	t, err := parseTime(string(text))
+	if err != nil {
+		return dst, false, err
+	}
+	switch format {
+	case epochMillis:
+		return strconv.AppendInt(dst, t.UnixMilli(), 10), false, nil
+	case epochSecond:
+		return strconv.AppendInt(dst, t.Unix(), 10), false, nil
+	}
+	return sources.AppendJSONString(dst, t.AppendFormat(nil, format)), false, nil
+}
