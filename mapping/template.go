@@ -116,24 +116,33 @@ func (w *templateWalker) list(l *parse.ListNode, row bool) {
 	for _, n := range l.Nodes {
 		switch n := n.(type) {
 		case *parse.ActionNode:
-			w.pipe(n.Pipe, row)
+			whole := w.pipe(n.Pipe, row)
 			if len(n.Pipe.Decl) == 0 {
+				w.noRow(n, whole)
 				w.appendFunction(n.Pipe, showName)
 			}
 		case *parse.IfNode:
-			w.pipe(n.Pipe, row)
+			w.noRow(n, w.pipe(n.Pipe, row))
 			if len(n.Pipe.Decl) == 0 {
 				w.appendFunction(n.Pipe, truthName)
 			}
 			w.branches(&n.BranchNode, row, row)
 		case *parse.RangeNode:
-			w.pipe(n.Pipe, row)
+			w.noRow(n, w.pipe(n.Pipe, row))
 			w.branches(&n.BranchNode, false, row)
 		case *parse.WithNode:
 			w.branches(&n.BranchNode, w.pipe(n.Pipe, row), row)
 		case *parse.TemplateNode:
 			w.fail(n, "template is not available")
 		}
+	}
+}
+
+// noRow refuses the row itself where a value is wanted: it would stand for
+// every column.
+func (w *templateWalker) noRow(n parse.Node, whole bool) {
+	if whole {
+		w.fail(n, "the row is no value of its own; use its columns by name")
 	}
 }
 
@@ -220,7 +229,7 @@ func (w *templateWalker) command(c *parse.CommandNode, row bool) {
 // stands in its place.
 func (w *templateWalker) argument(n parse.Node, row bool, arguments int) parse.Node {
 	if w.isRow(n, row) {
-		w.fail(n, "the row is no value of its own; use its columns by name")
+		w.noRow(n, true)
 		return n
 	}
 	switch n := n.(type) {
