@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// counting is a sink that throws documents away.
+const counting = "{ndjson: {path: /dev/null}}"
+
+// snapshots reads the table into nothing, in turn with COPY. It returns the
+// pipelines, each with a slot and a finished snapshot, stopped.
+func (b *bench) snapshots(ctx context.Context) ([]*daemon, error) {
+	r := result{what: "snapshot into nothing", baseline: "COPY", ratio: 0.4, cpu: 3, documents: b.rows}
+	var pipelines []*daemon
+	for i := range rounds {
+		took, err := b.db.copyOut(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.theirs = append(r.theirs, took)
+		d, err := b.daemon(fmt.Sprintf("count%d", i), counting)
+		if err != nil {
+			return nil, err
+		}
+		m, err := d.measure(ctx, d.loaded)
+		if err != nil {
+			return nil, err
+		}
+		note("snapshot: %.2f s, COPY %.2f s", m.took.Seconds(), took.Seconds())
+		r.ours = append(r.ours, m)
+		pipelines = append(pipelines, d)
+	}
+	b.report.results = append(b.report.results, r)
+	return pipelines, nil
+}
+
+// measure runs the daemon until done, and stops it.
+func (d *daemon) measure(ctx context.Context, done func(context.Context) (bool, error)) (m measured, err error) {
+	if err := d.start(); err != nil {
+		return m, err
+	}
+	if m, err = d.await(ctx, done); err != nil {
+		if d.cmd != nil {
+			_ = d.cmd.Process.Kill()
+			<-d.ended
+		}
+		return m, err
+	}
+	return m, d.stop()
+}
+
+// streams lets stopped pipelines catch up with log that was written meanwhile,
+// in turn with pg_recvlogical over the same log.
+func (b *bench) streams(ctx context.Context, pipelines []*daemon) error {
+	for _, size := range []int{100, b.rows} {
+		r := result{
+			what: fmt.Sprintf("stream, transactions of %d", size), baseline: "pg_recvlogical",
+			ratio: 0.9, cpu: 5, documents: b.rows,
+		}
+		slot := func(i int) string { return fmt.Sprintf("baseline_%d_%d", size, i) }
+		for i := range pipelines {
+			if err := b.db.createSlot(ctx, slot(i)); err != nil {
+				return err
+			}
+		}
+		note("updating %d rows in transactions of %d", b.rows, size)
+		end, err := b.db.update(ctx, size)
+		if err != nil {
+			return err
+		}
+		for i, d := range pipelines {
+			took, err := b.db.receive(ctx, slot(i), d.publication(), end)
+			if err != nil {
+				return err
+			}
+			r.theirs = append(r.theirs, took)
+			m, err := d.measure(ctx, func(ctx context.Context) (bool, error) { return b.db.flushed(ctx, d.slot(), end) })
+			if err != nil {
+				return err
+			}
+			note("stream: %.2f s, pg_recvlogical %.2f s", m.took.Seconds(), took.Seconds())
+			r.ours = append(r.ours, m)
+		}
+		b.report.results = append(b.report.results, r)
+	}
+	return nil
+}

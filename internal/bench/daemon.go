@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// build builds the daemon, or the one that profiles itself.
+func (b *bench) build(ctx context.Context) error {
+	program := "haystream"
+	if profiles() != "" {
+		program = "haystream/internal/bench/profiled"
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", b.binary, program)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w: %s", program, err, out)
+	}
+	return nil
+}
+
+// profiles is the directory for CPU profiles; empty where none are wanted.
+func profiles() string { return os.Getenv("HAYSTREAM_BENCH_PROFILE") }
+
+// A daemon is one pipeline's configuration and, while it runs, its process.
+type daemon struct {
+	name   string
+	dir    string
+	binary string
+	port   int
+	cmd    *exec.Cmd
+	began  time.Time
+	ended  chan error
+}
+
+// daemon writes the configuration of a pipeline that feeds the sink; all else
+// is as it is by default.
+func (b *bench) daemon(name, sink string) (*daemon, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{name: name, dir: filepath.Join(b.dir, name), binary: b.binary, port: port}
+	if err := os.Mkdir(d.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make directory: %w", err)
+	}
+	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: 127.0.0.1:%d}\nindexes:\n  %s: {table: bench, fields: \"*\"}\n",
+		name, b.db.server.URL, sink, port, name)
+	if err := os.WriteFile(filepath.Join(d.dir, "config.yaml"), []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	return d, nil
+}
+
+// slot and publication are the names that the daemon makes of its own.
+func (d *daemon) slot() string        { return "haystream_" + d.name }
+func (d *daemon) publication() string { return "haystream_" + d.name }
+
+// start runs the daemon.
+func (d *daemon) start() error {
+	log, err := os.OpenFile(d.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	defer log.Close()
+	d.cmd = exec.Command(d.binary, "run")
+	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = d.dir, log, log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	d.began = time.Now()
+	if err := d.cmd.Start(); err != nil {
+		return fmt.Errorf("start the daemon: %w", err)
+	}
+	ended := make(chan error, 1)
+	d.ended = ended
+	go func(cmd *exec.Cmd) { ended <- cmd.Wait() }(d.cmd)
+	return nil
+}
+
+func (d *daemon) log() string { return filepath.Join(d.dir, "log") }
+
+// stop asks the daemon to end, and waits. It may be called when it has ended.
+func (d *daemon) stop() error {
+	if d.cmd == nil {
+		return nil
+	}
+	_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	err := <-d.ended
+	d.cmd = nil
+	if err != nil {
+		return d.failed(err)
+	}
+	return nil
+}
+
+// failed adds the end of the daemon's log.
+func (d *daemon) failed(err error) error {
+	text, _ := os.ReadFile(d.log())
+	return fmt.Errorf("the daemon: %w; the end of its log:\n%s", err, text[max(0, len(text)-4000):])
+}
+
+// await measures the daemon from its start until done reports true.
+func (d *daemon) await(ctx context.Context, done func(context.Context) (bool, error)) (measured, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("not done in 10 minutes"))
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	var m measured
+	for {
+		select {
+		case <-ctx.Done():
+			return m, d.failed(context.Cause(ctx))
+		case err := <-d.ended:
+			d.cmd = nil
+			return m, d.failed(fmt.Errorf("it ended early: %w", err))
+		case <-tick.C:
+		}
+		if m.startup == 0 {
+			if s, err := d.status(ctx); err != nil || s.State != "running" {
+				continue
+			}
+			m.startup = time.Since(d.began)
+		}
+		ok, err := done(ctx)
+		if err != nil {
+			return m, d.failed(err)
+		}
+		if ok {
+			m.took = time.Since(d.began)
+			return m, d.usage(&m)
+		}
+	}
+}
+
+// loaded reports whether the daemon's snapshot is done.
+func (d *daemon) loaded(ctx context.Context) (bool, error) {
+	s, err := d.status(ctx)
+	return err == nil && len(s.Indexes) == 1 && s.Indexes[0].Snapshot.State == "done", nil
+}
+
+// status is the part of /status that the benchmark reads.
+type status struct {
+	State   string `json:"state"`
+	Indexes []struct {
+		Physical string `json:"physical_index"`
+		Snapshot struct {
+			State string `json:"state"`
+		} `json:"snapshot"`
+	} `json:"indexes"`
+}
+
+func (d *daemon) status(ctx context.Context) (status, error) {
+	var s status
+	err := getJSON(ctx, fmt.Sprintf("http://127.0.0.1:%d/status", d.port), &s)
+	return s, err
+}
+
+// getJSON decodes the answer of a GET request.
+func getJSON(ctx context.Context, url string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("get %s: status %d", url, response.StatusCode)
+	}
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		return fmt.Errorf("decode answer of %s: %w", url, err)
+	}
+	return nil
+}
+
+// clockTick is the unit of CPU time in /proc (proc_pid_stat(5)); 100 on every Linux that Go runs on.
+const clockTick = time.Second / 100
+
+// usage reads the process's CPU time and its highest resident memory so far.
+func (d *daemon) usage(m *measured) error {
+	proc := fmt.Sprintf("/proc/%d/", d.cmd.Process.Pid)
+	stat, err := os.ReadFile(proc + "stat")
+	if err != nil {
+		return fmt.Errorf("read CPU time: %w", err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from the state on, field 3
+	const user, system = 14 - 3, 15 - 3
+	for _, i := range []int{user, system} {
+		ticks, err := strconv.Atoi(fields[i])
+		if err != nil {
+			return fmt.Errorf("read CPU time: %w", err)
+		}
+		m.cpu += time.Duration(ticks) * clockTick
+	}
+	text, err := os.ReadFile(proc + "status")
+	if err != nil {
+		return fmt.Errorf("read memory: %w", err)
+	}
+	_, text, _ = bytes.Cut(text, []byte("VmHWM:"))
+	kib, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+	if err != nil {
+		return fmt.Errorf("read memory: %w", err)
+	}
+	m.peak = kib << 10
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
