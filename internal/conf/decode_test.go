@@ -171,6 +171,8 @@ func TestDecodeErrors(t *testing.T) {
 		"odd variable":        {"text: ${a b}", `1: text: ${a b} does not name an environment variable; write $${ for a literal ${`},
 		"infinite JSON":       {"raw: [.inf]", `1: raw.0: .inf is not a number that JSON can hold; write it like 0.5`},
 		"unknown anchor":      {"count: 1\nhidden: *swordfish", `2: an anchor of that name is not set; a text that begins with * needs quotes`},
+		"endless":             {"any: &x\n- [*x]", `2: any.0.0: refers to itself`},
+		"endless merge":       {"section: &x\n  <<: *x", `2: section: refers to itself`},
 		"tag":                 {"hidden: !swordfish", `1: hidden: YAML tags are not understood here; a text that begins with ! needs quotes`},
 		"merge of text":       {"section: {<<: a}", `1: section: << takes a mapping or a list of mappings`},
 		"complex key":         {"sections: {[a]: {}}", `1: sections: a key must be a plain word`},
@@ -214,4 +216,21 @@ func TestAliasesAreBounded(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the aliases expand to more than") || strings.Count(err.Error(), "\n") > 0 {
 		t.Errorf("got %v", err)
 	}
+}
+
+// FuzzDecode: whatever the text, there is a value or a list of mistakes.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		"text: a\ncount: ${COUNT:-3}\n", "any: &x [*x]\n", "section: &x {<<: *x}\n", "raw: {a: [1, .5, 0x1F, !t x]}\n",
+		"forms:\n- a\n- {from: b}\n", "? [a]\n: b\n", "sections: {a: {<<: [{lanes: 1}, {name: b}]}}\n", "--- a\n--- b\n", "size: 5MiB\nwait: 5s\n",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var v sample
+		var errs Errors
+		if err := parse(t, text, &v); err != nil && !errors.As(err, &errs) {
+			t.Errorf("got %T: %v", err, err)
+		}
+	})
 }

@@ -21,12 +21,13 @@ type document struct {
 	file  string
 	root  *yaml.Node // nil where the file is empty
 	nodes int
+	open  map[*yaml.Node]bool // being copied: an alias to one of them has no end
 	errs  Errors
 }
 
 // parseDocument reads one YAML file's text.
 func parseDocument(file string, text []byte) *document {
-	d := &document{file: file}
+	d := &document{file: file, open: make(map[*yaml.Node]bool)}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var parsed, second yaml.Node
 	err := decoder.Decode(&parsed)
@@ -77,11 +78,18 @@ func (d *document) fail(n *yaml.Node, path, format string, args ...any) {
 
 // plain returns a copy of n without aliases, merge keys and variables.
 func (d *document) plain(n *yaml.Node, path string) *yaml.Node {
+	alias := n
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	c := *n
 	c.Anchor, c.Content = "", nil
+	if d.open[n] {
+		d.fail(alias, path, "refers to itself")
+		return &c
+	}
+	d.open[n] = true
+	defer delete(d.open, n)
 	if d.nodes++; d.nodes > maxNodes {
 		if d.nodes == maxNodes+1 {
 			d.fail(n, path, "the aliases expand to more than %d values", maxNodes)
