@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -47,6 +48,23 @@ func fetch(ctx context.Context, spec Spec) (string, error) {
 	return store.entry(ctx, found.name(), func(ctx context.Context, dir string) error {
 		return unpackRelease(ctx, store, found, dir)
 	})
+}
+
+// FetchCompiler makes sure that there is a C compiler with its headers, which the race detector takes.
+func FetchCompiler(ctx context.Context) error {
+	if _, err := exec.LookPath("gcc"); err == nil {
+		return nil
+	}
+	store, err := openCache()
+	if err != nil {
+		return err
+	}
+	for _, debian := range []string{"libc6-dev", "gcc"} {
+		if err := install(ctx, store, debian); err != nil {
+			return fmt.Errorf("fetch compiler: %w", err)
+		}
+	}
+	return nil
 }
 
 // name is the release's folder in the cache: another artifact makes another name.

@@ -1,4 +1,4 @@
-// Command fetch makes sure that every server which the tests start is there, and says what it waits for.
+// Command fetch makes sure that everything which the tests take beside Go is there, and says what it waits for.
 // With HAYSTREAM_TEST_VERSIONS=all it fetches those of the nightly run too.
 package main
 
@@ -22,6 +22,9 @@ func main() {
 }
 
 func fetch(ctx context.Context) error {
+	if err := servers.FetchCompiler(ctx); err != nil {
+		return err
+	}
 	var specs []servers.Spec
 	add := func(kind string, versions []string) {
 		for _, version := range versions {
