@@ -1,0 +1,120 @@
+// Command demo shows Haystream at work: a PostgreSQL database that looks like a Django blog, a load that keeps changing it, and a view
+// of the documents that follow. With -check it compares every document with its row instead, and fails where one differs.
+//
+// Guarantee: whatever it started ends with it, and no file is left. It writes to no database that has tables of its own.
+// Goroutines: the daemon's keeper, one for each writer of the load, one for the view; all have ended when main returns.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+type options struct {
+	check    bool
+	duration time.Duration
+	database string
+	config   string
+	steps    int
+
+	// Outside servers; empty: the demo's own.
+	postgres, elastic, status string
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err = run(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.BoolVar(&o.check, "check", false, "compare tables with indexes after the duration, and exit 0 or 1")
+	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long the load runs before -check compares")
+	flags.StringVar(&o.database, "db", "postgres", "kind of database")
+	flags.StringVar(&o.config, "config", "testdata/demo/config.yaml", "the daemon's configuration")
+	flags.IntVar(&o.steps, "load", 60, "transactions of the load in a second")
+	flags.StringVar(&o.postgres, "postgres", os.Getenv("DEMO_POSTGRES_URL"), "URL of an outside database to use instead of an own one (DEMO_POSTGRES_URL)")
+	flags.StringVar(&o.elastic, "elasticsearch", os.Getenv("DEMO_ES_URL"), "URL of an outside Elasticsearch (DEMO_ES_URL)")
+	flags.StringVar(&o.status, "status", os.Getenv("DEMO_STATUS_URL"), "URL of an outside daemon's /status (DEMO_STATUS_URL)")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unknown argument %q", flags.Arg(0))
+	case o.database != "postgres":
+		return o, fmt.Errorf("no sample database for %q; there is one for postgres", o.database)
+	}
+	return o, nil
+}
+
+// run returns nil when the guest has seen enough, or when the check found no difference.
+func run(ctx context.Context, o options) (err error) {
+	s, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	fmt.Println("filling the sample database")
+	if err := createBlog(ctx, s.postgres); err != nil {
+		return err
+	}
+	l := newLoad(s.postgres, o.steps)
+	daemonCtx, stopDaemon := context.WithCancel(ctx)
+	defer stopDaemon()
+	g, ctx := errgroup.WithContext(ctx)
+	if s.daemon != nil {
+		g.Go(func() error { return s.daemon.run(daemonCtx) })
+	}
+	g.Go(func() error {
+		defer stopDaemon()
+		if o.check {
+			return check(ctx, s, l, o.duration)
+		}
+		return show(ctx, s, l)
+	})
+	return g.Wait()
+}
+
+// open starts the servers, or takes those that were given.
+func open(ctx context.Context, o options) (*stage, error) {
+	if o.postgres != "" || o.elastic != "" {
+		return outside(o)
+	}
+	fmt.Println("starting PostgreSQL and Elasticsearch, building haystream; the first time downloads them")
+	return inside(ctx, o)
+}
+
+// show runs load and view until ctx ends.
+func show(ctx context.Context, s *stage, l *load) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.run(ctx) })
+	g.Go(func() error {
+		sampler := newSampler(s, l)
+		defer sampler.close(ctx)
+		return watch(ctx, os.Stdout, sampler)
+	})
+	return g.Wait()
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	memory      = 40 // samples that the small curves show
+	rateSpan    = 4  // samples that a rate is taken over
+	searchSpan  = 5 * time.Second
+	mostAuthors = 14
+	mostHits    = 5
+	unknown     = -1
+)
+
+// sample is everything that the view shows, at one moment.
+type sample struct {
+	elapsed  time.Duration
+	tables   []tableSample
+	status   status
+	writes   []float64 // rows per second, the newest last
+	lags     []float64 // seconds
+	days     []bar
+	authors  []bar
+	found    found
+	problems []string
+}
+
+// tableSample counts a table's rows that belong into its index, and the documents that are there.
+type tableSample struct {
+	table, index    string
+	rows, documents int64 // unknown where they could not be counted
+	indexStatus
+}
+
+// sampler takes samples. Not for more than one goroutine.
+type sampler struct {
+	stage   *stage
+	search  *search
+	load    *load
+	started time.Time
+
+	conn   *pgx.Conn
+	totals []total
+	lags   []float64
+	writes []float64
+}
+
+// total is the load's counter at a moment.
+type total struct {
+	at   time.Time
+	rows int64
+}
+
+func newSampler(s *stage, l *load) *sampler {
+	return &sampler{stage: s, search: newSearch(s.elastic), load: l, started: time.Now()}
+}
+
+func (s *sampler) close(ctx context.Context) {
+	if s.conn != nil {
+		_ = s.conn.Close(context.WithoutCancel(ctx))
+	}
+}
+
+// take never fails: what could not be asked is among the problems.
+func (s *sampler) take(ctx context.Context) sample {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	now := sample{elapsed: time.Since(s.started)}
+	note := func(err error) {
+		if err != nil && !errors.Is(err, errNoIndex) && ctx.Err() == nil {
+			now.problems = append(now.problems, err.Error())
+		}
+	}
+	var err error
+	if s.stage.status != "" {
+		now.status, err = readStatus(ctx, s.stage.status)
+		note(err)
+		if err == nil && now.status.State != "running" && now.status.Reason != "" {
+			note(fmt.Errorf("the daemon is %s: %s", now.status.State, now.status.Reason))
+		}
+	}
+	now.tables, err = s.countTables(ctx, now.status)
+	note(err)
+	now.days, err = s.search.notesPerDay(ctx)
+	note(err)
+	now.authors, err = s.search.notesByAuthor(ctx, mostAuthors)
+	note(err)
+	words := searches()
+	now.found, err = s.search.fullText(ctx, words[int(now.elapsed/searchSpan)%len(words)], mostHits)
+	note(err)
+	s.remember(now.status)
+	now.writes, now.lags = s.writes, s.lags
+	return now
+}
+
+// countTables counts rows and documents.
+func (s *sampler) countTables(ctx context.Context, st status) (tables []tableSample, failed error) {
+	if s.conn == nil || s.conn.IsClosed() {
+		s.conn, failed = pgx.Connect(ctx, s.stage.postgres)
+	}
+	for _, t := range truths() {
+		now := tableSample{table: t.table, index: t.index, rows: unknown, documents: unknown, indexStatus: st.index(t.index)}
+		if failed == nil {
+			failed = s.conn.QueryRow(ctx, "SELECT count(*) FROM "+t.table+" WHERE "+t.where).Scan(&now.rows)
+		}
+		n, err := s.search.count(ctx, t.index)
+		switch {
+		case err == nil:
+			now.documents = n
+		case failed == nil && !errors.Is(err, errNoIndex):
+			failed = err
+		}
+		tables = append(tables, now)
+	}
+	return tables, failed
+}
+
+// remember keeps the last values of what changes quickly.
+func (s *sampler) remember(st status) {
+	now := total{time.Now(), s.load.writes.Load()}
+	s.totals = last(append(s.totals, now), rateSpan+1)
+	if first := s.totals[0]; now.at.After(first.at) {
+		s.writes = last(append(s.writes, float64(now.rows-first.rows)/now.at.Sub(first.at).Seconds()), memory)
+	}
+	if st.State != "" {
+		s.lags = last(append(s.lags, st.Source.LagSeconds), memory)
+	}
+}
+
+// last is the end of the list, at most n long.
+func last[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
+
+// line is the sample in words, where there is no terminal to draw on.
+func (s sample) line() string {
+	text := fmt.Sprintf("%5.1fs", s.elapsed.Seconds())
+	var dead int64
+	for _, t := range s.tables {
+		text += fmt.Sprintf("  %s %s/%s", t.index, amount(t.documents), amount(t.rows))
+		dead += t.DeadLetters
+	}
+	text += fmt.Sprintf("  writes %s/s  lag %s  dead letters %d", amount(int64(newest(s.writes))), seconds(newest(s.lags)), dead)
+	for _, p := range s.problems {
+		text += "\n        " + p
+	}
+	return text
+}
+
+func newest(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	return list[len(list)-1]
+}
