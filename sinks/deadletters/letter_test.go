@@ -43,7 +43,7 @@ func TestLetterIDsAreShortAndDistinct(t *testing.T) {
 func TestOpen(t *testing.T) {
 	key := func(physical, id string) []byte { return AppendKey(nil, physical, []byte(id)) }
 	o := NewOpen(2)
-	if !o.Empty() || o.Cleared(key("a", "1"), 9) {
+	if !o.Empty() || o.Clear(key("a", "1"), 9) {
 		t.Error("a new set has entries")
 	}
 	if !o.Add(key("a", "1"), 5) || !o.Add(key("b", "x:y"), 5) {
@@ -58,14 +58,12 @@ func TestOpen(t *testing.T) {
 	if got, want := o.Counts(), map[string]int64{"a": 1, "b": 1}; !maps.Equal(got, want) {
 		t.Errorf("counts %v, want %v", got, want)
 	}
-	if o.Cleared(key("a", "1"), 6) {
+	if o.Clear(key("a", "1"), 6) {
 		t.Error("an earlier version clears the entry")
 	}
-	o.Remove(key("a", "1"), 6)
-	if !o.Cleared(key("a", "1"), 7) {
-		t.Error("the same version does not clear the entry")
+	if !o.Clear(key("a", "1"), 7) || o.Clear(key("a", "1"), 7) {
+		t.Error("the same version does not clear the entry once")
 	}
-	o.Remove(key("a", "1"), 7)
 	o.Drop("b")
 	if !o.Empty() {
 		t.Errorf("left: %v", o.Counts())

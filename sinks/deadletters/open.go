@@ -34,6 +34,14 @@ func (o *Open) Empty() bool { return o.count.Load() == 0 }
 // Len is the number of open entries.
 func (o *Open) Len() int64 { return o.count.Load() }
 
+// Reset closes all entries.
+func (o *Open) Reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.versions)
+	o.count.Store(0)
+}
+
 // Add opens an entry, or raises its version. It returns false where that would
 // be one too many.
 func (o *Open) Add(key []byte, version int64) bool {
@@ -48,23 +56,18 @@ func (o *Open) Add(key []byte, version int64) bool {
 	return true
 }
 
-// Cleared reports whether the document has an open entry that a good write at
-// version clears.
-func (o *Open) Cleared(key []byte, version int64) bool {
+// Clear closes the document's entry if a good write at version clears it, and
+// reports whether it did.
+func (o *Open) Clear(key []byte, version int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known, open := o.versions[string(key)]
-	return open && known <= version
-}
-
-// Remove closes the entry that a good write at version has cleared.
-func (o *Open) Remove(key []byte, version int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if known, open := o.versions[string(key)]; open && known <= version {
-		delete(o.versions, string(key))
-		o.count.Store(int64(len(o.versions)))
+	if !open || known > version {
+		return false
 	}
+	delete(o.versions, string(key))
+	o.count.Store(int64(len(o.versions)))
+	return true
 }
 
 // Drop closes all entries of a physical index.

@@ -1,0 +1,162 @@
+package elasticsearch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"haystream/internal/preflight"
+	"haystream/sinks"
+)
+
+// Check implements sinks.Sink.
+func (s *Sink) Check(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+	info, err := s.Info(ctx)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		text, remedy := diagnose(err)
+		if remedy == "" {
+			text = err.Error()
+		}
+		return []preflight.Finding{{Level: preflight.Error, Subject: s.cfg.Flavor, Text: s.address() + ": " + text, Remedy: remedy}}, nil
+	}
+	findings := []preflight.Finding{{Level: preflight.OK, Subject: info.Kind, Text: info.Version + " at " + info.Address}}
+	if !s.server.supported() {
+		findings[0].Level = preflight.Warning
+		findings[0].Text += " is not a version that haystream is tested with"
+		findings[0].Remedy = "use Elasticsearch 7.17 to 9, or OpenSearch 2 or 3"
+	}
+	for _, look := range []func(context.Context, []string) ([]preflight.Finding, error){s.checkPrivileges, s.checkBlocks, s.checkIndexes} {
+		more, err := look(ctx, aliases)
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, more...)
+	}
+	return findings, nil
+}
+
+// checkIndexes looks at what bears the names that the pipeline needs.
+func (s *Sink) checkIndexes(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+	var findings []preflight.Finding
+	for _, alias := range aliases {
+		f := preflight.Finding{Level: preflight.OK, Subject: "index " + alias}
+		index, err := s.Index(ctx, alias)
+		var e *apiError
+		switch {
+		case errors.Is(err, sinks.ErrForeign):
+			f.Level = preflight.Error
+			f.Text, f.Remedy, _ = strings.Cut(strings.TrimPrefix(err.Error(), sinks.ErrForeign.Error()+": "), "; ")
+		case errors.As(err, &e) && e.Status == http.StatusForbidden:
+			f.Level, f.Text, f.Remedy = preflight.Error, "it may not be looked at (403)", "grant the privilege view_index_metadata on "+alias+" and "+alias+"-*"
+		case err != nil:
+			return nil, fmt.Errorf("check index %s: %w", alias, err)
+		case index == nil:
+			f.Text = "does not exist yet; it will be created"
+		default:
+			f.Text = "is " + index.Physical
+		}
+		findings = append(findings, f)
+	}
+	return findings, nil
+}
+
+// checkBlocks looks for blocks that keep documents out.
+func (s *Sink) checkBlocks(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+	type blocks map[string]struct {
+		Description string   `json:"description"`
+		Levels      []string `json:"levels"`
+	}
+	var state struct {
+		Blocks struct {
+			Global  blocks            `json:"global"`
+			Indices map[string]blocks `json:"indices"`
+		} `json:"blocks"`
+	}
+	err := s.client.call(ctx, http.MethodGet, "/_cluster/state/blocks", nil, &state)
+	var e *apiError
+	if errors.As(err, &e) {
+		return nil, nil // serverless has no such page, and without the privilege checkPrivileges says so
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check blocks: %w", err)
+	}
+	var findings []preflight.Finding
+	add := func(subject, physical string, found blocks) {
+		for _, b := range found {
+			if slices.Contains(b.Levels, "write") {
+				reason := "blocked by: " + b.Description
+				findings = append(findings, preflight.Finding{Level: preflight.Error, Subject: subject,
+					Text: b.Description, Remedy: remedy(http.StatusForbidden, "cluster_block_exception", reason, physical)})
+			}
+		}
+	}
+	add("cluster", "", state.Blocks.Global)
+	for physical, found := range state.Blocks.Indices {
+		ours := physical == lettersIndex || physical == checkpointsIndex ||
+			slices.ContainsFunc(aliases, func(alias string) bool { return strings.HasPrefix(physical, alias+"-") })
+		if ours {
+			add("index "+physical, physical, found)
+		}
+	}
+	return findings, nil
+}
+
+// checkPrivileges asks what the user or key may do, where security is on.
+func (s *Sink) checkPrivileges(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+	if s.cfg.Flavor == FlavorOpenSearch || s.cfg.APIKey == "" && s.cfg.Username == "" {
+		return nil, nil
+	}
+	names := []string{checkpointsIndex, lettersIndex, sinks.WriteAlias(checkpointsIndex), sinks.WriteAlias(lettersIndex)}
+	for _, alias := range aliases {
+		names = append(names, alias, alias+"-*")
+	}
+	question, err := json.Marshal(map[string]any{
+		"cluster": []string{"monitor"},
+		"index":   []any{map[string]any{"names": names, "privileges": []string{"manage", "write", "read"}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Username string                     `json:"username"`
+		All      bool                       `json:"has_all_requested"`
+		Cluster  map[string]bool            `json:"cluster"`
+		Index    map[string]map[string]bool `json:"index"`
+	}
+	err = s.client.call(ctx, http.MethodPost, "/_security/user/_has_privileges", question, &answer)
+	var e *apiError
+	if errors.As(err, &e) {
+		return nil, nil // no security in this server
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check privileges: %w", err)
+	}
+	if answer.All {
+		return []preflight.Finding{{Level: preflight.OK, Subject: "privileges", Text: answer.Username + " may do all that is needed"}}, nil
+	}
+	var missing []string
+	for privilege, granted := range answer.Cluster {
+		if !granted {
+			missing = append(missing, privilege+" on the cluster")
+		}
+	}
+	for name, privileges := range answer.Index {
+		for privilege, granted := range privileges {
+			if !granted {
+				missing = append(missing, privilege+" on "+name)
+			}
+		}
+	}
+	slices.Sort(missing)
+	return []preflight.Finding{{Level: preflight.Error, Subject: "privileges",
+		Text:   answer.Username + " lacks " + strings.Join(missing, ", "),
+		Remedy: fmt.Sprintf(`give its role {"cluster":["monitor"],"indices":[{"names":["%s"],"privileges":["manage","write","read"]}]}`, strings.Join(names, `","`)),
+	}}, nil
+}

@@ -1,0 +1,163 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+	es "github.com/elastic/go-elasticsearch/v8"
+)
+
+// errNotElasticsearch means that something else answers at the address.
+var errNotElasticsearch = errors.New("what answers there does not say that it is Elasticsearch; set flavor: opensearch if it is OpenSearch, and check the address and proxies if not")
+
+const (
+	callTimeout = 60 * time.Second
+	maxError    = 64 << 10 // bytes read of an error's body
+)
+
+// A client sends requests, one try each: who calls it decides about another.
+type client struct {
+	es        *es.BaseClient
+	transport *http.Transport
+}
+
+func newClient(cfg *Config) (*client, error) {
+	tls, err := tlsConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:       tls,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: 5 * time.Second,
+		MaxIdleConnsPerHost:   cfg.Bulk.Lanes + 2,
+		IdleConnTimeout:       time.Minute,
+		WriteBufferSize:       64 << 10,
+		DisableCompression:    !cfg.Compression,
+	}
+	base, err := es.NewBaseClient(es.Config{
+		Addresses:         cfg.Addresses,
+		CloudID:           cfg.CloudID,
+		APIKey:            cfg.APIKey.Reveal(),
+		Username:          cfg.Username,
+		Password:          cfg.Password.Reveal(),
+		DisableRetry:      true,
+		DisableMetaHeader: true,
+		Header:            http.Header{"User-Agent": {"haystream"}},
+		Transport:         transport,
+		Interceptors:      []elastictransport.InterceptorFunc{checkProduct(cfg.Flavor)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &client{es: base, transport: transport}, nil
+}
+
+// checkProduct marks OpenSearch's answers as the client wants to see them, and
+// takes nothing for Elasticsearch that does not say so.
+func checkProduct(flavor string) elastictransport.InterceptorFunc {
+	const header, product = "X-Elastic-Product", "Elasticsearch"
+	return func(next elastictransport.RoundTripFunc) elastictransport.RoundTripFunc {
+		return func(req *http.Request) (*http.Response, error) {
+			res, err := next(req)
+			switch {
+			case err != nil || res.StatusCode/100 != 2:
+			case flavor == FlavorOpenSearch:
+				res.Header.Set(header, product)
+			case res.Header.Get(header) != product:
+				_ = res.Body.Close()
+				return nil, errNotElasticsearch
+			}
+			return res, err
+		}
+	}
+}
+
+// An apiError is an answer of the server that is no success.
+type apiError struct {
+	Status       int
+	Type, Reason string
+	RetryAfter   time.Duration
+	Body         []byte // what there is of it
+}
+
+func (e *apiError) Error() string {
+	if e.Type == "" {
+		return fmt.Sprintf("the server answers %d %s", e.Status, http.StatusText(e.Status))
+	}
+	return fmt.Sprintf("the server answers %d %s: %s", e.Status, e.Type, e.Reason)
+}
+
+// isType reports whether err is an answer with this type of error.
+func isType(err error, typ string) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.Type == typ
+}
+
+func readError(res *http.Response) *apiError {
+	e := &apiError{Status: res.StatusCode}
+	e.Body, _ = io.ReadAll(io.LimitReader(res.Body, maxError))
+	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
+		e.RetryAfter = min(time.Duration(s)*time.Second, 10*time.Minute)
+	}
+	var shape struct {
+		Error json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(e.Body, &shape) != nil || len(shape.Error) == 0 {
+		return e
+	}
+	var cause struct{ Type, Reason string }
+	switch {
+	case json.Unmarshal(shape.Error, &cause) == nil:
+		e.Type, e.Reason = cause.Type, cause.Reason
+	case json.Unmarshal(shape.Error, &cause.Reason) == nil:
+		e.Type, e.Reason = "error", cause.Reason
+	}
+	return e
+}
+
+// call sends one request with a JSON body, nil for none, and decodes the
+// answer into out, nil for nothing. An answer that is no success is an *apiError.
+func (c *client) call(ctx context.Context, method, path string, body []byte, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, path, reader)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.es.Perform(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode/100 != 2 {
+		return readError(res)
+	}
+	if out != nil {
+		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+			return fmt.Errorf("decode answer to %s %s: %w", method, req.URL.Path, err)
+		}
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return err
+}
+
+func (c *client) close() { c.transport.CloseIdleConnections() }

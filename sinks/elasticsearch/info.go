@@ -1,0 +1,147 @@
+package elasticsearch
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"haystream/sinks"
+)
+
+// A server is what answers at the addresses.
+type server struct {
+	product    string // elasticsearch, opensearch
+	version    string
+	serverless bool
+	types      map[string]bool // nil: not known
+}
+
+// optionalTypes are the field types that a module adds, by the module's name.
+// A build without the module lacks them.
+var optionalTypes = map[string][]string{
+	"mapper-extras": {"scaled_float", "token_count", "rank_feature", "rank_features", "search_as_you_type"},
+}
+
+// Info implements sinks.Sink.
+func (s *Sink) Info(ctx context.Context) (sinks.Info, error) {
+	found, err := s.identify(ctx)
+	if err != nil {
+		text, remedy := diagnose(err)
+		if remedy != "" {
+			text += "; " + remedy
+		}
+		return sinks.Info{}, fmt.Errorf("%s: %s: %w", s.address(), text, err)
+	}
+	s.server = found
+	return sinks.Info{Kind: found.product, Version: found.version, Address: s.address(), Types: found.types}, nil
+}
+
+// identify asks the server who it is. A build without the main page (405) is
+// asked for its nodes instead.
+func (s *Sink) identify(ctx context.Context) (server, error) {
+	var page struct {
+		Version struct {
+			Number       string `json:"number"`
+			Distribution string `json:"distribution"`
+			BuildFlavor  string `json:"build_flavor"`
+		} `json:"version"`
+	}
+	err := s.client.call(ctx, http.MethodGet, "/", nil, &page)
+	var e *apiError
+	if err != nil && (!errors.As(err, &e) || e.Status != http.StatusMethodNotAllowed) {
+		return server{}, err
+	}
+	found := server{product: s.cfg.Flavor, version: page.Version.Number, serverless: page.Version.BuildFlavor == "serverless"}
+	if found.product == FlavorOpenSearch && err == nil && page.Version.Distribution != "opensearch" && !strings.HasPrefix(page.Version.Number, "7.10.") {
+		return server{}, fmt.Errorf("flavor is opensearch, but the server is %s %s; set flavor: elasticsearch", FlavorElasticsearch, page.Version.Number)
+	}
+	version, types, err := s.nodes(ctx)
+	if err != nil && found.version == "" {
+		return server{}, err
+	}
+	found.types = types
+	if found.version == "" {
+		found.version = version
+	}
+	return found, nil
+}
+
+// nodes asks for the version and modules of the node that answers.
+func (s *Sink) nodes(ctx context.Context) (version string, types map[string]bool, err error) {
+	var answer struct {
+		Nodes map[string]struct {
+			Version string `json:"version"`
+			Modules []struct {
+				Name string `json:"name"`
+			} `json:"modules"`
+		} `json:"nodes"`
+	}
+	if err := s.client.call(ctx, http.MethodGet, "/_nodes/_local/plugins?filter_path=nodes.*.version,nodes.*.modules.name", nil, &answer); err != nil {
+		return "", nil, err
+	}
+	types = map[string]bool{}
+	for _, node := range answer.Nodes {
+		version = node.Version
+		for _, module := range node.Modules {
+			for _, typ := range optionalTypes[module.Name] {
+				types[typ] = true
+			}
+		}
+	}
+	return version, types, nil
+}
+
+// supported says whether the version is one that the sink is made for.
+func (v server) supported() bool {
+	parts := strings.SplitN(v.version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, majorErr := strconv.Atoi(parts[0])
+	minor, minorErr := strconv.Atoi(parts[1])
+	if majorErr != nil || minorErr != nil {
+		return false
+	}
+	if v.product == FlavorOpenSearch {
+		return major == 2 || major == 3 || major == 7 && minor == 10 // how it calls itself for old clients
+	}
+	return major == 7 && minor >= 17 || major == 8 || major == 9
+}
+
+// diagnose says in words for people what an error means, and what mends it.
+func diagnose(err error) (text, remedy string) {
+	var e *apiError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &e) && e.Status == http.StatusUnauthorized:
+		return "the server refuses the credentials (401)", "check api_key, or username and password"
+	case errors.As(err, &e) && e.Status == http.StatusForbidden:
+		return "the server refuses access (403)", "grant the user or key the cluster privilege monitor, and all on its indexes"
+	case errors.As(err, &authority):
+		return "the server's certificate is signed by an authority that is not trusted", "set ca_cert or ca_fingerprint"
+	case errors.As(err, &host):
+		return "the server's certificate is for another host", "use a name from the certificate in addresses, or set ca_fingerprint"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there", "start the server, or mend addresses"
+	case err != nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return "the server does not speak TLS", "write the address with http://"
+	case err != nil && strings.Contains(err.Error(), "malformed HTTP response"):
+		return "the server speaks TLS, it seems", "write the address with https://"
+	}
+	return "it cannot be asked", ""
+}
+
+// describe is err in words for people.
+func describe(err error) string {
+	text, remedy := diagnose(err)
+	if remedy == "" {
+		return err.Error()
+	}
+	return text + "; " + remedy
+}

@@ -1,0 +1,186 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"haystream/sinks"
+	"haystream/sinks/bulk"
+)
+
+const (
+	// bulkPath keeps one item per action in the answer, in order, and leaves
+	// out what nobody reads.
+	bulkPath = "/_bulk?filter_path=items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
+
+	// bulkTimeout is how long a request may take. The server waits for a
+	// missing shard for one minute.
+	bulkTimeout = 90 * time.Second
+
+	// largeRequest is when the server is asked before a body is sent.
+	largeRequest = 8 << 20
+)
+
+// A request is a bulk request that is built, sent and read in memory that is
+// used again. It refers to its actions' bodies where they lie, so that only the
+// metadata lines, or the compressed whole, take memory of their own.
+type request struct {
+	client  *client
+	timeout time.Duration
+	gzip    *gzip.Writer // nil: not compressed
+	packed  bytes.Buffer
+	meta    []byte
+	pieces  [][]byte
+	size    int // of all pieces
+	scanner scanner
+	answers []answer
+}
+
+func newRequest(c *client, compression bool) *request {
+	r := &request{client: c, timeout: bulkTimeout}
+	if compression {
+		r.gzip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is a valid one
+	}
+	return r
+}
+
+// A payload is one request's body. The transport may go on reading it after the
+// answer is there; Close ends that and so gives the memory back.
+type payload struct {
+	mu     sync.Mutex
+	src    io.Reader
+	closed bool
+}
+
+func (p *payload) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return p.src.Read(b)
+}
+
+func (p *payload) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return nil
+}
+
+// build takes actions from the front of work until the request would pass
+// maxBytes or most, but always one, and returns how many, and how many of them
+// are sent: rejected ones need no sending.
+func (r *request) build(work []entry, maxBytes, most int) (n, sent int) {
+	r.meta, r.pieces, r.size = r.meta[:0], r.pieces[:0], 0
+	lineBreak := false // due after the last body
+	for n < len(work) && n < most {
+		a := work[n].action
+		if a.Op == sinks.OpReject {
+			n++
+			continue
+		}
+		start := len(r.meta)
+		if lineBreak {
+			r.meta = append(r.meta, '\n')
+		}
+		r.meta = bulk.AppendLine(r.meta, a)
+		size := len(r.meta) - start
+		if a.Op == sinks.OpIndex {
+			size += len(a.Body)
+		}
+		if r.size+size+1 > maxBytes && r.size > 0 {
+			break
+		}
+		r.pieces = append(r.pieces, r.meta[start:len(r.meta):len(r.meta)])
+		if lineBreak = a.Op == sinks.OpIndex; lineBreak {
+			r.pieces = append(r.pieces, a.Body)
+		}
+		r.size += size
+		n++
+		sent++
+	}
+	if lineBreak {
+		r.pieces = append(r.pieces, newline)
+		r.size++
+	}
+	return n, sent
+}
+
+var newline = []byte{'\n'}
+
+// send sends what was built and returns an answer for each of the n actions in
+// it. An error means that nothing is known about any of them; it is an
+// *apiError where the server answered the request as a whole.
+func (r *request) send(ctx context.Context, n int) ([]answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, bulkPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	body, size, err := r.pack()
+	if err != nil {
+		return nil, err
+	}
+	if r.gzip != nil {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
+	if size > largeRequest {
+		req.Header.Set("Expect", "100-continue")
+	}
+	payload := &payload{src: body}
+	req.Body, req.ContentLength = payload, size
+	res, err := r.client.es.Perform(req)
+	if err == nil {
+		err = r.read(res, n)
+	}
+	if err = errors.Join(err, payload.Close()); err != nil {
+		return nil, err
+	}
+	return r.answers, nil
+}
+
+// pack makes a body of the pieces, which it uses up.
+func (r *request) pack() (io.Reader, int64, error) {
+	if r.gzip == nil {
+		pieces := net.Buffers(r.pieces)
+		return &pieces, int64(r.size), nil
+	}
+	r.packed.Reset()
+	r.gzip.Reset(&r.packed)
+	for _, piece := range r.pieces {
+		if _, err := r.gzip.Write(piece); err != nil {
+			return nil, 0, err
+		}
+	}
+	if err := r.gzip.Close(); err != nil {
+		return nil, 0, err
+	}
+	return bytes.NewReader(r.packed.Bytes()), int64(r.packed.Len()), nil
+}
+
+// read takes the response apart and leaves the connection fit for the next request.
+func (r *request) read(res *http.Response, n int) (err error) {
+	defer func() { err = errors.Join(err, res.Body.Close()) }()
+	if res.StatusCode != http.StatusOK {
+		return readError(res)
+	}
+	if r.answers, err = r.scanner.answers(res.Body, r.answers[:0], n); err != nil {
+		return err
+	}
+	_, err = io.CopyN(io.Discard, res.Body, maxError)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

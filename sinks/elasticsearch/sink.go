@@ -1,0 +1,119 @@
+// Package elasticsearch delivers documents to Elasticsearch 7.17 to 9 and
+// OpenSearch 2 and 3.
+//
+// The guarantee: a batch is done when the server holds each of its actions, or
+// holds it as a dead letter. What the server refuses for now is sent again, in
+// order for each document, for as long as it takes; what it refuses for good
+// never stops the stream. A document is never overwritten by a lower version:
+// every write carries its version (external_gte), so a request may be repeated
+// when its answer was lost.
+//
+// Write owns one goroutine per lane and one that spreads actions over them;
+// all have ended when it returns.
+package elasticsearch
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"haystream/sinks"
+	"haystream/sinks/deadletters"
+)
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// Options are what a Sink is told by the pipeline that it serves.
+type Options struct {
+	// Owner is the pipeline's name: what it made is marked with it.
+	Owner string
+
+	// MaxDeadLetters is how many may be open before Write gives up.
+	MaxDeadLetters int64
+
+	// MaxBytes bounds the batches that Write holds; a single larger one passes
+	// alone. 0 stands for 32 MiB.
+	MaxBytes int64
+}
+
+// A Sink writes to one cluster.
+type Sink struct {
+	cfg    Config
+	opts   Options
+	log    zerolog.Logger
+	client *client
+	health *health
+	open   *deadletters.Open
+
+	server   server              // as Info last found it
+	lostSave map[string][]string // marks of saves whose answer was lost, by checkpoint
+}
+
+// New makes a Sink. It connects to nothing yet. The settings' secrets must
+// have been read from their files.
+func New(cfg Config, opts Options, log zerolog.Logger) (*Sink, error) {
+	if err := complete(&cfg); err != nil {
+		return nil, fmt.Errorf("sink.elasticsearch: %w", err)
+	}
+	if opts.MaxBytes <= 0 {
+		opts.MaxBytes = 32 << 20
+	}
+	client, err := newClient(&cfg)
+	if err != nil {
+		return nil, fmt.Errorf("sink.elasticsearch: %w", err)
+	}
+	return &Sink{
+		cfg: cfg, opts: opts, log: log, client: client,
+		health: newHealth(log), open: deadletters.NewOpen(opts.MaxDeadLetters), lostSave: map[string][]string{},
+	}, nil
+}
+
+// complete fills what is not set and refuses what cannot work.
+func complete(cfg *Config) error {
+	if cfg.Flavor == "" {
+		cfg.Flavor = FlavorElasticsearch
+	}
+	if cfg.Bulk.MaxBytes <= 0 {
+		cfg.Bulk.MaxBytes = 5 << 20
+	}
+	if cfg.Bulk.Lanes <= 0 {
+		cfg.Bulk.Lanes = 4
+	}
+	switch {
+	case cfg.Flavor != FlavorElasticsearch && cfg.Flavor != FlavorOpenSearch:
+		return fmt.Errorf("flavor %q is not known; it is elasticsearch or opensearch", cfg.Flavor)
+	case len(cfg.Addresses) == 0 && cfg.CloudID == "":
+		return errors.New("there is no address; set addresses or cloud_id")
+	case cfg.Bulk.MaxBytes > math.MaxInt32:
+		return errors.New("bulk.max_bytes is too large")
+	case cfg.Bulk.Lanes > 256:
+		return errors.New("bulk.lanes is too large; it may be 256")
+	}
+	return nil
+}
+
+// Health is nil while documents are taken; else the reason why they wait.
+func (s *Sink) Health() error { return s.health.err() }
+
+// Close ends all connections.
+func (s *Sink) Close() { s.client.close() }
+
+// address is where the server is, without credentials.
+func (s *Sink) address() string {
+	if s.cfg.CloudID != "" {
+		name, _, _ := strings.Cut(s.cfg.CloudID, ":")
+		return "Elastic Cloud deployment " + name
+	}
+	shown := make([]string, len(s.cfg.Addresses))
+	for i, address := range s.cfg.Addresses {
+		shown[i] = "an address that cannot be read"
+		if u, err := url.Parse(address); err == nil {
+			shown[i] = u.Scheme + "://" + u.Host + u.Path
+		}
+	}
+	return strings.Join(shown, ", ")
+}

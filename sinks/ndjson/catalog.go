@@ -1,0 +1,176 @@
+package ndjson
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"haystream/sinks"
+)
+
+// A catalog is what a server would know of indexes: which there are, whose, and
+// which aliases point to them.
+type catalog struct {
+	Indexes map[string]catalogIndex `json:"indexes"`
+	Aliases map[string]string       `json:"aliases"` // to the physical index
+}
+
+type catalogIndex struct {
+	Owner    string          `json:"owner"`
+	UUID     string          `json:"uuid"`
+	Mappings json.RawMessage `json:"mappings,omitempty"`
+	Settings json.RawMessage `json:"settings,omitempty"`
+	Meta     json.RawMessage `json:"meta,omitempty"`
+}
+
+func (s *Sink) catalogPath() string { return filepath.Join(s.opts.StateDir, "ndjson-indexes.json") }
+
+func (s *Sink) readCatalog() (*catalog, error) {
+	c := &catalog{Indexes: map[string]catalogIndex{}, Aliases: map[string]string{}}
+	text, err := os.ReadFile(s.catalogPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read indexes from %s: %w", s.catalogPath(), err)
+	}
+	return c, nil
+}
+
+func (s *Sink) writeCatalog(c *catalog) error {
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err == nil {
+		err = replaceFile(s.catalogPath(), text)
+	}
+	if err != nil {
+		return fmt.Errorf("save indexes: %w", err)
+	}
+	return nil
+}
+
+// own returns a physical index of this pipeline; nil where there is none.
+func (c *catalog) own(physical, owner string) (*catalogIndex, error) {
+	index, ok := c.Indexes[physical]
+	switch {
+	case !ok:
+		return nil, nil
+	case index.Owner != owner:
+		return nil, fmt.Errorf("%w: the index %s was made by the pipeline %q; give each pipeline a state folder of its own, or set `index:` in the definition to another name", sinks.ErrForeign, physical, index.Owner)
+	}
+	return &index, nil
+}
+
+// Index implements sinks.Sink.
+func (s *Sink) Index(_ context.Context, alias string) (*sinks.Index, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := c.Indexes[alias]; ok {
+		return nil, fmt.Errorf("%w: %s is an index, and the alias of that name cannot be made", sinks.ErrForeign, alias)
+	}
+	physical, ok := c.Aliases[alias]
+	if !ok {
+		return nil, nil
+	}
+	index, err := c.own(physical, s.opts.Owner)
+	if err != nil || index == nil {
+		return nil, err
+	}
+	return &sinks.Index{Alias: alias, Physical: physical, UUID: index.UUID, Meta: index.Meta}, nil
+}
+
+// Create implements sinks.Sink.
+func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return nil, err
+	}
+	made, err := c.own(spec.Physical, s.opts.Owner)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Serve {
+		serving, err := s.Index(ctx, spec.Alias)
+		if err != nil {
+			return nil, err
+		}
+		if serving != nil && serving.Physical != spec.Physical {
+			return nil, fmt.Errorf("create index %s: the alias %s serves %s already", spec.Physical, spec.Alias, serving.Physical)
+		}
+	}
+	if made == nil {
+		made = &catalogIndex{Owner: s.opts.Owner, UUID: rand.Text(), Mappings: spec.Mappings, Settings: spec.Settings, Meta: spec.Meta}
+		c.Indexes[spec.Physical] = *made
+		c.Aliases[sinks.WriteAlias(spec.Physical)] = spec.Physical
+		if spec.Serve {
+			c.Aliases[spec.Alias] = spec.Physical
+		}
+		if err := s.writeCatalog(c); err != nil {
+			return nil, err
+		}
+	}
+	return &sinks.Index{Alias: spec.Alias, Physical: spec.Physical, UUID: made.UUID, Meta: made.Meta}, nil
+}
+
+// Finish implements sinks.Sink. There is nothing to tune in a file.
+func (s *Sink) Finish(_ context.Context, physical string) error {
+	c, err := s.readCatalog()
+	if err != nil {
+		return err
+	}
+	index, err := c.own(physical, s.opts.Owner)
+	if err == nil && index == nil {
+		err = fmt.Errorf("finish index %s: there is none", physical)
+	}
+	return err
+}
+
+// Swap implements sinks.Sink.
+func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
+	if _, err := s.Index(ctx, alias); err != nil {
+		return err
+	}
+	if err := s.Finish(ctx, physical); err != nil {
+		return err
+	}
+	c, err := s.readCatalog()
+	if err != nil {
+		return err
+	}
+	c.Aliases[alias] = physical
+	return s.writeCatalog(c)
+}
+
+// Drop implements sinks.Sink. Lines that were written stay.
+func (s *Sink) Drop(_ context.Context, physical string) error {
+	c, err := s.readCatalog()
+	if err != nil {
+		return err
+	}
+	if index, err := c.own(physical, s.opts.Owner); err != nil || index == nil {
+		return err
+	}
+	delete(c.Indexes, physical)
+	for alias, to := range c.Aliases {
+		if to == physical {
+			delete(c.Aliases, alias)
+		}
+	}
+	if err := s.writeCatalog(c); err != nil {
+		return err
+	}
+	s.open.Drop(physical)
+	if err := s.letters.append(appendLine(nil, clearLine{Owner: s.opts.Owner, Physical: physical, Dropped: true})); err != nil {
+		return fmt.Errorf("drop dead letters of index %s: %w", physical, err)
+	}
+	return nil
+}
