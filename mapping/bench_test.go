@@ -1,0 +1,75 @@
+package mapping
+
+import (
+	"testing"
+
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+func benchmarkPlan(b *testing.B, fields Fields) (*Renderer, sources.Row) {
+	table := sample()
+	plan, err := Compile([]*sources.Table{table}, nil, Set{Indexes: map[string]*Definition{"notes": {Table: "sample", Fields: fields}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := plan.Sets[0][0].Renderers[0]
+	return r, row(r.Table, sampleRow)
+}
+
+func benchmarkRow(b *testing.B, fields Fields, wantAllocs float64) {
+	r, row := benchmarkPlan(b, fields)
+	s, target, batch := NewScratch(), &sinks.Target{}, &sinks.Batch{}
+	render := func() {
+		batch.Actions, batch.Buf = batch.Actions[:0], batch.Buf[:0]
+		if err := r.Row(s, batch, target, row, 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	render()
+	if allocs := testing.AllocsPerRun(100, render); wantAllocs >= 0 && allocs > wantAllocs {
+		b.Errorf("%v allocations per row, want %v", allocs, wantAllocs)
+	}
+	b.SetBytes(int64(len(batch.Buf)))
+	b.ReportAllocs()
+	for b.Loop() {
+		render()
+	}
+}
+
+func BenchmarkRowColumns(b *testing.B) { benchmarkRow(b, Fields{All: true}, 0) }
+
+func BenchmarkRowPath(b *testing.B) {
+	benchmarkRow(b, Fields{Named: map[string]*Field{"p": {From: "doc.items.2.q", Type: "long"}}}, 0)
+}
+
+func BenchmarkRowTemplate(b *testing.B) {
+	benchmarkRow(b, Fields{Named: map[string]*Field{"text": {Template: "{{ object.title }}\n{{ .status | upper }}"}}}, -1)
+}
+
+func BenchmarkRowExpression(b *testing.B) {
+	benchmarkRow(b, Fields{Named: map[string]*Field{"total": {Expr: "price * quantity"}}}, -1)
+}
+
+// TestColumnsDoNotAllocate keeps the hot path free of allocations.
+func TestColumnsDoNotAllocate(t *testing.T) {
+	table := sample()
+	table.Identity = sources.IdentityFull
+	plan, err := Compile([]*sources.Table{table}, nil, Set{Indexes: map[string]*Definition{"notes": {Table: "sample", Fields: Fields{All: true}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := plan.Sets[0][0].Renderers[0]
+	image := row(r.Table, sampleRow)
+	change := &sources.Change{Table: r.Table, Kind: sources.Update, Before: image, After: image, Version: 1}
+	s, target, batch := NewScratch(), &sinks.Target{}, &sinks.Batch{}
+	allocs := testing.AllocsPerRun(100, func() {
+		batch.Actions, batch.Buf = batch.Actions[:0], batch.Buf[:0]
+		if err := r.Change(s, batch, target, change); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations per update, want 0", allocs)
+	}
+}

@@ -1,0 +1,137 @@
+package mapping
+
+import (
+	"fmt"
+
+	"haystream/sources"
+)
+
+// A content renders one value of a document from the row that s holds. It
+// appends the value as JSON, or reports NULL and appends nothing.
+type content interface {
+	append(dst []byte, s *Scratch) (out []byte, null bool, err error)
+}
+
+// columnContent is a column as it is.
+type columnContent struct {
+	column int
+	typ    *sources.Type
+}
+
+func (c *columnContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	text := s.row.Text(c.column)
+	if text == nil {
+		return dst, true, nil
+	}
+	out, nulled := sources.AppendJSON(dst, c.typ, text)
+	if nulled {
+		s.nulled++
+		return dst, true, nil
+	}
+	return out, false, nil
+}
+
+// pathContent is a value inside a column of JSON.
+type pathContent struct {
+	column int
+	path   []string
+}
+
+func (c *pathContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	value := findJSON(s.row.Text(c.column), c.path)
+	return append(dst, value...), value == nil, nil
+}
+
+// dateContent is a date or timestamp in a format of its own.
+type dateContent struct {
+	column int
+	format string
+}
+
+func (c *dateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	text := s.row.Text(c.column)
+	if text == nil {
+		return dst, true, nil
+	}
+	dst, infinite, err := appendDate(dst, text, c.format)
+	if infinite {
+		s.nulled++
+	}
+	return dst, infinite, err
+}
+
+// templateContent is what a template prints; never NULL.
+type templateContent struct{ template *textTemplate }
+
+func (c *templateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	s.text = s.text[:0]
+	if err := c.template.run(s.view, &s.text); err != nil {
+		return dst, false, err
+	}
+	return sources.AppendJSONString(dst, s.text), false, nil
+}
+
+// expressionContent is an expression's value.
+type expressionContent struct{ expression *expression }
+
+func (c *expressionContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	v, err := c.expression.run(s.view)
+	if err != nil || isNull(v) {
+		return dst, true, err
+	}
+	out, nulled, err := appendValue(dst, v)
+	s.nulled += int64(nulled)
+	if nulled > 0 && string(out[len(dst):]) == "null" {
+		return dst, true, err
+	}
+	return out, false, err
+}
+
+// valueContent is a constant.
+type valueContent []byte
+
+func (c valueContent) append(dst []byte, _ *Scratch) ([]byte, bool, error) {
+	return append(dst, c...), false, nil
+}
+
+// A docField is a field of a document: a content, or an object of more fields.
+type docField struct {
+	name     string
+	key      []byte // "name":
+	content  content
+	fallback []byte // stands in for NULL
+	omitNull bool
+	fields   []*docField // of an object, sorted by name
+}
+
+// appendFields appends an object of fields.
+func appendFields(dst []byte, fields []*docField, s *Scratch) ([]byte, error) {
+	dst = append(dst, '{')
+	first := true
+	for _, f := range fields {
+		start := len(dst)
+		if !first {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, f.key...)
+		var err error
+		null := false
+		if f.content == nil {
+			dst, err = appendFields(dst, f.fields, s)
+		} else {
+			dst, null, err = f.content.append(dst, s)
+		}
+		if err != nil {
+			return dst, fmt.Errorf("field %s: %w", f.name, err)
+		}
+		if null {
+			if f.omitNull {
+				dst = dst[:start]
+				continue
+			}
+			dst = append(dst, f.fallback...)
+		}
+		first = false
+	}
+	return append(dst, '}'), nil
+}

@@ -1,0 +1,202 @@
+package mapping
+
+import (
+	"strings"
+	"time"
+
+	"haystream/sources"
+)
+
+// A fieldPlan is a field compiled: how it is rendered, and its mapping.
+type fieldPlan struct {
+	docField
+	mapping object
+}
+
+// field compiles one field. Its content is nil where it has problems.
+func (c *unitCompiler) field(name string, f *Field, columns *columns) fieldPlan {
+	before := len(*c.problems)
+	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || c.def.Haystack != nil && f.Default == nil, fallback: []byte("null")}}
+	var inferred object
+	if c.fieldForm(name, f) {
+		plan.content, inferred = c.content(name, f, columns)
+	}
+	plan.mapping = c.fieldMapping(name, f, inferred, plan.content != nil)
+	if f.Default != nil {
+		fallback, err := canonical(f.Default)
+		if err != nil {
+			c.problems.add(c.path("fields", name, "default"), "%v", err)
+		}
+		plan.fallback = fallback
+	}
+	if len(*c.problems) > before {
+		plan.content = nil
+	}
+	return plan
+}
+
+// fieldForm checks which settings go together.
+func (c *unitCompiler) fieldForm(name string, f *Field) bool {
+	before := len(*c.problems)
+	fail := func(setting, format string, args ...any) {
+		c.problems.add(c.path("fields", name, setting), format, args...)
+	}
+	if f.content() > 1 {
+		c.problems.add(c.path("fields", name), "give one of from, template, template_file, expr and value")
+	}
+	if len(f.Fields) > 0 {
+		fail("fields", "fields of related rows are not in this version yet")
+	}
+	if f.TemplateFile != "" && !f.inlined {
+		fail("template_file", "the file has not been read")
+	}
+	if f.inlined && f.Template == "" {
+		fail("template_file", "the file is empty")
+	}
+	if f.Default != nil && f.OmitNull {
+		fail("omit_null", "has no effect beside default")
+	}
+	if f.hasTemplate() && (f.Default != nil || f.OmitNull) {
+		c.problems.add(c.path("fields", name), "a template never gives NULL, so default and omit_null have no effect; use {{ … | default \"…\" }} in it")
+	}
+	if f.DateFormat != "" && f.From == "" {
+		fail("date_format", "goes with a date or timestamp column only")
+	}
+	if f.Document && c.def.Haystack == nil {
+		fail("document", "goes with haystack only")
+	}
+	if reserved := strings.SplitN(name, ".", 2)[0]; isReserved(reserved) {
+		c.problems.add(c.path("fields", name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
+	}
+	return len(*c.problems) == before
+}
+
+// isReserved reports whether the sink keeps a name for itself.
+func isReserved(name string) bool {
+	switch name {
+	case "_id", "_index", "_type", "_source", "_routing", "_version", "_seq_no", "_primary_term", "_field_names", "_ignored", "_size", "_doc_count", "_meta", "_tier":
+		return true
+	}
+	return false
+}
+
+// content compiles where a field's value comes from, and infers its mapping
+// (nil where that is not known).
+func (c *unitCompiler) content(name string, f *Field, columns *columns) (content, object) {
+	switch {
+	case f.hasTemplate():
+		setting := "template"
+		if f.inlined {
+			setting = "template_file"
+		}
+		t, err := compileTemplate(f.Template, columns)
+		if err != nil {
+			c.problems.addEach(c.path("fields", name, setting), err)
+			return nil, nil
+		}
+		c.boxed = append(c.boxed, t.columns...)
+		return &templateContent{t}, textWithKeyword()
+	case f.Expr != "":
+		e, err := compileExpression(f.Expr, columns, false)
+		if err != nil {
+			c.problems.addEach(c.path("fields", name, "expr"), err)
+			return nil, nil
+		}
+		c.boxed = append(c.boxed, e.columns...)
+		return &expressionContent{e}, expressionMapping(e.kind)
+	case f.Value != nil:
+		value, err := canonical(f.Value)
+		if err != nil {
+			c.problems.add(c.path("fields", name, "value"), "%v", err)
+			return nil, nil
+		}
+		return valueContent(value), valueMapping(value)
+	}
+	return c.columnField(name, f, columns)
+}
+
+// columnField compiles a field that shows a column, or a value inside one.
+func (c *unitCompiler) columnField(name string, f *Field, columns *columns) (content, object) {
+	at := c.path("fields", name)
+	i, into, err := columns.usePath(f.From)
+	if err != nil {
+		c.problems.add(at, "%v", err)
+		return nil, nil
+	}
+	t := &c.table.Columns[i].Type
+	isDate := t.Kind == sources.Date || t.Kind == sources.Timestamp || t.Kind == sources.TimestampTZ
+	switch {
+	case f.DateFormat != "" && (!isDate || into != nil):
+		c.problems.add(at+".date_format", "goes with a date or timestamp column only; %s is %s", f.From, t.SQL)
+	case f.DateFormat == epochMillis || f.DateFormat == epochSecond:
+		return &dateContent{i, f.DateFormat}, object{"type": "date", "format": f.DateFormat}
+	case f.DateFormat != "":
+		c.checkLayout(name, f)
+		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
+	case into != nil:
+		return &pathContent{i, into}, textWithKeyword()
+	case c.def.Haystack != nil:
+		return haystackContent(i, t)
+	}
+	return &columnContent{i, t}, c.infer.column(t)
+}
+
+// checkLayout refuses a date_format that is no Go layout, or that the sink
+// would not be able to read as a date.
+func (c *unitCompiler) checkLayout(name string, f *Field) {
+	at := c.path("fields", name, "date_format")
+	a := time.Date(2001, 11, 22, 13, 44, 55, 123456789, time.UTC)
+	b := time.Date(1999, 8, 9, 1, 2, 3, 987654321, time.UTC)
+	if a.Format(f.DateFormat) == b.Format(f.DateFormat) {
+		c.problems.add(at, "%q is not a layout; write Go's reference time 2006-01-02T15:04:05 in the wanted form, or %s or %s", f.DateFormat, epochMillis, epochSecond)
+	}
+	over, _ := decodeObject(f.Mapping)
+	if strings.HasPrefix(f.Type, "date") && over["format"] == nil {
+		c.problems.add(at, "with type %s the sink must be told how to read it: add mapping: {format: …} in its own notation", f.Type)
+	}
+}
+
+// fieldMapping puts together what is inferred and what the field says.
+func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, compiled bool) object {
+	at := c.path("fields", name)
+	over, err := decodeObject(f.Mapping)
+	if err != nil {
+		c.problems.add(at+".mapping", "%v", err)
+	}
+	if f.Document && inferred != nil {
+		inferred = snowball()
+	}
+	m := inferred
+	switch {
+	case f.Type != "":
+		if hint := misspelt(f.Type); hint != "" {
+			c.problems.add(at+".type", "there is no type %q%s", f.Type, hint)
+		}
+		m = typed(f.Type, inferred)
+	case over["type"] != nil && over["type"] != inferred["type"]:
+		t, _ := over["type"].(string)
+		m = typed(t, inferred)
+	case m == nil && over["properties"] != nil:
+		m = object{}
+	case m == nil && compiled:
+		c.problems.add(at, "the type of its values is not known; give it a type")
+	}
+	m = cloneObject(m)
+	override(m, over)
+	if m["type"] == "scaled_float" && m["scaling_factor"] == nil {
+		c.problems.add(at, "scaled_float wants mapping: {scaling_factor: …}")
+	}
+	return m
+}
+
+// cloneObject copies an object deeply.
+func cloneObject(o object) object {
+	c := object{}
+	override(c, o)
+	for k, v := range c {
+		if inner, ok := v.(object); ok {
+			c[k] = cloneObject(inner)
+		}
+	}
+	return c
+}

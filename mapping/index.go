@@ -1,0 +1,149 @@
+package mapping
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"haystream/sources"
+)
+
+// An Index is one physical index: what all the definitions of one alias make.
+type Index struct {
+	Alias     string
+	Names     []string // of the definitions, sorted
+	Renderers []*Renderer
+	Mappings  json.RawMessage // {"dynamic":"strict","properties":{…}}
+	Settings  json.RawMessage // as configured; nil for none
+	Pipeline  string
+
+	// Normalized is canonical JSON of everything that decides the documents
+	// and the physical index: fields written out, template texts, keys, column
+	// types, mappings. Equal bytes mean the same index. Restore reads it back.
+	Normalized json.RawMessage
+}
+
+// indexes compiles the units of a set against the projected tables and puts
+// those of one alias together.
+func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) []*Index {
+	groups := map[string][]*unit{}
+	var aliases []string
+	for _, u := range p.unitsFound {
+		if u.set != set {
+			continue
+		}
+		if groups[u.alias] == nil {
+			aliases = append(aliases, u.alias)
+		}
+		groups[u.alias] = append(groups[u.alias], u)
+	}
+	slices.Sort(aliases)
+	var all []*Index
+	for _, alias := range aliases {
+		p.apart(groups[alias])
+		if index := p.index(alias, groups[alias], projected); index != nil {
+			all = append(all, index)
+		}
+	}
+	return all
+}
+
+// index puts one alias together; nil where there are problems.
+func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table) *Index {
+	before := len(p.problems)
+	index := &Index{Alias: alias}
+	mappings, settings := object{}, object{}
+	var made []compiled
+	for _, u := range units {
+		out := u.compile(projected[u.table], p.infer, &p.problems)
+		made = append(made, out)
+		index.Renderers = append(index.Renderers, out.renderer)
+		if !slices.Contains(index.Names, u.name) {
+			index.Names = append(index.Names, u.name)
+		}
+		combine(mappings, cloneObject(out.mapping), nil, p.conflict(u, units, "mapping"))
+		own, _ := decodeObject(u.def.Settings) // checked by definition
+		if u.def.Haystack != nil {
+			own = withHaystackSettings(own)
+		}
+		combine(settings, own, nil, p.conflict(u, units, "settings"))
+		if index.Pipeline != "" && u.def.Pipeline != "" && u.def.Pipeline != index.Pipeline {
+			p.problems.add(u.path("pipeline"), "is %s here and %s in another definition of the index %s", u.def.Pipeline, index.Pipeline, alias)
+		}
+		if u.def.Pipeline != "" {
+			index.Pipeline = u.def.Pipeline
+		}
+	}
+	if len(p.problems) > before {
+		return nil
+	}
+	err := index.encode(mappings, settings, units, made)
+	if err != nil {
+		p.problems.add("indexes."+units[0].name, "encode definition: %v", err)
+		return nil
+	}
+	return index
+}
+
+func withHaystackSettings(own object) object {
+	settings, _ := decodeObject(json.RawMessage(haystackSettings))
+	override(settings, own)
+	return settings
+}
+
+func (index *Index) encode(mappings, settings object, units []*unit, made []compiled) (err error) {
+	if index.Mappings, err = encodeObject(mappings); err != nil {
+		return err
+	}
+	if index.Settings, err = encodeObject(settings); err != nil {
+		return err
+	}
+	index.Normalized, err = normalize(index, units, made)
+	return err
+}
+
+// conflict reports what two definitions, or two tables of a glob, of one index
+// disagree about.
+func (p *planner) conflict(u *unit, units []*unit, setting string) func([]string, any, any) {
+	return func(way []string, a, b any) {
+		who := "in another definition of the index " + u.alias
+		if units[0].name == u.name {
+			who = "for another table of the glob"
+		}
+		have, _ := encodeJSON(a)
+		want, _ := encodeJSON(b)
+		at, what := u.path(setting), strings.Join(way, ".")
+		if setting == "mapping" && len(way) > 1 && way[0] == "properties" {
+			at, what = u.path("fields", way[1]), strings.Join(way[2:], ".")
+		}
+		p.problems.add(at, "%s is %s for table %s and %s %s; all that share an index must agree", what, want, u.table, have, who)
+	}
+}
+
+// apart refuses definitions of one index whose documents would overwrite each
+// other's.
+func (p *planner) apart(units []*unit) {
+	names := map[string]bool{}
+	for _, u := range units {
+		names[u.name] = true
+	}
+	ids := map[string]string{}
+	for _, u := range units {
+		if len(names) > 1 && u.def.ID == "" && u.def.Haystack == nil && !u.glob {
+			p.problems.add(u.path("id"), "definitions that share the index %s need ids that differ; set id, such as id: %q", u.alias, fmt.Sprintf("%s-{{ .%s }}", u.name, u.key[0]))
+			continue
+		}
+		id := "id: " + u.def.ID
+		switch {
+		case u.def.Haystack != nil:
+			id = "haystack: {model: " + u.def.Haystack.Model + "}"
+		case u.def.ID == "":
+			id = "the default id " + u.idPrefix() + "…"
+		}
+		if other, taken := ids[id]; taken && other != u.name {
+			p.problems.add(u.path("id"), "%s is the same in definition %s of the index %s, so that documents would overwrite each other", id, other, u.alias)
+		}
+		ids[id] = u.name
+	}
+}

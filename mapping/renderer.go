@@ -1,0 +1,296 @@
+package mapping
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// A Renderer turns the rows of one table into the documents of one definition.
+type Renderer struct {
+	Name   string         // the definition's
+	Table  *sources.Table // projected; rows carry exactly its columns
+	Append bool           // no document is ever removed
+
+	// Nulled counts the values that became null because JSON or a date field
+	// cannot hold them: NaN, Infinity, infinite dates.
+	Nulled atomic.Int64
+
+	where   *expression // nil: every row has a document
+	fields  []*docField
+	needs   []int // columns of fields
+	boxed   []int // those of them that templates and expressions read
+	id      *documentName
+	routing *documentName // nil for none
+}
+
+// A Scratch holds what rendering needs besides its input. One for each goroutine.
+type Scratch struct {
+	row    sources.Row
+	view   *view
+	text   textBuffer
+	nulled int64
+}
+
+// NewScratch returns an empty Scratch.
+func NewScratch() *Scratch { return &Scratch{view: newView()} }
+
+// An IncompleteError says that the log left out values that a definition uses.
+type IncompleteError struct {
+	Table   string
+	Columns []string
+}
+
+// Error names the columns.
+func (e *IncompleteError) Error() string {
+	return fmt.Sprintf("the log left out the unchanged value of %s in a row of table %s", strings.Join(e.Columns, ", "), e.Table)
+}
+
+// A place is where a row's document is, or would be.
+type place struct {
+	id, routing []byte
+	known       bool
+	empty       bool // the old image has no document there, for certain
+}
+
+// Row appends the document of an existing row, with the given version.
+func (r *Renderer) Row(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64) error {
+	matches, err := r.matches(s, row)
+	if err == nil && !matches {
+		return nil
+	}
+	var to place
+	if err == nil {
+		to, err = r.place(s, b, row)
+	}
+	if err != nil {
+		return r.refused(s, b, t, row, version, err)
+	}
+	return r.index(s, b, t, row, to, version)
+}
+
+// Change appends the actions that a change makes: none, one, or two where the
+// document moves to another id or routing. A truncate is not for it. An
+// IncompleteError means that nothing was appended; what cannot be rendered for
+// another reason becomes an OpReject.
+func (r *Renderer) Change(s *Scratch, b *sinks.Batch, t *sinks.Target, c *sources.Change) error {
+	switch c.Kind {
+	case sources.Insert:
+		return r.Row(s, b, t, c.After, c.Version)
+	case sources.Update:
+		return r.update(s, b, t, c)
+	case sources.Delete:
+		return r.remove(s, b, t, c)
+	}
+	return nil
+}
+
+func (r *Renderer) remove(s *Scratch, b *sinks.Batch, t *sinks.Target, c *sources.Change) error {
+	if r.Append {
+		return nil
+	}
+	if c.Before.IsZero() {
+		return fmt.Errorf("delete row of table %s: the log does not say which", r.Table)
+	}
+	from, err := r.oldPlace(s, b, c.Before)
+	if err != nil || from.empty || !from.known {
+		return err
+	}
+	r.delete(b, t, from, c.Version)
+	return nil
+}
+
+func (r *Renderer) update(s *Scratch, b *sinks.Batch, t *sinks.Target, c *sources.Change) error {
+	actions, buf := len(b.Actions), len(b.Buf)
+	var from place
+	var err error
+	if !c.Before.IsZero() && !r.Append {
+		if from, err = r.oldPlace(s, b, c.Before); err != nil {
+			return err
+		}
+	}
+	to, err := r.place(s, b, c.After)
+	if err != nil {
+		if from.known && !from.empty {
+			r.delete(b, t, from, c.Version)
+		}
+		return r.refused(s, b, t, c.After, c.Version, err)
+	}
+	if !from.known {
+		from.id, from.routing, from.known = to.id, to.routing, true
+	}
+	moved := !bytes.Equal(from.id, to.id) || !bytes.Equal(from.routing, to.routing)
+	matches, err := r.matches(s, c.After)
+	if (moved || err == nil && !matches) && !from.empty && !r.Append {
+		r.delete(b, t, from, c.Version)
+	}
+	switch {
+	case err != nil:
+		err = r.refused(s, b, t, c.After, c.Version, err)
+	case matches:
+		err = r.index(s, b, t, c.After, to, c.Version)
+	}
+	if err != nil {
+		b.Actions, b.Buf = b.Actions[:actions], b.Buf[:buf]
+	}
+	return err
+}
+
+// oldPlace is where the old image's document is. It is not known where the
+// old image's name cannot be rendered: it had no document then.
+func (r *Renderer) oldPlace(s *Scratch, b *sinks.Batch, before sources.Row) (place, error) {
+	p, err := r.place(s, b, before)
+	var incomplete *IncompleteError
+	switch {
+	case errors.As(err, &incomplete):
+		return p, err
+	case err != nil:
+		return place{empty: true}, nil
+	}
+	if r.where != nil && r.complete(before, r.where.columns) == nil {
+		matched, err := r.matches(s, before)
+		p.empty = err == nil && !matched
+	}
+	return p, nil
+}
+
+// place renders the id and routing of a row.
+func (r *Renderer) place(s *Scratch, b *sinks.Batch, row sources.Row) (place, error) {
+	start := len(b.Buf)
+	if err := r.complete(row, r.id.columns); err != nil {
+		return place{}, err
+	}
+	buf, err := r.id.append(b.Buf, s, r.Table, row)
+	if err != nil {
+		return place{}, fmt.Errorf("id: %w", err)
+	}
+	end := len(buf)
+	p := place{known: true}
+	if r.routing != nil {
+		if err := r.complete(row, r.routing.columns); err != nil {
+			return place{}, err
+		}
+		if buf, err = r.routing.append(buf, s, r.Table, row); err != nil {
+			return place{}, fmt.Errorf("routing: %w", err)
+		}
+		if len(buf) > end {
+			p.routing = buf[end:len(buf):len(buf)]
+		}
+	}
+	p.id = buf[start:end:end]
+	b.Buf = buf
+	return p, nil
+}
+
+// matches reports whether a row has a document.
+func (r *Renderer) matches(s *Scratch, row sources.Row) (bool, error) {
+	if r.where == nil {
+		return true, nil
+	}
+	if err := r.complete(row, r.where.columns); err != nil {
+		return false, err
+	}
+	if err := s.view.fill(r.Table, row, r.where.columns); err != nil {
+		return false, err
+	}
+	v, err := r.where.run(s.view)
+	if err == nil {
+		var ok bool
+		if ok, err = truth(v); err == nil {
+			return ok, nil
+		}
+	}
+	return false, fmt.Errorf("where: %w", err)
+}
+
+// index appends the row's document.
+func (r *Renderer) index(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, to place, version int64) error {
+	if err := r.complete(row, r.needs); err != nil {
+		return err
+	}
+	start := len(b.Buf)
+	s.row, s.nulled = row, 0
+	err := s.view.fill(r.Table, row, r.boxed)
+	body := b.Buf
+	if err == nil {
+		body, err = appendFields(body, r.fields, s)
+	}
+	if err != nil {
+		r.reject(b, t, to, version, err)
+		return nil
+	}
+	if s.nulled > 0 {
+		r.Nulled.Add(s.nulled)
+	}
+	b.Buf = body
+	b.Actions = append(b.Actions, sinks.Action{
+		Target: t, Op: sinks.OpIndex, Version: version, ID: to.id, Routing: to.routing, Body: body[start:len(body):len(body)],
+	})
+	return nil
+}
+
+func (r *Renderer) delete(b *sinks.Batch, t *sinks.Target, from place, version int64) {
+	b.Actions = append(b.Actions, sinks.Action{Target: t, Op: sinks.OpDelete, Version: version, ID: from.id, Routing: from.routing})
+}
+
+// refused makes a rejected document of a row that has no id or no answer to
+// `where`, under the id that it has or its key; an IncompleteError is passed on.
+func (r *Renderer) refused(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64, reason error) error {
+	var incomplete *IncompleteError
+	if errors.As(reason, &incomplete) {
+		return reason
+	}
+	to, err := r.place(s, b, row)
+	if err != nil {
+		start := len(b.Buf)
+		key := documentName{key: r.Table.Key, escaped: len(r.Table.Key) > 1, what: "id"}
+		if b.Buf, err = key.append(b.Buf, s, r.Table, row); err != nil {
+			return fmt.Errorf("name rejected row: %w", err)
+		}
+		to = place{id: b.Buf[start:len(b.Buf):len(b.Buf)]}
+	}
+	r.reject(b, t, to, version, reason)
+	return nil
+}
+
+// reject appends a document that could not be rendered, with the reason.
+func (r *Renderer) reject(b *sinks.Batch, t *sinks.Target, to place, version int64, reason error) {
+	start := len(b.Buf)
+	b.Buf = append(b.Buf, reason.Error()...)
+	b.Actions = append(b.Actions, sinks.Action{
+		Target: t, Op: sinks.OpReject, Version: version, ID: to.id, Routing: to.routing, Body: b.Buf[start:len(b.Buf):len(b.Buf)],
+	})
+}
+
+// complete returns an IncompleteError where one of the columns is Missing.
+func (r *Renderer) complete(row sources.Row, columns []int) error {
+	for _, i := range columns {
+		if row.Missing(i) {
+			return r.incomplete(row)
+		}
+	}
+	return nil
+}
+
+// incomplete names every Missing column that the definition uses.
+func (r *Renderer) incomplete(row sources.Row) error {
+	e := &IncompleteError{Table: r.Table.String()}
+	for i := range r.Table.Columns {
+		if row.Missing(i) && r.uses(i) {
+			e.Columns = append(e.Columns, r.Table.Columns[i].Name)
+		}
+	}
+	return e
+}
+
+func (r *Renderer) uses(i int) bool {
+	return slices.Contains(r.needs, i) || slices.Contains(r.id.columns, i) ||
+		r.where != nil && slices.Contains(r.where.columns, i) ||
+		r.routing != nil && slices.Contains(r.routing.columns, i)
+}

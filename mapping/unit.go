@@ -1,0 +1,300 @@
+package mapping
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"haystream/sources"
+)
+
+// A unit is one definition applied to one table. It is compiled twice: against
+// the table of the catalog, which tells the columns that are used, and against
+// the table projected to the columns that all units use.
+type unit struct {
+	set     int
+	name    string // the definition's
+	alias   string
+	def     *Definition
+	glob    bool
+	schemas bool // the glob spans schemas
+	table   *sources.Table
+	key     []string
+	fields  map[string]*Field // "*" expanded
+}
+
+// compiled is what a unit becomes.
+type compiled struct {
+	renderer *Renderer
+	mapping  object // of the document, such as {"dynamic":"strict","properties":{…}}
+	used     []bool // columns of the table
+}
+
+// A unitCompiler compiles one unit against one table.
+type unitCompiler struct {
+	*unit
+	table    *sources.Table
+	infer    *inferrer
+	problems *Problems
+	out      compiled
+	boxed    []int
+}
+
+// path is where a setting of the definition is in the configuration.
+func (u *unit) path(parts ...string) string {
+	return strings.Join(append([]string{"indexes", u.name}, parts...), ".")
+}
+
+// compile compiles the unit against table.
+func (u *unit) compile(table *sources.Table, infer *inferrer, problems *Problems) compiled {
+	c := &unitCompiler{unit: u, table: table, infer: infer, problems: problems}
+	r := &Renderer{Name: u.name, Table: table, Append: u.def.Mode == modeAppend}
+	c.out = compiled{renderer: r, used: make([]bool, len(table.Columns))}
+	c.where(r)
+	c.names(r)
+	c.document(r)
+	for _, columns := range [][]int{r.needs, r.id.columns} {
+		c.use(columns)
+	}
+	if r.where != nil {
+		c.use(r.where.columns)
+	}
+	if r.routing != nil {
+		c.use(r.routing.columns)
+	}
+	return c.out
+}
+
+func (c *unitCompiler) use(columns []int) {
+	for _, i := range columns {
+		c.out.used[i] = true
+	}
+}
+
+func (c *unitCompiler) where(r *Renderer) {
+	if c.def.Where == "" {
+		return
+	}
+	e, err := compileExpression(c.def.Where, newColumns(c.table), true)
+	if err != nil {
+		c.problems.addEach(c.path("where"), err)
+		return
+	}
+	r.where = e
+}
+
+// names compiles the id and the routing.
+func (c *unitCompiler) names(r *Renderer) {
+	r.id = &documentName{what: "id", key: c.keyColumns()}
+	r.id.columns = r.id.key
+	switch {
+	case c.def.ID != "":
+		if n := c.name("id", c.def.ID); n != nil {
+			n.required = true
+			r.id = n
+		}
+	case c.def.Haystack != nil:
+		r.id.prefix = []byte(c.def.Haystack.Model + ".")
+		r.id.escaped = len(r.id.key) > 1
+	case c.glob:
+		r.id.prefix = []byte(c.idPrefix())
+		r.id.escaped = true
+	default:
+		r.id.escaped = len(r.id.key) > 1
+	}
+	if c.def.Routing != "" {
+		r.routing = c.name("routing", c.def.Routing)
+	}
+}
+
+// idPrefix begins the default ids of a glob's table: its name, so that the
+// tables' ids differ.
+func (u *unit) idPrefix() string {
+	name := u.table.Name
+	if u.schemas {
+		name = u.table.String()
+	}
+	return string(appendEscaped(nil, []byte(name))) + ":"
+}
+
+// keyColumns are the key's columns in the table.
+func (c *unitCompiler) keyColumns() []int {
+	key := make([]int, 0, len(c.key))
+	for _, name := range c.key {
+		if i := c.table.Column(name); i >= 0 {
+			key = append(key, i)
+		}
+	}
+	return key
+}
+
+// name compiles an id or routing: a column, or a template.
+func (c *unitCompiler) name(what, text string) *documentName {
+	columns := newColumns(c.table)
+	n := &documentName{what: what}
+	if strings.Contains(text, "{{") {
+		t, err := compileTemplate(text, columns)
+		if err != nil {
+			c.problems.addEach(c.path(what), err)
+			return nil
+		}
+		n.template, n.columns = t, t.columns
+	} else {
+		i, err := columns.use(text)
+		if err != nil {
+			c.problems.add(c.path(what), "%v (a template would hold {{ }})", err)
+			return nil
+		}
+		n.key, n.columns = []int{i}, []int{i}
+	}
+	if c.def.Mode != modeAppend {
+		c.followed(what, n.columns)
+	}
+	return n
+}
+
+// followed refuses columns whose old values the log does not carry: the
+// document that a row leaves could not be found.
+func (c *unitCompiler) followed(what string, columns []int) {
+	for _, i := range columns {
+		if !carriesOld(c.table, i) {
+			c.problems.add(c.path(what), "column %q is outside the replica identity of table %s, so its old value is not in the log, and %s needs it to find the document that a row leaves; %s",
+				c.table.Columns[i].Name, c.table, what, fullIdentity(c.table))
+		}
+	}
+}
+
+// carriesOld reports whether the log carries column i's old value whenever it changed.
+func carriesOld(t *sources.Table, i int) bool {
+	return t.Identity == sources.IdentityFull || t.Identity == sources.IdentityKey && slices.Contains(t.IdentityColumns, i)
+}
+
+// fullIdentity is the statement that makes the log carry every old value.
+func fullIdentity(t *sources.Table) string {
+	return "ALTER TABLE " + sqlName(t) + " REPLICA IDENTITY FULL"
+}
+
+// document compiles the fields and their mapping.
+func (c *unitCompiler) document(r *Renderer) {
+	columns := newColumns(c.table)
+	root := &docField{}
+	properties := object{}
+	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
+		f := c.field(name, c.fields[name], columns)
+		if f.content != nil {
+			c.place(root, properties, name, f)
+		}
+	}
+	if c.def.Haystack != nil {
+		c.haystackFields(r, root, properties)
+	}
+	root.sort()
+	r.fields = root.fields
+	for i, used := range columns.used {
+		if used {
+			r.needs = append(r.needs, i)
+		}
+	}
+	slices.Sort(c.boxed)
+	r.boxed = slices.Compact(c.boxed)
+	c.out.mapping = object{"dynamic": "strict", "properties": properties}
+	over, err := decodeObject(c.def.Mapping)
+	if err != nil {
+		c.problems.add(c.path("mapping"), "%v", err)
+	}
+	override(c.out.mapping, over)
+}
+
+// place puts a field into the document and the mapping; dots in its name lead
+// into objects.
+func (c *unitCompiler) place(root *docField, properties object, name string, f fieldPlan) {
+	parts := strings.Split(name, ".")
+	at, props := root, properties
+	for i, part := range parts {
+		last := i == len(parts)-1
+		next := at.child(part)
+		if part == "" || next != nil && (last || next.content != nil) {
+			c.problems.add(c.path("fields", name), "there cannot be a field %q beside this one: dots in names lead into objects", strings.Join(parts[:i+1], "."))
+			return
+		}
+		if last {
+			leaf := f.docField
+			leaf.name, leaf.key = name, jsonKey(part)
+			at.fields = append(at.fields, &leaf)
+			props[part] = f.mapping
+			return
+		}
+		if next == nil {
+			next = &docField{name: part, key: jsonKey(part)}
+			at.fields = append(at.fields, next)
+			props[part] = object{"properties": object{}}
+		}
+		at = next
+		props, _ = props[part].(object)["properties"].(object)
+	}
+}
+
+func jsonKey(name string) []byte {
+	return append(sources.AppendJSONString(nil, []byte(name)), ':')
+}
+
+func (f *docField) child(name string) *docField {
+	key := string(jsonKey(name))
+	for _, c := range f.fields {
+		if string(c.key) == key {
+			return c
+		}
+	}
+	return nil
+}
+
+func (f *docField) sort() {
+	slices.SortFunc(f.fields, func(a, b *docField) int { return strings.Compare(string(a.key), string(b.key)) })
+	for _, c := range f.fields {
+		c.sort()
+	}
+}
+
+// expandFields returns the definition's fields with "*" written out.
+func expandFields(d *Definition, table *sources.Table, warn func(column string)) map[string]*Field {
+	fields := map[string]*Field{}
+	if d.Fields.All {
+		for i := range table.Columns {
+			column := &table.Columns[i]
+			switch {
+			case slices.Contains(d.Exclude, column.Name), d.Haystack != nil && isHaystackField(column.Name):
+			case column.NotLogged:
+				if d.Fields.Named[column.Name] == nil {
+					warn(column.Name)
+				}
+			default:
+				fields[column.Name] = &Field{From: column.Name}
+			}
+		}
+	}
+	for name, f := range d.Fields.Named {
+		full := Field{}
+		if f != nil {
+			full = *f
+		}
+		if full.content() == 0 && len(full.Fields) == 0 {
+			full.From = name
+		}
+		if len(d.Only) > 0 && full.From != "" && table.Column(full.From) < 0 {
+			continue // of another table: written out from a saved glob's "*"
+		}
+		fields[name] = &full
+	}
+	return fields
+}
+
+// addEach adds the parts of a joined error as problems of their own.
+func (p *Problems) addEach(path string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			p.add(path, "%v", e)
+		}
+		return
+	}
+	p.add(path, "%v", err)
+}
