@@ -138,8 +138,8 @@ func Load(path string) (*Config, *conf.Source, error) {
 	if !src.Has("sink.ndjson") {
 		c.Sink.NDJSON = nil
 	}
-	errs = merge(src, errs, c.readFiles(src), c.validate(src), c.readTemplates(src))
 	c.derive()
+	errs = merge(src, errs, c.readFiles(src), c.validate(src), c.readTemplates(src))
 	return c, src, errs.Err()
 }
 

@@ -2,7 +2,7 @@ package replicator
 
 import (
 	"encoding/json"
-	"flag"
+	stdflag "flag"
 	"fmt"
 	"maps"
 	"os"
@@ -21,7 +21,7 @@ import (
 	"haystream/sinks/ndjson"
 )
 
-var update = flag.Bool("update", false, "write the expected errors of testdata/config anew")
+var update = stdflag.Bool("update", false, "write the expected errors of testdata/config anew")
 
 // TestLoad reads each config in testdata/config: a .good.yaml has no mistakes,
 // a .bad.yaml those in the .bad.txt beside it.

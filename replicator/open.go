@@ -1,8 +1,10 @@
 package replicator
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"os"
 
 	"github.com/rs/zerolog"
 
@@ -28,15 +30,18 @@ func openSource(cfg *Config, log zerolog.Logger) (sources.Source, error) {
 
 // openSink makes the sink that is configured. It connects to nothing.
 func openSink(cfg *Config, log zerolog.Logger) (sinks.Sink, error) {
+	held := int64(cfg.Limits.MaxMemory) / 3 // the rest is for reading and rendering
 	switch {
 	case cfg.Sink.Elasticsearch != nil:
 		return elasticsearch.New(*cfg.Sink.Elasticsearch, elasticsearch.Options{
-			Owner: cfg.Name, MaxDeadLetters: int64(cfg.Limits.MaxDeadLetters), MaxBytes: int64(cfg.Limits.MaxMemory) / 3,
+			Owner: cfg.Name, MaxDeadLetters: int64(cfg.Limits.MaxDeadLetters), MaxBytes: held,
 		}, log)
 	case cfg.Sink.NDJSON != nil:
-		return ndjson.New(*cfg.Sink.NDJSON, cfg.Name, cfg.Limits.MaxDeadLetters, log)
+		return ndjson.New(*cfg.Sink.NDJSON, ndjson.Options{
+			Owner: cfg.Name, StateDir: cfg.State.Path, MaxDeadLetters: int64(cfg.Limits.MaxDeadLetters), MaxBytes: held, Stdout: os.Stdout,
+		}, log)
 	}
-	return nil, fmt.Errorf("open sink: none is configured")
+	return nil, errors.New("open sink: none is configured")
 }
 
 // open makes both ends.

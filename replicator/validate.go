@@ -1,12 +1,16 @@
 package replicator
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
 
 	"haystream/internal/conf"
 	"haystream/sinks/elasticsearch"
@@ -82,7 +86,7 @@ func (c *Config) validate(src *conf.Source) conf.Errors {
 }
 
 func (c *Config) validateSource(v *validation) {
-	s := c.Source
+	s, before := c.Source, len(v.errs)
 	v.validateURL("source.url", s.URL)
 	if s.Slot != "" && !validSlot.MatchString(s.Slot) {
 		v.fail("source.slot", "must be a-z, 0-9 and _, at most 63")
@@ -93,6 +97,25 @@ func (c *Config) validateSource(v *validation) {
 	v.atLeast("source.snapshot.chunk_rows", int64(s.Snapshot.ChunkRows), 1)
 	v.atLeast("source.snapshot.parallel", int64(s.Snapshot.Parallel), 1)
 	v.atLeast("source.snapshot.max_rows_per_second", int64(s.Snapshot.MaxRowsPerSecond), 0)
+	if len(v.errs) > before {
+		return
+	}
+	source, err := openSource(c, zerolog.Nop())
+	if err != nil {
+		v.fail("source.url", "%v", innermost(err))
+		return
+	}
+	source.Close()
+}
+
+// innermost is the part of an error that says what is wrong with a setting,
+// without the part that says where: the line does that.
+func innermost(err error) error {
+	var url *pgconn.ParseConfigError
+	if errors.As(err, &url) {
+		return url
+	}
+	return err
 }
 
 // validateURL never repeats the URL: it may hold a password.
@@ -110,6 +133,8 @@ func (v *validation) validateURL(path string, secret conf.Secret) {
 		v.fail(path, "%s is not in this version yet; it reads PostgreSQL", u.Scheme)
 	case u.Scheme != "postgres" && u.Scheme != "postgresql":
 		v.fail(path, "the scheme is not known; %s", example)
+	case u.Query().Has("password"):
+		v.fail(path, "must not hold the password as a parameter; write it like postgres://user:password@host, or use password_file")
 	}
 }
 
@@ -131,7 +156,7 @@ func (c *Config) validateSink(v *validation) {
 
 func (c *Config) validateElasticsearch(v *validation) {
 	const at = "sink.elasticsearch."
-	es := c.Sink.Elasticsearch
+	es, before := c.Sink.Elasticsearch, len(v.errs)
 	switch {
 	case len(es.Addresses) == 0 && es.CloudID == "":
 		v.fail(at+"addresses", "there is no address; write it like [https://localhost:9200], or set cloud_id")
@@ -157,6 +182,15 @@ func (c *Config) validateElasticsearch(v *validation) {
 	v.oneOf(at+"flavor", es.Flavor)
 	v.atLeastBytes(at+"bulk.max_bytes", es.Bulk.MaxBytes, 1<<10)
 	v.atLeast(at+"bulk.lanes", int64(es.Bulk.Lanes), 1)
+	if len(v.errs) > before {
+		return
+	}
+	sink, err := openSink(c, zerolog.Nop())
+	if err != nil {
+		v.fail("sink.elasticsearch", "%s", strings.TrimPrefix(err.Error(), "sink.elasticsearch: "))
+		return
+	}
+	sink.Close()
 }
 
 // validateAddress blanks an address that holds a password, so that it shows nowhere.

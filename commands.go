@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"haystream/replicator"
+)
+
+type runCommand struct{}
+
+func (runCommand) Run(e *environment) error {
+	cfg, src, err := e.loadAndExplain()
+	if err != nil {
+		return err
+	}
+	return replicator.Run(e.ctx, versionText(), cfg, src, newLogger(cfg.Log, e.err), e.err)
+}
+
+type checkCommand struct{}
+
+func (checkCommand) Run(e *environment) error {
+	cfg, src, err := e.loadAndExplain()
+	if err != nil {
+		return err
+	}
+	return replicator.Check(e.ctx, cfg, src, e.out)
+}
+
+type previewCommand struct {
+	Index string `arg:"" help:"Name of a definition under indexes."`
+	Limit int    `default:"3" help:"How many documents to print (${default})."`
+	Key   string `placeholder:"KEY" help:"Only the row with this key; several columns are joined by commas."`
+}
+
+func (c previewCommand) Run(e *environment) error {
+	cfg, src, err := e.load()
+	if err != nil {
+		return err
+	}
+	return replicator.Preview(e.ctx, cfg, src, replicator.PreviewOptions{Index: c.Index, Limit: c.Limit, Key: c.Key}, e.out)
+}
+
+type removeCommand struct {
+	Indexes bool `help:"Drop the indexes, too."`
+	Yes     bool `short:"y" help:"Do not ask."`
+}
+
+func (c removeCommand) Run(e *environment) error {
+	cfg, _, err := e.load()
+	if err != nil {
+		return err
+	}
+	return replicator.Remove(e.ctx, cfg, replicator.RemoveOptions{Indexes: c.Indexes, Yes: c.Yes, In: e.in}, e.out)
+}
+
+type statusCommand struct {
+	JSON bool `name:"json" help:"Print the daemon's answer as it is."`
+}
+
+func (c statusCommand) Run(e *environment) error {
+	cfg, _, err := e.load()
+	if err != nil {
+		return err
+	}
+	return replicator.ShowStatus(e.ctx, cfg, c.JSON, e.out)
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(e *environment) error {
+	_, err := fmt.Fprintf(e.out, "haystream %s (%s)\n", versionText(), runtime.Version())
+	return err
+}
+
+// version and commit are set by the linker in releases.
+var version, commit string
+
+// versionText is the version and the commit, from the linker or from what the
+// go command noted in the binary.
+func versionText() string {
+	v, c := version, commit
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if v == "" {
+			v = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && c == "" {
+				c = s.Value
+			}
+		}
+	}
+	if v == "" || v == "(devel)" {
+		v = "development"
+	}
+	if c != "" {
+		v += ", commit " + c[:min(len(c), 12)]
+	}
+	return v
+}

@@ -1,0 +1,345 @@
+// Package endtoend runs the binary against real servers and breaks things.
+package endtoend
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"haystream/internal/servers"
+)
+
+var (
+	postgres = servers.Shared{Spec: servers.Spec{Kind: servers.Postgres, Version: "15", Args: []string{
+		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.track=all",
+	}}}
+	search = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"}}
+	binary string
+)
+
+func TestMain(m *testing.M) {
+	code := 1
+	if dir, err := os.MkdirTemp("", "haystream-endtoend-"); err == nil {
+		binary = filepath.Join(dir, "haystream")
+		build := exec.Command("go", "build", "-o", binary, "haystream")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err == nil {
+			code = m.Run()
+		}
+		_ = os.RemoveAll(dir)
+	}
+	postgres.Stop()
+	search.Stop()
+	os.Exit(code)
+}
+
+// A world is one test's database, its indexes and a daemon.
+type world struct {
+	t        testing.TB
+	name     string // of database, pipeline and slot
+	postgres *servers.Server
+	search   *servers.Server
+	db       *pgx.Conn
+	url      string // of the database
+	dir      string
+	port     int
+	daemon   *exec.Cmd
+	log      *logBuffer
+}
+
+// newWorld makes a database of its own on the shared servers.
+func newWorld(t *testing.T) *world {
+	return worldOn(t, postgres.Get(t), search.Get(t))
+}
+
+func worldOn(t *testing.T, pg, es *servers.Server) *world {
+	t.Helper()
+	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
+	w := &world{t: t, name: name, postgres: pg, search: es, dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
+	w.must(pg.URL, "CREATE DATABASE "+name)
+	w.url = strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1)
+	w.db = w.connect()
+	t.Cleanup(func() {
+		w.stop()
+		if t.Failed() {
+			t.Logf("the daemon's log:\n%s", w.log.tail(8000))
+		}
+	})
+	return w
+}
+
+// must runs one statement on a connection of its own.
+func (w *world) must(url, sql string) {
+	w.t.Helper()
+	conn, err := pgx.Connect(w.t.Context(), url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(w.t.Context(), sql); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (w *world) connect() *pgx.Conn {
+	w.t.Helper()
+	conn, err := pgx.Connect(w.t.Context(), w.url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// exec runs statements, each in a transaction of its own.
+func (w *world) exec(statements ...string) {
+	w.t.Helper()
+	for _, sql := range statements {
+		if _, err := w.db.Exec(w.t.Context(), sql); err != nil {
+			w.t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
+// config writes the daemon's config: indexes is the YAML below `indexes:`.
+// Index names may say NAME for the test's own prefix.
+func (w *world) config(indexes string, more ...string) {
+	w.t.Helper()
+	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\n%s\nindexes:\n%s",
+		w.name, w.url, w.search.URL, w.port, filepath.Join(w.dir, "state"), strings.Join(more, "\n"), indexes)
+	if err := os.WriteFile(w.path(), []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) path() string { return filepath.Join(w.dir, "config.yaml") }
+
+// start runs the daemon. What it logs is kept over all starts.
+func (w *world) start() {
+	w.t.Helper()
+	w.daemon = w.command("run")
+	if err := w.daemon.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(binary, append(args, "-c", w.path())...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, w.log, w.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// kill ends the daemon as a power cut would.
+func (w *world) kill() {
+	_ = w.daemon.Process.Kill()
+	_ = w.daemon.Wait()
+	w.daemon = nil
+}
+
+// stop asks the daemon to end and returns its exit code.
+func (w *world) stop() int {
+	if w.daemon == nil {
+		return -1
+	}
+	_ = w.daemon.Process.Signal(syscall.SIGTERM)
+	_ = w.daemon.Wait()
+	code := w.daemon.ProcessState.ExitCode()
+	w.daemon = nil
+	return code
+}
+
+// run runs a command to its end and returns its output and exit code.
+func (w *world) run(args ...string) (string, int) {
+	w.t.Helper()
+	cmd := w.command(args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.t.Fatal(err)
+	}
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+// eventually waits until the condition holds.
+func (w *world) eventually(what string, condition func() bool) {
+	w.t.Helper()
+	w.within(2*time.Minute, what, condition)
+}
+
+func (w *world) within(limit time.Duration, what string, condition func() bool) {
+	w.t.Helper()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-deadline.C:
+			w.t.Fatalf("still not so after %s: %s", limit, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// status is the daemon's /status; false while it does not answer.
+func (w *world) status() (map[string]any, bool) {
+	code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/status", w.port))
+	var out map[string]any
+	return out, code == http.StatusOK && json.Unmarshal(body, &out) == nil
+}
+
+// ready reports whether /readyz answers 200.
+func (w *world) ready() bool {
+	code, _ := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
+	return code == http.StatusOK
+}
+
+// settle waits until everything committed so far is in the sink: a marker row
+// in a table of its own arrives.
+func (w *world) settle() {
+	w.t.Helper()
+	var lsn string
+	if err := w.db.QueryRow(w.t.Context(), "SELECT pg_current_wal_insert_lsn()::text").Scan(&lsn); err != nil {
+		w.t.Fatal(err)
+	}
+	w.exec("SELECT pg_logical_emit_message(true, 'settle', '')")
+	w.eventually("the slot has passed "+lsn, func() bool {
+		var passed bool
+		err := w.db.QueryRow(w.t.Context(), "SELECT coalesce(bool_and(confirmed_flush_lsn >= $1::text::pg_lsn), false) FROM pg_replication_slots WHERE database = current_database()", lsn).Scan(&passed)
+		return err == nil && passed
+	})
+	w.eventually("the daemon is ready", w.ready)
+}
+
+// get answers 0 where nobody listens.
+func (w *world) get(url string) (int, []byte) { return w.request(http.MethodGet, url, "") }
+
+func (w *world) request(method, url, body string) (int, []byte) {
+	req, err := http.NewRequestWithContext(w.t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil
+	}
+	return resp.StatusCode, data
+}
+
+// document returns a document's source by id; nil where there is none.
+func (w *world) document(index, id string) map[string]any {
+	code, body := w.get(w.search.URL + "/" + w.index(index) + "/_doc/" + id)
+	var out struct {
+		Source map[string]any `json:"_source"`
+	}
+	if code != http.StatusOK || json.Unmarshal(body, &out) != nil {
+		return nil
+	}
+	return out.Source
+}
+
+// documents returns every document of an index by id, numbers as they were written.
+func (w *world) documents(index string) map[string]json.RawMessage {
+	w.t.Helper()
+	url := w.search.URL + "/" + w.index(index)
+	w.request(http.MethodPost, url+"/_refresh", "")
+	out := map[string]json.RawMessage{}
+	url, body := url+"/_search?scroll=1m", `{"size":5000,"sort":["_doc"]}`
+	for {
+		code, data := w.request(http.MethodPost, url, body)
+		var page struct {
+			Scroll string `json:"_scroll_id"`
+			Hits   struct {
+				Hits []struct {
+					ID     string          `json:"_id"`
+					Source json.RawMessage `json:"_source"`
+				} `json:"hits"`
+			} `json:"hits"`
+		}
+		if code != http.StatusOK {
+			w.t.Fatalf("search %s: %d %s", index, code, data)
+		}
+		if err := json.Unmarshal(data, &page); err != nil {
+			w.t.Fatal(err)
+		}
+		if len(page.Hits.Hits) == 0 {
+			w.request(http.MethodDelete, w.search.URL+"/_search/scroll", `{"scroll_id":"`+page.Scroll+`"}`)
+			return out
+		}
+		for _, hit := range page.Hits.Hits {
+			out[hit.ID] = hit.Source
+		}
+		url, body = w.search.URL+"/_search/scroll", `{"scroll":"1m","scroll_id":"`+page.Scroll+`"}`
+	}
+}
+
+func (w *world) index(name string) string { return strings.ReplaceAll(name, "NAME", w.name) }
+
+// physical is the index that an alias points to.
+func (w *world) physical(alias string) string {
+	_, body := w.get(w.search.URL + "/" + w.index(alias) + "/_alias")
+	var out map[string]any
+	_ = json.Unmarshal(body, &out)
+	for name := range out {
+		return name
+	}
+	return ""
+}
+
+// logBuffer keeps what the daemons print.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) contains(s string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Contains(b.text.Bytes(), []byte(s))
+}
+
+func (b *logBuffer) tail(n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.text.String()
+	return s[max(0, len(s)-n):]
+}
+
+func freePort(t testing.TB) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

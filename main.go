@@ -1,0 +1,114 @@
+// Command haystream keeps Elasticsearch a live, queryable copy of the database
+// tables that a YAML file names.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/mattn/go-isatty"
+
+	"haystream/internal/conf"
+	"haystream/replicator"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or config
+)
+
+type commands struct {
+	Config string `short:"c" default:"config.yaml" placeholder:"FILE" help:"Config file (${default})."`
+
+	Run     runCommand     `cmd:"" help:"Replicate until stopped."`
+	Check   checkCommand   `cmd:"" help:"Look at the config, the database and the sink, and say what is wrong. Changes nothing."`
+	Preview previewCommand `cmd:"" help:"Print the documents and the mapping that real rows would give. Writes nothing."`
+	Remove  removeCommand  `cmd:"" help:"Drop the replication slot, the publication, the checkpoint and the state."`
+	Status  statusCommand  `cmd:"" help:"Show what the running daemon does."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// environment is what a command gets from the process.
+type environment struct {
+	ctx    context.Context
+	config string
+	in     io.Reader // nil where nobody is there to answer
+	out    *os.File
+	err    *os.File
+}
+
+func main() { os.Exit(run()) }
+
+// run is the process but for its exit.
+func run() int {
+	var line commands
+	parser, err := kong.New(&line, kong.Name("haystream"),
+		kong.Description("Keeps Elasticsearch a live, queryable copy of database tables."))
+	if err != nil {
+		return fail(err)
+	}
+	command, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "haystream: %v\nsee haystream --help\n", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	env := &environment{ctx: ctx, config: line.Config, out: os.Stdout, err: os.Stderr}
+	if isatty.IsTerminal(os.Stdin.Fd()) {
+		env.in = os.Stdin
+	}
+	return fail(command.Run(env))
+}
+
+// fail prints an error and is the exit code for it.
+func fail(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var mistakes conf.Errors
+	var usage *usageError
+	switch {
+	case errors.As(err, &mistakes):
+		fmt.Fprintln(os.Stderr, err)
+		return exitUsage
+	case errors.As(err, &usage):
+		fmt.Fprintln(os.Stderr, "haystream:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(os.Stderr, "haystream:", err)
+	return exitFailed
+}
+
+// A usageError is about what was typed.
+type usageError struct{ error }
+
+// load reads the config file.
+func (e *environment) load() (*replicator.Config, *conf.Source, error) {
+	cfg, src, err := replicator.Load(e.config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, &usageError{fmt.Errorf("there is no config file %s; name one with -c", e.config)}
+	}
+	return cfg, src, err
+}
+
+// loadAndExplain reads the config file; when there are mistakes it asks the
+// catalog for more of them, so that all are told at once.
+func (e *environment) loadAndExplain() (*replicator.Config, *conf.Source, error) {
+	cfg, src, err := e.load()
+	var mistakes conf.Errors
+	if errors.As(err, &mistakes) {
+		err = replicator.Explain(e.ctx, cfg, src, mistakes)
+	}
+	return cfg, src, err
+}

@@ -1,0 +1,49 @@
+package replicator
+
+import (
+	"strings"
+	"testing"
+
+	"haystream/internal/conf"
+	"haystream/internal/preflight"
+	"haystream/mapping"
+)
+
+func TestReport(t *testing.T) {
+	var out strings.Builder
+	err := report([]preflight.Finding{
+		{Level: preflight.OK, Subject: "source", Text: "postgres 15.1"},
+		{Level: preflight.Warning, Subject: "table public.notes", Text: "long texts", Remedy: "ALTER TABLE\n  notes"},
+		{Level: preflight.Error, Subject: "config.yaml:14 and a rather long subject", Text: "no column"},
+		{Level: preflight.Error, Subject: "sink", Text: "down"},
+	}, &out)
+	want := `ok       source              postgres 15.1
+warning  table public.notes  long texts; to mend it: ALTER TABLE notes
+error    config.yaml:14 and a rather long subject  no column
+error    sink                down
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+	if err == nil || err.Error() != "check found 2 errors" {
+		t.Errorf("got %v", err)
+	}
+	if err := report(nil, &out); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLocated(t *testing.T) {
+	t.Chdir("testdata/config")
+	src, err := conf.Load("minimal.good.yaml", NewConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := located(mapping.Problems{
+		{Path: "indexes.notes.fields.tilte", Message: "no column"}, {Path: "indexes.notes.table", Message: "no table"},
+	}, src).Error()
+	want := "minimal.good.yaml:8: indexes.notes.table: no table\nminimal.good.yaml:9: indexes.notes.fields.tilte: no column"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -1,0 +1,117 @@
+package replicator
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"haystream/sources"
+)
+
+// checkpointFormat is raised when an older daemon could not read what a newer one saved.
+const checkpointFormat = 1
+
+// A checkpoint is what the daemon needs to go on after it ended in any way.
+// It lives in the sink and is replaced by compare-and-swap.
+type checkpoint struct {
+	Format  int       `json:"format"`
+	Name    string    `json:"name"`
+	Owner   string    `json:"owner"` // the process that saved it
+	SavedAt time.Time `json:"saved_at"`
+
+	Source   string           `json:"source"` // sources.Info.Identity
+	Position sources.Position `json:"position"`
+	Version  int64            `json:"version"` // the last one given out up to Position
+
+	// Tables in the publication. The numbering of changes depends on them.
+	Tables []string `json:"tables"`
+
+	Indexes map[string]*indexState `json:"indexes"` // by alias
+
+	// Garbage holds physical indexes that were replaced and are to be dropped.
+	Garbage []string `json:"garbage,omitempty"`
+}
+
+// An indexState is what is known of one alias.
+type indexState struct {
+	Live *build `json:"live,omitempty"` // what the alias points to
+	Next *build `json:"next,omitempty"` // built beside, to be swapped in
+
+	// Stale says why Live has to be replaced, Since the Version of the change
+	// that made it so.
+	Stale string `json:"stale,omitempty"`
+	Since int64  `json:"since,omitempty"`
+}
+
+// A build is a physical index with its definition and how much of the tables
+// it holds.
+type build struct {
+	Physical   string                    `json:"physical"`
+	UUID       string                    `json:"uuid,omitempty"` // empty until it is known to exist
+	Definition json.RawMessage           `json:"definition"`
+	Since      int64                     `json:"since,omitempty"` // truncates up to this Version are in it
+	Tables     map[string]*tableProgress `json:"tables"`
+}
+
+// tableProgress is how far a table has been read into a build.
+type tableProgress struct {
+	Last sources.Key `json:"last,omitempty"` // the last row's key
+	Rows int64       `json:"rows"`
+	Done bool        `json:"done,omitempty"`
+}
+
+// loaded reports whether every table has been read whole.
+func (b *build) loaded() bool {
+	for _, t := range b.Tables {
+		if !t.Done {
+			return false
+		}
+	}
+	return true
+}
+
+// newCheckpoint is the one before the first start.
+func newCheckpoint(name string) *checkpoint {
+	return &checkpoint{Format: checkpointFormat, Name: name, Indexes: map[string]*indexState{}}
+}
+
+// parseCheckpoint reads a saved checkpoint.
+func parseCheckpoint(data []byte) (*checkpoint, error) {
+	cp := newCheckpoint("")
+	if err := json.Unmarshal(data, cp); err != nil {
+		return nil, fmt.Errorf("parse checkpoint: %w", err)
+	}
+	if cp.Format > checkpointFormat {
+		return nil, fmt.Errorf("parse checkpoint: it was saved by a newer version of haystream (format %d, this one reads up to %d); run that version", cp.Format, checkpointFormat)
+	}
+	if cp.Indexes == nil {
+		cp.Indexes = map[string]*indexState{}
+	}
+	return cp, nil
+}
+
+// markStale asks for a new physical index beside the live one.
+func (cp *checkpoint) markStale(alias, reason string, since int64) {
+	st := cp.Indexes[alias]
+	if st == nil || st.Since > since && st.Stale != "" {
+		return
+	}
+	st.Stale, st.Since = reason, since
+}
+
+// restart forgets the position: the log does not continue from it. Every index
+// is rebuilt beside the one that serves, since rows deleted in the gap would
+// otherwise stay.
+func (cp *checkpoint) restart(reason string) {
+	cp.Position = ""
+	cp.Version += versionStride
+	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+		cp.markStale(alias, reason, cp.Version)
+	}
+}
+
+// versionStride is how far the numbering jumps where a replay could number
+// differently than before: one hour in microseconds.
+const versionStride = int64(time.Hour / time.Microsecond)

@@ -1,0 +1,52 @@
+package replicator
+
+import (
+	"sync/atomic"
+	"time"
+
+	"haystream/sources"
+)
+
+// gauges are what a session counts for people to see.
+type gauges struct {
+	changes      atomic.Int64
+	transactions atomic.Int64
+	bytes        atomic.Int64
+	rows         atomic.Int64 // read by snapshots
+	committed    atomic.Int64 // commit time of the last delivered transaction, µs by the source's clock
+	received     atomic.Int64 // commit time of the last received transaction, µs
+	idle         atomic.Bool  // the source has said that nothing follows what was received
+	skew         atomic.Int64 // the source's clock minus ours, µs
+}
+
+func (g *gauges) batch(b *sources.Batch) {
+	g.changes.Add(int64(len(b.Changes)))
+	g.transactions.Add(int64(b.Transactions))
+	g.bytes.Add(int64(b.Size()))
+	g.idle.Store(b.CommitTime.IsZero())
+	if !b.CommitTime.IsZero() {
+		g.received.Store(b.CommitTime.UnixMicro())
+	}
+}
+
+func (g *gauges) delivered(d *delivery) {
+	if !d.commit.IsZero() {
+		g.committed.Store(d.commit.UnixMicro())
+	}
+}
+
+// lag is how old the oldest change may be that is not delivered yet; 0 when all is.
+func (g *gauges) lag(now time.Time) time.Duration {
+	at := g.committed.Load()
+	if at == 0 || at == g.received.Load() {
+		return 0
+	}
+	return max(0, time.Duration(now.UnixMicro()+g.skew.Load()-at)*time.Microsecond)
+}
+
+// caughtUp reports whether the stream is near enough to the log's end for a
+// window to be opened.
+func (g *gauges) caughtUp() bool {
+	at := g.received.Load()
+	return g.idle.Load() || at == 0 || time.Now().UnixMicro()+g.skew.Load()-at < (30*time.Second).Microseconds()
+}

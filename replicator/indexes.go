@@ -1,0 +1,314 @@
+package replicator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/mapping"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// indexes decides which physical indexes a session feeds, and makes those that
+// are missing. There is one way to bring an index up to date with anything
+// that the log cannot tell: build a fresh one beside it, then swap the alias.
+type indexes struct {
+	sink  sinks.Sink
+	state *state
+	now   func() time.Time
+	log   zerolog.Logger
+
+	// barrier returns a channel that is closed once everything now on its way
+	// to the sink is held there.
+	barrier func() <-chan struct{}
+	drained <-chan struct{} // nothing is on its way to Garbage any more; nil: nothing ever was
+}
+
+// restore returns the saved definitions of live indexes whose definition has
+// changed: they are fed until the new index has caught up.
+func restore(cp *checkpoint, wanted []*mapping.Index, log zerolog.Logger) map[string]mapping.Set {
+	sets := map[string]mapping.Set{}
+	for _, w := range wanted {
+		st := cp.Indexes[w.Alias]
+		if st == nil || st.Live == nil || bytes.Equal(st.Live.Definition, w.Normalized) {
+			continue
+		}
+		set, err := mapping.Restore(st.Live.Definition)
+		if err != nil {
+			log.Warn().Err(err).Str("index", w.Alias).Msg("the saved definition cannot be read; the old index gets no changes while the new one is built")
+			continue
+		}
+		sets[w.Alias] = set
+	}
+	return sets
+}
+
+// settle brings the checkpoint in line with the definitions and with what the
+// sink holds: afterwards every alias has a live build, a next one, or both.
+func (x *indexes) settle(ctx context.Context, wanted []*mapping.Index) error {
+	for _, w := range wanted {
+		if err := x.settleAlias(ctx, w); err != nil {
+			return fmt.Errorf("index %s: %w", w.Alias, err)
+		}
+	}
+	x.forget(wanted)
+	return nil
+}
+
+func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
+	st := &indexState{}
+	x.state.view(func(cp *checkpoint) {
+		if saved := cp.Indexes[w.Alias]; saved != nil {
+			*st = *saved
+		}
+	})
+	serving, err := x.sink.Index(ctx, w.Alias)
+	if err != nil {
+		return err
+	}
+	if st.Live, err = x.existing(ctx, st.Live); err != nil {
+		return err
+	}
+	if st.Next, err = x.existing(ctx, st.Next); err != nil {
+		return err
+	}
+	if st.Live != nil && (serving == nil || serving.Physical != st.Live.Physical) && st.Next == nil {
+		if err := x.sink.Swap(ctx, w.Alias, st.Live.Physical); err != nil {
+			return err
+		}
+	}
+	reason := x.reasonToBuild(st, w, serving)
+	if n := st.Next; n != nil && (reason == "" || !bytes.Equal(n.Definition, w.Normalized) || n.Since < st.Since) {
+		x.discard(n)
+		st.Next = nil
+	}
+	if reason != "" && st.Next == nil {
+		fresh := x.newBuild(w, st.Since)
+		if serving == nil && st.Live == nil {
+			st.Live, st.Stale = fresh, ""
+		} else {
+			st.Next = fresh
+			x.log.Warn().Str("index", w.Alias).Str("physical", fresh.Physical).Msg("building the index anew beside the one that serves, because " + reason)
+		}
+	}
+	x.state.update(func(cp *checkpoint) { cp.Indexes[w.Alias] = st })
+	return x.make(ctx, w, st)
+}
+
+// reasonToBuild says why a fresh physical index is needed; empty where none is.
+func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks.Index) string {
+	switch {
+	case st.Stale != "":
+		return st.Stale
+	case st.Live == nil && serving == nil:
+		return "there is none yet"
+	case st.Live == nil:
+		return "the checkpoint does not know the one that serves"
+	case !bytes.Equal(st.Live.Definition, w.Normalized):
+		return "its definition has changed"
+	}
+	return ""
+}
+
+// existing returns the build if the sink still holds its index, else nil. One
+// that was planned and not yet known to exist is kept.
+func (x *indexes) existing(ctx context.Context, b *build) (*build, error) {
+	if b == nil || b.UUID == "" {
+		return b, nil
+	}
+	index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
+	if err != nil {
+		return nil, err
+	}
+	if index == nil || index.UUID != b.UUID {
+		x.log.Error().Str("physical", b.Physical).Msg("the physical index is gone or was replaced by another")
+		return nil, nil
+	}
+	return b, nil
+}
+
+// newBuild plans a physical index. Its name tells when it was made, in UTC.
+func (x *indexes) newBuild(w *mapping.Index, since int64) *build {
+	stamp := strings.Replace(x.now().UTC().Format("20060102-150405.000"), ".", "-", 1)
+	b := &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Since: since, Tables: map[string]*tableProgress{}}
+	for _, r := range w.Renderers {
+		b.Tables[r.Table.String()] = &tableProgress{}
+	}
+	return b
+}
+
+// make creates the planned indexes that do not exist yet. The plan is saved
+// first, so that a crash leaves no index that nobody knows of.
+func (x *indexes) make(ctx context.Context, w *mapping.Index, st *indexState) error {
+	for _, b := range []*build{st.Live, st.Next} {
+		if b == nil || b.UUID != "" {
+			continue
+		}
+		if _, err := x.state.save(ctx); err != nil {
+			return err
+		}
+		index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
+		if err != nil {
+			return err
+		}
+		if index == nil {
+			index, err = x.sink.Create(ctx, sinks.IndexSpec{
+				Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
+				Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized,
+			})
+			if err != nil {
+				return err
+			}
+			x.log.Info().Str("index", w.Alias).Str("physical", b.Physical).Msg("index created")
+		}
+		x.state.update(func(*checkpoint) { b.UUID = index.UUID })
+	}
+	return nil
+}
+
+// discard puts a build's index on the list of those to be dropped.
+func (x *indexes) discard(b *build) {
+	x.state.update(func(cp *checkpoint) { cp.Garbage = append(cp.Garbage, b.Physical) })
+}
+
+// forget drops from the checkpoint what the configuration no longer defines.
+// Its indexes stay, with a word about it.
+func (x *indexes) forget(wanted []*mapping.Index) {
+	x.state.update(func(cp *checkpoint) {
+		for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) {
+				continue
+			}
+			x.log.Warn().Str("index", alias).Msg("no longer defined: it stays as it is and gets no more changes")
+			delete(cp.Indexes, alias)
+		}
+	})
+}
+
+// targets lists what the session feeds: for each alias its live build, by the
+// definition that it was made from, and its next one.
+func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index) []*target {
+	var all []*target
+	x.state.view(func(cp *checkpoint) {
+		for _, w := range wanted {
+			st := cp.Indexes[w.Alias]
+			var next *target
+			if st.Next != nil {
+				next = newTarget(w, st.Next)
+			}
+			if st.Live != nil {
+				by := w
+				if !bytes.Equal(st.Live.Definition, w.Normalized) {
+					by = old[w.Alias]
+				}
+				if by != nil {
+					live := newTarget(by, st.Live)
+					live.serving, live.heir = true, next
+					all = append(all, live)
+				}
+			}
+			if next != nil {
+				all = append(all, next)
+			}
+		}
+	})
+	return all
+}
+
+func newTarget(index *mapping.Index, b *build) *target {
+	return &target{
+		Target: &sinks.Target{Index: index.Alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: index.Pipeline},
+		alias:  index.Alias, build: b, index: index,
+	}
+}
+
+// finish makes loaded builds serve: settings for serving, then the alias, then
+// the old index is dropped. Each step may be repeated after a crash.
+func (x *indexes) finish(ctx context.Context, targets []*target) error {
+	for _, t := range targets {
+		loaded := false
+		x.state.view(func(*checkpoint) { loaded = t.build.loaded() })
+		if !loaded || t.finished || t.retired.Load() {
+			continue
+		}
+		if err := x.sink.Finish(ctx, t.Physical); err != nil {
+			return fmt.Errorf("finish index %s: %w", t.Physical, err)
+		}
+		if !t.serving {
+			if err := x.swap(ctx, t, targets); err != nil {
+				return err
+			}
+		}
+		t.finished = true
+		x.log.Info().Str("index", t.alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
+	}
+	return x.dropGarbage(ctx)
+}
+
+// swap points the alias to a build that has caught up.
+func (x *indexes) swap(ctx context.Context, t *target, targets []*target) error {
+	if err := x.sink.Swap(ctx, t.alias, t.Physical); err != nil {
+		return fmt.Errorf("swap alias %s: %w", t.alias, err)
+	}
+	t.serving = true
+	for _, other := range targets {
+		if other.heir == t {
+			other.retired.Store(true)
+		}
+	}
+	x.drained = x.barrier()
+	x.state.update(func(cp *checkpoint) {
+		st := cp.Indexes[t.alias]
+		if st.Live != nil {
+			cp.Garbage = append(cp.Garbage, st.Live.Physical)
+		}
+		st.Live, st.Next, st.Stale = t.build, nil, ""
+	})
+	return nil
+}
+
+// dropGarbage deletes replaced indexes, after the checkpoint no longer names them.
+func (x *indexes) dropGarbage(ctx context.Context) error {
+	var garbage []string
+	x.state.view(func(cp *checkpoint) { garbage = slices.Clone(cp.Garbage) })
+	if len(garbage) == 0 {
+		return nil
+	}
+	if x.drained != nil {
+		select {
+		case <-x.drained:
+		default:
+			return nil
+		}
+	}
+	if _, err := x.state.save(ctx); err != nil {
+		return err
+	}
+	for _, physical := range garbage {
+		if err := x.sink.Drop(ctx, physical); err != nil && !errors.Is(err, sinks.ErrForeign) {
+			return fmt.Errorf("drop index %s: %w", physical, err)
+		}
+		x.log.Info().Str("physical", physical).Msg("replaced index dropped")
+	}
+	x.state.update(func(cp *checkpoint) {
+		cp.Garbage = slices.DeleteFunc(cp.Garbage, func(g string) bool { return slices.Contains(garbage, g) })
+	})
+	return nil
+}
+
+// names lists the tables' names in order.
+func names(tables []*sources.Table) []string {
+	out := make([]string, len(tables))
+	for i, t := range tables {
+		out[i] = t.String()
+	}
+	return out
+}

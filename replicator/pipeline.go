@@ -1,0 +1,365 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"haystream/mapping"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// grace is how long a stopping pipeline may take to deliver what it has read.
+const grace = 8 * time.Second
+
+// A pipeline moves changes from the source to the sink for one session:
+//
+//	read ─▶ apply ─▶ render (all cores) ─▶ deliver ─▶ checkpoint ─▶ ack
+//
+// A stop, whatever its cause, ends reading first; what was read is delivered
+// and checkpointed before run returns, as far as the sink takes it in time.
+type pipeline struct {
+	source sources.Source
+	sink   sinks.Sink
+	state  *state
+	tables []*sources.Table
+	from   sources.Checkpoint
+	routes [][]*route // by table ordinal
+	loader *snapshot
+	scans  []*scan
+	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
+	gauges *gauges
+	log    zerolog.Logger
+
+	windows *windows
+	tracker *tracker
+	outputs outputs
+
+	// Owned by apply.
+	seq      int64
+	position sources.Position
+	version  int64
+	waiting  []*loadedChunk
+}
+
+// A rebuildError ends a session because physical indexes must be built anew.
+type rebuildError struct {
+	aliases []string
+	reason  string
+	since   int64 // the Version of the change that made it so
+}
+
+func (e *rebuildError) Error() string { return fmt.Sprintf("rebuild %v: %s", e.aliases, e.reason) }
+
+// run replicates until ctx ends, and then returns nil, or until something
+// stops it.
+func (p *pipeline) run(ctx context.Context) error {
+	reading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	working, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	g, working := errgroup.WithContext(working)
+	defer context.AfterFunc(working, func() { stop(context.Cause(working)) })()
+
+	batches := make(chan *sources.Batch, 4)
+	work := make(chan *job, 4)
+	ordered := make(chan *job, 4)
+	actions := make(chan *sinks.Batch)
+	delivered := make(chan struct{})
+
+	g.Go(func() error {
+		stop(p.source.Stream(reading, p.tables, p.from, batches))
+		return nil
+	})
+	g.Go(func() error {
+		if err := p.loader.run(reading, p.scans); err != nil {
+			stop(err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer close(ordered)
+		defer close(work)
+		stop(p.apply(reading, working, batches, work, ordered))
+		return nil
+	})
+	for range runtime.GOMAXPROCS(0) {
+		r := &renderer{routes: p.routes, scratch: mapping.NewScratch()}
+		g.Go(func() error { return r.run(working, work) })
+	}
+	g.Go(func() error {
+		defer close(actions)
+		return p.deliver(working, ordered, actions)
+	})
+	g.Go(func() error {
+		defer close(delivered)
+		return p.sink.Write(working, actions)
+	})
+	g.Go(func() error { return p.checkpoint(working, delivered) })
+	g.Go(func() error {
+		<-reading.Done()
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-delivered:
+		case <-timer.C:
+			abort()
+		}
+		return nil
+	})
+	err := g.Wait()
+	if cause := context.Cause(reading); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = cause
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// apply is the main loop: one step for each batch of the stream, one for each
+// chunk of a snapshot whose moment the stream has reached.
+func (p *pipeline) apply(reading, working context.Context, batches <-chan *sources.Batch, work, ordered chan<- *job) error {
+	send := func(j *job) error { return p.send(working, j, work, ordered) }
+	for {
+		select {
+		case <-reading.Done():
+			return nil
+		case b := <-batches:
+			p.gauges.batch(b)
+			p.windows.record(b)
+			if err := p.truncates(b); err != nil {
+				return err
+			}
+			p.position = b.Checkpoint.Position
+			if n := len(b.Changes); n > 0 {
+				p.version = b.Changes[n-1].Version
+			}
+			d := &delivery{checkpoint: b.Checkpoint, commit: b.CommitTime}
+			if err := send(&job{batch: b, delivery: d}); err != nil {
+				return err
+			}
+		case c := <-p.loader.chunks:
+			p.waiting = append(p.waiting, c)
+		}
+		for c := p.ready(); c != nil; c = p.ready() {
+			if err := p.merge(c, send); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// send hands a job to the renderers and, in order, to delivery.
+func (p *pipeline) send(ctx context.Context, j *job, work, ordered chan<- *job) error {
+	p.tracker.add(j.delivery)
+	if j.chunk == nil && len(j.batch.Changes) == 0 {
+		p.tracker.finish(j.delivery)
+		return nil
+	}
+	p.seq++
+	j.seq, j.out, j.rendered = p.seq, p.outputs.get(), make(chan struct{})
+	for _, to := range []chan<- *job{work, ordered} {
+		select {
+		case to <- j:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// truncates ends the session when a table was emptied whose rows an index
+// holds: the index is rebuilt beside and swapped.
+func (p *pipeline) truncates(b *sources.Batch) error {
+	for i := range b.Changes {
+		c := &b.Changes[i]
+		if c.Kind != sources.Truncate {
+			continue
+		}
+		rebuild := &rebuildError{reason: "table " + c.Table.String() + " was truncated", since: c.Version}
+		for _, r := range p.routes[c.Table.Ordinal] {
+			t := r.target
+			if r.renderer.Append || t.build.Since >= c.Version || t.heir != nil && t.heir.build.Since >= c.Version {
+				continue
+			}
+			rebuild.aliases = append(rebuild.aliases, t.alias)
+		}
+		if len(rebuild.aliases) > 0 {
+			return rebuild
+		}
+	}
+	return nil
+}
+
+// ready takes the first waiting chunk whose mark the stream has reached, if
+// none of its scan waits before it.
+func (p *pipeline) ready() *loadedChunk {
+	for i, c := range p.waiting {
+		if !p.source.Reached(p.position, c.chunk.Mark) {
+			continue
+		}
+		first := true
+		for _, earlier := range p.waiting[:i] {
+			first = first && earlier.scan != c.scan
+		}
+		if first {
+			p.waiting = append(p.waiting[:i:i], p.waiting[i+1:]...)
+			return c
+		}
+	}
+	return nil
+}
+
+// merge sends a chunk's rows on, but for those that the stream has changed
+// since: its images are newer. The rows carry the Version of the last change
+// applied, since they show the table as that change left it.
+func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
+	defer p.windows.close(c.window)
+	rows, ok := p.windows.merge(c.window, c.chunk)
+	if !ok || !sameKey(c.after, c.scan.last) {
+		c.answer <- false
+		return nil
+	}
+	read := len(c.chunk.Rows)
+	j := &job{chunk: c, rows: rows, version: p.version}
+	j.delivery = &delivery{chunk: &chunkProgress{scan: c.scan, last: c.chunk.Last, rows: int64(read), done: c.chunk.Done}}
+	for _, r := range c.scan.routes {
+		r.firstMerge.CompareAndSwap(unmerged, p.seq+1)
+	}
+	if err := send(j); err != nil {
+		return err
+	}
+	p.gauges.rows.Add(int64(read))
+	c.scan.read.Add(int64(read))
+	if c.chunk.Last != nil {
+		c.scan.last = c.chunk.Last
+	}
+	c.answer <- true
+	return nil
+}
+
+// deliver passes rendered jobs to the sink in order, while the lease is good.
+func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions chan<- *sinks.Batch) error {
+	for j := range ordered {
+		select {
+		case <-j.rendered:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if j.err != nil {
+			return j.err
+		}
+		j.batch, j.rows = nil, nil
+		out, d := j.out, j.delivery
+		if len(out.Actions) == 0 {
+			p.outputs.put(out)
+			p.tracker.finish(d)
+			continue
+		}
+		out.Done = func() {
+			p.outputs.put(out)
+			p.tracker.finish(d)
+		}
+		wait := backoff{min: 10 * time.Millisecond, max: time.Second}
+		for !p.state.leased() {
+			if err := wait.wait(ctx); err != nil {
+				return err
+			}
+		}
+		select {
+		case actions <- out:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// delivered is the tracker's effect: everything up to d is held by the sink.
+func (p *pipeline) delivered(d *delivery) {
+	p.state.update(func(cp *checkpoint) {
+		if !d.checkpoint.Position.IsZero() {
+			cp.Position, cp.Version = d.checkpoint.Position, max(cp.Version, d.checkpoint.Version)
+		}
+		if c := d.chunk; c != nil {
+			for _, r := range c.scan.routes {
+				progress := r.progress()
+				progress.Rows += c.rows
+				progress.Done = c.done
+				if c.last != nil {
+					progress.Last = c.last
+				}
+			}
+		}
+	})
+	p.gauges.delivered(d)
+}
+
+// checkpoint saves what was delivered, at least every second while there is
+// something to save, and only then acknowledges it to the source.
+func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) error {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	retry := backoff{min: 100 * time.Millisecond, max: 5 * time.Second}
+	for {
+		last := false
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-delivered:
+			last = true
+		case <-tick.C:
+		}
+		err := p.save(ctx)
+		switch {
+		case errors.Is(err, sinks.ErrConflict):
+			return err
+		case err != nil && ctx.Err() == nil:
+			p.log.Warn().Err(err).Msg("checkpoint not saved; trying again")
+			if err := retry.wait(ctx); err != nil {
+				return err
+			}
+		case last:
+			return nil
+		default:
+			retry.reset()
+		}
+	}
+}
+
+// save finishes what is loaded, saves the checkpoint and acknowledges it.
+func (p *pipeline) save(ctx context.Context) error {
+	if err := p.finish(ctx); err != nil {
+		return err
+	}
+	if !p.state.due() {
+		return nil
+	}
+	position, err := p.state.save(ctx)
+	if err != nil {
+		return err
+	}
+	p.source.Ack(position)
+	return nil
+}
+
+// sameKey reports whether two scans stand at the same row; nil is before the first.
+func sameKey(a, b sources.Key) bool {
+	if (a == nil) != (b == nil) || len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+

@@ -1,0 +1,128 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"haystream/mapping"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// A job is one piece of work between apply and deliver: the changes of a batch,
+// or the rows of a merged chunk. Jobs are rendered on all cores and delivered
+// in the order in which they were made.
+type job struct {
+	seq      int64
+	batch    *sources.Batch // changes, or
+	chunk    *loadedChunk   // rows of its scan
+	rows     []sources.Row
+	version  int64 // of the rows
+	out      *sinks.Batch
+	delivery *delivery
+
+	err      error
+	rendered chan struct{} // closed when out or err is set
+}
+
+// An incompleteError stops the pipeline: the log left out a value that a
+// definition uses, and nothing else holds it.
+type incompleteError struct {
+	*mapping.IncompleteError
+	alias   string
+	version int64
+}
+
+// Unwrap gives the table and columns.
+func (e *incompleteError) Unwrap() error { return e.IncompleteError }
+
+// A renderer turns jobs into actions. Pure: no I/O.
+type renderer struct {
+	routes  [][]*route
+	scratch *mapping.Scratch
+}
+
+// run renders jobs until work is closed.
+func (r *renderer) run(ctx context.Context, work <-chan *job) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case j, ok := <-work:
+			if !ok {
+				return nil
+			}
+			if j.chunk != nil {
+				j.err = r.rows(j)
+			} else {
+				j.err = r.changes(j)
+			}
+			close(j.rendered)
+		}
+	}
+}
+
+// changes renders a batch of the stream.
+func (r *renderer) changes(j *job) error {
+	for i := range j.batch.Changes {
+		c := &j.batch.Changes[i]
+		if c.Kind == sources.Truncate {
+			continue // the apply loop has seen to it
+		}
+		for _, to := range r.routes[c.Table.Ordinal] {
+			if to.target.retired.Load() {
+				continue
+			}
+			err := to.renderer.Change(r.scratch, j.out, to.target.Target, c)
+			if err == nil {
+				continue
+			}
+			var incomplete *mapping.IncompleteError
+			if !errors.As(err, &incomplete) {
+				return fmt.Errorf("render %s from table %s: %w", to.renderer.Name, c.Table, err)
+			}
+			if !to.passesOver(j.seq) {
+				return &incompleteError{IncompleteError: incomplete, alias: to.target.alias, version: c.Version}
+			}
+		}
+	}
+	return nil
+}
+
+// rows renders the rows of a chunk.
+func (r *renderer) rows(j *job) error {
+	for _, to := range j.chunk.scan.routes {
+		if to.target.retired.Load() {
+			continue
+		}
+		for _, row := range j.rows {
+			if err := to.renderer.Row(r.scratch, j.out, to.target.Target, row, j.version); err != nil {
+				return fmt.Errorf("render %s from a row of table %s: %w", to.renderer.Name, j.chunk.scan.table, err)
+			}
+		}
+	}
+	return nil
+}
+
+// outputs keeps the buffers of delivered batches for the next ones.
+type outputs struct{ pool sync.Pool }
+
+// maxPooled is the largest buffer worth keeping, in bytes.
+const maxPooled = 8 << 20
+
+func (o *outputs) get() *sinks.Batch {
+	if b, ok := o.pool.Get().(*sinks.Batch); ok {
+		return b
+	}
+	return &sinks.Batch{}
+}
+
+func (o *outputs) put(b *sinks.Batch) {
+	if cap(b.Buf) > maxPooled {
+		return
+	}
+	b.Actions, b.Buf, b.Done = b.Actions[:0], b.Buf[:0], nil
+	o.pool.Put(b)
+}

@@ -1,0 +1,81 @@
+package replicator
+
+import (
+	"math"
+	"sync/atomic"
+
+	"haystream/mapping"
+	"haystream/sinks"
+)
+
+// A target is a physical index that this session feeds.
+type target struct {
+	*sinks.Target
+	alias   string
+	build   *build
+	index   *mapping.Index
+	serving bool    // the alias points to it
+	heir    *target // built beside to replace it; nil for most
+
+	finished bool        // serving with its final settings; owned by the checkpoint step
+	retired  atomic.Bool // replaced: nothing is written to it any more
+}
+
+// A route leads the rows of one table to one target.
+type route struct {
+	target   *target
+	renderer *mapping.Renderer
+
+	// firstMerge is the sequence number of the first piece of work that
+	// carried chunk rows of this table into the target. Until then an
+	// incomplete image may be passed over: the chunk will bring the row.
+	firstMerge atomic.Int64
+
+	heir *route // of the same table, into the target's heir; nil for most
+}
+
+// progress is the build's progress in the route's table.
+func (r *route) progress() *tableProgress {
+	name := r.renderer.Table.String()
+	p := r.target.build.Tables[name]
+	if p == nil {
+		p = &tableProgress{}
+		r.target.build.Tables[name] = p
+	}
+	return p
+}
+
+// passesOver reports whether an incomplete image in piece seq needs no answer,
+// since chunk rows that come later bring the whole row: into this target, or
+// into the one that is built to replace it.
+func (r *route) passesOver(seq int64) bool {
+	return seq < r.firstMerge.Load() || r.heir != nil && seq < r.heir.firstMerge.Load()
+}
+
+// newRoutes lays out, for each table ordinal, where its rows go.
+func newRoutes(tables int, targets []*target) [][]*route {
+	routes := make([][]*route, tables)
+	for _, t := range targets {
+		for _, renderer := range t.index.Renderers {
+			r := &route{target: t, renderer: renderer}
+			if p := r.progress(); p.Rows == 0 && !p.Done {
+				r.firstMerge.Store(unmerged)
+			}
+			n := renderer.Table.Ordinal
+			routes[n] = append(routes[n], r)
+		}
+	}
+	for _, ofTable := range routes {
+		for _, r := range ofTable {
+			for _, other := range ofTable {
+				if other.target == r.target.heir {
+					r.heir = other
+				}
+			}
+		}
+	}
+	return routes
+}
+
+// unmerged is firstMerge before any chunk was merged.
+const unmerged = math.MaxInt64

@@ -1,0 +1,293 @@
+// Package replicator is the engine: it moves committed changes from a source
+// through the definitions into a sink, and keeps what it needs to go on after
+// any end.
+//
+// The guarantee: a change is acknowledged to the source only after the sink
+// holds what it made of it and a checkpoint says so; a document is never
+// overwritten by an older state. Run owns every goroutine that it starts, and
+// all of them have ended when it returns.
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"haystream/internal/conf"
+	"haystream/internal/preflight"
+	"haystream/mapping"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// A daemon holds what lives longer than a session.
+type daemon struct {
+	cfg    *Config
+	file   *conf.Source
+	source sources.Source
+	sink   sinks.Sink
+	owner  string
+	log    zerolog.Logger
+	status *status
+}
+
+// Run replicates until ctx ends, then delivers what was read, saves the
+// checkpoint and returns nil. It returns an error for what only a person can
+// mend. version is what /status shows. out gets the progress bar when it is a terminal.
+func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, log zerolog.Logger, out io.Writer) error {
+	source, err := openSource(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	sink, err := openSink(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
+	host, _ := os.Hostname() // only a label for people
+	d := &daemon{
+		cfg: cfg, file: file, source: source, sink: sink, log: log,
+		owner:  host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
+		status: newStatus(cfg, version, sink),
+	}
+	limitMemory(cfg)
+	server, err := listen(cfg, d.status)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	ended, end := context.WithCancel(ctx)
+	g.Go(func() error { return server.serve(ended) })
+	g.Go(func() error { return progress(ended, d.status, out, log) })
+	g.Go(func() error {
+		defer end()
+		return d.supervise(ctx)
+	})
+	return g.Wait()
+}
+
+// watched runs a session and keeps an eye on the log that the source retains
+// for it. A session that cannot even start is no reason to fill a disk.
+func (d *daemon) watched(ctx context.Context) error {
+	if err := d.checkRetained(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	ended, end := context.WithCancel(ctx)
+	g.Go(func() error {
+		defer end()
+		return d.session(ctx)
+	})
+	g.Go(func() error {
+		poll := backoff{min: 2 * time.Second, max: 10 * time.Second}
+		for poll.wait(ended) == nil {
+			if err := d.checkRetained(ended); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// checkRetained notes how far the source's log is ahead, and returns
+// errRetained when it holds more than it may.
+func (d *daemon) checkRetained(ctx context.Context) error {
+	lag, err := d.source.Lag(ctx, d.status.acked())
+	if err != nil {
+		d.status.lagUnknown()
+		return nil
+	}
+	d.status.lag(lag)
+	limit := int64(d.cfg.Limits.MaxRetainedLog)
+	if limit > 0 && lag.Retained > limit {
+		return fmt.Errorf("%w: %s, limits.max_retained_log is %s", errRetained, conf.Bytes(lag.Retained), d.cfg.Limits.MaxRetainedLog)
+	}
+	return nil
+}
+
+// A refusal is an error that trying again does not mend.
+type refusal struct{ findings []preflight.Finding }
+
+// Error is one line for each finding.
+func (r *refusal) Error() string {
+	lines := make([]string, len(r.findings))
+	for i, f := range r.findings {
+		lines[i] = f.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// supervise runs one session after another: what ended the last one decides
+// what is done before the next.
+func (d *daemon) supervise(ctx context.Context) error {
+	retry := backoff{min: 200 * time.Millisecond, max: 15 * time.Second}
+	for {
+		began := time.Now()
+		err := d.watched(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > time.Minute {
+			retry.reset()
+		}
+		answer, stop := d.answer(ctx, err)
+		if stop != nil {
+			d.status.stopped(stop)
+			return stop
+		}
+		if answer == again {
+			continue
+		}
+		if err := retry.wait(ctx); err != nil {
+			return nil
+		}
+	}
+}
+
+// What supervise does after a session.
+type answer int
+
+const (
+	again answer = iota // at once
+	later               // after a pause that grows
+)
+
+// answer decides what follows the end of a session; stop is for what only a
+// person can mend.
+func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error) {
+	var (
+		refused    *refusal
+		rebuild    *rebuildError
+		incomplete *incompleteError
+		problems   mapping.Problems
+	)
+	switch {
+	case errors.As(err, &rebuild):
+		d.log.Warn().Strs("indexes", rebuild.aliases).Msg(rebuild.reason + "; rebuilding")
+		return d.amend(ctx, func(cp *checkpoint) {
+			for _, alias := range rebuild.aliases {
+				cp.markStale(alias, rebuild.reason, rebuild.since)
+			}
+		}), nil
+	case errors.As(err, &incomplete):
+		if err := d.awaitIdentity(ctx, incomplete); err != nil {
+			return later, nil
+		}
+		return d.amend(ctx, func(cp *checkpoint) {
+			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, incomplete.version)
+		}), nil
+	case errors.Is(err, sources.ErrSchemaChanged):
+		d.log.Warn().Err(err).Msg("a table has changed; planning anew")
+		return again, nil
+	case errors.Is(err, sources.ErrPositionLost):
+		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped")
+		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
+	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
+		d.status.waiting(err)
+		d.log.Warn().Err(err).Msg("standing by")
+		return later, nil
+	case errors.As(err, &refused), errors.As(err, &problems), errors.Is(err, sources.ErrConfig),
+		errors.Is(err, sinks.ErrForeign), errors.Is(err, sinks.ErrTooManyDeadLetters):
+		return later, err
+	case errors.Is(err, errRetained):
+		return d.giveUp(ctx, err), nil
+	}
+	d.status.waiting(err)
+	d.log.Error().Err(err).Msg("stopped; trying again")
+	return later, nil
+}
+
+// amend changes the saved checkpoint between sessions.
+func (d *daemon) amend(ctx context.Context, change func(*checkpoint)) answer {
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	if err == nil {
+		st.update(change)
+		_, err = st.save(ctx)
+	}
+	if err != nil {
+		d.status.waiting(err)
+		d.log.Error().Err(err).Msg("checkpoint not changed; trying again")
+		return later
+	}
+	return again
+}
+
+// awaitIdentity blocks until the table's log carries whole rows.
+func (d *daemon) awaitIdentity(ctx context.Context, e *incompleteError) error {
+	d.status.waiting(e)
+	d.log.Error().Str("index", e.alias).Str("table", e.Table).Strs("columns", e.Columns).
+		Msg(e.Error() + "; paused until that is done, then the index is rebuilt beside and swapped")
+	poll := backoff{min: time.Second, max: 5 * time.Second}
+	for {
+		catalog, err := d.source.Catalog(ctx)
+		for _, t := range catalog {
+			if t.String() == e.Table && t.Identity == sources.IdentityFull {
+				return nil
+			}
+		}
+		if err != nil {
+			d.log.Warn().Err(err).Msg("catalog not read")
+		}
+		if err := poll.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// giveUp drops the log handle on the source, so that its disk does not fill,
+// and waits for the sink.
+func (d *daemon) giveUp(ctx context.Context, why error) answer {
+	d.status.waiting(why)
+	dropped, err := d.source.Remove(ctx, false)
+	d.log.Error().Err(why).Strs("dropped", dropped).Msg("the source keeps more log than limits.max_retained_log allows; replication slot given up, a rebuild follows")
+	if err != nil {
+		d.log.Error().Err(err).Msg("replication slot not dropped")
+	}
+	return d.amend(ctx, func(cp *checkpoint) { cp.restart(why.Error()) })
+}
+
+// errRetained ends a session whose source keeps too much log.
+var errRetained = errors.New("too much log is retained")
+
+// limitMemory tells the runtime what the process may use, so that it collects
+// rather than grows. A limit in the environment stands.
+func limitMemory(cfg *Config) {
+	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+// once guards a message that would otherwise repeat every few seconds.
+type once struct {
+	mu   sync.Mutex
+	last string
+}
+
+// says reports whether the text differs from the last one.
+func (o *once) says(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last == text {
+		return false
+	}
+	o.last = text
+	return true
+}
+
+// describe is a line for people about where data comes from and goes to.
+func describe(source sources.Info, sink sinks.Info) string {
+	return fmt.Sprintf("%s %s at %s to %s %s at %s", source.Kind, source.Version, source.Address, sink.Kind, sink.Version, sink.Address)
+}

@@ -1,0 +1,153 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"haystream/internal/preflight"
+	"haystream/mapping"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// session connects, plans, makes what is missing and runs the pipeline until
+// something ends it. Everything that it knows of earlier sessions it reads
+// from the checkpoint.
+func (d *daemon) session(ctx context.Context) error {
+	pf, err := inspect(ctx, d.source, d.sink, d.cfg, d.file)
+	if err != nil {
+		return err
+	}
+	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
+		return &refusal{errs}
+	}
+	for _, f := range pf.findings {
+		if f.Level == preflight.Warning && d.status.news.says(f.String()) {
+			d.log.Warn().Msg(f.String())
+		}
+	}
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	if err != nil {
+		return err
+	}
+	d.sameSource(st, pf.source)
+	plan, old, err := d.plan(st, pf)
+	if err != nil {
+		return err
+	}
+	start, err := d.prepare(ctx, st, pf.source, plan.Tables)
+	if err != nil {
+		return err
+	}
+	wanted := plan.Sets[0]
+	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log}
+	if err := x.settle(ctx, wanted); err != nil {
+		return err
+	}
+	if _, err := st.save(ctx); err != nil {
+		return err
+	}
+	targets := x.targets(wanted, old)
+	p := d.pipeline(st, plan.Tables, targets)
+	x.barrier = p.tracker.barrier
+	p.finish = func(ctx context.Context) error {
+		d.status.countDeadLetters(ctx)
+		return x.finish(ctx, targets)
+	}
+	p.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
+	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	d.status.running(p, targets, pf)
+	return p.run(ctx)
+}
+
+// sameSource starts anew when the checkpoint is of another database.
+func (d *daemon) sameSource(st *state, info sources.Info) {
+	st.update(func(cp *checkpoint) {
+		if cp.Source != "" && cp.Source != info.Identity {
+			d.log.Error().Str("checkpoint", cp.Source).Str("source", info.Identity).Msg("the checkpoint is of another database; every index is rebuilt beside the one that serves, then swapped")
+			cp.restart("the checkpoint is of another database")
+		}
+		cp.Source = info.Identity
+	})
+}
+
+// plan compiles the definitions, and beside them the saved ones of live
+// indexes that are to be replaced. old is what the latter became, by alias.
+func (d *daemon) plan(st *state, pf *inspection) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
+	var saved map[string]mapping.Set
+	st.view(func(cp *checkpoint) { saved = restore(cp, pf.plan.Sets[0], d.log) })
+	if len(saved) == 0 {
+		return pf.plan, nil, nil
+	}
+	sets := []mapping.Set{d.cfg.set()}
+	for alias, set := range saved {
+		if _, err := mapping.Compile(pf.catalog, pf.sink.Types, set); err != nil {
+			d.log.Warn().Err(err).Str("index", alias).Msg("the saved definition no longer fits the tables; the old index gets no changes while the new one is built")
+			continue
+		}
+		sets = append(sets, set)
+	}
+	plan, err = mapping.Compile(pf.catalog, pf.sink.Types, sets...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("compile definitions: %w", err)
+	}
+	old = map[string]*mapping.Index{}
+	for _, indexes := range plan.Sets[1:] {
+		for _, index := range indexes {
+			old[index.Alias] = index
+		}
+	}
+	return plan, old, nil
+}
+
+// prepare makes the source ready and settles where numbering goes on.
+func (d *daemon) prepare(ctx context.Context, st *state, info sources.Info, tables []*sources.Table) (sources.Start, error) {
+	var from sources.Position
+	st.view(func(cp *checkpoint) { from = cp.Position })
+	start, err := d.source.Prepare(ctx, tables, from)
+	if err != nil {
+		return start, err
+	}
+	st.update(func(cp *checkpoint) {
+		if from.IsZero() {
+			cp.Position = start.Position
+			cp.Version = max(cp.Version, start.Clock.UnixMicro())
+		} else if !slices.Equal(cp.Tables, names(tables)) {
+			cp.Version += versionStride
+		}
+		cp.Tables = names(tables)
+	})
+	return start, nil
+}
+
+// pipeline puts the pieces of one session together.
+func (d *daemon) pipeline(st *state, tables []*sources.Table, targets []*target) *pipeline {
+	p := &pipeline{
+		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, log: d.log,
+		routes:  newRoutes(len(tables), targets),
+		windows: newWindows(len(tables)),
+	}
+	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
+	p.position, p.version = p.from.Position, p.from.Version
+	p.tracker = newTracker(p.delivered)
+	p.scans = newScans(p.routes)
+	p.loader = &snapshot{
+		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk),
+		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, caught: p.gauges.caughtUp, log: d.log,
+	}
+	return p
+}
+
+// chunkBytes bounds the memory of one chunk.
+const chunkBytes = 2 << 20
+
+// inspection is what is known of both ends before anything is touched.
+type inspection struct {
+	source   sources.Info
+	sink     sinks.Info
+	catalog  []*sources.Table
+	plan     *mapping.Plan
+	findings []preflight.Finding
+}

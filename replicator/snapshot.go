@@ -1,0 +1,208 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"haystream/sources"
+)
+
+// A scan reads one table in key order for every build that has come equally
+// far in it, and goes on where the checkpoint left off.
+type scan struct {
+	table  *sources.Table
+	routes []*route // that want the rows
+	rows   int64    // merged before this session
+
+	// last is the last merged row's key. The apply loop sets it before it
+	// answers a chunk; the scan reads it after the answer.
+	last sources.Key
+
+	read atomic.Int64 // rows read in this session
+	done atomic.Bool
+
+	// waiting bounds the chunks that were read and not yet merged.
+	waiting chan struct{}
+}
+
+// chunksAhead is how many chunks of one scan may wait to be merged, so that
+// waiting chunks cannot starve the stream that they wait for.
+const chunksAhead = 2
+
+// A loadedChunk waits for the stream to reach its mark.
+type loadedChunk struct {
+	scan   *scan
+	after  sources.Key // the key that it was read after
+	window *window
+	chunk  *sources.Chunk
+	answer chan bool // whether it was merged; false: read it again
+}
+
+// newScans groups the routes whose tables are not read whole by table and progress.
+func newScans(routes [][]*route) []*scan {
+	var scans []*scan
+	for _, ofTable := range routes {
+		var here []*scan
+		for _, r := range ofTable {
+			p := r.progress()
+			if p.Done {
+				continue
+			}
+			i := slices.IndexFunc(here, func(s *scan) bool { return slices.Equal(s.last, p.Last) && (s.last == nil) == (p.Last == nil) })
+			if i < 0 {
+				here = append(here, &scan{table: r.renderer.Table, last: p.Last, rows: p.Rows, waiting: make(chan struct{}, chunksAhead)})
+				i = len(here) - 1
+			}
+			here[i].routes = append(here[i].routes, r)
+		}
+		scans = append(scans, here...)
+	}
+	return scans
+}
+
+// A snapshot runs the scans of one session, some at a time, and hands their
+// chunks to the apply loop.
+type snapshot struct {
+	source  sources.Source
+	windows *windows
+	chunks  chan *loadedChunk // to the apply loop; closed by nobody, ends with ctx
+	limits  sources.SnapshotConfig
+	bytes   int // bound on one chunk's memory
+	caught  func() bool
+	log     zerolog.Logger
+
+	rate throttle
+}
+
+// run reads all scans and returns when the last chunk was merged.
+func (s *snapshot) run(ctx context.Context, scans []*scan) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(s.limits.Parallel, 1))
+	for _, sc := range scans {
+		g.Go(func() error {
+			if err := s.scan(ctx, sc); err != nil {
+				return fmt.Errorf("read table %s: %w", sc.table, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// scan reads one table from where it stands to its end. Reading goes on while
+// earlier chunks wait for the stream; when one has to be read again, so are
+// those after it.
+func (s *snapshot) scan(ctx context.Context, sc *scan) error {
+	start := time.Now()
+	s.log.Info().Str("table", sc.table.String()).Int64("rows_done", sc.rows).Int64("rows_estimated", sc.table.EstimatedRows).Msg("reading table")
+	retry := backoff{min: 50 * time.Millisecond, max: 5 * time.Second}
+	after := sc.last
+	var pending []*loadedChunk
+	for {
+		if len(pending) > 0 && (pending[len(pending)-1].chunk.Done || len(pending) == chunksAhead) {
+			merged, err := s.await(ctx, pending[0])
+			if err != nil {
+				return err
+			}
+			if merged {
+				last := pending[0].chunk
+				pending = pending[1:]
+				retry.reset()
+				if last.Done {
+					break
+				}
+				continue
+			}
+			after = s.forget(ctx, sc, &pending)
+			if err := retry.wait(ctx); err != nil {
+				return err
+			}
+		}
+		c, err := s.read(ctx, sc, after)
+		if err != nil {
+			return err
+		}
+		after = c.chunk.Last
+		pending = append(pending, c)
+	}
+	sc.done.Store(true)
+	s.log.Info().Str("table", sc.table.String()).Int64("rows", sc.rows+sc.read.Load()).Dur("took", time.Since(start)).Msg("table read")
+	return nil
+}
+
+// read opens a window, reads the next chunk and hands it to the apply loop.
+func (s *snapshot) read(ctx context.Context, sc *scan, after sources.Key) (*loadedChunk, error) {
+	// A window that opens far behind the log's end would have to remember
+	// every key changed until then.
+	wait := backoff{min: 5 * time.Millisecond, max: 100 * time.Millisecond}
+	for !s.caught() {
+		if err := wait.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	w := s.windows.open(sc.table)
+	chunk, err := s.source.Chunk(ctx, sources.ChunkRequest{Table: sc.table, After: after, MaxRows: s.limits.ChunkRows, MaxBytes: s.bytes})
+	if err != nil {
+		s.windows.close(w)
+		return nil, err
+	}
+	c := &loadedChunk{scan: sc, after: after, window: w, chunk: chunk, answer: make(chan bool, 1)}
+	select {
+	case s.chunks <- c:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return c, s.rate.take(ctx, len(chunk.Rows), s.limits.MaxRowsPerSecond)
+}
+
+// await blocks until the apply loop has merged or refused the chunk.
+func (s *snapshot) await(ctx context.Context, c *loadedChunk) (bool, error) {
+	select {
+	case merged := <-c.answer:
+		return merged, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// forget drops a refused chunk and those read after it, and returns the key
+// to go on from.
+func (s *snapshot) forget(ctx context.Context, sc *scan, pending *[]*loadedChunk) sources.Key {
+	for _, c := range (*pending)[1:] {
+		// The apply loop refuses what follows a refused chunk.
+		if _, err := s.await(ctx, c); err != nil {
+			break
+		}
+	}
+	*pending = nil
+	return sc.last
+}
+
+// throttle keeps reading under a number of rows a second, over all scans.
+type throttle struct {
+	mu  sync.Mutex
+	due time.Time
+}
+
+// take counts rows that were read and blocks until more may be.
+func (t *throttle) take(ctx context.Context, rows, perSecond int) error {
+	if perSecond <= 0 {
+		return nil
+	}
+	t.mu.Lock()
+	now := time.Now()
+	if t.due.Before(now) {
+		t.due = now
+	}
+	t.due = t.due.Add(time.Duration(rows) * time.Second / time.Duration(perSecond))
+	wait := t.due.Sub(now)
+	t.mu.Unlock()
+	return pause(ctx, wait)
+}

@@ -1,0 +1,111 @@
+package replicator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// A state is the checkpoint as it stands, shared by the pieces of a session
+// that move it on. Saving it is a compare-and-swap: whoever loses it stops.
+type state struct {
+	sink  sinks.Sink
+	name  string
+	owner string
+
+	mu    sync.Mutex
+	cp    *checkpoint
+	dirty bool
+
+	saving sync.Mutex // guards token, and orders saves
+	token  sinks.Token
+	saved  time.Time // when the last save was begun that succeeded
+}
+
+// leaseLife is how long after a save this daemon may be taken for the owner.
+// Nothing is sent on a lease older than half of it.
+const leaseLife = 30 * time.Second
+
+// loadState reads the saved checkpoint.
+func loadState(ctx context.Context, sink sinks.Sink, name, owner string) (*state, error) {
+	data, token, err := sink.LoadCheckpoint(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("load checkpoint: %w", err)
+	}
+	s := &state{sink: sink, name: name, owner: owner, token: token, cp: newCheckpoint(name)}
+	if data != nil {
+		if s.cp, err = parseCheckpoint(data); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// update changes the checkpoint; the next save carries it.
+func (s *state) update(change func(*checkpoint)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.cp)
+	s.dirty = true
+}
+
+// view reads the checkpoint. f must not keep what it is given.
+func (s *state) view(f func(*checkpoint)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.cp)
+}
+
+// save writes the checkpoint and returns the position that is now safe.
+func (s *state) save(ctx context.Context) (sources.Position, error) {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	began := time.Now()
+	data, position, err := s.encode(began)
+	if err != nil {
+		return "", err
+	}
+	token, err := s.sink.SaveCheckpoint(ctx, s.name, data, s.token)
+	if err != nil {
+		s.mu.Lock()
+		s.dirty = true
+		s.mu.Unlock()
+		return "", fmt.Errorf("save checkpoint: %w", err)
+	}
+	s.token = token
+	s.mu.Lock()
+	s.saved = began
+	s.mu.Unlock()
+	return position, nil
+}
+
+func (s *state) encode(now time.Time) ([]byte, sources.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cp.Owner, s.cp.SavedAt = s.owner, now.UTC()
+	data, err := json.Marshal(s.cp)
+	if err != nil {
+		return nil, "", fmt.Errorf("encode checkpoint: %w", err)
+	}
+	s.dirty = false
+	return data, s.cp.Position, nil
+}
+
+// due reports whether there is something to save, or the lease wants renewing.
+func (s *state) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dirty || time.Since(s.saved) > leaseLife/4
+}
+
+// leased reports whether the last save is recent enough to send on.
+func (s *state) leased() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.saved) < leaseLife/2
+}

@@ -1,0 +1,276 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// Status is the answer of GET /status.
+type Status struct {
+	Name    string        `json:"name"`
+	Version string        `json:"version"`
+	State   string        `json:"state"` // starting, running, waiting, stopped
+	Reason  string        `json:"reason,omitempty"`
+	Source  SourceStatus  `json:"source"`
+	Sink    SinkStatus    `json:"sink"`
+	Indexes []IndexStatus `json:"indexes"`
+	Since   time.Time     `json:"since"` // when the process started
+}
+
+// SourceStatus is the source's part of Status. Sizes are -1 where unknown.
+type SourceStatus struct {
+	Kind          string  `json:"kind"`
+	Version       string  `json:"version"`
+	Address       string  `json:"address"`
+	Position      string  `json:"position"`
+	LagSeconds    float64 `json:"lag_seconds"`
+	LagBytes      int64   `json:"lag_bytes"`
+	RetainedBytes int64   `json:"retained_bytes"`
+	SafeBytes     int64   `json:"safe_bytes"` // log that may be written before the server gives the slot up
+	Transactions  int64   `json:"transactions"`
+	Changes       int64   `json:"changes"`
+}
+
+// SinkStatus is the sink's part of Status.
+type SinkStatus struct {
+	Kind    string `json:"kind"`
+	Version string `json:"version"`
+	Address string `json:"address"`
+	Healthy bool   `json:"healthy"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// IndexStatus is one alias's part of Status. Documents are counted since the
+// process started; dead letters are those that the sink holds.
+type IndexStatus struct {
+	Name        string         `json:"name"`
+	Alias       string         `json:"alias"`
+	Physical    string         `json:"physical_index"`
+	Building    string         `json:"building,omitempty"` // the physical index built beside
+	Written     int64          `json:"documents_written"`
+	Deleted     int64          `json:"documents_deleted"`
+	Superseded  int64          `json:"documents_superseded"`
+	DeadLetters int64          `json:"dead_letters"`
+	Nulled      int64          `json:"values_nulled"`
+	Snapshot    SnapshotStatus `json:"snapshot"`
+}
+
+// SnapshotStatus is how far an index's tables were read.
+type SnapshotStatus struct {
+	State         string  `json:"state"` // running, done
+	RowsDone      int64   `json:"rows_done"`
+	RowsEstimated int64   `json:"rows_estimated"`
+	RowsPerSecond float64 `json:"rows_per_second"`
+	ETASeconds    float64 `json:"eta_seconds"` // -1 where unknown
+}
+
+// status gathers what the sessions do, for /status, /readyz, the metrics and
+// the progress bar.
+type status struct {
+	cfg     *Config
+	version string
+	sink    sinks.Sink
+	started time.Time
+	gauges  gauges
+	news    once
+
+	mu       sync.Mutex
+	state    string
+	reason   string
+	pipeline *pipeline
+	targets  []*target
+	pf       *inspection
+	lags     sources.Lag
+	dead     map[string]int64 // dead letters that the sink holds, by physical index
+	counted  time.Time        // when it was asked
+	since    time.Time        // of the session
+	rowsAt   int64     // gauges.rows at since
+}
+
+func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
+	return &status{
+		cfg: cfg, version: version, sink: sink, started: time.Now(), state: "starting",
+		lags: sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1},
+	}
+}
+
+// running is called when a session's pipeline starts.
+func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.reason = "running", ""
+	s.pipeline, s.targets, s.pf = p, targets, pf
+	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
+}
+
+// waiting is called when something keeps a session from running.
+func (s *status) waiting(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.reason = "waiting", why.Error()
+}
+
+// stopped is called when the daemon ends for a reason that a person must mend.
+func (s *status) stopped(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.reason = "stopped", why.Error()
+}
+
+func (s *status) lag(l sources.Lag) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lags = l
+}
+
+func (s *status) lagUnknown() { s.lag(sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1}) }
+
+// acked is the last position that the checkpoint holds.
+func (s *status) acked() (position sources.Position) {
+	s.mu.Lock()
+	p := s.pipeline
+	s.mu.Unlock()
+	if p != nil {
+		p.state.view(func(cp *checkpoint) { position = cp.Position })
+	}
+	return position
+}
+
+// Status is the state of everything at this moment.
+func (s *status) Status() Status {
+	position := string(s.acked())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.reason, Since: s.started, Indexes: []IndexStatus{}}
+	out.Source = SourceStatus{
+		Position: position, LagSeconds: s.gauges.lag(time.Now()).Seconds(),
+		LagBytes: s.lags.Bytes, RetainedBytes: s.lags.Retained, SafeBytes: s.lags.SafeLeft,
+		Transactions: s.gauges.transactions.Load(), Changes: s.gauges.changes.Load(),
+	}
+	out.Sink.Healthy = true
+	if err := s.sink.Health(); err != nil {
+		out.Sink.Healthy, out.Sink.Reason = false, err.Error()
+	}
+	if s.pf == nil {
+		return out
+	}
+	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.source.Kind, s.pf.source.Version, s.pf.source.Address
+	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.sink.Kind, s.pf.sink.Version, s.pf.sink.Address
+	out.Indexes = s.indexes()
+	return out
+}
+
+// indexes is one line for each alias: its newest target, with the counters of all.
+func (s *status) indexes() []IndexStatus {
+	out := []IndexStatus{}
+	at := map[string]int{}
+	rate := s.rate()
+	s.pipeline.state.view(func(*checkpoint) {
+		for _, t := range s.targets {
+			i, ok := at[t.alias]
+			if !ok {
+				i = len(out)
+				at[t.alias] = i
+				out = append(out, IndexStatus{Name: t.index.Names[0], Alias: t.alias})
+			}
+			line := &out[i]
+			line.Written += t.Written.Load()
+			line.Deleted += t.Deleted.Load()
+			line.Superseded += t.Superseded.Load()
+			line.DeadLetters += s.dead[t.Physical]
+			for _, r := range t.index.Renderers {
+				line.Nulled += r.Nulled.Load()
+			}
+			if t.serving {
+				line.Physical, line.Building = t.Physical, ""
+			} else {
+				line.Building = t.Physical
+			}
+			line.Snapshot = snapshotStatus(t, rate)
+		}
+	})
+	return out
+}
+
+// rate is how many rows a second the session's snapshots have read.
+func (s *status) rate() float64 {
+	if took := time.Since(s.since).Seconds(); took > 0 {
+		return float64(s.gauges.rows.Load()-s.rowsAt) / took
+	}
+	return 0
+}
+
+func snapshotStatus(t *target, rate float64) SnapshotStatus {
+	out := SnapshotStatus{State: "done", ETASeconds: 0}
+	for _, r := range t.index.Renderers {
+		p := t.build.Tables[r.Table.String()]
+		out.RowsDone += p.Rows
+		out.RowsEstimated += max(p.Rows, r.Table.EstimatedRows)
+		if p.Done {
+			out.RowsEstimated += p.Rows - max(p.Rows, r.Table.EstimatedRows)
+		} else {
+			out.State = "running"
+		}
+	}
+	if out.State == "running" {
+		out.RowsPerSecond, out.ETASeconds = rate, -1
+		if left := out.RowsEstimated - out.RowsDone; rate > 0 && left >= 0 {
+			out.ETASeconds = float64(left) / rate
+		}
+	}
+	return out
+}
+
+// maxLag is how far behind a ready daemon may be.
+const maxLag = time.Minute
+
+// notReady lists why the daemon is not ready; empty when it is.
+func (s *status) notReady() []string {
+	st := s.Status()
+	var why []string
+	if st.State != "running" {
+		why = append(why, orElse(st.Reason, st.State))
+	}
+	if !st.Sink.Healthy {
+		why = append(why, "sink: "+st.Sink.Reason)
+	}
+	for _, index := range st.Indexes {
+		if index.Snapshot.State != "done" && index.Building == "" {
+			why = append(why, fmt.Sprintf("index %s: first snapshot has read %d of about %d rows", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
+		}
+	}
+	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {
+		why = append(why, fmt.Sprintf("%s behind the source", lag.Round(time.Second)))
+	}
+	return why
+}
+
+// countDeadLetters asks the sink every few seconds; called by the checkpoint
+// step more often than that.
+func (s *status) countDeadLetters(ctx context.Context) {
+	s.mu.Lock()
+	due := time.Since(s.counted) > 2*time.Second
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	dead, err := s.sink.DeadLetters(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counted = time.Now()
+	if err == nil {
+		s.dead = dead
+	}
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

@@ -1,0 +1,107 @@
+package replicator
+
+import (
+	"testing"
+
+	"haystream/sources"
+)
+
+var keyed = &sources.Table{Schema: "public", Name: "t", Key: []int{0, 1}, Columns: make([]sources.Column, 3)}
+
+// row builds a row; "-" is NULL, "?" is Missing.
+func row(texts ...string) sources.Row {
+	var a sources.Arena
+	a.StartRow(len(texts))
+	for _, text := range texts {
+		switch text {
+		case "-":
+			a.Null()
+		case "?":
+			a.Missing()
+		default:
+			a.Text([]byte(text))
+		}
+	}
+	return a.EndRow()
+}
+
+func change(kind sources.ChangeKind, tx uint64, before, after sources.Row) *sources.Batch {
+	return &sources.Batch{Changes: []sources.Change{{Table: keyed, Kind: kind, Tx: tx, Before: before, After: after}}}
+}
+
+func chunkOf(seen uint64, rows ...sources.Row) *sources.Chunk {
+	return &sources.Chunk{Rows: rows, Sees: func(tx uint64) bool { return tx <= seen }}
+}
+
+func TestMergeLeavesOutChangedKeys(t *testing.T) {
+	none := sources.Row{}
+	cases := []struct {
+		name  string
+		batch *sources.Batch
+		want  int
+	}{
+		{"insert", change(sources.Insert, 1, none, row("a", "1", "x")), 2},
+		{"update", change(sources.Update, 1, none, row("b", "2", "x")), 2},
+		{"key change", change(sources.Update, 1, row("a", "1", "?"), row("b", "2", "x")), 1},
+		{"delete", change(sources.Delete, 1, row("c", "3", "?"), none), 2},
+		{"another key", change(sources.Insert, 1, none, row("d", "4", "x")), 3},
+		{"columns that run together", change(sources.Insert, 1, none, row("a1", "", "x")), 3},
+		{"truncate", change(sources.Truncate, 1, none, none), 3},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWindows(1)
+			win := w.open(keyed)
+			w.record(c.batch)
+			rows, ok := w.merge(win, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"), row("c", "3", "x")))
+			if !ok || len(rows) != c.want {
+				t.Errorf("got %d rows, ok %v; want %d rows", len(rows), ok, c.want)
+			}
+		})
+	}
+}
+
+func TestWindowForgetsWhatCameBeforeIt(t *testing.T) {
+	w := newWindows(1)
+	first := w.open(keyed)
+	w.record(change(sources.Insert, 1, sources.Row{}, row("a", "1", "x")))
+	second := w.open(keyed)
+	if rows, ok := w.merge(second, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 1 {
+		t.Errorf("the later window left out a row that changed before it opened")
+	}
+	if rows, ok := w.merge(first, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 0 {
+		t.Errorf("the earlier window kept a row that changed after it opened")
+	}
+	w.close(first)
+	w.close(second)
+	if w.tables[0] != nil {
+		t.Error("closed windows still record")
+	}
+}
+
+func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
+	w := newWindows(1)
+	win := w.open(keyed)
+	w.record(change(sources.Update, 5, sources.Row{}, row("a", "1", "?")))
+	if _, ok := w.merge(win, chunkOf(4, row("a", "1", "x"))); ok {
+		t.Error("a chunk that did not see the incomplete change was merged")
+	}
+	if rows, ok := w.merge(win, chunkOf(5, row("a", "1", "x"))); !ok || len(rows) != 1 {
+		t.Error("a chunk that saw the incomplete change did not bring its row")
+	}
+}
+
+func TestOverflowRefusesOpenWindowsOnly(t *testing.T) {
+	w := newWindows(1)
+	win := w.open(keyed)
+	big := string(make([]byte, maxTouched))
+	w.record(change(sources.Insert, 1, sources.Row{}, row(big, "1", "x")))
+	if _, ok := w.merge(win, chunkOf(9)); ok {
+		t.Error("a window whose record was dropped was merged")
+	}
+	later := w.open(keyed)
+	w.record(change(sources.Insert, 2, sources.Row{}, row("a", "1", "x")))
+	if rows, ok := w.merge(later, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"))); !ok || len(rows) != 1 {
+		t.Error("a window opened after the overflow does not work")
+	}
+}
