@@ -52,6 +52,11 @@ func (e *IncompleteError) Error() string {
 	return fmt.Sprintf("the log left out the unchanged value of %s in a row of table %s", strings.Join(e.Columns, ", "), e.Table)
 }
 
+func isIncomplete(err error) bool {
+	var incomplete *IncompleteError
+	return errors.As(err, &incomplete)
+}
+
 // A place is where a row's document is, or would be.
 type place struct {
 	id, routing []byte
@@ -146,11 +151,10 @@ func (r *Renderer) update(s *Scratch, b *sinks.Batch, t *sinks.Target, c *source
 // old image's name cannot be rendered: it had no document then.
 func (r *Renderer) oldPlace(s *Scratch, b *sinks.Batch, before sources.Row) (place, error) {
 	p, err := r.place(s, b, before)
-	var incomplete *IncompleteError
-	switch {
-	case errors.As(err, &incomplete):
-		return p, err
-	case err != nil:
+	if err != nil {
+		if isIncomplete(err) {
+			return p, err
+		}
 		return place{empty: true}, nil
 	}
 	if r.where != nil && r.complete(before, r.where.columns) == nil {
@@ -242,8 +246,7 @@ func (r *Renderer) delete(b *sinks.Batch, t *sinks.Target, from place, version i
 // refused makes a rejected document of a row that has no id or no answer to
 // `where`, under the id that it has or its key; an IncompleteError is passed on.
 func (r *Renderer) refused(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64, reason error) error {
-	var incomplete *IncompleteError
-	if errors.As(reason, &incomplete) {
+	if isIncomplete(reason) {
 		return reason
 	}
 	to, err := r.place(s, b, row)
