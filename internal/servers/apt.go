@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -23,7 +24,7 @@ func tool(ctx context.Context, store cache, program, debian string) (string, err
 // command to type.
 func install(ctx context.Context, store cache, packages ...string) error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("type: sudo apt-get install -y %s", firstOffered(ctx, packages))
+		return fmt.Errorf("type: sudo apt-get install -y %s", cmp.Or(firstOffered(ctx, packages), packages[0]))
 	}
 	unlock, err := store.lock(ctx, "apt")
 	if err != nil {
@@ -41,10 +42,14 @@ func install(ctx context.Context, store cache, packages ...string) error {
 }
 
 func aptInstall(ctx context.Context, packages []string) error {
-	return apt(ctx, "install", "--no-install-recommends", firstOffered(ctx, packages))
+	name := firstOffered(ctx, packages)
+	if name == "" {
+		return fmt.Errorf("apt offers no %s", strings.Join(packages, ", no "))
+	}
+	return apt(ctx, "install", "--no-install-recommends", name)
 }
 
-// firstOffered returns the first package that apt knows a version of; the first of all where it knows none.
+// firstOffered returns the first package that apt knows a version of; empty: it knows none.
 func firstOffered(ctx context.Context, packages []string) string {
 	for _, name := range packages {
 		output, err := exec.CommandContext(ctx, "apt-cache", "policy", name).Output()
@@ -52,7 +57,7 @@ func firstOffered(ctx context.Context, packages []string) string {
 			return name
 		}
 	}
-	return packages[0]
+	return ""
 }
 
 func apt(ctx context.Context, arguments ...string) error {

@@ -35,8 +35,8 @@ func findJava(ctx context.Context, store cache, least int) (string, error) {
 	if home := pickJava(installedJavas(), least); home != "" {
 		return home, nil
 	}
-	return "", fmt.Errorf("no Java %d or newer in JAVA_HOME, /usr/lib/jvm or PATH: %w; where apt offers none, unpack a JDK and "+
-		"type: export JAVA_HOME=FOLDER", least, err)
+	return "", fmt.Errorf("no Java %d or newer in JAVA_HOME, /usr/lib/jvm or PATH: %w; or unpack a JDK (https://adoptium.net has one for every Linux) "+
+		"and type: export JAVA_HOME=ITS_FOLDER", least, err)
 }
 
 // pickJava returns the home of the oldest Java of at least that version.
