@@ -131,7 +131,7 @@ func newNote(w *writer) note {
 // author is a user's number; some write much more than others.
 func author(w *writer) int {
 	share := w.Float64()
-	return 1 + int(share*share*share*seedUsers)
+	return 1 + int(share*share*seedUsers)
 }
 
 // tagNames are the topics and what notes are about in them.

@@ -24,6 +24,8 @@ type truth struct {
 	document     string // the row's document
 }
 
+const everyRow = "true"
+
 // utc is a temporary function for a session whose time zone is UTC: a time as documents have it.
 const utc = `CREATE FUNCTION pg_temp.utc(timestamptz) RETURNS text LANGUAGE sql
 	AS $$ SELECT replace(to_json($1) #>> '{}', '+00:00', 'Z') $$`
@@ -33,11 +35,11 @@ func truths() []truth {
 		{notesIndex, "myapp_note", "published", `jsonb_build_object('title', title, 'slug', slug, 'author_id', user_id,
 			'pub_date', pg_temp.utc(pub_date), 'updated', pg_temp.utc(updated), 'views', views, 'rating', rating, 'popular', views >= 1000,
 			'text', title || E'\n' || body) || CASE WHEN summary IS NULL THEN '{}' ELSE jsonb_build_object('summary', summary) END`},
-		{peopleIndex, "auth_user", "true", `jsonb_build_object('id', id, 'last_login', pg_temp.utc(last_login), 'is_superuser', is_superuser,
+		{peopleIndex, "auth_user", everyRow, `jsonb_build_object('id', id, 'last_login', pg_temp.utc(last_login), 'is_superuser', is_superuser,
 			'username', username, 'first_name', first_name, 'last_name', last_name, 'email', email, 'is_staff', is_staff,
 			'is_active', is_active, 'date_joined', pg_temp.utc(date_joined))`},
-		{"comments", "myapp_comment", "true", `jsonb_build_object('body', body, 'created', pg_temp.utc(created), 'note_id', note_id, 'author_id', user_id)`},
-		{"tags", "myapp_tag", "true", `jsonb_build_object('name', name, 'slug', slug)`},
+		{"comments", "myapp_comment", everyRow, `jsonb_build_object('body', body, 'created', pg_temp.utc(created), 'note_id', note_id, 'author_id', user_id)`},
+		{"tags", "myapp_tag", everyRow, `jsonb_build_object('name', name, 'slug', slug)`},
 	}
 }
 

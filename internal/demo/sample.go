@@ -33,7 +33,7 @@ type sample struct {
 
 // tableSample counts a table's rows that belong into its index, and the documents that are there.
 type tableSample struct {
-	table, index    string
+	truth
 	rows, documents int64 // unknown where they could not be counted
 	indexStatus
 }
@@ -105,7 +105,7 @@ func (s *sampler) countTables(ctx context.Context, st status) (tables []tableSam
 		s.conn, failed = pgx.Connect(ctx, s.stage.postgres)
 	}
 	for _, t := range truths() {
-		now := tableSample{table: t.table, index: t.index, rows: unknown, documents: unknown, indexStatus: st.index(t.index)}
+		now := tableSample{truth: t, rows: unknown, documents: unknown, indexStatus: st.index(t.index)}
 		if failed == nil {
 			failed = s.conn.QueryRow(ctx, "SELECT count(*) FROM "+t.table+" WHERE "+t.where).Scan(&now.rows)
 		}

@@ -57,7 +57,7 @@ func chooseStep(w *writer) step {
 const (
 	someNote    = `(SELECT id FROM myapp_note WHERE id >= (SELECT (max(id) * random())::bigint FROM myapp_note) ORDER BY id LIMIT 1)`
 	someComment = `(SELECT id FROM myapp_comment WHERE id >= (SELECT (max(id) * random())::bigint FROM myapp_comment) ORDER BY id LIMIT 1)`
-	someUser    = `(SELECT id FROM auth_user WHERE id >= (SELECT (max(id) * power(random(), 3))::integer FROM auth_user) ORDER BY id LIMIT 1)`
+	someUser    = `(SELECT id FROM auth_user WHERE id >= (SELECT (max(id) * power(random(), 2))::integer FROM auth_user) ORDER BY id LIMIT 1)`
 	someTag     = `(SELECT id FROM myapp_tag WHERE id >= (SELECT (max(id) * random())::bigint FROM myapp_tag) ORDER BY id LIMIT 1)`
 )
 

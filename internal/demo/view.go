@@ -13,7 +13,6 @@ const (
 	redraw     = 500 * time.Millisecond
 	lineEvery  = 5 * time.Second
 	widest     = 110
-	labelWidth = 12
 	curveWidth = 16
 )
 
@@ -69,8 +68,8 @@ func draw(s sample, on *stage, width, height int) []string {
 	rows := min(max((free-3)*3/5, 3), days)
 	hits := min(max((free-rows-3)/2, 1), mostHits)
 	half := (width - 6) / 2
-	byDay := chart("Notes per day", "date_histogram", s.days, half, rows)
-	byAuthor := chart("Notes by author", "terms, mget", s.authors, half, rows)
+	byDay := chart("Notes per day", "date_histogram", s.days, 11, half, rows)
+	byAuthor := chart("Notes by author", "terms, mget", s.authors, 18, half, rows)
 	for i := range byDay {
 		lines = append(lines, "  "+left(byDay[i], half)+"  "+left(byAuthor[i], half))
 	}
@@ -88,25 +87,34 @@ func header(s sample, width int) []string {
 }
 
 func tables(s sample) []string {
-	lines := []string{dim + fmt.Sprintf("  %-14s%10s   %12s  %-9s%12s%12s%14s", "table", "rows", "documents", "index", "written", "deleted", "dead letters") + reset}
+	lines := []string{dim + fmt.Sprintf("  %-21s%6s  %9s  %-8s%9s%8s%13s", "table", "rows", "documents", "index", "written", "deleted", "dead letters") + reset}
 	for _, t := range s.tables {
+		name := t.table
+		if t.where != everyRow {
+			name += ", " + t.where
+		}
 		sign, colour := "≈", yellow
-		if t.rows == t.documents {
+		switch {
+		case t.rows == unknown || t.documents == unknown:
+			sign = " "
+		case t.rows == t.documents:
 			sign, colour = "=", green
 		}
-		line := fmt.Sprintf("  %-14s%10s %s%s%s%12s  %-9s", t.table, amount(t.rows), colour, sign, reset, amount(t.documents), t.index)
-		if snapshot := t.Snapshot; snapshot.State != "" && snapshot.State != snapshotDone {
-			line += fmt.Sprintf("%s     snapshot: %s of about %s rows%s", yellow, amount(snapshot.RowsDone), amount(snapshot.RowsEstimated), reset)
-		} else {
-			dead := right(amount(t.DeadLetters), 14)
-			if t.DeadLetters > 0 {
-				dead = red + dead + reset
-			}
-			line += fmt.Sprintf("%12s%12s%s", amount(t.Written), amount(t.Deleted), dead)
-		}
-		lines = append(lines, line)
+		lines = append(lines, fmt.Sprintf("  %-21s%6s %s%s%s%9s  %-8s%s", name, amount(t.rows), colour, sign, reset, amount(t.documents), t.index, progress(t.indexStatus)))
 	}
 	return lines
+}
+
+// progress is what the daemon has done for an index.
+func progress(i indexStatus) string {
+	if state := i.Snapshot.State; state != "" && state != snapshotDone {
+		return yellow + right(fmt.Sprintf("snapshot: %s of %s rows", amount(i.Snapshot.RowsDone), amount(i.Snapshot.RowsEstimated)), 30) + reset
+	}
+	dead := right(amount(i.DeadLetters), 13)
+	if i.DeadLetters > 0 {
+		dead = red + dead + reset
+	}
+	return fmt.Sprintf("%9s%8s", amount(i.Written), amount(i.Deleted)) + dead
 }
 
 // pulse is what changes all the time.
@@ -116,21 +124,21 @@ func pulse(s sample) string {
 		dim, reset, seconds(newest(s.lags)), cyan, curve(s.lags, curveWidth), reset)
 }
 
-// chart draws the first bars below their title.
-func chart(title, query string, bars []bar, width, rows int) []string {
+// chart draws the first bars below their title, with their labels in so many columns.
+func chart(title, query string, bars []bar, label, width, rows int) []string {
 	lines := []string{bold + title + reset + dim + "  " + query + reset}
 	var highest int64 = 1
 	for _, b := range bars {
 		highest = max(highest, b.count)
 	}
-	room := width - labelWidth - 9
+	room := width - label - 9
 	for i := range rows {
 		if i >= len(bars) {
 			lines = append(lines, "")
 			continue
 		}
 		b := bars[i]
-		lines = append(lines, left(b.label, labelWidth)+" "+cyan+beam(float64(b.count)/float64(highest), room)+reset+right(amount(b.count), 7))
+		lines = append(lines, left(b.label, label)+" "+cyan+beam(float64(b.count)/float64(highest), room)+reset+right(amount(b.count), 7))
 	}
 	return lines
 }
@@ -151,5 +159,5 @@ func foot(s sample, on *stage) []string {
 	if len(s.problems) > 0 {
 		lines = append(lines, "  "+red+strings.ReplaceAll(s.problems[0], "\n", " ")+reset)
 	}
-	return append(lines, fmt.Sprintf("  %s%s   %s/notes/_search   Ctrl-C ends it all%s", dim, on.status, on.elastic, reset))
+	return append(lines, fmt.Sprintf("  %sCtrl-C ends it all   %s   %s/notes/_search%s", dim, on.status, on.elastic, reset))
 }
