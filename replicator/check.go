@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,8 +65,9 @@ func (in *inspection) compile(cfg *Config, file *conf.Source) {
 		return
 	}
 	for _, e := range located(problems(err), file) {
-		place := conf.Error{File: e.File, Line: e.Line, Message: e.Path}
-		in.findings = append(in.findings, preflight.Finding{Level: preflight.Error, Subject: place.Error(), Text: e.Message})
+		in.findings = append(in.findings, preflight.Finding{
+			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Text: e.Path + ": " + e.Message,
+		})
 	}
 }
 
@@ -126,12 +128,11 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	sinkErr := in.readSink(ctx, sink)
 	sourceErr := in.readSource(ctx, source)
 	if in.try("source", sourceErr) {
-		in.ok("source", "%s %s at %s", in.source.Kind, in.source.Version, in.source.Address)
+		in.ok("source", "%s at %s", in.source.Kind, in.source.Address)
 		in.compile(cfg, file)
 		in.try("source", in.checkSource(ctx, source))
 	}
 	if in.try("sink", sinkErr) {
-		in.ok("sink", "%s", strings.Join(slices.DeleteFunc([]string{in.sink.Kind, in.sink.Version, "at", in.sink.Address}, func(s string) bool { return s == "" }), " "))
 		in.try("sink", in.checkSink(ctx, sink))
 	}
 }

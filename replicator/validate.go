@@ -41,7 +41,7 @@ func (v *validation) atLeastBytes(path string, value, least conf.Bytes) {
 // oneOf reports a setting that is none of its Choices.
 func (v *validation) oneOf(path, value string) {
 	if valid := Choices()[path]; !slices.Contains(valid, value) {
-		v.fail(path, "must be %s%s", strings.Join(valid, ", "), conf.DidYouMean(value, valid))
+		v.fail(path, "must be one of %s%s", strings.Join(valid, ", "), conf.DidYouMean(value, valid))
 	}
 }
 
