@@ -22,7 +22,7 @@ func newColumns(t *sources.Table) *columns {
 func (c *columns) use(name string) (int, error) {
 	i := c.table.Column(name)
 	if i < 0 {
-		return -1, fmt.Errorf("table %s has no column %q%s", c.table, name, conf.DidYouMean(name, c.names()))
+		return -1, fmt.Errorf("no column %q in %s%s", name, c.table, conf.DidYouMean(name, c.names()))
 	}
 	if c.table.Columns[i].NotLogged {
 		return -1, fmt.Errorf("column %q of table %s is computed by the server and absent from its log, so it cannot be replicated", name, c.table)

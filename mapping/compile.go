@@ -145,7 +145,7 @@ func (p *planner) excluded(u *unit, tables []*sources.Table) {
 	}
 	for _, name := range u.def.Exclude {
 		if !slices.Contains(names, name) {
-			p.problems.add(u.path("exclude"), "table %s has no column %q%s", tables[0], name, conf.DidYouMean(name, names))
+			p.problems.add(u.path("exclude"), "no column %q in %s%s", name, tables[0], conf.DidYouMean(name, names))
 		}
 	}
 }

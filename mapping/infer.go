@@ -127,6 +127,32 @@ func (x *inferrer) decimal(t *sources.Type) object {
 	return object{"type": "double"}
 }
 
+// dynamicRules are for the sink's guesses inside objects whose keys are not
+// known: a value must not be refused because an earlier one looked like a date
+// or a whole number.
+func dynamicRules() object {
+	double := object{"type": "double", "ignore_malformed": true}
+	return object{
+		"date_detection": false,
+		"dynamic_templates": []any{
+			object{"whole_numbers": object{"match_mapping_type": "long", "mapping": double}},
+			object{"numbers": object{"match_mapping_type": "double", "mapping": double}},
+		},
+	}
+}
+
+// hasDynamic reports whether one of the properties takes unknown keys.
+func hasDynamic(properties object) bool {
+	for _, p := range properties {
+		o, _ := p.(object)
+		inner, _ := o["properties"].(object)
+		if o["dynamic"] == true || hasDynamic(inner) {
+			return true
+		}
+	}
+	return false
+}
+
 func (x *inferrer) rangeOf(elem *sources.Type) object {
 	switch elem.Kind {
 	case sources.Int:

@@ -39,9 +39,9 @@ func TestTemplates(t *testing.T) {
 		{"{{ trim \"  x \" }}{{- /* comment */ -}} y", "xy"},
 		{"<b>{{ \"<&>\" }}</b>", "<b><&></b>"},
 
-		{"{{ .titel }}", `ERROR table public.sample has no column "titel"; did you mean "title"? (template line 1)`},
+		{"{{ .titel }}", `ERROR no column "titel" in public.sample; did you mean "title"? (template line 1)`},
 		{"\n{{ object.titel }}", `"title"? (template line 2)`},
-		{"{{ object.user.username }}", `ERROR table public.sample has no column "user"`},
+		{"{{ object.user.username }}", `ERROR no column "user" in public.sample`},
 		{"{{ lowr .title }}", `ERROR function "lowr" not defined; did you mean "lower"? (template line 1)`},
 		{"{{ .title.x }}", `ERROR column "title" is text and has no member "x"`},
 		{"{{ .created.Yer }}", `ERROR a time has no method "Yer"`},

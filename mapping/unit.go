@@ -198,6 +198,9 @@ func (c *unitCompiler) document(r *Renderer) {
 	slices.Sort(c.boxed)
 	r.boxed = slices.Compact(c.boxed)
 	c.out.mapping = object{"dynamic": "strict", "properties": properties}
+	if hasDynamic(properties) {
+		override(c.out.mapping, dynamicRules())
+	}
 	over, err := decodeObject(c.def.Mapping)
 	if err != nil {
 		c.problems.add(c.path("mapping"), "%v", err)
