@@ -112,6 +112,28 @@ func (cp *checkpoint) restart(reason string) {
 	}
 }
 
+// markGaps marks the indexes stale that hold rows of tables whose changes the
+// log did not carry for a while: somebody had taken them out of the publication.
+func (cp *checkpoint) markGaps(tables []string) {
+	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+		st := cp.Indexes[alias]
+		for _, name := range tables {
+			if st.Live.holds(name) || st.Next.holds(name) {
+				cp.markStale(alias, "the log did not carry the changes of table "+name+" for a while", cp.Version)
+			}
+		}
+	}
+}
+
+// holds reports whether rows of the table were read into the build.
+func (b *build) holds(table string) bool {
+	if b == nil || b.Tables[table] == nil {
+		return false
+	}
+	t := b.Tables[table]
+	return t.Done || t.Rows > 0
+}
+
 // versionStride is how far the numbering jumps where a replay could number
 // differently than before: one hour in microseconds.
 const versionStride = int64(time.Hour / time.Microsecond)

@@ -48,3 +48,19 @@ func TestMarkStaleKeepsTheLatestCause(t *testing.T) {
 		t.Errorf("stale %q since %d", st.Stale, st.Since)
 	}
 }
+
+func TestGapInTheLogMarksIndexesThatHoldTheTable(t *testing.T) {
+	cp := newCheckpoint("blog")
+	cp.Version = 50
+	holding := func(p tableProgress) *build { return &build{Tables: map[string]*tableProgress{"public.a": &p}} }
+	cp.Indexes["read"] = &indexState{Live: holding(tableProgress{Done: true})}
+	cp.Indexes["reading"] = &indexState{Live: &build{}, Next: holding(tableProgress{Rows: 3})}
+	cp.Indexes["new"] = &indexState{Live: holding(tableProgress{})}
+	cp.markGaps([]string{"public.a"})
+	if cp.Indexes["read"].Since != 50 || cp.Indexes["reading"].Stale == "" {
+		t.Error("an index with rows of the table is not stale")
+	}
+	if cp.Indexes["new"].Stale != "" {
+		t.Error("an index that has not read the table is stale")
+	}
+}

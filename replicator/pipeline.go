@@ -362,4 +362,3 @@ func sameKey(a, b sources.Key) bool {
 	}
 	return true
 }
-

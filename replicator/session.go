@@ -114,10 +114,14 @@ func (d *daemon) prepare(ctx context.Context, st *state, info sources.Info, tabl
 		if from.IsZero() {
 			cp.Position = start.Position
 			cp.Version = max(cp.Version, start.Clock.UnixMicro())
-		} else if !slices.Equal(cp.Tables, names(tables)) {
-			cp.Version += versionStride
+			cp.Tables = names(tables)
+			return
 		}
-		cp.Tables = names(tables)
+		if !slices.Equal(cp.Tables, names(tables)) {
+			cp.Version += versionStride
+			cp.Tables = names(tables)
+		}
+		cp.markGaps(names(start.Joined))
 	})
 	return start, nil
 }

@@ -89,7 +89,7 @@ type status struct {
 	dead     map[string]int64 // dead letters that the sink holds, by physical index
 	counted  time.Time        // when it was asked
 	since    time.Time        // of the session
-	rowsAt   int64     // gauges.rows at since
+	rowsAt   int64            // gauges.rows at since
 }
 
 func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
