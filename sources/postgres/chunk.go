@@ -1,0 +1,150 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+
+	"haystream/sources"
+)
+
+// Chunk reads the next rows in key order, all in one short transaction that
+// has seen everything the stream had emitted when Chunk was called. Last holds
+// the key as the server prints it, so that the server reads it back exactly.
+func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.Chunk, error) {
+	emitted := s.emitted.all()
+	var chunk *sources.Chunk
+	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
+		chunk, err = s.chunk(ctx, conn, req, emitted)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, explainChunk(err, req.Table, s.config.User))
+	}
+	return chunk, nil
+}
+
+// explainChunk says which statement or change of the table is behind an error.
+func explainChunk(err error, t *sources.Table, role string) error {
+	switch sqlState(err) {
+	case codeUndefinedTable, codeUndefinedColumn, codeUndefinedSchema:
+		return fmt.Errorf("%w: %w", sources.ErrSchemaChanged, err)
+	case codeInsufficientPrivilege:
+		return fmt.Errorf("%w; run: %s", explain(err), grantSelect(t, role))
+	}
+	return err
+}
+
+func (s *Source) chunk(ctx context.Context, conn *pgx.Conn, req sources.ChunkRequest, emitted []uint64) (*sources.Chunk, error) {
+	name := req.Table.String()
+	s.mu.Lock()
+	known, prepared, where, barrier, width := s.catalog, s.prepared, s.system, s.barriers[name], s.widths[name]
+	s.mu.Unlock()
+	if prepared != nil {
+		known = prepared
+	}
+	if known == nil {
+		return nil, errors.New("the catalog was not read")
+	}
+	query, err := newChunkQuery(ctx, conn, req, width)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := s.beginChunk(ctx, conn, query, barrier, emitted)
+	if err != nil {
+		return nil, err
+	}
+	chunk, err := query.read(ctx, conn.PgConn(), known.registry)
+	if err != nil {
+		return nil, errors.Join(err, rollback(ctx, conn))
+	}
+	if err := s.endChunk(ctx, conn, seen.end, prepared != nil); err != nil {
+		return nil, err
+	}
+	if rows := len(chunk.Rows); rows > 0 {
+		s.mu.Lock()
+		s.widths[name] = max(1, chunk.Arena.Size()/rows)
+		s.mu.Unlock()
+	}
+	s.emitted.below(seen.snapshot.xmin)
+	s.want(seen.end)
+	chunk.Mark = position{system: where.id, timeline: where.timeline, lsn: seen.end}.String()
+	chunk.Sees = seen.snapshot.sees
+	return chunk, nil
+}
+
+// rollback makes the connection usable again, if it is still open.
+func rollback(ctx context.Context, conn *pgx.Conn) error {
+	if conn.IsClosed() {
+		return nil
+	}
+	_, err := conn.Exec(ctx, "ROLLBACK")
+	return err
+}
+
+// A view is what a chunk's transaction sees.
+type view struct {
+	snapshot snapshot
+	end      pglogrepl.LSN // of the log, when all that is seen was in it
+}
+
+// beginChunk opens a transaction whose snapshot has seen all that was emitted,
+// and everything that began before the table's barrier. Until then it tries again.
+func (s *Source) beginChunk(ctx context.Context, conn *pgx.Conn, query *chunkQuery, barrier uint64, emitted []uint64) (view, error) {
+	var w wait
+	for {
+		seen, err := query.begin(ctx, conn.PgConn())
+		until := "rows of " + query.Table.String() + " can be read"
+		switch {
+		case err == nil && seen.snapshot.xmin >= barrier && seesAll(&seen.snapshot, emitted):
+			return seen, nil
+		case err != nil && sqlState(err) != codeLockNotAvailable:
+			return view{}, errors.Join(err, rollback(ctx, conn))
+		case err != nil:
+			until = "the lock on " + query.Table.String() + " is free"
+		}
+		if err := rollback(ctx, conn); err != nil {
+			return view{}, err
+		}
+		report, err := w.pause(ctx)
+		if err != nil {
+			return view{}, err
+		}
+		if report {
+			s.logOldest(ctx, conn, until)
+		}
+	}
+}
+
+func seesAll(s *snapshot, ids []uint64) bool {
+	for _, id := range ids {
+		if !s.sees(id) {
+			return false
+		}
+	}
+	return true
+}
+
+// endChunk commits. With a stream behind it, it sees to it that the log is
+// flushed up to what the chunk saw: an idle server may keep the last of it in
+// memory for many seconds, where a transaction is open that wrote something.
+// A commit of our own flushes that too.
+func (s *Source) endChunk(ctx context.Context, conn *pgx.Conn, end pglogrepl.LSN, streamed bool) error {
+	results, err := conn.PgConn().Exec(ctx, "COMMIT; SELECT pg_current_wal_flush_lsn()").ReadAll()
+	if err != nil {
+		return fmt.Errorf("end transaction: %w", err)
+	}
+	flushed, err := parseLSN(string(results[1].Rows[0][0]))
+	if err != nil || flushed >= end || !streamed {
+		return err
+	}
+	_, err = conn.PgConn().Exec(ctx, "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'haystream', ''); COMMIT").ReadAll()
+	if err != nil { // it only takes longer
+		s.log.Debug().Err(err).Msg("cannot flush the log")
+		return rollback(ctx, conn)
+	}
+	return nil
+}

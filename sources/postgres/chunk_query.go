@@ -1,0 +1,218 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"haystream/sources"
+)
+
+const (
+	// firstRows is how many rows the first chunk of a table reads at most,
+	// before their width is known.
+	firstRows = 500
+
+	// Limits on what one chunk can hold up in the server.
+	chunkLockTimeout      = "2s"
+	chunkStatementTimeout = "5min"
+	chunkIdleTimeout      = "1min"
+)
+
+// A chunkQuery reads one chunk.
+type chunkQuery struct {
+	sources.ChunkRequest
+	from string   // what is read, quoted
+	rows int      // at most
+	last [][]byte // the key of the last row, as the server printed it
+}
+
+// newChunkQuery prepares a request. width is what a row has taken so far in
+// memory, 0 where that is not known.
+func newChunkQuery(ctx context.Context, conn *pgx.Conn, req sources.ChunkRequest, width int) (*chunkQuery, error) {
+	t := req.Table
+	q := &chunkQuery{ChunkRequest: req, from: "ONLY " + quoteTable(t), rows: min(req.MaxRows, firstRows), last: make([][]byte, len(t.Key))}
+	if width > 0 {
+		q.rows = max(1, min(req.MaxRows, req.MaxBytes/width))
+	}
+	if len(t.Key) == 0 {
+		return nil, fmt.Errorf("%w: the table has no key", sources.ErrConfig)
+	}
+	if req.After != nil && len(req.After) != len(t.Key) {
+		return nil, fmt.Errorf("the key to read after has %d columns, the table's has %d", len(req.After), len(t.Key))
+	}
+	const isPartitioned = `
+SELECT c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
+	var partitioned bool
+	err := conn.QueryRow(ctx, isPartitioned, t.Schema, t.Name).Scan(&partitioned)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("%w: the table is gone", sources.ErrSchemaChanged)
+	}
+	if partitioned {
+		q.from = quoteTable(t)
+	}
+	return q, err
+}
+
+// begin opens the transaction. The lock comes first: a snapshot taken before
+// a rewriting ALTER TABLE has committed would find the table empty after it.
+// LOCK TABLE itself takes no snapshot; the SELECT after it does, and the log's
+// end is read after that.
+func (q *chunkQuery) begin(ctx context.Context, conn *pgconn.PgConn) (view, error) {
+	results, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"+
+		"; SET LOCAL lock_timeout = '"+chunkLockTimeout+"'"+
+		"; SET LOCAL statement_timeout = '"+chunkStatementTimeout+"'"+
+		"; SET LOCAL idle_in_transaction_session_timeout = '"+chunkIdleTimeout+"'"+
+		"; LOCK TABLE "+q.from+" IN ACCESS SHARE MODE"+
+		"; SELECT pg_is_in_recovery(), pg_current_snapshot()"+
+		", CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END"+
+		", current_setting('wal_block_size'), (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size')").ReadAll()
+	if err != nil {
+		return view{}, err
+	}
+	row := results[len(results)-1].Rows[0]
+	if string(row[0]) != "f" {
+		return view{}, fmt.Errorf("%w: the server is a standby, where a snapshot does not show what it misses", sources.ErrConfig)
+	}
+	var seen view
+	if seen.snapshot, err = parseSnapshot(string(row[1])); err != nil {
+		return view{}, err
+	}
+	insert, err := parseLSN(string(row[2]))
+	if err != nil {
+		return view{}, err
+	}
+	page, err := strconv.ParseUint(string(row[3]), 10, 64)
+	if err != nil {
+		return view{}, fmt.Errorf("read wal_block_size: %w", err)
+	}
+	segment, err := strconv.ParseUint(string(row[4]), 10, 64)
+	if err != nil {
+		return view{}, fmt.Errorf("read wal_segment_size: %w", err)
+	}
+	seen.end = endOfLog(insert, page, segment)
+	return seen, nil
+}
+
+// sql is the query for the rows, with the texts of its parameters. The columns
+// give the parameters their types.
+func (q *chunkQuery) sql() (string, [][]byte) {
+	columns := make([]string, len(q.Table.Columns))
+	for i := range q.Table.Columns {
+		columns[i] = quote(q.Table.Columns[i].Name)
+	}
+	key := make([]string, len(q.Table.Key))
+	for n, i := range q.Table.Key {
+		key[n] = columns[i]
+	}
+	order := strings.Join(key, ", ")
+	where := ""
+	var values [][]byte
+	if q.After != nil {
+		marks := make([]string, len(key))
+		for n, text := range q.After {
+			marks[n] = "$" + strconv.Itoa(n+1)
+			values = append(values, []byte(text))
+		}
+		operator := " > "
+		if q.Inclusive {
+			operator = " >= "
+		}
+		where = " WHERE (" + order + ")" + operator + "(" + strings.Join(marks, ", ") + ")"
+	}
+	return "SELECT " + strings.Join(columns, ", ") + " FROM " + q.from + where +
+		" ORDER BY " + order + " LIMIT " + strconv.Itoa(q.rows), values
+}
+
+// read runs the query and converts its rows as the stream converts its own.
+func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *typeRegistry) (*sources.Chunk, error) {
+	query, values := q.sql()
+	result := conn.ExecParams(ctx, query, values, nil, nil, nil)
+	chunk, err := q.rowsOf(result, registry)
+	if _, closed := result.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, err
+	}
+	chunk.Last = q.After
+	if len(chunk.Rows) > 0 {
+		chunk.Last = make(sources.Key, len(q.last))
+		for n, text := range q.last {
+			chunk.Last[n] = string(text)
+		}
+	}
+	return chunk, nil
+}
+
+func (q *chunkQuery) rowsOf(result *pgconn.ResultReader, registry *typeRegistry) (*sources.Chunk, error) {
+	chunk := &sources.Chunk{Arena: &sources.Arena{}, Rows: make([]sources.Row, 0, q.rows)}
+	var converters []converter
+	for result.NextRow() {
+		if converters == nil {
+			var err error
+			if converters, err = q.converters(result.FieldDescriptions(), registry); err != nil {
+				return nil, err
+			}
+		}
+		row := result.Values()
+		if len(chunk.Rows) > 0 && chunk.Arena.Size()+sizeOf(row) > q.MaxBytes {
+			return chunk, nil // the rest is read by the next chunk
+		}
+		if err := q.add(chunk, row, converters); err != nil {
+			return nil, err
+		}
+	}
+	chunk.Done = len(chunk.Rows) < q.rows
+	return chunk, nil
+}
+
+// converters finds one for each column, and refuses a type that the table was
+// not planned with.
+func (q *chunkQuery) converters(fields []pgconn.FieldDescription, registry *typeRegistry) ([]converter, error) {
+	converters := make([]converter, len(fields))
+	for i, f := range fields {
+		c := &q.Table.Columns[i]
+		t, convert, err := registry.lookup(f.DataTypeOID, f.TypeModifier)
+		if err != nil || !sameType(&t, &c.Type) {
+			return nil, fmt.Errorf("%w: column %s is no longer %s", sources.ErrSchemaChanged, c.Name, c.Type.SQL)
+		}
+		converters[i] = convert
+	}
+	return converters, nil
+}
+
+func (q *chunkQuery) add(chunk *sources.Chunk, row [][]byte, converters []converter) error {
+	a := chunk.Arena
+	a.StartRow(len(row))
+	for i, text := range row {
+		if text == nil {
+			a.Null()
+			continue
+		}
+		if err := addText(a, converters[i], text); err != nil {
+			return fmt.Errorf("column %s: %w", q.Table.Columns[i].Name, err)
+		}
+	}
+	chunk.Rows = append(chunk.Rows, a.EndRow())
+	for n, i := range q.Table.Key {
+		if row[i] == nil {
+			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrConfig, q.Table.Columns[i].Name)
+		}
+		q.last[n] = append(q.last[n][:0], row[i]...)
+	}
+	return nil
+}
+
+func sizeOf(row [][]byte) int {
+	n := 8 * len(row)
+	for _, text := range row {
+		n += len(text)
+	}
+	return n
+}

@@ -1,0 +1,159 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+
+	"haystream/sources"
+)
+
+const (
+	applicationName = "haystream"
+	connectTimeout  = 10 * time.Second
+	closeTimeout    = time.Second
+	keepAliveIdle   = 15 * time.Second
+	keepAliveEvery  = 5 * time.Second
+	keepAliveCount  = 3
+)
+
+// parseURL reads the connection URL and pins what every connection needs.
+func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(cfg.URL.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("%w: parse source.url: %w", sources.ErrConfig, err)
+	}
+	if cfg.Password != "" {
+		config.Password = cfg.Password.Reveal()
+	}
+	for name, value := range sessionSettings() {
+		config.RuntimeParams[name] = value
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = applicationName
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: keepAliveIdle, Interval: keepAliveEvery, Count: keepAliveCount,
+	}}
+	config.DialFunc = dialer.DialContext
+	// A query that is given up must end in the server too: its slot, its locks.
+	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: closeTimeout}
+	}
+	return config, nil
+}
+
+// address is where the URL points to, without credentials.
+func address(config *pgx.ConnConfig) string {
+	return net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database
+}
+
+// connectReplication opens a connection that speaks the replication protocol
+// and simple queries (PostgreSQL documentation, "Streaming Replication Protocol").
+func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error) {
+	config := s.config.Config.Copy()
+	config.RuntimeParams["replication"] = "database"
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect for replication: %w", explain(err))
+	}
+	return conn, nil
+}
+
+func closeReplication(conn *pgconn.PgConn) {
+	// The caller's context may have ended already; the server shall be told all the same.
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// A pool keeps idle query connections, so that a chunk does not pay for a new one.
+type pool struct {
+	config *pgx.ConnConfig
+
+	mu     sync.Mutex
+	idle   []*pgx.Conn
+	closed bool
+}
+
+// use lends a connection to work, which must leave no transaction open. A
+// connection that failed is not kept.
+func (p *pool) use(ctx context.Context, work func(*pgx.Conn) error) error {
+	conn, err := p.get(ctx)
+	if err != nil {
+		return err
+	}
+	err = work(conn)
+	p.put(conn)
+	return explain(err)
+}
+
+func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
+	for {
+		conn := p.pop()
+		if conn == nil {
+			break
+		}
+		// The server may have closed it since. CheckConn would end its wait by the context, which here means to cancel
+		// whatever the connection does next.
+		if conn.Ping(ctx) == nil {
+			return conn, nil
+		}
+		closeQuery(conn)
+	}
+	conn, err := pgx.ConnectConfig(ctx, p.config)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", explain(err))
+	}
+	return conn, nil
+}
+
+func (p *pool) pop() *pgx.Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	last := len(p.idle) - 1
+	conn := p.idle[last]
+	p.idle = p.idle[:last]
+	return conn
+}
+
+func (p *pool) put(conn *pgx.Conn) {
+	p.mu.Lock()
+	keep := !p.closed && !conn.IsClosed() && conn.PgConn().TxStatus() == 'I'
+	if keep {
+		p.idle = append(p.idle, conn)
+	}
+	p.mu.Unlock()
+	if !keep {
+		closeQuery(conn)
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, conn := range idle {
+		closeQuery(conn)
+	}
+}
+
+func closeQuery(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

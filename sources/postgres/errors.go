@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"haystream/sources"
+)
+
+// SQLSTATE codes that are told apart (PostgreSQL documentation, "PostgreSQL Error Codes").
+const (
+	codeObjectInUse           = "55006"
+	codeLockNotAvailable      = "55P03"
+	codeUndefinedFile         = "58P01"
+	codeUndefinedObject       = "42704"
+	codeUndefinedTable        = "42P01"
+	codeUndefinedColumn       = "42703"
+	codeUndefinedSchema       = "3F000"
+	codeInsufficientPrivilege = "42501"
+	codeConfigurationLimit    = "53400"
+	codeUndefinedDatabase     = "3D000"
+	classAuthorization        = "28"
+)
+
+// sqlState is the code of a server's error; empty for any other.
+func sqlState(err error) string {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return server.Code
+	}
+	return ""
+}
+
+// explain marks what a person must mend: refused logins, missing databases and
+// missing privileges. Everything else stays as it is.
+func explain(err error) error {
+	if err == nil || known(err) {
+		return err
+	}
+	code := sqlState(err)
+	if code == codeInsufficientPrivilege || code == codeUndefinedDatabase || strings.HasPrefix(code, classAuthorization) {
+		return fmt.Errorf("%w: %w", sources.ErrConfig, err)
+	}
+	return err
+}
+
+// explainStream tells what an error of START_REPLICATION or of the stream means.
+func explainStream(err error) error {
+	switch sqlState(err) {
+	case codeObjectInUse:
+		return fmt.Errorf("%w: %w", sources.ErrBusy, err)
+	case codeUndefinedObject, codeUndefinedFile:
+		// The slot, the log itself or, for some stretch of the log, the
+		// publication is gone.
+		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
+	}
+	return explain(err)
+}
+
+// known reports whether the error says already what the caller branches on.
+func known(err error) bool {
+	return errors.Is(err, sources.ErrConfig) || errors.Is(err, sources.ErrBusy) ||
+		errors.Is(err, sources.ErrPositionLost) || errors.Is(err, sources.ErrSchemaChanged)
+}

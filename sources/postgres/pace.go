@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+
+	"haystream/sources"
+)
+
+// due does what is due at the time and returns when something will be next.
+func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
+	if st.heard {
+		st.received, st.heard = now, false
+	}
+	if at, ok := st.sendAt(); ok && !now.Before(at) {
+		if err := st.send(ctx); err != nil {
+			return now, err
+		}
+		now = time.Now()
+	}
+	if st.prune {
+		st.forgetIDs(ctx)
+	}
+	if now.Sub(st.received) > st.silence {
+		return now, fmt.Errorf("the server has said nothing for %s", st.silence)
+	}
+	st.wanted = st.source.wanted.Load()
+	mustAsk := pglogrepl.LSN(st.wanted) > st.decoder.end
+	if !now.Before(st.status) {
+		if err := st.lookAgain(ctx); err != nil {
+			return now, err
+		}
+		if err := st.sendStatus(now, true); err != nil {
+			return now, err
+		}
+	} else if mustAsk && !now.Before(st.ask) {
+		if err := st.sendStatus(now, true); err != nil {
+			return now, err
+		}
+		st.ask, st.askWait = now.Add(st.askWait), min(2*st.askWait, askLast)
+	}
+	next := earlier(st.status, st.received.Add(st.silence))
+	if mustAsk {
+		next = earlier(next, st.ask)
+	}
+	if at, ok := st.sendAt(); ok {
+		next = earlier(next, at)
+	}
+	return next, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// sendAt is when the batch is due; not ok: it holds nothing to send yet. A
+// finished transaction lingers a little. A position alone is sent once in a
+// while, but at once where a chunk waits for it.
+func (st *stream) sendAt() (at time.Time, ok bool) {
+	switch {
+	case !st.whole.IsZero():
+		return st.whole.Add(linger), true
+	case st.decoder.end == st.sent:
+		return time.Time{}, false
+	case st.source.wanted.Load() > uint64(st.sent):
+		return st.sentAt, true
+	}
+	return st.sentAt.Add(positionEvery), true
+}
+
+// send hands the batch over. While out is full the server goes on hearing
+// from the stream, and nothing is read.
+func (st *stream) send(ctx context.Context) error {
+	b := st.batch
+	b.Checkpoint = sources.Checkpoint{
+		Position: position{system: st.where.id, timeline: st.where.timeline, lsn: st.decoder.end}.String(),
+		Version:  st.decoder.version,
+	}
+	if len(b.Changes) > 0 {
+		b.CommitTime = st.decoder.commit
+	}
+	if err := st.handOver(ctx, b); err != nil {
+		return err
+	}
+	st.batch = &sources.Batch{Arena: &sources.Arena{}}
+	st.whole, st.sent, st.sentAt = time.Time{}, st.decoder.end, time.Now()
+	st.askWait = askFirst
+	return nil
+}
+
+func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
+	select {
+	case st.out <- b:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(time.Until(st.status))
+	defer timer.Stop()
+	for {
+		select {
+		case st.out <- b:
+			st.heard = true // the silence was ours
+			return nil
+		case now := <-timer.C:
+			if err := st.sendStatus(now, false); err != nil {
+				return err
+			}
+			timer.Reset(time.Until(st.status))
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sendStatus tells the server how far everything is held durably, and with
+// reply asks how far its log goes. Flush and apply are what was acknowledged,
+// which is always the end of a transaction, and never more than was read on
+// this connection.
+func (st *stream) sendStatus(now time.Time, reply bool) error {
+	durable := min(pglogrepl.LSN(st.source.acked.Load()), st.decoder.end)
+	if err := st.conn.Conn().SetWriteDeadline(now.Add(writeTimeout)); err != nil {
+		return fmt.Errorf("set deadline: %w", err)
+	}
+	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), st.conn, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: st.decoder.end,
+		WALFlushPosition: durable,
+		WALApplyPosition: durable,
+		ReplyRequested:   reply,
+	})
+	if err != nil {
+		return fmt.Errorf("send status: %w", err)
+	}
+	st.status = now.Add(st.statusWait)
+	return nil
+}
+
+// stop tells the server a last time what is durable, and leaves.
+func (st *stream) stop() {
+	_ = st.sendStatus(time.Now(), false)
+	closeReplication(st.conn)
+}
+
+// wake ends a wait for the server, from any goroutine.
+func (st *stream) wake() {
+	_ = st.conn.Conn().SetReadDeadline(time.Unix(1, 0))
+}
+
+// want makes the stream hurry to a chunk's mark.
+func (s *Source) want(mark pglogrepl.LSN) {
+	if raise(&s.wanted, mark) {
+		if st := s.stream.Load(); st != nil {
+			st.wake()
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}

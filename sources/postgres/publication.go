@@ -1,0 +1,215 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"haystream/sources"
+)
+
+// publicationLockTimeout bounds the wait for a table that a vacuum or a DDL
+// statement has locked. Writers are not in the way, nor held up.
+const publicationLockTimeout = "30s"
+
+// A publication is what the catalog has under the name.
+type publication struct {
+	Owned      bool             `json:"owned"` // the role may alter it
+	AllTables  bool             `json:"all_tables"`
+	Operations bool             `json:"operations"` // insert, update, delete and truncate
+	ViaRoot    bool             `json:"via_root"`
+	Tables     []publishedTable `json:"tables"`
+}
+
+// A publishedTable is a table that the publication names.
+type publishedTable struct {
+	Schema   string `json:"schema"`
+	Name     string `json:"name"`
+	Narrowed bool   `json:"narrowed"` // by a column list or a row filter, from 15
+}
+
+// readPublication returns nil where there is none of that name. A column that
+// depends on the server's version is read as JSON.
+func readPublication(ctx context.Context, conn *pgx.Conn, name string) (*publication, error) {
+	const query = `
+SELECT jsonb_build_object(
+    'owned', pg_has_role(p.pubowner, 'USAGE'),
+    'all_tables', p.puballtables,
+    'operations', p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate,
+    'via_root', p.pubviaroot,
+    'tables', COALESCE((SELECT jsonb_agg(jsonb_build_object('schema', n.nspname, 'name', c.relname,
+            'narrowed', COALESCE(to_jsonb(r)->>'prqual', to_jsonb(r)->>'prattrs') IS NOT NULL))
+        FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE r.prpubid = p.oid), '[]'))::text
+FROM pg_publication p WHERE p.pubname = $1`
+	var text []byte
+	err := conn.QueryRow(ctx, query, name).Scan(&text)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read publication: %w", err)
+	}
+	var found publication
+	if err := json.Unmarshal(text, &found); err != nil {
+		return nil, fmt.Errorf("read publication: %w", err)
+	}
+	return &found, nil
+}
+
+// A publicationPlan is what makes a publication carry exactly the tables in use.
+type publicationPlan struct {
+	statements []string
+	needed     bool             // without the statements changes would be lost
+	joined     []*sources.Table // whose changes the log did not carry whole so far
+}
+
+func (p *publicationPlan) script() string { return strings.Join(p.statements, "; ") }
+
+// plan compares the publication with the tables in use; nil stands for none.
+func (p *publication) plan(name string, tables []*sources.Table) publicationPlan {
+	if p == nil {
+		return publicationPlan{statements: []string{createPublication(name, tables)}, needed: true, joined: tables}
+	}
+	var plan publicationPlan
+	if !p.Operations || p.ViaRoot {
+		plan.joined = tables
+		plan.statements = append(plan.statements, "ALTER PUBLICATION "+quote(name)+
+			" SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = false)")
+	}
+	if !p.AllTables {
+		lacking := slices.DeleteFunc(slices.Clone(tables), p.carries)
+		if plan.joined == nil {
+			plan.joined = lacking
+		}
+		if len(lacking) > 0 || len(p.Tables) > len(tables) {
+			plan.statements = append(plan.statements, "ALTER PUBLICATION "+quote(name)+" SET TABLE "+tableList(tables))
+		}
+	}
+	plan.needed = len(plan.joined) > 0
+	return plan
+}
+
+func (p *publication) carries(t *sources.Table) bool {
+	return p.AllTables || slices.Contains(p.Tables, publishedTable{Schema: t.Schema, Name: t.Name})
+}
+
+func createPublication(name string, tables []*sources.Table) string {
+	return "CREATE PUBLICATION " + quote(name) + " FOR TABLE " + tableList(tables)
+}
+
+// tableList names each table alone: a child by inheritance is a table of its
+// own, and the partitions of a partitioned one come along in any case.
+func tableList(tables []*sources.Table) string {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = "ONLY " + quoteTable(t)
+	}
+	return strings.Join(names, ", ")
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+func quoteTable(t *sources.Table) string { return pgx.Identifier{t.Schema, t.Name}.Sanitize() }
+
+// ensurePublication creates or alters the publication where needed and returns
+// the tables that joined it. Publishing a table without replica identity would
+// make its updates fail on the primary: that is refused.
+func (s *Source) ensurePublication(ctx context.Context, conn *pgx.Conn, p *publication, tables []*sources.Table) ([]*sources.Table, error) {
+	plan := p.plan(s.cfg.Publication, tables)
+	if len(plan.statements) == 0 {
+		return nil, nil
+	}
+	if p != nil && !p.Owned {
+		if !plan.needed {
+			return nil, nil // it carries more than is in use, which does no harm
+		}
+		return nil, fmt.Errorf("%w: the publication %s belongs to another role; have its owner run: %s", sources.ErrConfig, s.cfg.Publication, plan.script())
+	}
+	if err := refuseWithoutIdentity(ctx, conn, tables); err != nil {
+		return nil, err
+	}
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+publicationLockTimeout+"'"); err != nil {
+			return err
+		}
+		for _, statement := range plan.statements {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if sqlState(err) == codeInsufficientPrivilege {
+		return nil, fmt.Errorf("%w: set up publication: %w; have an owner of the database and the tables run: %s", sources.ErrConfig, err, plan.script())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set up publication: %w", err)
+	}
+	s.log.Info().Str(keyPublication, s.cfg.Publication).Int(keyTables, len(tables)).Msg("set up publication")
+	return plan.joined, nil
+}
+
+func refuseWithoutIdentity(ctx context.Context, conn *pgx.Conn, tables []*sources.Table) error {
+	for _, t := range tables {
+		relations, err := relationsOf(ctx, conn, t)
+		if err != nil {
+			return err
+		}
+		var without []string
+		for _, r := range relations {
+			if !r.usable {
+				without = append(without, r.name)
+			}
+		}
+		if len(without) > 0 {
+			return fmt.Errorf("%w: %s has no replica identity, publishing it would make its updates fail; run: %s", sources.ErrConfig, t, identityRemedy(without))
+		}
+	}
+	return nil
+}
+
+// A relationIdentity is what the log tells of the old rows of a relation that
+// holds rows: an ordinary table or a partition.
+type relationIdentity struct {
+	name   string // quoted
+	usable bool   // its updates and deletes can be described
+	full   bool
+}
+
+// relationsOf reads the replica identities of a table's relations. Each
+// partition has its own, whatever the partitioned table says.
+func relationsOf(ctx context.Context, conn *pgx.Conn, t *sources.Table) ([]relationIdentity, error) {
+	const query = `
+SELECT format('%I.%I', n.nspname, c.relname), c.relreplident = 'f', c.relreplident = 'f' OR EXISTS (
+    SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+    AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident))
+FROM (SELECT to_regclass(format('%I.%I', $1::text, $2::text))::oid AS oid) root
+JOIN pg_class c ON c.oid = root.oid OR c.oid IN (SELECT relid FROM pg_partition_tree(root.oid))
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' ORDER BY 1`
+	rows, err := conn.Query(ctx, query, t.Schema, t.Name)
+	if err != nil {
+		return nil, fmt.Errorf("read replica identity of %s: %w", t, err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r relationIdentity, err error) {
+		return r, row.Scan(&r.name, &r.full, &r.usable)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read replica identity of %s: %w", t, err)
+	}
+	return found, nil
+}
+
+func identityRemedy(relations []string) string {
+	statements := make([]string, len(relations))
+	for i, r := range relations {
+		statements[i] = "ALTER TABLE " + r + " REPLICA IDENTITY FULL"
+	}
+	return strings.Join(statements, "; ")
+}

@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+
+	"haystream/sources"
+)
+
+// A logRelation is how the rows of one relation in the log become rows of a
+// projected table.
+type logRelation struct {
+	table *sources.Table // nil: no table in use
+	name  string
+	key   []bool // per column of the log: part of the replica identity
+	cells []logCell
+}
+
+// A logCell is where a projected column comes from.
+type logCell struct {
+	at      int // column of the log; -1: the log has none
+	convert converter
+}
+
+// An oldTuple is the old row of an update or delete, if it has one.
+type oldTuple struct {
+	fields  []tupleField
+	keyOnly bool // only columns of the replica identity have values
+}
+
+// check ends the reading of one tuple.
+func (r *logRelation) check(m *message, kind string, fields []tupleField) error {
+	if err := m.err(kind); err != nil {
+		return err
+	}
+	if len(fields) != len(r.key) {
+		return fmt.Errorf("decode %s: %d columns, the relation %s has %d", kind, len(fields), r.name, len(r.key))
+	}
+	return nil
+}
+
+// newRow adds a new row. A TOASTed value that did not change is taken from the
+// old row where that has it: all of it, or its key columns.
+func (r *logRelation) newRow(a *sources.Arena, fields []tupleField, old oldTuple) (sources.Row, error) {
+	a.StartRow(len(r.cells))
+	for i := range r.cells {
+		c := &r.cells[i]
+		if c.at < 0 {
+			a.Missing()
+			continue
+		}
+		f := &fields[c.at]
+		if f.kind == fieldUnchanged && old.fields != nil && (!old.keyOnly || r.key[c.at]) {
+			f = &old.fields[c.at]
+		}
+		if err := r.cell(a, i, f); err != nil {
+			return sources.Row{}, err
+		}
+	}
+	return a.EndRow(), nil
+}
+
+// oldRow adds an old row.
+func (r *logRelation) oldRow(a *sources.Arena, old oldTuple) (sources.Row, error) {
+	a.StartRow(len(r.cells))
+	for i := range r.cells {
+		c := &r.cells[i]
+		if c.at < 0 || old.keyOnly && !r.key[c.at] {
+			a.Missing()
+			continue
+		}
+		if err := r.cell(a, i, &old.fields[c.at]); err != nil {
+			return sources.Row{}, err
+		}
+	}
+	return a.EndRow(), nil
+}
+
+func (r *logRelation) cell(a *sources.Arena, i int, f *tupleField) error {
+	switch f.kind {
+	case fieldNull:
+		a.Null()
+	case fieldUnchanged:
+		a.Missing()
+	default:
+		if err := addText(a, r.cells[i].convert, f.text); err != nil {
+			return fmt.Errorf("decode %s.%s: %w", r.table, r.table.Columns[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// addText adds a cell with a value's canonical text.
+func addText(a *sources.Arena, convert converter, text []byte) error {
+	if convert == nil {
+		a.Text(text)
+		return nil
+	}
+	converted, err := convert(a.Buffer(), text)
+	if err != nil {
+		return err
+	}
+	a.Value(converted)
+	return nil
+}
+
+// newLogRelation maps a relation's columns to those of the projected table, by
+// name: a partition may have another order, and so has an older shape of the
+// table. A column that the relation lacks, or had with a type of another kind,
+// gives Missing cells.
+func newLogRelation(message relationMessage, table *sources.Table, registry *typeRegistry) *logRelation {
+	r := &logRelation{table: table, name: message.schema + "." + message.name, key: make([]bool, len(message.columns))}
+	at := make(map[string]int, len(message.columns))
+	for i, c := range message.columns {
+		r.key[i], at[c.name] = c.key, i
+	}
+	r.cells = make([]logCell, len(table.Columns))
+	for i := range table.Columns {
+		r.cells[i] = logCell{at: -1}
+		from, has := at[table.Columns[i].Name]
+		if !has {
+			continue
+		}
+		t, convert, err := registry.lookup(message.columns[from].oid, message.columns[from].typmod)
+		if err == nil && t.Kind == table.Columns[i].Type.Kind {
+			r.cells[i] = logCell{at: from, convert: convert}
+		}
+	}
+	return r
+}
+
+// differs says how the relation's columns differ from the table as the catalog
+// had it; nil where they do not. Generated columns may be in the log or not.
+func (m *relationMessage) differs(t *sources.Table, registry *typeRegistry) error {
+	seen := 0
+	for _, c := range m.columns {
+		i := t.Column(c.name)
+		if i < 0 {
+			return fmt.Errorf("new column %s", c.name)
+		}
+		typ, _, err := registry.lookup(c.oid, c.typmod)
+		if err != nil || !sameType(&typ, &t.Columns[i].Type) {
+			return fmt.Errorf("column %s is no longer %s", c.name, t.Columns[i].Type.SQL)
+		}
+		if !t.Columns[i].Generated {
+			seen++
+		}
+	}
+	for i := range t.Columns {
+		if !t.Columns[i].Generated {
+			seen--
+		}
+	}
+	if seen != 0 {
+		return errors.New("a column is gone")
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"haystream/sources"
+)
+
+const (
+	// batchBytes is the memory at which a batch is sent.
+	batchBytes = 1 << 20
+
+	// linger is how long a finished transaction waits for more, so that a
+	// fast run of small ones shares a batch.
+	linger = 2 * time.Millisecond
+
+	// positionEvery spaces batches that only move the position.
+	positionEvery = time.Second
+
+	// A chunk that waits for its mark makes the stream ask an idle server
+	// where it is, at first quickly.
+	askFirst = 2 * time.Millisecond
+	askLast  = 50 * time.Millisecond
+
+	statusEvery    = 10 * time.Second
+	defaultSilence = time.Minute // where the server has no wal_sender_timeout
+	writeTimeout   = 10 * time.Second
+	queryTimeout   = 5 * time.Second
+
+	// lookEvery is how many messages may pass without a look at the clock.
+	lookEvery = 64
+)
+
+// A stream is one replication connection, owned by the goroutine that runs it.
+type stream struct {
+	source  *Source
+	conn    *pgconn.PgConn
+	where   system
+	out     chan<- *sources.Batch
+	tables  map[string]*sources.Table // projected, by name
+	catalog *catalog                  // what the log's relations are compared with
+	doubts  map[uint32]bool           // relations that differ from it
+	decoder decoder
+
+	batch  *sources.Batch // being filled
+	whole  time.Time      // when it first held a whole transaction; zero: not yet
+	sent   pglogrepl.LSN  // position of the last batch
+	sentAt time.Time
+
+	heard      bool // the server, since received
+	received   time.Time
+	silence    time.Duration
+	status     time.Time // when it is due
+	statusWait time.Duration
+	ask        time.Time // when it is due while a chunk waits
+	askWait    time.Duration
+	wanted     uint64 // the highest mark of a chunk, when last looked at
+	prune      bool   // the ids kept for chunks are many
+}
+
+// Stream sends batches until the context or the connection ends. The context's
+// end is the only good one.
+func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sources.Checkpoint, out chan<- *sources.Batch) error {
+	st, err := s.startStream(ctx, tables, from)
+	if err != nil {
+		return fmt.Errorf("start stream: %w", explainStream(err))
+	}
+	st.out = out
+	st.decoder.resolve = func(message relationMessage) (*logRelation, error) { return st.resolve(ctx, message) }
+	err = st.run(ctx)
+	st.stop()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("read stream: %w", explainStream(err))
+}
+
+func (s *Source) startStream(ctx context.Context, tables []*sources.Table, from sources.Checkpoint) (*stream, error) {
+	at, err := parsePosition(from.Position)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	prepared := s.prepared
+	s.mu.Unlock()
+	if prepared == nil {
+		return nil, errors.New("the source is not prepared")
+	}
+	conn, err := s.connectReplication(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st := newStream(s, conn, tables, prepared, at, from.Version)
+	if err := st.start(ctx, at); err != nil {
+		closeReplication(conn)
+		return nil, err
+	}
+	return st, nil
+}
+
+func newStream(s *Source, conn *pgconn.PgConn, tables []*sources.Table, prepared *catalog, at position, version int64) *stream {
+	now := time.Now()
+	st := &stream{
+		source: s, conn: conn, catalog: prepared, doubts: map[uint32]bool{},
+		tables: make(map[string]*sources.Table, len(tables)),
+		batch:  &sources.Batch{Arena: &sources.Arena{}},
+		sent:   at.lsn, sentAt: now, received: now,
+		askWait: askFirst,
+	}
+	for _, t := range tables {
+		st.tables[t.String()] = t
+	}
+	st.decoder = decoder{
+		relations: map[uint32]*logRelation{},
+		widen: func(xid uint32) uint64 {
+			id, due := s.emitted.add(xid)
+			st.prune = st.prune || due
+			return id
+		},
+		versions: sources.NewVersioner(version),
+		end:      at.lsn, version: version,
+	}
+	return st
+}
+
+// start checks that the server leads on from the position, as it may be
+// another one than at the last connection, and starts the replication.
+func (st *stream) start(ctx context.Context, at position) error {
+	s := st.source
+	var err error
+	if st.where, err = identify(ctx, st.conn); err != nil {
+		return err
+	}
+	err = s.pool.use(ctx, func(conn *pgx.Conn) error {
+		sl, err := readSlot(ctx, conn, s.cfg.Slot)
+		if err != nil {
+			return err
+		}
+		p, err := readPublication(ctx, conn, s.cfg.Publication)
+		if err != nil {
+			return err
+		}
+		if err := s.continues(at.String(), st.where, sl, p); err != nil {
+			return err
+		}
+		return s.free(ctx, conn, sl)
+	})
+	if err != nil {
+		return err
+	}
+	if err := st.readTimeout(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.system, s.pid = st.where, st.conn.PID()
+	s.mu.Unlock()
+	// Never more than what this stream begins with is acknowledged at its start.
+	s.acked.Store(uint64(at.lsn))
+	return pglogrepl.StartReplication(ctx, st.conn, quote(s.cfg.Slot), at.lsn, pglogrepl.StartReplicationOptions{
+		PluginArgs: []string{
+			"proto_version '1'",
+			"publication_names '" + strings.ReplaceAll(quote(s.cfg.Publication), "'", "''") + "'",
+		},
+	})
+}
+
+// readTimeout takes over the server's idea of a dead connection.
+func (st *stream) readTimeout(ctx context.Context) error {
+	results, err := st.conn.Exec(ctx, "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'").ReadAll()
+	if err != nil {
+		return fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 {
+		return errors.New("read wal_sender_timeout: no answer")
+	}
+	ms, err := strconv.ParseInt(string(results[0].Rows[0][0]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	st.silence, st.statusWait = defaultSilence, statusEvery
+	if ms > 0 {
+		st.silence = time.Duration(ms) * time.Millisecond
+		st.statusWait = min(statusEvery, st.silence/3)
+	}
+	return nil
+}
+
+// run reads until the context ends or the connection fails.
+func (st *stream) run(ctx context.Context) error {
+	st.source.stream.Store(st)
+	defer st.source.stream.Store(nil)
+	defer context.AfterFunc(ctx, st.wake)()
+	for idle, messages := true, 0; ; messages++ {
+		if idle || messages%lookEvery == 0 || st.conn.Frontend().ReadBufferLen() == 0 {
+			until, err := st.due(ctx, time.Now())
+			if err != nil {
+				return err
+			}
+			if err := st.conn.Conn().SetReadDeadline(until); err != nil {
+				return fmt.Errorf("set deadline: %w", err)
+			}
+			// Looked at after the deadline is set: what comes later calls wake, which sets another.
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if idle = st.source.wanted.Load() != st.wanted; idle {
+				continue
+			}
+		}
+		msg, err := st.conn.ReceiveMessage(context.Background()) // wake interrupts it
+		if idle = isTimeout(err); idle {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := st.handle(ctx, msg); err != nil {
+			return err
+		}
+	}
+}
+
+func (st *stream) handle(ctx context.Context, msg pgproto3.BackendMessage) error {
+	st.heard = true
+	switch msg := msg.(type) {
+	case *pgproto3.CopyData:
+		return st.copyData(ctx, msg.Data)
+	case *pgproto3.ErrorResponse:
+		return pgconn.ErrorResponseToPgError(msg)
+	case *pgproto3.CopyDone, *pgproto3.CommandComplete, *pgproto3.ReadyForQuery:
+		return errors.New("the server has ended the stream")
+	}
+	return nil // notices and parameters
+}
+
+// Sizes of what precedes the payload (PostgreSQL documentation, "Streaming
+// Replication Protocol": XLogData, Primary keepalive message).
+const (
+	logDataHeader   = 1 + 8 + 8 + 8
+	keepaliveLength = 1 + 8 + 8 + 1
+)
+
+func (st *stream) copyData(ctx context.Context, data []byte) error {
+	switch {
+	case len(data) > logDataHeader && data[0] == pglogrepl.XLogDataByteID:
+		return st.logData(ctx, data[logDataHeader:])
+	case len(data) == keepaliveLength && data[0] == pglogrepl.PrimaryKeepaliveMessageByteID:
+		// Everything up to this position was sent before it. Within a
+		// transaction it says nothing of that one's end.
+		if !st.decoder.inTx {
+			st.decoder.advance(pglogrepl.LSN(binary.BigEndian.Uint64(data[1:])))
+		}
+		if data[keepaliveLength-1] != 0 {
+			return st.sendStatus(time.Now(), false)
+		}
+		return nil
+	}
+	return fmt.Errorf("unexpected replication message of %d bytes", len(data))
+}
+
+func (st *stream) logData(ctx context.Context, data []byte) error {
+	committed, err := st.decoder.decode(data, st.batch)
+	if err != nil {
+		return err
+	}
+	if committed && st.whole.IsZero() && len(st.batch.Changes) > 0 {
+		st.whole = time.Now()
+	}
+	if st.batch.Size() >= batchBytes {
+		return st.send(ctx)
+	}
+	return nil
+}
+
+// forgetIDs asks the server which transactions are visible by now. It happens
+// once in tens of thousands of transactions.
+func (st *stream) forgetIDs(ctx context.Context) {
+	st.prune = false
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var xmin uint64
+	err := st.source.pool.use(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8`).Scan(&xmin)
+	})
+	if err != nil {
+		st.source.log.Debug().Err(err).Msg("cannot read the oldest transaction")
+	}
+	st.source.emitted.below(xmin) // after an error: none, and again later
+}
