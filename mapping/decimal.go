@@ -123,19 +123,21 @@ func (x exact) whole(way int) *big.Int {
 }
 
 // text is the number's digits, scale of them after the point.
-func (x exact) text() string {
-	digits := x.mantissa.String()
-	if x.scale == 0 {
+func (x exact) text() string { return placePoint(x.mantissa.String(), x.scale) }
+
+// placePoint puts a point before the last scale digits of an integer.
+func placePoint(digits string, scale int) string {
+	if scale == 0 {
 		return digits
 	}
 	sign := ""
 	if digits[0] == '-' {
 		sign, digits = "-", digits[1:]
 	}
-	if n := x.scale + 1 - len(digits); n > 0 {
+	if n := scale + 1 - len(digits); n > 0 {
 		digits = strings.Repeat("0", n) + digits
 	}
-	point := len(digits) - x.scale
+	point := len(digits) - scale
 	return sign + digits[:point] + "." + digits[point:]
 }
 

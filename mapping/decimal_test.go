@@ -16,6 +16,19 @@ func FuzzDecimal(f *testing.F) {
 		if again, err := (Decimal{a.text()}).exact(); err != nil || again.cmp(a) != 0 {
 			t.Errorf("%s reads as %v (%v)", a.text(), again, err)
 		}
+		da, db := Decimal{a.text()}, Decimal{b.text()}
+		if c, ok := compareShort(da, db); ok && c != x.Cmp(y) {
+			t.Errorf("%s against %s: %d", da, db, c)
+		}
+		for _, op := range []string{"+", "-", "*"} {
+			exactly, _ := reckonExact(op, a, b)
+			if got, ok := reckonShort(op, da, db); ok && got.text() != exactly.text() {
+				t.Errorf("%s %s %s = %s, want %s", da, op, db, got.text(), exactly.text())
+			}
+			if got, ok := reckonShort(op, m1, m2); ok && got.text() != mustReckon(t, op, integer(m1), integer(m2)) {
+				t.Errorf("%d %s %d = %s", m1, op, m2, got.text())
+			}
+		}
 		if a.cmp(b) != x.Cmp(y) {
 			t.Errorf("%s against %s: %d", a.text(), b.text(), a.cmp(b))
 		}
@@ -46,6 +59,14 @@ func FuzzDecimal(f *testing.F) {
 			t.Errorf("%s %% %s = %s", a.text(), b.text(), r.text())
 		}
 	})
+}
+
+func mustReckon(t *testing.T, op string, a, b exact) string {
+	result, err := reckonExact(op, a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.text()
 }
 
 func rat(t *testing.T, text string) *big.Rat {

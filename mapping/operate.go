@@ -120,6 +120,9 @@ func compareNumbers(a, b any) (int, error) {
 	if aFloat || bFloat || !finite(a) || !finite(b) {
 		return compareFloats(toFloat(a), toFloat(b)), nil
 	}
+	if c, ok := compareShort(a, b); ok {
+		return c, nil
+	}
 	x, err := toExact(a)
 	if err != nil {
 		return 0, err
@@ -275,6 +278,12 @@ func reckon(op string, a, b any) (any, error) {
 	if aFloat || bFloat || !finite(a) || !finite(b) {
 		return reckonFloat(op, toFloat(a), toFloat(b))
 	}
+	if result, ok := reckonShort(op, a, b); ok {
+		if result.scale == 0 && isInt(a) && isInt(b) {
+			return result.mantissa, nil
+		}
+		return Decimal{result.text()}, nil
+	}
 	x, err := toExact(a)
 	if err != nil {
 		return nil, err
@@ -290,12 +299,15 @@ func reckon(op string, a, b any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, aInt := a.(int64)
-	_, bInt := b.(int64)
-	if aInt && bInt && result.scale == 0 && result.mantissa.IsInt64() {
+	if isInt(a) && isInt(b) && result.scale == 0 && result.mantissa.IsInt64() {
 		return result.mantissa.Int64(), nil
 	}
 	return Decimal{result.text()}, nil
+}
+
+func isInt(v any) bool {
+	_, ok := v.(int64)
+	return ok
 }
 
 func reckonExact(op string, x, y exact) (exact, error) {

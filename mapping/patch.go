@@ -1,0 +1,332 @@
+package mapping
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	exprconf "github.com/expr-lang/expr/conf"
+
+	"haystream/internal/conf"
+)
+
+// decimalLiteral is the number that a person wrote, with all its digits.
+func (p *patcher) decimalLiteral(n *ast.FloatNode) Decimal {
+	runes := []rune(p.text)
+	if at := n.Location(); at.From >= 0 && at.From < at.To && at.To <= len(runes) {
+		written := Decimal{strings.ReplaceAll(string(runes[at.From:at.To]), "_", "")}
+		if _, err := written.exact(); err == nil && written.float() == n.Value {
+			return written
+		}
+	}
+	return Decimal{strconv.FormatFloat(n.Value, 'g', -1, 64)}
+}
+
+func (p *patcher) identifier(n *ast.IdentifierNode) {
+	if n.Value == "$env" || p.lets[n.Value] {
+		return
+	}
+	if i := p.columns.table.Column(n.Value); i >= 0 {
+		p.set(n, kindOf(&p.columns.column(i).Type))
+	}
+	p.pending[n] = true // a function's name, as far as is known
+}
+
+// condition makes NULL false where true or false is wanted.
+func (p *patcher) condition(node *ast.Node) {
+	switch k := p.kinds[*node]; {
+	case k == kindBool && isOurBool(*node):
+	case k == kindBool || k.open():
+		n := *node
+		p.replace(node, kindBool, fnTruth, n)
+	default:
+		p.fail(*node, "wants a condition, true or false, and this is %s", k)
+	}
+}
+
+// isOurBool reports whether a node of kindBool can never be NULL.
+func isOurBool(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.BoolNode, *ast.UnaryNode:
+		return true
+	case *ast.BinaryNode:
+		return n.Operator != "??"
+	case *ast.CallNode:
+		id, ok := n.Callee.(*ast.IdentifierNode)
+		return ok && strings.HasPrefix(id.Value, internalPrefix)
+	}
+	return false
+}
+
+func (p *patcher) unary(node *ast.Node, n *ast.UnaryNode) {
+	switch n.Operator {
+	case "!", "not":
+		if call, ok := n.Node.(*ast.CallNode); ok {
+			if id, ok := call.Callee.(*ast.IdentifierNode); ok && id.Value == fnIn {
+				p.replace(node, kindBool, fnNotIn, call.Arguments...)
+				return
+			}
+		}
+		p.condition(&n.Node)
+		p.set(n, kindBool)
+	case "-":
+		k := p.kinds[n.Node]
+		if !k.open() && !k.numeric() && k != kindDuration {
+			p.fail(n, "cannot negate %s", k)
+		}
+		p.replace(node, k, fnNegate, n.Node)
+	default:
+		p.set(n, p.kinds[n.Node])
+	}
+}
+
+func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
+	left, right := p.kinds[n.Left], p.kinds[n.Right]
+	switch n.Operator {
+	case "&&", "and", "||", "or":
+		p.condition(&n.Left)
+		p.condition(&n.Right)
+		p.set(n, kindBool)
+	case "==", "!=":
+		if left == kindNull || right == kindNull {
+			p.nullTest(node, n)
+			return
+		}
+		p.comparison(node, n, left, right)
+	case "<", "<=", ">", ">=":
+		p.comparison(node, n, left, right)
+	case "in":
+		if !right.open() && right != kindList && right != kindObject {
+			p.fail(n, "`in` wants a list, not %s", right)
+		}
+		p.elements(n.Left, n.Right)
+		p.replace(node, kindBool, fnIn, n.Left, n.Right)
+	case "contains", "startsWith", "endsWith", "matches":
+		for _, k := range []kind{left, right} {
+			if !k.open() && k != kindText {
+				p.fail(n, "`%s` wants text, not %s", n.Operator, k)
+			}
+		}
+		p.set(n, kindBool)
+	case "??":
+		p.set(n, either(left, right))
+	case "..":
+		p.set(n, kindList)
+	case "+", "-", "*", "/", "%", "**", "^":
+		k, ok := reckoned(n.Operator, left, right)
+		if !ok {
+			p.fail(n, "cannot reckon %s %s %s", left, n.Operator, right)
+		}
+		p.replace(node, k, operatorFunction(n.Operator), n.Left, n.Right)
+	default:
+		p.fail(n, "there is no operator %s", n.Operator)
+	}
+}
+
+// nullTest makes == nil and != nil ask for NULL itself.
+func (p *patcher) nullTest(node *ast.Node, n *ast.BinaryNode) {
+	value := n.Left
+	if p.kinds[n.Left] == kindNull {
+		value = n.Right
+	}
+	function := fnIsNull
+	if n.Operator == "!=" {
+		function = fnIsNotNull
+	}
+	p.replace(node, kindBool, function, value)
+}
+
+func (p *patcher) comparison(node *ast.Node, n *ast.BinaryNode, left, right kind) {
+	switch {
+	case left == kindTime && right == kindText:
+		p.timeLiteral(&n.Right)
+	case left == kindText && right == kindTime:
+		p.timeLiteral(&n.Left)
+	case !comparable(left, right):
+		p.fail(n, "cannot compare %s with %s", left, right)
+	}
+	p.replace(node, kindBool, operatorFunction(n.Operator), n.Left, n.Right)
+}
+
+// timeLiteral reads text that is compared with a time.
+func (p *patcher) timeLiteral(node *ast.Node) {
+	s, ok := (*node).(*ast.StringNode)
+	if !ok {
+		p.fail(*node, "cannot compare text with a time; write date(…) around it")
+		return
+	}
+	t, err := parseTimeLiteral(s.Value)
+	if err != nil {
+		p.fail(s, "%w", err)
+		return
+	}
+	c := &ast.ConstantNode{Value: t}
+	ast.Patch(node, c)
+	p.set(c, kindTime)
+}
+
+// elements checks a list written out against what is looked for in it.
+func (p *patcher) elements(value, list ast.Node) {
+	array, ok := list.(*ast.ArrayNode)
+	if !ok {
+		return
+	}
+	k := p.kinds[value]
+	for i := range array.Nodes {
+		if k == kindTime && p.kinds[array.Nodes[i]] == kindText {
+			p.timeLiteral(&array.Nodes[i])
+		} else if !comparable(k, p.kinds[array.Nodes[i]]) {
+			p.fail(array.Nodes[i], "cannot compare %s with %s", k, p.kinds[array.Nodes[i]])
+		}
+	}
+}
+
+func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
+	name, isName := n.Property.(*ast.StringNode)
+	if env, ok := n.Node.(*ast.IdentifierNode); ok && env.Value == "$env" {
+		if !isName {
+			p.fail(n, "$env wants a column's name in quotes")
+			return
+		}
+		k := p.use(n, name.Value)
+		id := &ast.IdentifierNode{Value: name.Value}
+		ast.Patch(node, id)
+		p.set(id, k)
+		return
+	}
+	if n.Method {
+		return // call sees to it
+	}
+	if k := p.kinds[n.Node]; !k.open() && k != kindList && k != kindObject {
+		p.fail(n, "%s has no members", k)
+	}
+	p.replace(node, kindAny, fnMember, n.Node, n.Property)
+}
+
+// slice makes a missing bound nil: from the start, to the end.
+func (p *patcher) slice(node *ast.Node, n *ast.SliceNode) {
+	k := p.kinds[n.Node]
+	if !k.open() && k != kindList && k != kindText {
+		p.fail(n, "cannot take a part of %s", k)
+	}
+	bounds := []ast.Node{n.From, n.To}
+	for i := range bounds {
+		if bounds[i] == nil {
+			bounds[i] = &ast.NilNode{}
+		}
+	}
+	p.replace(node, k, fnSlice, n.Node, bounds[0], bounds[1])
+}
+
+// call checks a function's name, and rewrites a method's call.
+func (p *patcher) call(node *ast.Node, n *ast.CallNode) {
+	switch callee := n.Callee.(type) {
+	case *ast.IdentifierNode:
+		delete(p.pending, callee)
+		f, ok := p.functions[callee.Value]
+		if !ok {
+			p.fail(n, "there is no function %q%s", callee.Value, conf.DidYouMean(callee.Value, p.functionNames()))
+			return
+		}
+		k, err := f.check(len(n.Arguments))
+		if err != nil {
+			p.fail(n, "%s: %w", callee.Value, err)
+		}
+		if f.likeArgument && len(n.Arguments) > 0 {
+			k = p.kinds[n.Arguments[0]]
+		}
+		p.set(n, k)
+	case *ast.MemberNode:
+		name, ok := callee.Property.(*ast.StringNode)
+		if !ok {
+			p.fail(n, "this cannot be called")
+			return
+		}
+		if k := p.kinds[callee.Node]; !k.open() && k != kindTime && k != kindDuration {
+			p.fail(n, "%s has no method %q", k, name.Value)
+		} else if _, ok := reflect.TypeFor[Time]().MethodByName(name.Value); k == kindTime && !ok {
+			p.fail(n, "a time has no method %q", name.Value)
+		}
+		p.replace(node, kindAny, fnMethod, append([]ast.Node{callee.Node, name}, n.Arguments...)...)
+	}
+}
+
+// predicates are the functions that take a condition on each element.
+var predicates = []string{"all", "any", "none", "one", "filter", "map", "find", "findIndex", "findLast", "findLastIndex", "count", "groupBy", "reduce", "sum", "sortBy"}
+
+// builtin looks at the functions that take a predicate; the others are calls.
+func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
+	switch n.Name {
+	case "now":
+		p.fail(n, "now() is not in this version yet: conditions on the current time come later")
+		return
+	case "all", "none", "any", "one", "filter", "find", "findIndex", "findLast", "findLastIndex", "count":
+		if len(n.Arguments) > 1 {
+			if predicate, ok := n.Arguments[1].(*ast.PredicateNode); ok {
+				p.condition(&predicate.Node)
+			}
+		}
+	case "sum":
+		list := n.Arguments[0]
+		if len(n.Arguments) > 1 {
+			list = &ast.BuiltinNode{Name: "map", Arguments: n.Arguments}
+			list.SetLocation(n.Location())
+		}
+		p.list(&list)
+		p.replace(node, kindAny, fnTotal, list)
+		return
+	}
+	if !slices.Contains(predicates, n.Name) {
+		p.fail(n, "there is no function %q%s", n.Name, conf.DidYouMean(n.Name, p.functionNames()))
+		return
+	}
+	p.list(&n.Arguments[0])
+	p.set(n, predicateKind(n.Name))
+}
+
+// list makes NULL an empty list where a list is gone through.
+func (p *patcher) list(node *ast.Node) {
+	k := p.kinds[*node]
+	if b, ok := (*node).(*ast.BuiltinNode); ok && b.Name == "map" && k == kindAny {
+		p.list(&b.Arguments[0])
+		return
+	}
+	if !k.open() && k != kindList {
+		p.fail(*node, "wants a list, not %s", k)
+	}
+	n := *node
+	p.replace(node, kindList, fnList, n)
+}
+
+func predicateKind(name string) kind {
+	switch name {
+	case "all", "none", "any", "one":
+		return kindBool
+	case "filter", "map", "sortBy":
+		return kindList
+	case "count", "findIndex", "findLastIndex":
+		return kindInt
+	case "groupBy":
+		return kindObject
+	}
+	return kindAny
+}
+
+// register makes our functions, and expr's own made safe for NULL, known to
+// the compiler.
+func (p *patcher) register(c *exprconf.Config) {
+	for name, f := range p.functions {
+		c.Functions[name] = &builtin.Function{Name: name, Func: f.call}
+	}
+}
+
+func (p *patcher) functionNames() []string {
+	names := append(slices.Collect(maps.Keys(p.functions)), predicates...)
+	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, internalPrefix) })
+	slices.Sort(names)
+	return names
+}
