@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
@@ -99,6 +100,30 @@ func TestNormalized(t *testing.T) {
 		if compile(change) == base {
 			t.Errorf("%s: still the same index", name)
 		}
+	}
+}
+
+// TestNormalizedSurvivesEmbedding keeps the saved form equal to itself after a
+// checkpoint has held it.
+func TestNormalizedSurvivesEmbedding(t *testing.T) {
+	plan, err := Compile([]*sources.Table{sample()}, nil, definitions(map[string]*Definition{"notes": {
+		Table: "sample", Where: "quantity < 5 && quantity > 1",
+		Fields: Fields{Named: map[string]*Field{"html": {Template: "<b>{{ .title }}</b> & \u2028"}, "v": {Value: []byte(`"<&>"`)}}},
+	}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	normalized := plan.Sets[0][0].Normalized
+	text, err := json.Marshal(map[string]any{"definition": normalized})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back struct{ Definition json.RawMessage }
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(back.Definition, normalized) {
+		t.Errorf("comes back as\n%s\nwant\n%s", back.Definition, normalized)
 	}
 }
 

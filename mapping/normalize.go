@@ -22,7 +22,8 @@ type savedTable struct {
 	Columns map[string]string `json:"columns"` // SQL types of the columns in use
 }
 
-// normalize writes down everything that decides the index.
+// normalize writes down everything that decides the index, with <, > and &
+// escaped, as package json does to whatever embeds it: the bytes stay the same.
 func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, error) {
 	saved := savedIndex{
 		Alias: index.Alias, Mappings: index.Mappings, Settings: index.Settings, Pipeline: index.Pipeline,
@@ -33,7 +34,7 @@ func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, e
 			return nil, err
 		}
 	}
-	return encodeJSON(saved)
+	return json.Marshal(saved)
 }
 
 func (s *savedIndex) add(u *unit, made compiled) error {
