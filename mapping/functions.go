@@ -123,16 +123,16 @@ func operators(all map[string]function) {
 	}
 }
 
-// between checks that a function gets min to max arguments.
-func between(min, max int, k kind) func(int) (kind, error) {
+// between checks that a function gets least to most arguments.
+func between(least, most int, k kind) func(int) (kind, error) {
 	return func(n int) (kind, error) {
 		switch {
-		case n >= min && n <= max:
+		case n >= least && n <= most:
 			return k, nil
-		case min == max:
-			return k, fmt.Errorf("wants %d arguments, not %d", min, n)
+		case least == most:
+			return k, fmt.Errorf("wants %d arguments, not %d", least, n)
 		}
-		return k, fmt.Errorf("wants at least %d arguments, not %d", min, n)
+		return k, fmt.Errorf("wants at least %d arguments, not %d", least, n)
 	}
 }
 

@@ -72,8 +72,8 @@ func kindOf(t *sources.Type) kind {
 	return kindText
 }
 
-// comparable reports whether values of the two kinds can be compared.
-func comparable(a, b kind) bool {
+// canCompare reports whether values of the two kinds can be compared.
+func canCompare(a, b kind) bool {
 	return a.open() || b.open() || a == b || a.numeric() && b.numeric()
 }
 

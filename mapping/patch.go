@@ -146,7 +146,7 @@ func (p *patcher) comparison(node *ast.Node, n *ast.BinaryNode, left, right kind
 		p.timeLiteral(&n.Right)
 	case left == kindText && right == kindTime:
 		p.timeLiteral(&n.Left)
-	case !comparable(left, right):
+	case !canCompare(left, right):
 		p.fail(n, "cannot compare %s with %s", left, right)
 	}
 	p.replace(node, kindBool, operatorFunction(n.Operator), n.Left, n.Right)
@@ -179,7 +179,7 @@ func (p *patcher) elements(value, list ast.Node) {
 	for i := range array.Nodes {
 		if k == kindTime && p.kinds[array.Nodes[i]] == kindText {
 			p.timeLiteral(&array.Nodes[i])
-		} else if !comparable(k, p.kinds[array.Nodes[i]]) {
+		} else if !canCompare(k, p.kinds[array.Nodes[i]]) {
 			p.fail(array.Nodes[i], "cannot compare %s with %s", k, p.kinds[array.Nodes[i]])
 		}
 	}

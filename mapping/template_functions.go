@@ -18,7 +18,7 @@ func templateFunctions() template.FuncMap {
 
 		"lower": onText(strings.ToLower), "upper": onText(strings.ToUpper),
 		"trim": onText(strings.TrimSpace), "title": onText(title), "striptags": onText(stripTags),
-		"replace":       func(old, new string, v any) (string, error) { return onText(replacer(old, new))(v) },
+		"replace":       func(from, to string, v any) (string, error) { return onText(replacer(from, to))(v) },
 		"truncate":      func(n int, v any) (string, error) { return onText(truncator(n))(v) },
 		"truncatewords": func(n int, v any) (string, error) { return onText(wordTruncator(n))(v) },
 
@@ -63,8 +63,8 @@ func onText(f func(string) string) func(any) (string, error) {
 	}
 }
 
-func replacer(old, new string) func(string) string {
-	return func(s string) string { return strings.ReplaceAll(s, old, new) }
+func replacer(from, to string) func(string) string {
+	return func(s string) string { return strings.ReplaceAll(s, from, to) }
 }
 
 // title makes the first letter of each word a capital and the others small.
