@@ -62,14 +62,14 @@ func (f *fixture) exec(statements ...string) {
 	f.must(f.main.Exec(f.Context(), statements...))
 }
 
-// create makes a table that goes with the test.
+// create makes a table that goes with the test, even one that failed in a transaction.
 func (f *fixture) create(table, columns string) {
 	f.Helper()
 	f.exec(fmt.Sprintf("CREATE TABLE %s (%s)", table, columns))
 	f.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := f.main.Exec(ctx, "DROP TABLE "+table); err != nil {
+		if err := f.main.Exec(ctx, "ROLLBACK", "DROP TABLE "+table); err != nil {
 			f.Error(err)
 		}
 	})

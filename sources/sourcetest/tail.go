@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +39,7 @@ func (c change) String() string {
 type tail struct {
 	*fixture
 	source  sources.Source
+	tables  []*sources.Table
 	cancel  context.CancelFunc
 	out     chan *sources.Batch
 	done    chan error
@@ -54,10 +54,10 @@ type tail struct {
 // stream starts a stream after the checkpoint. It ends with the test at last.
 func (f *fixture) stream(from sources.Checkpoint) *tail {
 	ctx, cancel := context.WithCancel(f.Context())
-	t := &tail{fixture: f, source: f.source, cancel: cancel, out: make(chan *sources.Batch), done: make(chan error, 1),
+	t := &tail{fixture: f, source: f.source, tables: f.tables, cancel: cancel, out: make(chan *sources.Batch), done: make(chan error, 1),
 		last: from.Version, marks: []sources.Checkpoint{from}}
 	go func() {
-		t.done <- t.source.Stream(ctx, f.tables, from, t.out)
+		t.done <- t.source.Stream(ctx, t.tables, from, t.out)
 		close(t.done)
 	}()
 	f.Cleanup(func() {
@@ -97,7 +97,9 @@ func (t *tail) record(batch *sources.Batch) {
 		}
 		t.last = c.version
 		if c.table == fenceTable {
-			t.fence, _ = strconv.Atoi(c.key)
+			if _, err := fmt.Sscanf(c.key, "(%d)", &t.fence); err != nil {
+				t.Fatalf("read fence %s: %s", c, err)
+			}
 			continue
 		}
 		t.changes = append(t.changes, c)
