@@ -75,7 +75,7 @@ func (b *bench) streams(ctx context.Context, pipelines []*daemon) error {
 				return err
 			}
 			r.theirs = append(r.theirs, took)
-			m, err := d.measure(ctx, func(ctx context.Context) (bool, error) { return b.db.flushed(ctx, d.slot(), end) })
+			m, err := d.measure(ctx, d.delivered(b.rows))
 			if err != nil {
 				return err
 			}

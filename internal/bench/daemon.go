@@ -148,11 +148,21 @@ func (d *daemon) loaded(ctx context.Context) (bool, error) {
 	return err == nil && len(s.Indexes) == 1 && s.Indexes[0].Snapshot.State == "done", nil
 }
 
+// delivered waits until the sink holds so many documents of this start. The
+// slot itself moves on later: the server is told every few seconds.
+func (d *daemon) delivered(documents int) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		s, err := d.status(ctx)
+		return err == nil && len(s.Indexes) == 1 && s.Indexes[0].Written >= documents, nil
+	}
+}
+
 // status is the part of /status that the benchmark reads.
 type status struct {
 	State   string `json:"state"`
 	Indexes []struct {
 		Physical string `json:"physical_index"`
+		Written  int    `json:"documents_written"`
 		Snapshot struct {
 			State string `json:"state"`
 		} `json:"snapshot"`

@@ -136,16 +136,6 @@ func (db *database) update(ctx context.Context, perTransaction int) (end string,
 	return end, db.exec(ctx, "VACUUM (ANALYZE) bench")
 }
 
-// flushed reports whether the slot's reader has confirmed the log up to end.
-func (db *database) flushed(ctx context.Context, slot, end string) (bool, error) {
-	var passed bool
-	err := db.conn.QueryRow(ctx, "SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $1", slot, end).Scan(&passed)
-	if err != nil {
-		return false, fmt.Errorf("ask for slot %s: %w", slot, err)
-	}
-	return passed, nil
-}
-
 // createSlot makes a slot for receive.
 func (db *database) createSlot(ctx context.Context, slot string) error {
 	return db.exec(ctx, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", slot)

@@ -44,15 +44,14 @@ func (b *bench) endToEnd(ctx context.Context) (err error) {
 	b.report.results = append(b.report.results, snapshot)
 	stream := result{what: "stream into Elasticsearch", baseline: "raw _bulk", ratio: 0.9, documents: b.rows}
 	note("updating %d rows in transactions of 100", b.rows)
-	end, err := b.db.update(ctx, 100)
-	if err != nil {
+	if _, err := b.db.update(ctx, 100); err != nil {
 		return err
 	}
-	if err := lines.catchUp(ctx, b.db, end); err != nil {
+	if err := lines.catchUp(ctx, b.rows); err != nil {
 		return err
 	}
 	for _, f := range feeds {
-		if err := b.follow(ctx, es, lines, f, end, &stream); err != nil {
+		if err := b.follow(ctx, es, lines, f, &stream); err != nil {
 			return err
 		}
 	}
@@ -82,10 +81,9 @@ func (b *bench) capture(ctx context.Context) (*lines, error) {
 	return l, l.read()
 }
 
-// catchUp writes the stream's lines up to end into the file.
-func (l *lines) catchUp(ctx context.Context, db *database, end string) error {
-	_, err := l.daemon.measure(ctx, func(ctx context.Context) (bool, error) { return db.flushed(ctx, l.daemon.slot(), end) })
-	if err != nil {
+// catchUp writes the lines of so many changes into the file.
+func (l *lines) catchUp(ctx context.Context, rows int) error {
+	if _, err := l.daemon.measure(ctx, l.daemon.delivered(rows)); err != nil {
 		return err
 	}
 	return l.read()
@@ -151,11 +149,11 @@ func (b *bench) load(ctx context.Context, es *search, l *lines, round int, into 
 
 // follow measures the stream over log that was written meanwhile, then posts
 // the same lines.
-func (b *bench) follow(ctx context.Context, es *search, l *lines, f *feed, end string, into *result) error {
+func (b *bench) follow(ctx context.Context, es *search, l *lines, f *feed, into *result) error {
 	if err := es.settle(ctx); err != nil {
 		return err
 	}
-	m, err := f.daemon.measure(ctx, func(ctx context.Context) (bool, error) { return b.db.flushed(ctx, f.daemon.slot(), end) })
+	m, err := f.daemon.measure(ctx, f.daemon.delivered(b.rows))
 	if err != nil {
 		return err
 	}
