@@ -32,7 +32,7 @@ type commands struct {
 	Run     runCommand     `cmd:"" help:"Replicate until stopped."`
 	Check   checkCommand   `cmd:"" help:"Look at the config, the database and the sink, and say what is wrong. Changes nothing."`
 	Preview previewCommand `cmd:"" help:"Print the documents and the mapping that real rows would give. Writes nothing."`
-	Remove  removeCommand  `cmd:"" help:"Drop the replication slot, the publication, the checkpoint and the state."`
+	Remove  removeCommand  `cmd:"" help:"Drop the replication slot, the publication and the checkpoint."`
 	Status  statusCommand  `cmd:"" help:"Show what the running daemon does."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -29,8 +31,8 @@ func TestMain(m *testing.M) {
 
 // TestCommands runs the scripts in testdata/script. Each has a database of its
 // own ($DATABASE_URL, user postgres), an Elasticsearch that it shares
-// ($ELASTICSEARCH_URL), and a free address ($LISTEN). $REPLICA_URL is a server with
-// wal_level=replica.
+// ($ELASTICSEARCH_URL), a free address ($LISTEN), and beside it config.example.yaml
+// and the demo's schema.sql. $REPLICA_URL is a server with wal_level=replica.
 func TestCommands(t *testing.T) {
 	postgres := servers.Test(t, servers.Spec{Kind: servers.Postgres, Version: "15"})
 	replica := servers.Test(t, servers.Spec{Kind: servers.Postgres, Version: "15", Args: []string{"-c", "wal_level=replica"}})
@@ -51,6 +53,11 @@ func TestCommands(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
+			}
+			for name, path := range map[string]string{"example.yaml": "config.example.yaml", "schema.sql": "internal/demo/schema.sql"} {
+				if err := copyFile(path, filepath.Join(env.WorkDir, name)); err != nil {
+					return err
+				}
 			}
 			env.Setenv("NAME", name)
 			env.Setenv("LISTEN", listener.Addr().String())
@@ -74,6 +81,14 @@ func execute(url, statement string) error {
 	return err
 }
 
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o600)
+}
+
 // exits N PROGRAM ARG…: the program must end with this exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -92,7 +107,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// sql STATEMENT…: executes it. The first column of the last statement's rows is printed.
+// sql STATEMENT…: executes each, @FILE stands for a file's. The first column of their rows is printed.
 func sql(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: sql STATEMENT…")
@@ -102,6 +117,9 @@ func sql(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer conn.Close(ctx)
 	for _, statement := range args {
+		if file, ok := strings.CutPrefix(statement, "@"); ok {
+			statement = ts.ReadFile(file)
+		}
 		results, err := conn.PgConn().Exec(ctx, statement).ReadAll()
 		ts.Check(err)
 		for _, result := range results {
