@@ -13,8 +13,8 @@ import (
 
 const (
 	checkLine      = 2 * time.Second
-	loadTimeout    = time.Minute
-	catchUpTimeout = time.Minute
+	loadTimeout    = 3 * time.Minute
+	catchUpTimeout = 3 * time.Minute
 	slot           = "haystream_demo" // as in the config
 )
 

@@ -12,16 +12,19 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"haystream/internal/servers"
 )
 
 type options struct {
 	check    bool
 	duration time.Duration
-	database string
+	versions []string // of PostgreSQL, the best one first
 	config   string
 	steps    int
 
@@ -52,20 +55,25 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.BoolVar(&o.check, "check", false, "compare tables with indexes after the duration, and exit 0 or 1")
 	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long the load runs before -check compares")
-	flags.StringVar(&o.database, "db", "postgres", "kind of database")
+	database := flags.String("db", "postgres", "kind of database, and its version where that matters: postgres, postgres:15")
 	flags.StringVar(&o.config, "config", "testdata/demo/config.yaml", "the daemon's configuration")
-	flags.IntVar(&o.steps, "load", 60, "transactions of the load in a second")
+	flags.IntVar(&o.steps, "load", 40, "transactions of the load in a second")
 	flags.StringVar(&o.postgres, "postgres", os.Getenv("DEMO_POSTGRES_URL"), "URL of an outside database to use instead of an own one (DEMO_POSTGRES_URL)")
 	flags.StringVar(&o.elastic, "elasticsearch", os.Getenv("DEMO_ES_URL"), "URL of an outside Elasticsearch (DEMO_ES_URL)")
 	flags.StringVar(&o.status, "status", os.Getenv("DEMO_STATUS_URL"), "URL of an outside daemon's /status (DEMO_STATUS_URL)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	kind, version, versioned := strings.Cut(*database, ":")
 	switch {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unknown argument %q", flags.Arg(0))
-	case o.database != "postgres":
-		return o, fmt.Errorf("no sample database for %q; there is one for postgres", o.database)
+	case kind != servers.Postgres:
+		return o, fmt.Errorf("no sample database for %q; there is one for %s", kind, servers.Postgres)
+	case versioned:
+		o.versions = []string{version}
+	default:
+		o.versions = []string{"18", "15"}
 	}
 	return o, nil
 }
@@ -116,5 +124,7 @@ func show(ctx context.Context, s *stage, l *load) error {
 		defer sampler.close(ctx)
 		return watch(ctx, os.Stdout, sampler)
 	})
-	return g.Wait()
+	err := g.Wait()
+	fmt.Printf("stopping after %s changed rows\n", amount(l.writes.Load()))
+	return err
 }

@@ -52,7 +52,7 @@ func (s *stage) start(ctx context.Context, o options) error {
 	var binary string
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		postgres, err = startPostgres(ctx)
+		postgres, err = startPostgres(ctx, o.versions)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -83,11 +83,11 @@ func (s *stage) start(ctx context.Context, o options) error {
 	return nil
 }
 
-// startPostgres takes the newest version that can be had.
-func startPostgres(ctx context.Context) (*servers.Server, error) {
+// startPostgres takes the first version that can be had.
+func startPostgres(ctx context.Context, versions []string) (*servers.Server, error) {
 	var server *servers.Server
 	var err error
-	for _, version := range []string{"18", "15"} {
+	for _, version := range versions {
 		server, err = servers.Start(ctx, servers.Spec{Kind: servers.Postgres, Version: version})
 		if !servers.Optional(err) {
 			break

@@ -38,7 +38,7 @@ func chooseStep(w *writer) step {
 		{180, writeComment}, {40, editComment}, {40, deleteComment}, {10, renumberComment},
 		{80, logIn}, {20, editUser}, {4, joinUser}, {2, leaveUser},
 		{5, editTag}, {3, addTag}, {2, deleteTag},
-		{6, publishAuthor}, {3, countAll}, {10, regret}, {5, regretHalf},
+		{6, publishAuthor}, {2, countAll}, {10, regret}, {5, regretHalf},
 	}
 	total := 0
 	for _, s := range steps {

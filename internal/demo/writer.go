@@ -29,10 +29,10 @@ func (w *writer) title(about topic) string { return w.fill(pick(w, titlePatterns
 // summary is one sentence.
 func (w *writer) summary(about topic) string { return w.fill(pick(w, sentencePatterns()), about) }
 
-// body of a note. Every twentieth is so long that the database stores it outside of its row.
+// body of a note. One in fifty is so long that the database stores it outside of its row.
 func (w *writer) body(about topic) string {
 	paragraphs := 2 + w.IntN(3)
-	if w.IntN(20) == 0 {
+	if w.IntN(50) == 0 {
 		paragraphs = 60 + w.IntN(60)
 	}
 	var text strings.Builder
