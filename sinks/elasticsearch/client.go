@@ -3,17 +3,19 @@ package elasticsearch
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
-	es "github.com/elastic/go-elasticsearch/v8"
 )
 
 // errNotElasticsearch means that something else answers at the address.
@@ -26,7 +28,7 @@ const (
 
 // A client sends requests, one try each: who calls it decides about another.
 type client struct {
-	es        *es.BaseClient
+	es        *elastictransport.Client
 	transport *http.Transport
 }
 
@@ -46,41 +48,64 @@ func newClient(cfg *Config) (*client, error) {
 		WriteBufferSize:       64 << 10,
 		DisableCompression:    !cfg.Compression,
 	}
-	base, err := es.NewBaseClient(es.Config{
-		Addresses:         cfg.Addresses,
-		CloudID:           cfg.CloudID,
-		APIKey:            cfg.APIKey.Reveal(),
-		Username:          cfg.Username,
-		Password:          cfg.Password.Reveal(),
-		DisableRetry:      true,
-		DisableMetaHeader: true,
-		Header:            http.Header{"User-Agent": {"haystream"}},
-		Transport:         transport,
-		Interceptors:      []elastictransport.InterceptorFunc{checkProduct(cfg.Flavor)},
-	})
+	urls, err := addresses(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &client{es: base, transport: transport}, nil
+	options := []elastictransport.Option{
+		elastictransport.WithURLs(urls...),
+		elastictransport.WithTransport(transport),
+		elastictransport.WithDisableRetry(),
+		elastictransport.WithUserAgent("haystream"),
+	}
+	switch {
+	case cfg.APIKey != "":
+		options = append(options, elastictransport.WithAPIKey(cfg.APIKey.Reveal()))
+	case cfg.Username != "":
+		options = append(options, elastictransport.WithBasicAuth(cfg.Username, cfg.Password.Reveal()))
+	}
+	if cfg.Flavor == FlavorElasticsearch {
+		options = append(options, elastictransport.WithInterceptors(checkProduct))
+	}
+	es, err := elastictransport.NewClient(options...)
+	if err != nil {
+		return nil, err
+	}
+	return &client{es: es, transport: transport}, nil
 }
 
-// checkProduct marks OpenSearch's answers as the client wants to see them, and
-// takes nothing for Elasticsearch that does not say so.
-func checkProduct(flavor string) elastictransport.InterceptorFunc {
-	const header, product = "X-Elastic-Product", "Elasticsearch"
-	return func(next elastictransport.RoundTripFunc) elastictransport.RoundTripFunc {
-		return func(req *http.Request) (*http.Response, error) {
-			res, err := next(req)
-			switch {
-			case err != nil || res.StatusCode/100 != 2:
-			case flavor == FlavorOpenSearch:
-				res.Header.Set(header, product)
-			case res.Header.Get(header) != product:
-				_ = res.Body.Close()
-				return nil, errNotElasticsearch
-			}
-			return res, err
+// addresses are those of the nodes, or the one that a cloud id stands for:
+// name:base64(domain$elasticsearch$kibana).
+func addresses(cfg *Config) ([]*url.URL, error) {
+	if cfg.CloudID != "" {
+		_, encoded, _ := strings.Cut(cfg.CloudID, ":")
+		text, err := base64.StdEncoding.DecodeString(encoded)
+		parts := strings.Split(string(text), "$")
+		if err != nil || len(parts) < 2 || parts[0] == "" || parts[1] == "" {
+			return nil, errors.New("cloud_id is not one; copy it from the deployment's page")
 		}
+		return []*url.URL{{Scheme: "https", Host: parts[1] + "." + parts[0]}}, nil
+	}
+	urls := make([]*url.URL, len(cfg.Addresses))
+	for i, address := range cfg.Addresses {
+		u, err := url.Parse(strings.TrimRight(address, "/"))
+		if err != nil || u.Host == "" {
+			return nil, fmt.Errorf("addresses: entry %d is not an address; write it like https://localhost:9200", i+1)
+		}
+		urls[i] = u
+	}
+	return urls, nil
+}
+
+// checkProduct takes nothing for Elasticsearch that does not say so: a proxy's
+// page must not be read as an answer.
+func checkProduct(next elastictransport.RoundTripFunc) elastictransport.RoundTripFunc {
+	return func(req *http.Request) (*http.Response, error) {
+		res, err := next(req)
+		if err == nil && res.StatusCode/100 == 2 && res.Header.Get("X-Elastic-Product") != "Elasticsearch" {
+			return nil, errors.Join(errNotElasticsearch, res.Body.Close())
+		}
+		return res, err
 	}
 }
 
