@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -79,8 +81,8 @@ func (f *fixture) page(table string, maxRows, maxBytes int) []string {
 			slices.Sort(found)
 			return found
 		}
-		if len(chunk.Rows) == 0 {
-			f.Fatal("a chunk without rows is not the last")
+		if len(chunk.Rows) == 0 || slices.Equal(chunk.Last, req.After) {
+			f.Fatalf("a chunk of %d rows after %q led no further", len(chunk.Rows), req.After)
 		}
 		if last := chunk.Rows[len(chunk.Rows)-1].Key(req.Table.Key); !slices.Equal(last, chunk.Last) {
 			f.Fatalf("a chunk's last key is %q, its last row's %q", chunk.Last, last)
@@ -109,7 +111,7 @@ func testConvergence(f *fixture) {
 	names := []string{"places", "cities"}
 	for _, name := range names {
 		f.create(name, places)
-		f.exec(fmt.Sprintf("INSERT INTO %s VALUES (0, 'old', 'a')", name))
+		f.exec(fmt.Sprintf("INSERT INTO %s VALUES (0, '0', 'a')", name))
 		for i := range doublings {
 			f.exec(fmt.Sprintf("INSERT INTO %s SELECT id + %d, body, region FROM %s", name, 1<<i, name))
 		}
@@ -146,10 +148,11 @@ func testConvergence(f *fixture) {
 	f.equal(got, want)
 }
 
-// churn commits random transactions to a table until the context ends.
+// churn commits random transactions to a table until the context ends. Each
+// writes its number into the rows that it changes.
 func churn(ctx context.Context, session Session, table string, keys int, seed uint64) error {
 	random := rand.New(rand.NewPCG(seed, seed))
-	for n := 0; ctx.Err() == nil; n++ {
+	for n := 1; ctx.Err() == nil; n++ {
 		statements := []string{"BEGIN"}
 		for range 1 + random.IntN(4) {
 			statements = append(statements, randomChange(random, table, keys, n)...)
@@ -170,20 +173,23 @@ func randomChange(random *rand.Rand, table string, keys, n int) []string {
 	region := []string{"a", "b"}
 	where := func(id int, region string) string { return fmt.Sprintf("WHERE id = %d AND region = '%s'", id, region) }
 	id, one := random.IntN(keys), region[random.IntN(2)]
+	if random.IntN(4) > 0 {
+		id -= id % (keys / 8) // a few rows change all the time
+	}
 	remove := fmt.Sprintf("DELETE FROM %s %s", table, where(id, one))
 	switch random.IntN(4) {
 	case 0:
 		return []string{remove}
 	case 1:
-		return []string{remove, fmt.Sprintf("INSERT INTO %s VALUES (%d, 'new %d', '%s')", table, id, n, one)}
+		return []string{remove, fmt.Sprintf("INSERT INTO %s VALUES (%d, '%d', '%s')", table, id, n, one)}
 	case 2:
 		from := random.IntN(keys)
 		if from == id {
 			return nil
 		}
-		return []string{remove, fmt.Sprintf("UPDATE %s SET id = %d, body = 'moved %d' %s", table, id, n, where(from, one))}
+		return []string{remove, fmt.Sprintf("UPDATE %s SET id = %d, body = '%d' %s", table, id, n, where(from, one))}
 	}
-	return []string{fmt.Sprintf("UPDATE %s SET body = 'changed %d' %s", table, n, where(id, one))}
+	return []string{fmt.Sprintf("UPDATE %s SET body = '%d' %s", table, n, where(id, one))}
 }
 
 // A load is what the chunks and the changes so far make of the tables: rows as
@@ -194,9 +200,21 @@ type load struct {
 	touched map[string]bool // keys changed since the chunk's window opened
 }
 
-// apply puts the changes that have come into the state.
+// number is that of the transaction that wrote the row, which table and image make up.
+func (l *load) number(row string) int {
+	l.Helper()
+	n, err := strconv.Atoi(strings.Split(row, ",")[1])
+	l.must(err)
+	return n
+}
+
+// apply puts the changes that have come into the state. No row goes back in time.
 func (l *load) apply() {
+	l.Helper()
 	for _, c := range l.changes {
+		if was, known := l.state[c.table+c.key]; known && l.number(c.after) < l.number(was) {
+			l.Fatalf("%s came after %s was read", c, was)
+		}
 		if c.kind != sources.Insert {
 			delete(l.state, c.table+c.before)
 			l.touched[c.table+c.before] = true
