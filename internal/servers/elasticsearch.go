@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -91,7 +92,8 @@ func dropLogFiles(path string) error {
 	}
 	var kept []string
 	for line := range strings.Lines(string(text)) {
-		if !strings.Contains(line, "-Xlog") && !strings.Contains(line, "Xloggc") && !strings.Contains(line, "HeapDump") && !strings.Contains(line, "ErrorFile") {
+		writes := func(option string) bool { return strings.Contains(line, option) }
+		if !slices.ContainsFunc([]string{"-Xlog", "HeapDump", "ErrorFile"}, writes) {
 			kept = append(kept, line)
 		}
 	}

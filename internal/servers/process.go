@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func startProcess(p program, run string, lock *os.File) (*process, error) {
 	defer enter.Close()
 	defer open.Close()
 
-	server := exec.Command("/bin/sh", append([]string{"-c", gate, "gate"}, p.args...)...)
+	server := exec.Command("/bin/sh", append([]string{"-c", gate, "gate"}, p.args...)...) //nolint:noctx // it outlives its start
 	server.Stdin, server.Stdout, server.Stderr = enter, log, log
 	server.Env, server.Dir = append(os.Environ(), p.env...), run
 	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: credential()}
@@ -83,7 +84,7 @@ func (p *process) stationGuard(abort syscall.Signal, run string, lock *os.File) 
 	if err := os.WriteFile(filepath.Join(run, pidName), []byte(pid), 0o644); err != nil {
 		return errors.Join(err, parent.Close())
 	}
-	p.guard = exec.Command("/bin/sh", "-c", guard, "guard", pid, strconv.Itoa(int(abort)), run)
+	p.guard = exec.Command("/bin/sh", "-c", guard, "guard", pid, strconv.Itoa(int(abort)), run) //nolint:noctx // it outlives its parent
 	p.guard.Stdin, p.guard.ExtraFiles = watch, []*os.File{lock}
 	p.guard.Dir = "/"
 	p.guard.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -174,8 +175,7 @@ func processState(path string) (state string, parent int) {
 	if err != nil {
 		return "", 0
 	}
-	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
-	fields := strings.Fields(rest)
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) < 2 {
 		return "", 0
 	}

@@ -120,7 +120,7 @@ func freePort() (int, error) {
 	const low, high, tries = 20000, 32000, 100
 	for range tries {
 		port := low + rand.IntN(high-low)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // it is closed at once
 		if err != nil {
 			continue
 		}

@@ -47,6 +47,7 @@ func (s Spec) String() string { return s.Kind + " " + s.Version }
 // Server is a started server. Its methods may not be called at the same time.
 type Server struct {
 	Spec
+
 	URL         string // postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable, http://127.0.0.1:9200
 	Addr        string // 127.0.0.1:5432
 	Password    string // Secure: of the user "admin"
