@@ -63,6 +63,7 @@ func address(config *pgx.ConnConfig) string {
 func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error) {
 	config := s.config.Config.Copy()
 	config.RuntimeParams["replication"] = "database"
+	config.DialFunc = gathering(config.DialFunc)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect for replication: %w", explain(err))
