@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
@@ -110,6 +111,14 @@ func (r *rig) ask(query string, args ...any) string {
 	var answer string
 	r.must(r.admin.QueryRow(r.Context(), "SELECT COALESCE(("+query+")::text, 'NULL')", args...).Scan(&answer))
 	return answer
+}
+
+// lsn asks for a place in the log.
+func (r *rig) lsn(expression string) pglogrepl.LSN {
+	r.Helper()
+	at, err := parseLSN(r.ask(expression))
+	r.must(err)
+	return at
 }
 
 // plan reads the catalog and uses the tables, with all columns that the log has.
