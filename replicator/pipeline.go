@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"haystream/internal/backoff"
 	"haystream/mapping"
 	"haystream/sinks"
 	"haystream/sources"
@@ -267,9 +268,9 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			p.outputs.put(out)
 			p.tracker.finish(d)
 		}
-		wait := backoff{min: 10 * time.Millisecond, max: time.Second}
+		wait := backoff.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
 		for !p.state.leased() {
-			if err := wait.wait(ctx); err != nil {
+			if err := wait.Wait(ctx, 0); err != nil {
 				return err
 			}
 		}
@@ -307,7 +308,7 @@ func (p *pipeline) delivered(d *delivery) {
 func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
-	retry := backoff{min: 100 * time.Millisecond, max: 5 * time.Second}
+	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 	for {
 		last := false
 		select {
@@ -323,13 +324,13 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 			return err
 		case err != nil && ctx.Err() == nil:
 			p.log.Warn().Err(err).Msg("checkpoint not saved; trying again")
-			if err := retry.wait(ctx); err != nil {
+			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
 		case last:
 			return nil
 		default:
-			retry.reset()
+			retry.Reset()
 		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"haystream/internal/backoff"
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
 	"haystream/mapping"
@@ -91,8 +92,8 @@ func (d *daemon) watched(ctx context.Context) error {
 		return d.session(ctx)
 	})
 	g.Go(func() error {
-		poll := backoff{min: 2 * time.Second, max: 10 * time.Second}
-		for poll.wait(ended) == nil {
+		poll := backoff.Backoff{Min: 2 * time.Second, Max: 10 * time.Second}
+		for poll.Wait(ended, 0) == nil {
 			if err := d.checkRetained(ended); err != nil {
 				return err
 			}
@@ -133,7 +134,7 @@ func (r *refusal) Error() string {
 // supervise runs one session after another: what ended the last one decides
 // what is done before the next.
 func (d *daemon) supervise(ctx context.Context) error {
-	retry := backoff{min: 200 * time.Millisecond, max: 15 * time.Second}
+	retry := backoff.Backoff{Min: 200 * time.Millisecond, Max: 15 * time.Second}
 	for {
 		began := time.Now()
 		err := d.watched(ctx)
@@ -141,7 +142,7 @@ func (d *daemon) supervise(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(began) > time.Minute {
-			retry.reset()
+			retry.Reset()
 		}
 		answer, stop := d.answer(ctx, err)
 		if stop != nil {
@@ -151,7 +152,7 @@ func (d *daemon) supervise(ctx context.Context) error {
 		if answer == again {
 			continue
 		}
-		if err := retry.wait(ctx); err != nil {
+		if err := retry.Wait(ctx, 0); err != nil {
 			return nil
 		}
 	}
@@ -230,7 +231,7 @@ func (d *daemon) awaitIdentity(ctx context.Context, e *incompleteError) error {
 	d.status.waiting(e)
 	d.log.Error().Str("index", e.alias).Str("table", e.Table).Strs("columns", e.Columns).
 		Msg(e.Error() + "; paused until that is done, then the index is rebuilt beside and swapped")
-	poll := backoff{min: time.Second, max: 5 * time.Second}
+	poll := backoff.Backoff{Min: time.Second, Max: 5 * time.Second}
 	for {
 		catalog, err := d.source.Catalog(ctx)
 		for _, t := range catalog {
@@ -241,7 +242,7 @@ func (d *daemon) awaitIdentity(ctx context.Context, e *incompleteError) error {
 		if err != nil {
 			d.log.Warn().Err(err).Msg("catalog not read")
 		}
-		if err := poll.wait(ctx); err != nil {
+		if err := poll.Wait(ctx, 0); err != nil {
 			return err
 		}
 	}

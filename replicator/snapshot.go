@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"haystream/internal/backoff"
 	"haystream/sources"
 )
 
@@ -102,7 +103,7 @@ func (s *snapshot) run(ctx context.Context, scans []*scan) error {
 func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 	start := time.Now()
 	s.log.Info().Str("table", sc.table.String()).Int64("rows_done", sc.rows).Int64("rows_estimated", sc.table.EstimatedRows).Msg("reading table")
-	retry := backoff{min: 50 * time.Millisecond, max: 5 * time.Second}
+	retry := backoff.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second}
 	after := sc.last
 	var pending []*loadedChunk
 	for {
@@ -114,14 +115,14 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 			if merged {
 				last := pending[0].chunk
 				pending = pending[1:]
-				retry.reset()
+				retry.Reset()
 				if last.Done {
 					break
 				}
 				continue
 			}
 			after = s.forget(ctx, sc, &pending)
-			if err := retry.wait(ctx); err != nil {
+			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
 		}
@@ -141,9 +142,9 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 func (s *snapshot) read(ctx context.Context, sc *scan, after sources.Key) (*loadedChunk, error) {
 	// A window that opens far behind the log's end would have to remember
 	// every key changed until then.
-	wait := backoff{min: 5 * time.Millisecond, max: 100 * time.Millisecond}
+	wait := backoff.Backoff{Min: 5 * time.Millisecond, Max: 100 * time.Millisecond}
 	for !s.caught() {
-		if err := wait.wait(ctx); err != nil {
+		if err := wait.Wait(ctx, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -204,5 +205,5 @@ func (t *throttle) take(ctx context.Context, rows, perSecond int) error {
 	t.due = t.due.Add(time.Duration(rows) * time.Second / time.Duration(perSecond))
 	wait := t.due.Sub(now)
 	t.mu.Unlock()
-	return pause(ctx, wait)
+	return backoff.Pause(ctx, wait)
 }
