@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -10,22 +11,22 @@ import (
 
 type runCommand struct{}
 
-func (runCommand) Run(e *environment) error {
-	cfg, src, err := e.loadAndExplain()
+func (runCommand) Run(ctx context.Context, e *environment) error {
+	cfg, src, err := e.loadAndExplain(ctx)
 	if err != nil {
 		return err
 	}
-	return replicator.Run(e.ctx, versionText(), cfg, src, newLogger(cfg.Log, e.err), e.err)
+	return replicator.Run(ctx, versionText(), cfg, src, newLogger(cfg.Log, e.err), e.err)
 }
 
 type checkCommand struct{}
 
-func (checkCommand) Run(e *environment) error {
-	cfg, src, err := e.loadAndExplain()
+func (checkCommand) Run(ctx context.Context, e *environment) error {
+	cfg, src, err := e.loadAndExplain(ctx)
 	if err != nil {
 		return err
 	}
-	return replicator.Check(e.ctx, cfg, src, e.out)
+	return replicator.Check(ctx, cfg, src, e.out)
 }
 
 type previewCommand struct {
@@ -34,12 +35,12 @@ type previewCommand struct {
 	Key   string `placeholder:"KEY" help:"Only the row with this key; several columns are joined by commas."`
 }
 
-func (c previewCommand) Run(e *environment) error {
+func (c previewCommand) Run(ctx context.Context, e *environment) error {
 	cfg, src, err := e.load()
 	if err != nil {
 		return err
 	}
-	return replicator.Preview(e.ctx, cfg, src, replicator.PreviewOptions{Index: c.Index, Limit: c.Limit, Key: c.Key}, e.out)
+	return replicator.Preview(ctx, cfg, src, replicator.PreviewOptions{Index: c.Index, Limit: c.Limit, Key: c.Key}, e.out)
 }
 
 type removeCommand struct {
@@ -47,24 +48,24 @@ type removeCommand struct {
 	Yes     bool `short:"y" help:"Do not ask."`
 }
 
-func (c removeCommand) Run(e *environment) error {
+func (c removeCommand) Run(ctx context.Context, e *environment) error {
 	cfg, _, err := e.load()
 	if err != nil {
 		return err
 	}
-	return replicator.Remove(e.ctx, cfg, replicator.RemoveOptions{Indexes: c.Indexes, Yes: c.Yes, In: e.in}, e.out)
+	return replicator.Remove(ctx, cfg, replicator.RemoveOptions{Indexes: c.Indexes, Yes: c.Yes, In: e.in}, e.out)
 }
 
 type statusCommand struct {
 	JSON bool `name:"json" help:"Print the daemon's answer as it is."`
 }
 
-func (c statusCommand) Run(e *environment) error {
+func (c statusCommand) Run(ctx context.Context, e *environment) error {
 	cfg, _, err := e.load()
 	if err != nil {
 		return err
 	}
-	return replicator.ShowStatus(e.ctx, cfg, c.JSON, e.out)
+	return replicator.ShowStatus(ctx, cfg, c.JSON, e.out)
 }
 
 type versionCommand struct{}

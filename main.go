@@ -39,7 +39,6 @@ type commands struct {
 
 // environment is what a command gets from the process.
 type environment struct {
-	ctx    context.Context
 	config string
 	in     io.Reader // nil where nobody is there to answer
 	out    *os.File
@@ -64,10 +63,11 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	env := &environment{ctx: ctx, config: line.Config, out: os.Stdout, err: os.Stderr}
+	env := &environment{config: line.Config, out: os.Stdout, err: os.Stderr}
 	if isatty.IsTerminal(os.Stdin.Fd()) {
 		env.in = os.Stdin
 	}
+	command.BindTo(ctx, (*context.Context)(nil))
 	return fail(command.Run(env))
 }
 
@@ -76,17 +76,14 @@ func fail(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	var mistakes conf.Errors
-	var usage *usageError
-	switch {
-	case errors.As(err, &mistakes):
+	if _, ok := errors.AsType[conf.Errors](err); ok {
 		fmt.Fprintln(os.Stderr, err)
-		return exitUsage
-	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "haystream:", err)
 		return exitUsage
 	}
 	fmt.Fprintln(os.Stderr, "haystream:", err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
 	return exitFailed
 }
 
@@ -104,11 +101,10 @@ func (e *environment) load() (*replicator.Config, *conf.Source, error) {
 
 // loadAndExplain reads the config file; when there are mistakes it asks the
 // catalog for more of them, so that all are told at once.
-func (e *environment) loadAndExplain() (*replicator.Config, *conf.Source, error) {
+func (e *environment) loadAndExplain(ctx context.Context) (*replicator.Config, *conf.Source, error) {
 	cfg, src, err := e.load()
-	var mistakes conf.Errors
-	if errors.As(err, &mistakes) {
-		err = replicator.Explain(e.ctx, cfg, src, mistakes)
+	if mistakes, ok := errors.AsType[conf.Errors](err); ok {
+		err = replicator.Explain(ctx, cfg, src, mistakes)
 	}
 	return cfg, src, err
 }

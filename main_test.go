@@ -76,9 +76,8 @@ func execute(url, statement string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, statement)
-	return err
+	return errors.Join(err, conn.Close(ctx))
 }
 
 func copyFile(from, to string) error {
@@ -96,8 +95,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	err := ts.Exec(args[1], args[2:]...)
 	code := 0
-	var ended *exec.ExitError
-	if errors.As(err, &ended) {
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = ended.ExitCode()
 	} else {
 		ts.Check(err)
@@ -115,7 +113,6 @@ func sql(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, ts.Getenv("DATABASE_URL"))
 	ts.Check(err)
-	defer conn.Close(ctx)
 	for _, statement := range args {
 		if file, ok := strings.CutPrefix(statement, "@"); ok {
 			statement = ts.ReadFile(file)
@@ -124,10 +121,12 @@ func sql(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		for _, result := range results {
 			for _, row := range result.Rows {
-				fmt.Fprintf(ts.Stdout(), "%s\n", row[0])
+				_, err := fmt.Fprintf(ts.Stdout(), "%s\n", row[0])
+				ts.Check(err)
 			}
 		}
 	}
+	ts.Check(conn.Close(ctx))
 }
 
 // search METHOD PATH [BODY]: asks Elasticsearch and prints the answer.
@@ -135,14 +134,13 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: search METHOD PATH [BODY]")
 	}
-	req, err := http.NewRequest(args[0], ts.Getenv("ELASTICSEARCH_URL")+args[1], strings.NewReader(strings.Join(args[2:], "")))
+	req, err := http.NewRequestWithContext(context.Background(), args[0], ts.Getenv("ELASTICSEARCH_URL")+args[1], strings.NewReader(strings.Join(args[2:], "")))
 	ts.Check(err)
 	req.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(req)
 	ts.Check(err)
-	defer response.Body.Close()
 	_, err = io.Copy(ts.Stdout(), response.Body)
-	ts.Check(err)
+	ts.Check(errors.Join(err, response.Body.Close()))
 	if neg != (response.StatusCode >= 400) {
 		ts.Fatalf("%s %s: %s", args[0], args[1], response.Status)
 	}

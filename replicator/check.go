@@ -118,7 +118,7 @@ func Check(ctx context.Context, cfg *Config, file *conf.Source, out io.Writer) e
 	defer source.Close()
 	defer sink.Close()
 	in := &inspection{}
-	in.ok("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
+	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
 	in.checkBoth(ctx, source, sink, cfg, file)
 	return report(in.findings, out)
 }
@@ -128,7 +128,7 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	sinkErr := in.readSink(ctx, sink)
 	sourceErr := in.readSource(ctx, source)
 	if in.try("source", sourceErr) {
-		in.ok("source", "%s at %s", in.source.Kind, in.source.Address)
+		in.okf("source", "%s at %s", in.source.Kind, in.source.Address)
 		in.compile(cfg, file)
 		in.try("source", in.checkSource(ctx, source))
 	}
@@ -137,7 +137,7 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	}
 }
 
-func (in *inspection) ok(subject, format string, args ...any) {
+func (in *inspection) okf(subject, format string, args ...any) {
 	in.findings = append(in.findings, preflight.Finding{Level: preflight.OK, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }
 

@@ -1,8 +1,8 @@
 package replicator
 
 import (
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"os"
 	"path/filepath"
@@ -175,9 +175,7 @@ func (c *Config) derive() {
 		c.Source.Publication = identifier(c.Name)
 	}
 	if c.Source.ServerID == 0 {
-		h := fnv.New32a()
-		h.Write([]byte(c.Name))
-		c.Source.ServerID = max(h.Sum32(), 1)
+		c.Source.ServerID = max(hash(c.Name), 1)
 	}
 }
 
@@ -197,10 +195,14 @@ func identifier(name string) string {
 	if slot == "haystream_"+name && len(slot) <= maxIdentifier {
 		return slot
 	}
-	h := fnv.New32a()
-	h.Write([]byte(name))
-	suffix := "_" + hex.EncodeToString(h.Sum(nil))[:6]
+	suffix := fmt.Sprintf("_%06x", hash(name)>>8)
 	return slot[:min(len(slot), maxIdentifier-len(suffix))] + suffix
+}
+
+func hash(name string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // never fails
+	return h.Sum32()
 }
 
 // set is what the mapping is compiled from.
@@ -214,7 +216,7 @@ func (c *Config) readTemplates(src *conf.Source) conf.Errors {
 
 // located gives the problems of definitions their places in the config files.
 func located(problems mapping.Problems, src *conf.Source) conf.Errors {
-	var errs conf.Errors
+	errs := make(conf.Errors, 0, len(problems))
 	for _, p := range problems {
 		errs = append(errs, src.Errorf(p.Path, "%s", p.Message))
 	}

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"encoding/json"
+	"errors"
 	stdflag "flag"
 	"fmt"
 	"maps"
@@ -56,7 +57,7 @@ func TestLoad(t *testing.T) {
 func compareFile(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,7 +73,7 @@ func compareFile(t *testing.T, path, got string) {
 func TestTenMistakesGiveTenMessages(t *testing.T) {
 	t.Chdir("testdata/config")
 	_, _, err := Load("ten-mistakes.bad.yaml")
-	if errs, ok := err.(conf.Errors); !ok || len(errs) < 10 {
+	if errs, ok := errors.AsType[conf.Errors](err); !ok || len(errs) < 10 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -142,18 +143,17 @@ func TestSecretsNeverShow(t *testing.T) {
 		t.Fatalf("found only %d secret settings", n)
 	}
 	c.Source.URL = "postgres://haystream:" + secret + "@db/blog"
-	asYAML, err := yaml.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
+	var texts []string
+	for _, encode := range []func(any) ([]byte, error){yaml.Marshal, json.Marshal} {
+		text, err := encode(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
 	}
-	asJSON, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{
-		string(asYAML), string(asJSON), fmt.Sprint(c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", *c),
-		fmt.Sprintf("%+v %#v", *c.Sink.Elasticsearch, *c.Sink.Elasticsearch), fmt.Sprintf("%+v %#v", c.Source, c.HTTP),
-	} {
+	texts = append(texts, fmt.Sprint(c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", *c),
+		fmt.Sprintf("%+v %#v", *c.Sink.Elasticsearch, *c.Sink.Elasticsearch), fmt.Sprintf("%+v %#v", c.Source, c.HTTP))
+	for _, text := range texts {
 		if strings.Contains(text, secret) {
 			t.Errorf("a secret shows: %s", text)
 		}
@@ -206,8 +206,7 @@ func settings(t reflect.Type, path string) map[string]reflect.Type {
 	case reflect.Map:
 		return settings(t.Elem(), path+".*")
 	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 			if name == "" || name == "-" {
 				continue
@@ -236,7 +235,7 @@ func TestExampleHasEverySetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	src, err := conf.Load(path, NewConfig(), "indexes", "tables")
-	for _, line := range strings.Split(fmt.Sprint(err), "\n") {
+	for line := range strings.SplitSeq(fmt.Sprint(err), "\n") {
 		if err != nil && !strings.Contains(line, "no file matches") {
 			t.Error(line)
 		}

@@ -40,15 +40,8 @@ func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writ
 	if err := r.plan(ctx); err != nil {
 		return err
 	}
-	for _, line := range r.lines {
-		fmt.Fprintln(out, "will drop", line)
-	}
-	if len(r.kept) > 0 {
-		fmt.Fprintf(out, "will keep index %s; --indexes drops what is kept, too\n", strings.Join(r.kept, ", "))
-	}
-	if len(r.lines) == 0 {
-		fmt.Fprintln(out, "nothing to remove")
-		return nil
+	if _, err := io.WriteString(out, r.announce()); err != nil || len(r.lines) == 0 {
+		return err
 	}
 	if err := confirm(options, out); err != nil {
 		return err
@@ -56,8 +49,8 @@ func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writ
 	if err := r.run(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "removed")
-	return nil
+	_, err = io.WriteString(out, "removed\n")
+	return err
 }
 
 // confirm waits for a yes.
@@ -68,7 +61,9 @@ func confirm(options RemoveOptions, out io.Writer) error {
 	if options.In == nil {
 		return errors.New("nothing removed: add --yes to go on without being asked")
 	}
-	fmt.Fprint(out, "type yes to go on: ")
+	if _, err := io.WriteString(out, "type yes to go on: "); err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
 	answer, err := bufio.NewReader(options.In).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read answer: %w", err)
@@ -90,6 +85,21 @@ type removal struct {
 	kept       []string // physical indexes that stay
 	physical   []string
 	checkpoint bool
+}
+
+// announce says what will be done, for people.
+func (r *removal) announce() string {
+	var b strings.Builder
+	for _, line := range r.lines {
+		fmt.Fprintf(&b, "will drop %s\n", line)
+	}
+	if len(r.kept) > 0 {
+		fmt.Fprintf(&b, "will keep index %s; --indexes drops what is kept, too\n", strings.Join(r.kept, ", "))
+	}
+	if len(r.lines) == 0 {
+		b.WriteString("nothing to remove\n")
+	}
+	return b.String()
 }
 
 // plan looks for what is there.

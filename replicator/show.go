@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -54,8 +55,8 @@ func fetchStatus(ctx context.Context, listen string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no daemon answers; is it running? %w", err)
 	}
-	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
+	err = errors.Join(err, response.Body.Close())
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read status: %w", err)
@@ -68,32 +69,40 @@ func fetchStatus(ctx context.Context, listen string) ([]byte, error) {
 // print is the status for people: the pipeline, then a line per index.
 func (s Status) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(w, s.lines()); err != nil {
+		return fmt.Errorf("print status: %w", err)
+	}
+	return w.Flush()
+}
+
+// lines is the status with tabs between its columns.
+func (s Status) lines() string {
+	var b strings.Builder
 	state := s.State
 	if s.Reason != "" {
 		state += ": " + s.Reason
 	}
-	fmt.Fprintf(w, "pipeline\t%s, %s\n", s.Name, state)
-	fmt.Fprintf(w, "version\t%s, up since %s\n", s.Version, s.Since.Local().Format(time.DateTime))
-	fmt.Fprintf(w, "source\t%s %s at %s\n", s.Source.Kind, s.Source.Version, s.Source.Address)
-	fmt.Fprintf(w, "position\t%s\n", s.Source.Position)
-	fmt.Fprintf(w, "lag\t%.1f s, %s of log; the server keeps %s for it\n", s.Source.LagSeconds, size(s.Source.LagBytes), size(s.Source.RetainedBytes))
 	sink := "answers"
 	if !s.Sink.Healthy {
 		sink = s.Sink.Reason
 	}
-	fmt.Fprintf(w, "sink\t%s %s at %s, %s\n", s.Sink.Kind, s.Sink.Version, s.Sink.Address, sink)
-	if err := w.Flush(); err != nil || len(s.Indexes) == 0 {
-		return err
+	fmt.Fprintf(&b, "pipeline\t%s, %s\n", s.Name, state)
+	fmt.Fprintf(&b, "version\t%s, up since %s\n", s.Version, s.Since.Format(time.RFC3339))
+	fmt.Fprintf(&b, "source\t%s %s at %s\n", s.Source.Kind, s.Source.Version, s.Source.Address)
+	fmt.Fprintf(&b, "position\t%s\n", s.Source.Position)
+	fmt.Fprintf(&b, "lag\t%.1f s, %s of log; the server keeps %s for it\n", s.Source.LagSeconds, size(s.Source.LagBytes), size(s.Source.RetainedBytes))
+	fmt.Fprintf(&b, "sink\t%s %s at %s, %s\n", s.Sink.Kind, s.Sink.Version, s.Sink.Address, sink)
+	if len(s.Indexes) > 0 {
+		b.WriteString("\nINDEX\tPHYSICAL INDEX\tWRITTEN\tDELETED\tDEAD LETTERS\tSNAPSHOT\n")
 	}
-	fmt.Fprintln(w, "\nINDEX\tPHYSICAL INDEX\tWRITTEN\tDELETED\tDEAD LETTERS\tSNAPSHOT")
 	for _, i := range s.Indexes {
 		physical := i.Physical
 		if i.Building != "" {
 			physical += " (building " + i.Building + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\n", i.Alias, physical, i.Written, i.Deleted, i.DeadLetters, i.Snapshot)
+		fmt.Fprintf(&b, "%s\t%s\t%d\t%d\t%d\t%s\n", i.Alias, physical, i.Written, i.Deleted, i.DeadLetters, i.Snapshot)
 	}
-	return w.Flush()
+	return b.String()
 }
 
 // String is how far a snapshot is, for people.

@@ -22,26 +22,26 @@ type validation struct {
 	errs conf.Errors
 }
 
-func (v *validation) fail(path, format string, args ...any) {
+func (v *validation) failf(path, format string, args ...any) {
 	v.errs = append(v.errs, v.src.Errorf(path, format, args...))
 }
 
 func (v *validation) atLeast(path string, value, least int64) {
 	if value < least {
-		v.fail(path, "must be at least %d", least)
+		v.failf(path, "must be at least %d", least)
 	}
 }
 
 func (v *validation) atLeastBytes(path string, value, least conf.Bytes) {
 	if value < least {
-		v.fail(path, "must be at least %s", least)
+		v.failf(path, "must be at least %s", least)
 	}
 }
 
 // oneOf reports a setting that is none of its Choices.
 func (v *validation) oneOf(path, value string) {
 	if valid := Choices()[path]; !slices.Contains(valid, value) {
-		v.fail(path, "must be one of %s%s", strings.Join(valid, ", "), conf.DidYouMean(value, valid))
+		v.failf(path, "must be one of %s%s", strings.Join(valid, ", "), conf.DidYouMean(value, valid))
 	}
 }
 
@@ -65,9 +65,9 @@ var (
 func (c *Config) validate(src *conf.Source) conf.Errors {
 	v := &validation{src: src}
 	if c.Name == "" {
-		v.fail("name", "the pipeline has no name; give it one, such as blog")
+		v.failf("name", "the pipeline has no name; give it one, such as blog")
 	} else if !validName.MatchString(c.Name) {
-		v.fail("name", "must be letters, digits, _, . and -, at most 100, the first a letter or digit")
+		v.failf("name", "must be letters, digits, _, . and -, at most 100, the first a letter or digit")
 	}
 	c.validateSource(v)
 	c.validateSink(v)
@@ -77,10 +77,10 @@ func (c *Config) validate(src *conf.Source) conf.Errors {
 	v.atLeastBytes("limits.max_memory", c.Limits.MaxMemory, minMemory)
 	v.atLeast("limits.max_dead_letters", int64(c.Limits.MaxDeadLetters), 0)
 	if c.State.Path == "" {
-		v.fail("state.path", "must name a folder")
+		v.failf("state.path", "must name a folder")
 	}
 	if len(c.Indexes) == 0 {
-		v.fail("indexes", "there is no index; define at least one")
+		v.failf("indexes", "there is no index; define at least one")
 	}
 	return v.errs
 }
@@ -89,10 +89,10 @@ func (c *Config) validateSource(v *validation) {
 	s, before := c.Source, len(v.errs)
 	v.validateURL("source.url", s.URL)
 	if s.Slot != "" && !validSlot.MatchString(s.Slot) {
-		v.fail("source.slot", "must be a-z, 0-9 and _, at most 63")
+		v.failf("source.slot", "must be a-z, 0-9 and _, at most 63")
 	}
 	if len(s.Publication) > maxIdentifier {
-		v.fail("source.publication", "must be at most %d bytes long", maxIdentifier)
+		v.failf("source.publication", "must be at most %d bytes long", maxIdentifier)
 	}
 	v.atLeast("source.snapshot.chunk_rows", int64(s.Snapshot.ChunkRows), 1)
 	v.atLeast("source.snapshot.parallel", int64(s.Snapshot.Parallel), 1)
@@ -102,7 +102,7 @@ func (c *Config) validateSource(v *validation) {
 	}
 	source, err := openSource(c, zerolog.Nop())
 	if err != nil {
-		v.fail("source.url", "%v", innermost(err))
+		v.failf("source.url", "%v", innermost(err))
 		return
 	}
 	source.Close()
@@ -111,8 +111,7 @@ func (c *Config) validateSource(v *validation) {
 // innermost is the part of an error that says what is wrong with a setting,
 // without the part that says where: the line does that.
 func innermost(err error) error {
-	var url *pgconn.ParseConfigError
-	if errors.As(err, &url) {
+	if url, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		return url
 	}
 	return err
@@ -122,19 +121,19 @@ func innermost(err error) error {
 func (v *validation) validateURL(path string, secret conf.Secret) {
 	const example = "write it like postgres://user@host:5432/database"
 	if secret == "" {
-		v.fail(path, "the database's URL is missing; %s", example)
+		v.failf(path, "the database's URL is missing; %s", example)
 		return
 	}
 	u, err := url.Parse(secret.Reveal())
 	switch {
 	case err != nil || u.Scheme == "" || u.Opaque != "":
-		v.fail(path, "is not a URL; %s, and a special character in a user name or password as %%40", example)
+		v.failf(path, "is not a URL; %s, and a special character in a user name or password as %%40", example)
 	case slices.Contains([]string{"mysql", "mariadb"}, u.Scheme):
-		v.fail(path, "%s is not in this version yet; it reads PostgreSQL", u.Scheme)
+		v.failf(path, "%s is not in this version yet; it reads PostgreSQL", u.Scheme)
 	case u.Scheme != "postgres" && u.Scheme != "postgresql":
-		v.fail(path, "the scheme is not known; %s", example)
+		v.failf(path, "the scheme is not known; %s", example)
 	case u.Query().Has("password"):
-		v.fail(path, "must not hold the password as a parameter; write it like postgres://user:password@host, or use password_file")
+		v.failf(path, "must not hold the password as a parameter; write it like postgres://user:password@host, or use password_file")
 	}
 }
 
@@ -142,12 +141,12 @@ func (c *Config) validateSink(v *validation) {
 	es, nd := c.Sink.Elasticsearch, c.Sink.NDJSON
 	switch {
 	case es != nil && nd != nil:
-		v.fail("sink", "there are two sinks; keep elasticsearch or ndjson")
+		v.failf("sink", "there are two sinks; keep elasticsearch or ndjson")
 	case es == nil && nd == nil:
-		v.fail("sink", "there is no sink; add elasticsearch or ndjson")
+		v.failf("sink", "there is no sink; add elasticsearch or ndjson")
 	}
 	if nd != nil && nd.Path == "" {
-		v.fail("sink.ndjson.path", `must name a file, or be "-" for standard output`)
+		v.failf("sink.ndjson.path", `must name a file, or be "-" for standard output`)
 	}
 	if es != nil {
 		c.validateElasticsearch(v)
@@ -159,9 +158,9 @@ func (c *Config) validateElasticsearch(v *validation) {
 	es, before := c.Sink.Elasticsearch, len(v.errs)
 	switch {
 	case len(es.Addresses) == 0 && es.CloudID == "":
-		v.fail(at+"addresses", "there is no address; write it like [https://localhost:9200], or set cloud_id")
+		v.failf(at+"addresses", "there is no address; write it like [https://localhost:9200], or set cloud_id")
 	case len(es.Addresses) > 0 && es.CloudID != "":
-		v.fail(at+"cloud_id", "there are addresses, too; keep one of them")
+		v.failf(at+"cloud_id", "there are addresses, too; keep one of them")
 	}
 	for i := range es.Addresses {
 		v.validateAddress(fmt.Sprintf("%saddresses.%d", at, i), &es.Addresses[i])
@@ -170,14 +169,14 @@ func (c *Config) validateElasticsearch(v *validation) {
 	hasKey := es.APIKey != "" || es.APIKeyFile != ""
 	switch {
 	case hasKey && (es.Username != "" || hasPassword):
-		v.fail(at+"username", "there is an API key, too; keep one of them")
+		v.failf(at+"username", "there is an API key, too; keep one of them")
 	case es.Username != "" && !hasPassword:
-		v.fail(at+"username", "there is no password; add password or password_file")
+		v.failf(at+"username", "there is no password; add password or password_file")
 	case es.Username == "" && hasPassword:
-		v.fail(at+"password", "there is no username")
+		v.failf(at+"password", "there is no username")
 	}
 	if es.CACert != "" && es.CAFingerprint != "" {
-		v.fail(at+"ca_fingerprint", "there is a ca_cert, too; keep one of them")
+		v.failf(at+"ca_fingerprint", "there is a ca_cert, too; keep one of them")
 	}
 	v.oneOf(at+"flavor", es.Flavor)
 	v.atLeastBytes(at+"bulk.max_bytes", es.Bulk.MaxBytes, 1<<10)
@@ -187,7 +186,7 @@ func (c *Config) validateElasticsearch(v *validation) {
 	}
 	sink, err := openSink(c, zerolog.Nop())
 	if err != nil {
-		v.fail("sink.elasticsearch", "%s", strings.TrimPrefix(err.Error(), "sink.elasticsearch: "))
+		v.failf("sink.elasticsearch", "%s", strings.TrimPrefix(err.Error(), "sink.elasticsearch: "))
 		return
 	}
 	sink.Close()
@@ -198,9 +197,9 @@ func (v *validation) validateAddress(path string, address *string) {
 	u, err := url.Parse(*address)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		v.fail(path, "is not an address; write it like https://localhost:9200")
+		v.failf(path, "is not an address; write it like https://localhost:9200")
 	case u.User != nil:
-		v.fail(path, "must not hold a user or password; set username and password, or api_key")
+		v.failf(path, "must not hold a user or password; set username and password, or api_key")
 	default:
 		return
 	}
@@ -216,11 +215,11 @@ func (c *Config) validateHTTP(v *validation) {
 	}
 	host, port, err := net.SplitHostPort(c.HTTP.Listen)
 	if err != nil || port == "" {
-		v.fail("http.listen", "is not an address; write it like 127.0.0.1:9600")
+		v.failf("http.listen", "is not an address; write it like 127.0.0.1:9600")
 		return
 	}
 	if !loopback(host) && c.HTTP.Token == "" {
-		v.fail("http.listen", "listens beyond this machine; set http.token, too, or listen on 127.0.0.1")
+		v.failf("http.listen", "listens beyond this machine; set http.token, too, or listen on 127.0.0.1")
 	}
 }
 

@@ -36,7 +36,7 @@ type decoder struct {
 	errs  Errors
 }
 
-func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
+func (d *decoder) failf(n *yaml.Node, path, format string, args ...any) {
 	d.errs = append(d.errs, Error{File: d.file, Line: n.Line, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -106,9 +106,9 @@ func (d *decoder) adopt(n *yaml.Node, path string, err error) {
 			d.errs = append(d.errs, e)
 		}
 	case errors.As(err, &syntax):
-		d.fail(n, path, "%s", strings.Join(syntax.Errors, "; "))
+		d.failf(n, path, "%s", strings.Join(syntax.Errors, "; "))
 	default:
-		d.fail(n, path, "%v", err)
+		d.failf(n, path, "%v", err)
 	}
 }
 
@@ -189,14 +189,14 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		}
 	case reflect.Bool:
 		if n.ShortTag() != "!!bool" {
-			d.fail(n, path, "wants true or false, not %s", describe(n))
+			d.failf(n, path, "wants true or false, not %s", describe(n))
 			return
 		}
 		v.SetBool(strings.EqualFold(n.Value, "true"))
 	case reflect.Float32, reflect.Float64:
 		f, err := strconv.ParseFloat(n.Value, 64)
 		if n.Kind != yaml.ScalarNode || err != nil {
-			d.fail(n, path, "wants a number, not %s", describe(n))
+			d.failf(n, path, "wants a number, not %s", describe(n))
 			return
 		}
 		v.SetFloat(f)
@@ -209,15 +209,15 @@ func (d *decoder) integer(n *yaml.Node, v reflect.Value, path string) {
 	i, ok := parseInteger(n)
 	switch {
 	case !ok:
-		d.fail(n, path, "wants a whole number, not %s", describe(n))
+		d.failf(n, path, "wants a whole number, not %s", describe(n))
 	case v.CanInt() && i.IsInt64() && !v.OverflowInt(i.Int64()):
 		v.SetInt(i.Int64())
 	case v.CanUint() && i.Sign() < 0:
-		d.fail(n, path, "must not be negative")
+		d.failf(n, path, "must not be negative")
 	case v.CanUint() && i.IsUint64() && !v.OverflowUint(i.Uint64()):
 		v.SetUint(i.Uint64())
 	default:
-		d.fail(n, path, "%s is out of range", n.Value)
+		d.failf(n, path, "%s is out of range", n.Value)
 	}
 }
 
@@ -236,16 +236,16 @@ func (d *decoder) is(n *yaml.Node, path string, kind yaml.Kind, wanted string) b
 	if n.Kind == kind {
 		return true
 	}
-	d.fail(n, path, "wants %s, not %s", wanted, describe(n))
+	d.failf(n, path, "wants %s, not %s", wanted, describe(n))
 	return false
 }
 
 // describe says what kind of value a node is, without the value: it may be a secret.
 func describe(n *yaml.Node) string {
-	switch {
-	case n.Kind == yaml.MappingNode:
+	switch n.Kind {
+	case yaml.MappingNode:
 		return "a mapping"
-	case n.Kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		return "a list"
 	}
 	switch n.ShortTag() {

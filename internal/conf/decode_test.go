@@ -13,6 +13,8 @@ import (
 
 // sample has one field of every kind that the decoder fills.
 type sample struct {
+	Shared `yaml:",inline"`
+
 	Text     string              `yaml:"text"`
 	Hidden   Secret              `yaml:"hidden"`
 	Count    int                 `yaml:"count"`
@@ -28,7 +30,6 @@ type sample struct {
 	Section  *section            `yaml:"section"`
 	Sections map[string]*section `yaml:"sections"`
 	Forms    []form              `yaml:"forms"`
-	Shared   `yaml:",inline"`
 	NoTag    string
 	Ignored  string `yaml:"-"`
 }

@@ -39,7 +39,7 @@ func parseDocument(file string, text []byte) *document {
 		return d
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		d.fail(&second, "", "the file holds more than one YAML document")
+		d.failf(&second, "", "the file holds more than one YAML document")
 		return d
 	}
 	d.root = d.plain(parsed.Content[0], "")
@@ -72,7 +72,7 @@ func syntaxError(file string, text []byte, err error) Error {
 	return e
 }
 
-func (d *document) fail(n *yaml.Node, path, format string, args ...any) {
+func (d *document) failf(n *yaml.Node, path, format string, args ...any) {
 	d.errs = append(d.errs, Error{File: d.file, Line: n.Line, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -85,19 +85,19 @@ func (d *document) plain(n *yaml.Node, path string) *yaml.Node {
 	c := *n
 	c.Anchor, c.Content = "", nil
 	if d.open[n] {
-		d.fail(alias, path, "refers to itself")
+		d.failf(alias, path, "refers to itself")
 		return &c
 	}
 	d.open[n] = true
 	defer delete(d.open, n)
 	if d.nodes++; d.nodes > maxNodes {
 		if d.nodes == maxNodes+1 {
-			d.fail(n, path, "the aliases expand to more than %d values", maxNodes)
+			d.failf(n, path, "the aliases expand to more than %d values", maxNodes)
 		}
 		return &c
 	}
 	if tag := n.ShortTag(); !knownTags[tag] {
-		d.fail(n, path, "YAML tags are not understood here; a text that begins with ! needs quotes")
+		d.failf(n, path, "YAML tags are not understood here; a text that begins with ! needs quotes")
 		return &c
 	}
 	switch n.Kind {
@@ -126,7 +126,7 @@ func (d *document) expand(c *yaml.Node, path string) {
 	}
 	value, err := Expand(c.Value)
 	if err != nil {
-		d.fail(c, path, "%v", err)
+		d.failf(c, path, "%v", err)
 	}
 	c.Value = value
 	if c.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle|yaml.TaggedStyle) == 0 {
@@ -146,11 +146,11 @@ func (d *document) mapping(n, c *yaml.Node, path string) {
 		}
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			d.fail(key, path, "a key must be a plain word")
+			d.failf(key, path, "a key must be a plain word")
 		case key.ShortTag() == "!!merge":
 			merged = append(merged, value)
 		case first[key.Value] != nil:
-			d.fail(key, join(path, key.Value), "is set twice; first on line %d", first[key.Value].Line)
+			d.failf(key, join(path, key.Value), "is set twice; first on line %d", first[key.Value].Line)
 		default:
 			first[key.Value] = key
 			c.Content = append(c.Content, key, d.plain(value, join(path, key.Value)))
@@ -176,6 +176,6 @@ func (d *document) merge(from, c *yaml.Node, have map[string]*yaml.Node, path st
 			}
 		}
 	default:
-		d.fail(from, path, "<< takes a mapping or a list of mappings")
+		d.failf(from, path, "<< takes a mapping or a list of mappings")
 	}
 }

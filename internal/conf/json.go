@@ -28,7 +28,7 @@ func (d *decoder) anything(n *yaml.Node, v reflect.Value, path string) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	if err := decoder.Decode(v.Addr().Interface()); err != nil {
-		d.fail(n, path, "%v", err)
+		d.failf(n, path, "%v", err)
 	}
 }
 
@@ -64,7 +64,7 @@ func (d *decoder) appendJSON(b []byte, n *yaml.Node, path string) ([]byte, bool)
 	case "!!int", "!!float":
 		number, err := jsonNumber(n)
 		if err != nil {
-			d.fail(n, path, "%v", err)
+			d.failf(n, path, "%v", err)
 			return b, false
 		}
 		return append(b, number...), true

@@ -108,7 +108,7 @@ func (d *decoder) include(main *document, sections []string) {
 		at := join("include", strconv.Itoa(i))
 		files, err := filepath.Glob(besides(main.file, glob.Value))
 		if err != nil || len(files) == 0 {
-			d.fail(glob, at, "no file matches %q", glob.Value)
+			d.failf(glob, at, "no file matches %q", glob.Value)
 			continue
 		}
 		slices.Sort(files)
@@ -119,7 +119,7 @@ func (d *decoder) include(main *document, sections []string) {
 			seen[file] = true
 			text, err := os.ReadFile(file)
 			if err != nil {
-				d.fail(glob, at, "read included file: %v", err)
+				d.failf(glob, at, "read included file: %v", err)
 				continue
 			}
 			d.join(main, parseDocument(file, text), sections)
@@ -150,7 +150,7 @@ func (d *decoder) join(main, included *document, sections []string) {
 		key, value := included.root.Content[i], included.root.Content[i+1]
 		switch {
 		case !slices.Contains(sections, key.Value):
-			d.fail(key, key.Value, "an included file may hold only %s%s", strings.Join(sections, " and "), DidYouMean(key.Value, sections))
+			d.failf(key, key.Value, "an included file may hold only %s%s", strings.Join(sections, " and "), DidYouMean(key.Value, sections))
 		case isNull(value):
 		case d.is(value, key.Value, yaml.MappingNode, "a mapping of names to values"):
 			d.joinSection(main, key, value)
@@ -177,7 +177,7 @@ func (d *decoder) joinSection(main *document, name, entries *yaml.Node) {
 			if f, ok := d.files[at]; ok {
 				file = f
 			}
-			d.fail(key, join(name.Value, key.Value), "is defined twice; first at %s:%d", file, first.Line)
+			d.failf(key, join(name.Value, key.Value), "is defined twice; first at %s:%d", file, first.Line)
 			continue
 		}
 		d.files[value] = d.file

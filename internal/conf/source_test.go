@@ -19,7 +19,7 @@ func files(t *testing.T, texts map[string]string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for name, text := range texts {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

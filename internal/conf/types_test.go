@@ -44,7 +44,10 @@ func TestDuration(t *testing.T) {
 }
 
 func TestSecretIsHidden(t *testing.T) {
-	s := struct{ Password, None Secret }{Password: "swordfish"}
+	s := struct {
+		Password Secret `json:"password"`
+		None     Secret `json:"none"`
+	}{Password: "swordfish"}
 	for _, got := range []string{
 		fmt.Sprint(s), fmt.Sprintf("%v %+v", s, s), fmt.Sprintf("%s %q %x", s, s, s), fmt.Sprintf("%#v", s.Password),
 	} {
@@ -54,7 +57,7 @@ func TestSecretIsHidden(t *testing.T) {
 			}
 		}
 	}
-	if text, err := json.Marshal(s); err != nil || string(text) != `{"Password":"***","None":""}` {
+	if text, err := json.Marshal(s); err != nil || string(text) != `{"password":"***","none":""}` {
 		t.Errorf("got %s, %v", text, err)
 	}
 	if s.Password.Reveal() != "swordfish" {

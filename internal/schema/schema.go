@@ -111,7 +111,7 @@ func defaultOf(v reflect.Value) any {
 	if v.IsZero() {
 		return nil
 	}
-	if s, ok := v.Interface().(fmt.Stringer); ok {
+	if s, ok := reflect.TypeAssert[fmt.Stringer](v); ok {
 		return s.String()
 	}
 	return v.Interface()

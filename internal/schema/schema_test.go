@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -75,9 +74,9 @@ func TestConfigsFitTheSchema(t *testing.T) {
 
 func TestMistakesDoNotFitTheSchema(t *testing.T) {
 	for text, want := range map[string]string{
-		"nmae: blog":                                 "nmae is not allowed",
-		"http: 9600":                                 "http is no object",
-		"sink: {elasticsearch: {addresses: a}}":      "sink.elasticsearch.addresses is no array",
+		"nam: blog":                            "nam is not allowed",
+		"http: 9600":                            "http is no object",
+		"sink: {elasticsearch: {addresses: a}}": "sink.elasticsearch.addresses is no array",
 		"sink: {elasticsearch: {bulk: {lanes: a}}}":  "sink.elasticsearch.bulk.lanes fits nothing",
 		"indexes: {notes: {fields: all}}":            "indexes.notes.fields fits nothing",
 		"indexes: {notes: {fields: {a: {tpye: b}}}}": "indexes.notes.fields fits nothing",
@@ -91,66 +90,61 @@ func TestMistakesDoNotFitTheSchema(t *testing.T) {
 	}
 }
 
-// check lists what in a config does not fit the schema file.
+// check lists what in a config does not fit the schema.
 func check(t *testing.T, text string) []string {
 	t.Helper()
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s map[string]any
-	if err := json.Unmarshal(raw, &s); err != nil {
-		t.Fatal(err)
-	}
 	var config any
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
 		t.Fatal(err)
 	}
-	return validator{s["definitions"].(map[string]any)}.fits(s, config, "")
+	s := newBuilder(nil).config()
+	return validator{s.Definitions}.fits(s, config, "")
 }
 
 // A validator knows the keywords that the schema uses.
-type validator struct{ definitions map[string]any }
+type validator struct{ definitions map[string]*schema }
 
-func (v validator) fits(s map[string]any, value any, path string) (mistakes []string) {
-	if ref, ok := s["$ref"].(string); ok {
-		return v.fits(v.definitions[strings.TrimPrefix(ref, "#/definitions/")].(map[string]any), value, path)
+func (v validator) fits(s *schema, value any, path string) []string {
+	if s.Ref != "" {
+		return v.fits(v.definitions[strings.TrimPrefix(s.Ref, "#/definitions/")], value, path)
 	}
-	if kind, ok := s["type"].(string); ok && kind != kindOf(value) {
-		return []string{path + " is no " + kind}
+	text, isText := value.(string)
+	fitsOption := func(o *schema) bool { return len(v.fits(o, value, path)) == 0 }
+	switch {
+	case s.Type != "" && s.Type != kindOf(value):
+		return []string{path + " is no " + s.Type}
+	case s.AnyOf != nil && !slices.ContainsFunc(s.AnyOf, fitsOption):
+		return []string{path + " fits nothing"}
+	case s.Enum != nil && (!isText || !slices.Contains(s.Enum, text)):
+		return []string{path + " is none of " + strings.Join(s.Enum, ", ")}
+	case s.Pattern != "" && !regexp.MustCompile(s.Pattern).MatchString(text):
+		return []string{path + " does not match " + s.Pattern}
 	}
-	if options, ok := s["anyOf"].([]any); ok {
-		if !slices.ContainsFunc(options, func(o any) bool { return len(v.fits(o.(map[string]any), value, path)) == 0 }) {
-			return []string{path + " fits nothing"}
+	var mistakes []string
+	if list, ok := value.([]any); ok && s.Items != nil {
+		for i, item := range list {
+			mistakes = append(mistakes, v.fits(s.Items, item, fmt.Sprintf("%s.%d", path, i))...)
 		}
 	}
-	if enum, ok := s["enum"].([]any); ok && !slices.Contains(enum, value) {
-		return []string{path + " is none of " + fmt.Sprint(enum)}
-	}
-	if pattern, ok := s["pattern"].(string); ok && !regexp.MustCompile(pattern).MatchString(value.(string)) {
-		return []string{path + " does not match " + pattern}
-	}
-	if items, ok := s["items"].(map[string]any); ok {
-		for i, item := range value.([]any) {
-			mistakes = append(mistakes, v.fits(items, item, fmt.Sprintf("%s.%d", path, i))...)
-		}
-	}
-	object, _ := value.(map[string]any)
-	properties, _ := s["properties"].(map[string]any)
-	for name, member := range object {
-		at := strings.TrimPrefix(path+"."+name, ".")
-		switch rest := s["additionalProperties"].(type) {
-		default:
-			if p, ok := properties[name].(map[string]any); ok {
-				mistakes = append(mistakes, v.fits(p, member, at)...)
-			} else if rest == false {
-				mistakes = append(mistakes, at+" is not allowed")
-			}
-		case map[string]any:
-			mistakes = append(mistakes, v.fits(rest, member, at)...)
+	if object, ok := value.(map[string]any); ok {
+		for name, member := range object {
+			mistakes = append(mistakes, v.fitsMember(s, name, member, strings.TrimPrefix(path+"."+name, "."))...)
 		}
 	}
 	return mistakes
+}
+
+func (v validator) fitsMember(s *schema, name string, member any, path string) []string {
+	if property := s.Properties[name]; property != nil {
+		return v.fits(property, member, path)
+	}
+	switch rest := s.AdditionalProperties.(type) {
+	case *schema:
+		return v.fits(rest, member, path)
+	case bool:
+		return []string{path + " is not allowed"}
+	}
+	return nil
 }
 
 func kindOf(value any) string {
