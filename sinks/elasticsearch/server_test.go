@@ -1,0 +1,280 @@
+package elasticsearch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"haystream/internal/preflight"
+	"haystream/internal/servers"
+	"haystream/sinks"
+)
+
+const textMapping = `{"dynamic":"strict","properties":{"text":{"type":"text"}}}`
+
+// createIndex makes an index for one test.
+func createIndex(t *testing.T, s *Sink, alias string, settings string) *sinks.Target {
+	t.Helper()
+	physical := alias + "-1"
+	if _, err := s.Create(t.Context(), sinks.IndexSpec{Alias: alias, Physical: physical, Serve: true, Mappings: json.RawMessage(textMapping), Settings: json.RawMessage(settings)}); err != nil {
+		t.Fatal(err)
+	}
+	return &sinks.Target{Index: alias, Physical: physical, WriteAlias: sinks.WriteAlias(physical)}
+}
+
+// A feed writes one batch after the other until it is told to stop.
+type feed struct {
+	sent int64
+	stop chan struct{}
+	done chan error
+}
+
+func startFeed(t *testing.T, s *Sink, target *sinks.Target) *feed {
+	f := &feed{stop: make(chan struct{}), done: make(chan error, 1)}
+	in := make(chan *sinks.Batch)
+	go func() { f.done <- s.Write(t.Context(), in) }()
+	go func() {
+		defer close(in)
+		for {
+			version := f.sent + 1
+			b := &sinks.Batch{Done: func() {}}
+			for i := range int64(10) {
+				b.Actions = append(b.Actions, indexAction(target, fmt.Sprint((version+i)%500), version+i, fmt.Sprintf(`{"text":"%d"}`, version+i)))
+			}
+			select {
+			case in <- b:
+				f.sent += 10
+			case <-f.stop:
+				return
+			}
+		}
+	}()
+	return f
+}
+
+// end stops the feed and waits until all of it is held.
+func (f *feed) end(t *testing.T) {
+	t.Helper()
+	close(f.stop)
+	if err := <-f.done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOutlivesTheServer: killed in the middle of writing and started again,
+// nothing is lost.
+func TestOutlivesTheServer(t *testing.T) {
+	server := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	s, err := New(testConfig(server.URL, ""), Options{Owner: "blog", MaxBytes: 1 << 20}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	target := createIndex(t, s, "notes", "")
+	f := startFeed(t, s, target)
+	for range 2 {
+		before := target.Written.Load()
+		waitFor(t, "documents to be written", func() bool { return target.Written.Load() > before+500 })
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "health to say why", func() bool {
+			err := s.Health()
+			return err != nil && strings.Contains(err.Error(), "connection refused")
+		})
+		if err := server.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "health to be well", func() bool { return s.Health() == nil })
+	}
+	f.end(t)
+	got := documents(t, server.URL, target.Physical)
+	if len(got) != 500 {
+		t.Errorf("%d documents, want 500", len(got))
+	}
+	for version := f.sent - 499; version <= f.sent; version++ {
+		id := fmt.Sprint(version % 500)
+		if got[id].Version != version || got[id].Body != fmt.Sprintf(`{"text":"%d"}`, version) {
+			t.Errorf("document %s is %v, want version %d", id, got[id], version)
+		}
+	}
+}
+
+// TestWaitsForPeople: each trouble is named with what mends it, the remedy
+// mends it, and no document is lost or refused meanwhile.
+func TestWaitsForPeople(t *testing.T) {
+	server := mainServer.Get(t)
+	put := func(path, body string) func() {
+		return func() { ask(t, http.MethodPut, server.URL+path, body, nil) }
+	}
+	post := func(path, body string) func() {
+		return func() { ask(t, http.MethodPost, server.URL+path, body, nil) }
+	}
+	unblock := put("/people-1/_settings", `{"index.blocks.write":null,"index.blocks.read_only":null,"index.blocks.read_only_allow_delete":null}`)
+	alias := func(op string) func() {
+		return post("/_aliases", `{"actions":[{"`+op+`":{"index":"people-1","alias":"people-1-write"}}]}`)
+	}
+	for _, c := range []struct {
+		name        string
+		break_, fix func()
+		says        string
+	}{
+		{"flood stage", put("/people-1/_settings", `{"index.blocks.read_only_allow_delete":true}`), unblock, "free space or add nodes"},
+		{"writes blocked", put("/people-1/_settings", `{"index.blocks.write":true}`), unblock, `PUT /people-1/_settings {"index.blocks.write":null`},
+		{"read-only", put("/people-1/_settings", `{"index.blocks.read_only":true}`), unblock, `"index.blocks.read_only":null`},
+		{"closed", post("/people-1/_close", ""), post("/people-1/_open", ""), "POST /people-1/_open"},
+		{"write alias gone", alias("remove"), alias("add"), `POST /_aliases {"actions":[{"add":{"index":"people-1","alias":"people-1-write"}}]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := New(testConfig(server.URL, ""), Options{Owner: "people", MaxBytes: 1 << 20}, zerolog.Nop())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			target := createIndex(t, s, "people", "")
+			f := startFeed(t, s, target)
+			waitFor(t, "documents to be written", func() bool { return target.Written.Load() > 100 })
+			c.break_()
+			waitFor(t, "health to say why", func() bool {
+				err := s.Health()
+				return err != nil && strings.Contains(err.Error(), c.says)
+			})
+			if strings.Contains(c.says, "blocks") {
+				findings, err := s.Check(t.Context(), []string{"people"})
+				if bad := preflight.Errors(findings); err != nil || len(bad) == 0 || !strings.Contains(bad[0].String(), "_settings") {
+					t.Errorf("a check finds %v, %v", findings, err)
+				}
+			}
+			c.fix()
+			waitFor(t, "health to be well", func() bool { return s.Health() == nil })
+			f.end(t)
+			if n := target.DeadLetters.Load(); n != 0 {
+				t.Errorf("%d dead letters", n)
+			}
+			if got := documents(t, server.URL, target.Physical); len(got) != int(min(f.sent, 500)) {
+				t.Errorf("%d documents of %d", len(got), f.sent)
+			}
+			if err := s.Drop(t.Context(), target.Physical); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestServerWithSmallRequests against the real server's own limit. The largest
+// document is one that the server is asked about before it is sent.
+func TestServerWithSmallRequests(t *testing.T) {
+	server := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19", Args: []string{"-E", "http.max_content_length=1mb"}})
+	for _, compression := range []bool{false, true} {
+		t.Run(fmt.Sprintf("compression %v", compression), func(t *testing.T) {
+			s := newSink(t, Config{Addresses: []string{server.URL}, Compression: compression, Bulk: BulkConfig{Lanes: 1}}, Options{Owner: t.Name(), MaxDeadLetters: 5})
+			defer s.Close()
+			target := createIndex(t, s, fmt.Sprintf("notes-%v", compression), "")
+			var actions []sinks.Action
+			for i := range int64(300) {
+				actions = append(actions, indexAction(target, fmt.Sprint(i), 1, fmt.Sprintf(`{"text":"%s"}`, strings.Repeat("word ", 2000))))
+			}
+			actions[100].Body = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("word ", 400<<10))
+			actions[200].Body = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("word ", 2<<20))
+			if err := deliverAll(t, s, actions...); err != nil {
+				t.Fatal(err)
+			}
+			if got := documents(t, server.URL, target.Physical); len(got) != 298 {
+				t.Errorf("%d documents, want 298", len(got))
+			}
+			if letters, err := s.DeadLetters(t.Context()); err != nil || letters[target.Physical] != 2 {
+				t.Errorf("dead letters %v, %v, want 2", letters, err)
+			}
+		})
+	}
+}
+
+// TestTuning: settings while an index is loaded, and after.
+func TestTuning(t *testing.T) {
+	server := mainServer.Get(t)
+	settings := func(physical string) (refresh, replicas, tombstones string) {
+		var answer map[string]struct {
+			Settings struct {
+				Index struct {
+					Refresh    string `json:"refresh_interval"`
+					Replicas   string `json:"number_of_replicas"`
+					Tombstones string `json:"gc_deletes"`
+				}
+			}
+		}
+		ask(t, http.MethodGet, server.URL+"/"+physical+"/_settings", "", &answer)
+		i := answer[physical].Settings.Index
+		return i.Refresh, i.Replicas, i.Tombstones
+	}
+	for _, c := range []struct {
+		name, settings               string
+		refresh, replicas, finalRepl string
+	}{
+		{"default", ``, "", "0", "1"},
+		{"configured", `{"refresh_interval":"3s","index":{"number_of_replicas":2}}`, "3s", "0", "2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSink(t, testConfig(server.URL, ""), Options{Owner: "tuning"})
+			defer s.Close()
+			physical := "tuning-1"
+			spec := sinks.IndexSpec{Alias: "tuning", Physical: physical, Mappings: json.RawMessage(textMapping), Settings: json.RawMessage(c.settings)}
+			if _, err := s.Create(t.Context(), spec); err != nil {
+				t.Fatal(err)
+			}
+			if refresh, replicas, tombstones := settings(physical); refresh != "-1" || replicas != "0" || tombstones != "1h" {
+				t.Errorf("loading: refresh %q, replicas %q, tombstones %q", refresh, replicas, tombstones)
+			}
+			if err := s.Finish(t.Context(), physical); err != nil {
+				t.Fatal(err)
+			}
+			if refresh, replicas, tombstones := settings(physical); refresh != c.refresh || replicas != c.finalRepl || tombstones != "1h" {
+				t.Errorf("finished: refresh %q, replicas %q, tombstones %q", refresh, replicas, tombstones)
+			}
+			if err := s.Drop(t.Context(), physical); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestClearRefusals(t *testing.T) {
+	server := mainServer.Get(t)
+	s := newSink(t, testConfig(server.URL, ""), Options{Owner: "refusals"})
+	defer s.Close()
+	for name, spec := range map[string]sinks.IndexSpec{
+		"No handler for type [flotsam]|The mapper type [flotsam]": {Mappings: json.RawMessage(`{"properties":{"a":{"type":"flotsam"}}}`)},
+		"unknown setting [index.flotsam]":                         {Settings: json.RawMessage(`{"flotsam":1}`)},
+	} {
+		spec.Alias, spec.Physical = "refusals", "refusals-1"
+		_, err := s.Create(t.Context(), spec)
+		first, second, _ := strings.Cut(name, "|")
+		if err == nil || !strings.Contains(err.Error(), "refuses its mapping or settings") || !strings.Contains(err.Error(), first) && !strings.Contains(err.Error(), second) {
+			t.Errorf("got %v, want %s", err, name)
+		}
+	}
+	ask(t, http.MethodPut, server.URL+"/refusals", "", nil)
+	defer ask(t, http.MethodDelete, server.URL+"/refusals", "", nil)
+	_, err := s.Index(t.Context(), "refusals")
+	if !errors.Is(err, sinks.ErrForeign) || !strings.Contains(err.Error(), "DELETE /refusals") {
+		t.Errorf("got %v", err)
+	}
+	ask(t, http.MethodPost, server.URL+"/_aliases", `{"actions":[{"add":{"index":"refusals","alias":"refusals-alias"}}]}`, nil)
+	_, err = s.Index(t.Context(), "refusals-alias")
+	if !errors.Is(err, sinks.ErrForeign) || !strings.Contains(err.Error(), `"remove":{"index":"refusals","alias":"refusals-alias"}`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNothingListens(t *testing.T) {
+	s := newSink(t, testConfig("http://127.0.0.1:1", ""), Options{})
+	defer s.Close()
+	findings, err := s.Check(t.Context(), []string{"notes"})
+	if err != nil || len(findings) != 1 || !strings.Contains(findings[0].String(), "nothing listens there") {
+		t.Errorf("got %v, %v", findings, err)
+	}
+}
