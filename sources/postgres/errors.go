@@ -22,6 +22,7 @@ const (
 	codeInsufficientPrivilege = "42501"
 	codeConfigurationLimit    = "53400"
 	codeUndefinedDatabase     = "3D000"
+	codeCannotConnectNow      = "57P03" // the server starts or shuts down
 	classAuthorization        = "28"
 )
 

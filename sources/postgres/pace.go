@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
 
 	"haystream/sources"
 )
@@ -113,6 +114,9 @@ func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
 			if err := st.sendStatus(now, false); err != nil {
 				return err
 			}
+			if err := st.lookWhileBlocked(ctx); err != nil {
+				return err
+			}
 			timer.Reset(time.Until(st.status))
 		case <-ctx.Done():
 			return ctx.Err()
@@ -120,12 +124,48 @@ func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
 	}
 }
 
+// errShutdown: a server that shuts down first waits until everything it has
+// sent is confirmed, which may be never while the sink is down. The stream
+// leaves, so that it does not hold the server up.
+var errShutdown = errors.New("the server is shutting down")
+
+// answer replies to a server that asks where the stream is. It asks once after
+// it has heard nothing for half of its timeout, which the statuses prevent;
+// asking on and on is how it shuts down.
+func (st *stream) answer(now time.Time) error {
+	if now.Sub(st.pingedLast) > shutdownGrace {
+		st.pinged = now
+	}
+	st.pingedLast = now
+	if now.Sub(st.pinged) > shutdownGrace && st.durable() < st.decoder.end {
+		return errShutdown
+	}
+	st.status = earlier(st.status, now.Add(answerWait))
+	return nil
+}
+
+// lookWhileBlocked finds out that the server shuts down while nothing is read from it.
+func (st *stream) lookWhileBlocked(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	err := st.source.pool.use(ctx, func(*pgx.Conn) error { return nil })
+	if sqlState(err) == codeCannotConnectNow {
+		return errShutdown
+	}
+	return nil
+}
+
+// durable is what may be confirmed to the server.
+func (st *stream) durable() pglogrepl.LSN {
+	return min(pglogrepl.LSN(st.source.acked.Load()), st.decoder.end)
+}
+
 // sendStatus tells the server how far everything is held durably, and with
 // reply asks how far its log goes. Flush and apply are what was acknowledged,
 // which is always the end of a transaction, and never more than was read on
 // this connection.
 func (st *stream) sendStatus(now time.Time, reply bool) error {
-	durable := min(pglogrepl.LSN(st.source.acked.Load()), st.decoder.end)
+	durable := st.durable()
 	if err := st.conn.Conn().SetWriteDeadline(now.Add(writeTimeout)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
 	}

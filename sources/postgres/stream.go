@@ -38,6 +38,11 @@ const (
 	writeTimeout   = 10 * time.Second
 	queryTimeout   = 5 * time.Second
 
+	// A server that shuts down asks on and on where the stream is. It gets
+	// this long to see everything confirmed, and is answered in no hurry.
+	shutdownGrace = 3 * time.Second
+	answerWait    = 100 * time.Millisecond
+
 	// lookEvery is how many messages may pass without a look at the clock.
 	lookEvery = 64
 )
@@ -65,6 +70,8 @@ type stream struct {
 	statusWait time.Duration
 	ask        time.Time // when it is due while a chunk waits
 	askWait    time.Duration
+	pinged     time.Time // when the server began to ask again and again
+	pingedLast time.Time
 	wanted     uint64 // the highest mark of a chunk, when last looked at
 	prune      bool   // the ids kept for chunks are many
 }
@@ -262,7 +269,7 @@ func (st *stream) copyData(ctx context.Context, data []byte) error {
 			st.decoder.advance(pglogrepl.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
 		if data[keepaliveLength-1] != 0 {
-			return st.sendStatus(time.Now(), false)
+			return st.answer(time.Now())
 		}
 		return nil
 	}
