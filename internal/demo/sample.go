@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +14,7 @@ const (
 	memory      = 40 // samples that the small curves show
 	rateSpan    = 4  // samples that a rate is taken over
 	searchSpan  = 5 * time.Second
+	askTimeout  = 5 * time.Second
 	mostAuthors = 14
 	mostHits    = 5
 	unknown     = -1
@@ -46,6 +48,7 @@ type sampler struct {
 	started time.Time
 
 	conn   *pgx.Conn
+	met    bool // the daemon has answered once
 	totals []total
 	lags   []float64
 	writes []float64
@@ -69,56 +72,70 @@ func (s *sampler) close(ctx context.Context) {
 
 // take never fails: what could not be asked is among the problems.
 func (s *sampler) take(ctx context.Context) sample {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	now := sample{elapsed: time.Since(s.started)}
-	note := func(err error) {
-		if err != nil && !errors.Is(err, errNoIndex) && ctx.Err() == nil {
-			now.problems = append(now.problems, err.Error())
-		}
-	}
-	var err error
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	if s.stage.status != "" {
-		now.status, err = readStatus(ctx, s.stage.status)
-		note(err)
-		if err == nil && now.status.State != "running" && now.status.Reason != "" {
-			note(fmt.Errorf("the daemon is %s: %s", now.status.State, now.status.Reason))
-		}
+		s.askDaemon(ctx, &now)
 	}
-	now.tables, err = s.countTables(ctx, now.status)
-	note(err)
+	s.countTables(ctx, &now)
+	var err error
 	now.days, err = s.search.notesPerDay(ctx)
-	note(err)
+	now.note(err)
 	now.authors, err = s.search.notesByAuthor(ctx, mostAuthors)
-	note(err)
+	now.note(err)
 	words := searches()
 	now.found, err = s.search.fullText(ctx, words[int(now.elapsed/searchSpan)%len(words)], mostHits)
-	note(err)
+	now.note(err)
 	s.remember(now.status)
 	now.writes, now.lags = s.writes, s.lags
 	return now
 }
 
+// note adds the error to the problems, once, unless it passes by itself or only says that the demo is ending.
+func (s *sample) note(err error) {
+	if err == nil || errors.Is(err, errNoIndex) || errors.Is(err, errStarting) || errors.Is(err, context.Canceled) {
+		return
+	}
+	if text := err.Error(); !slices.Contains(s.problems, text) {
+		s.problems = append(s.problems, text)
+	}
+}
+
+func (s *sampler) askDaemon(ctx context.Context, now *sample) {
+	st, err := readStatus(ctx, s.stage.status)
+	now.status = st
+	s.met = s.met || err == nil
+	switch {
+	case err != nil && !s.met:
+		now.note(errors.New("waiting for the daemon to start"))
+	case err != nil:
+		now.note(err)
+	case st.State != "running" && st.Reason != "":
+		now.note(fmt.Errorf("the daemon is %s: %s", st.State, st.Reason))
+	}
+}
+
 // countTables counts rows and documents.
-func (s *sampler) countTables(ctx context.Context, st status) (tables []tableSample, failed error) {
+func (s *sampler) countTables(ctx context.Context, now *sample) {
+	var down error
 	if s.conn == nil || s.conn.IsClosed() {
-		s.conn, failed = pgx.Connect(ctx, s.stage.postgres)
+		s.conn, down = pgx.Connect(ctx, s.stage.postgres)
+		now.note(down)
 	}
 	for _, t := range truths() {
-		now := tableSample{truth: t, rows: unknown, documents: unknown, indexStatus: st.index(t.index)}
-		if failed == nil {
-			failed = s.conn.QueryRow(ctx, "SELECT count(*) FROM "+t.table+" WHERE "+t.where).Scan(&now.rows)
+		table := tableSample{truth: t, rows: unknown, documents: unknown, indexStatus: now.status.index(t.index)}
+		if down == nil {
+			down = s.conn.QueryRow(ctx, "SELECT count(*) FROM "+t.table+" WHERE "+t.where).Scan(&table.rows)
+			now.note(down)
 		}
 		n, err := s.search.count(ctx, t.index)
-		switch {
-		case err == nil:
-			now.documents = n
-		case failed == nil && !errors.Is(err, errNoIndex):
-			failed = err
+		if err == nil {
+			table.documents = n
 		}
-		tables = append(tables, now)
+		now.note(err)
+		now.tables = append(now.tables, table)
 	}
-	return tables, failed
 }
 
 // remember keeps the last values of what changes quickly.

@@ -12,8 +12,11 @@ import (
 	"time"
 )
 
-// errNoIndex means that Elasticsearch has no index of that name yet.
-var errNoIndex = errors.New("no such index")
+// What Elasticsearch answers for a moment when the daemon begins: there is no index of that name, then none of its shards has started.
+var (
+	errNoIndex  = errors.New("no such index")
+	errStarting = errors.New("no shard of the index has started")
+)
 
 // search asks Elasticsearch, as an application would: over HTTP, with JSON.
 type search struct {
@@ -54,6 +57,8 @@ func (s *search) call(ctx context.Context, method, path string, body, into any) 
 	switch {
 	case response.StatusCode == http.StatusNotFound:
 		return errNoIndex
+	case response.StatusCode == http.StatusServiceUnavailable && bytes.Contains(answer, []byte("no_shard_available")):
+		return errStarting
 	case response.StatusCode >= http.StatusMultipleChoices:
 		return fmt.Errorf("ask Elasticsearch: %s %s: %s: %.300s", method, path, response.Status, answer)
 	}
