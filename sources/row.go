@@ -60,6 +60,10 @@ type Arena struct {
 	dataStart, cellStart, valueStart int
 }
 
+// NewArena returns an empty arena with room for rows of about so many bytes
+// altogether, to spare what usually comes the growing.
+func NewArena(bytes int) *Arena { return &Arena{data: make([]byte, 0, bytes)} }
+
 // Size is the memory in use by rows, in bytes.
 func (a *Arena) Size() int { return a.total + len(a.data) + 8*len(a.cells) }
 

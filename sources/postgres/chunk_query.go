@@ -27,9 +27,10 @@ const (
 // A chunkQuery reads one chunk.
 type chunkQuery struct {
 	sources.ChunkRequest
-	from string   // what is read, quoted
-	rows int      // at most
-	last [][]byte // the key of the last row, as the server printed it
+	from  string   // what is read, quoted
+	rows  int      // at most
+	bytes int      // that they are expected to take in memory
+	last  [][]byte // the key of the last row, as the server printed it
 }
 
 // newChunkQuery prepares a request. width is what a row has taken so far in
@@ -39,6 +40,7 @@ func newChunkQuery(ctx context.Context, conn *pgx.Conn, req sources.ChunkRequest
 	q := &chunkQuery{ChunkRequest: req, from: "ONLY " + quoteTable(t), rows: min(req.MaxRows, firstRows), last: make([][]byte, len(t.Key))}
 	if width > 0 {
 		q.rows = max(1, min(req.MaxRows, req.MaxBytes/width))
+		q.bytes = min(q.rows*width, req.MaxBytes)
 	}
 	if len(t.Key) == 0 {
 		return nil, fmt.Errorf("%w: the table has no key", sources.ErrConfig)
@@ -151,7 +153,7 @@ func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *ty
 }
 
 func (q *chunkQuery) rowsOf(result *pgconn.ResultReader, registry *typeRegistry) (*sources.Chunk, error) {
-	chunk := &sources.Chunk{Arena: &sources.Arena{}, Rows: make([]sources.Row, 0, q.rows)}
+	chunk := &sources.Chunk{Arena: sources.NewArena(q.bytes), Rows: make([]sources.Row, 0, q.rows)}
 	var converters []converter
 	for result.NextRow() {
 		if converters == nil {

@@ -91,10 +91,19 @@ func (st *stream) send(ctx context.Context) error {
 	if err := st.handOver(ctx, b); err != nil {
 		return err
 	}
-	st.batch = &sources.Batch{Arena: &sources.Arena{}}
+	st.batch = nextBatch(b)
 	st.whole, st.sent, st.sentAt = time.Time{}, st.decoder.end, time.Now()
 	st.askWait = askFirst
 	return nil
+}
+
+// nextBatch is an empty batch with room for what the last one held: batches of
+// a busy stream are of a size.
+func nextBatch(last *sources.Batch) *sources.Batch {
+	return &sources.Batch{
+		Arena:   sources.NewArena(min(last.Arena.Size(), batchBytes)),
+		Changes: make([]sources.Change, 0, len(last.Changes)),
+	}
 }
 
 func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
