@@ -20,11 +20,11 @@ func (s *Sink) Check(ctx context.Context, aliases []string) ([]preflight.Finding
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		text, remedy := diagnose(err)
-		if remedy == "" {
-			text = err.Error()
+		f := preflight.Finding{Level: preflight.Error, Subject: s.cfg.Flavor, Text: err.Error()}
+		if text, remedy := diagnose(err); remedy != "" {
+			f.Text, f.Remedy = s.address()+": "+text, remedy
 		}
-		return []preflight.Finding{{Level: preflight.Error, Subject: s.cfg.Flavor, Text: s.address() + ": " + text, Remedy: remedy}}, nil
+		return []preflight.Finding{f}, nil
 	}
 	findings := []preflight.Finding{{Level: preflight.OK, Subject: info.Kind, Text: info.Version + " at " + info.Address}}
 	if !s.server.supported() {

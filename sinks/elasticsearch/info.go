@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -31,11 +32,10 @@ var optionalTypes = map[string][]string{
 func (s *Sink) Info(ctx context.Context) (sinks.Info, error) {
 	found, err := s.identify(ctx)
 	if err != nil {
-		text, remedy := diagnose(err)
-		if remedy != "" {
-			text += "; " + remedy
+		if text, remedy := diagnose(err); remedy != "" {
+			return sinks.Info{}, fmt.Errorf("%s: %s; %s: %w", s.address(), text, remedy, err)
 		}
-		return sinks.Info{}, fmt.Errorf("%s: %s: %w", s.address(), text, err)
+		return sinks.Info{}, fmt.Errorf("%s: %w", s.address(), err)
 	}
 	s.server = found
 	return sinks.Info{Kind: found.product, Version: found.version, Address: s.address(), Types: found.types}, nil
@@ -113,7 +113,8 @@ func (v server) supported() bool {
 	return major == 7 && minor >= 17 || major == 8 || major == 9
 }
 
-// diagnose says in words for people what an error means, and what mends it.
+// diagnose says in words for people what an error means, and what mends it,
+// where that is known.
 func diagnose(err error) (text, remedy string) {
 	var e *apiError
 	var authority x509.UnknownAuthorityError
@@ -129,19 +130,19 @@ func diagnose(err error) (text, remedy string) {
 		return "the server's certificate is for another host", "use a name from the certificate in addresses, or set ca_fingerprint"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there", "start the server, or mend addresses"
-	case err != nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return "the server does not speak TLS", "write the address with http://"
-	case err != nil && strings.Contains(err.Error(), "malformed HTTP response"):
-		return "the server speaks TLS, it seems", "write the address with https://"
+	case strings.Contains(err.Error(), "malformed HTTP response"), errors.Is(err, io.EOF):
+		return "the server ends the connection without an answer", "write the address with https:// if it speaks TLS"
 	}
-	return "it cannot be asked", ""
+	return err.Error(), ""
 }
 
 // describe is err in words for people.
 func describe(err error) string {
 	text, remedy := diagnose(err)
 	if remedy == "" {
-		return err.Error()
+		return text
 	}
 	return text + "; " + remedy
 }
