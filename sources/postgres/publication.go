@@ -189,10 +189,10 @@ func relationsOf(ctx context.Context, conn *pgx.Conn, t *sources.Table) ([]relat
 SELECT format('%I.%I', n.nspname, c.relname), c.relreplident = 'f', c.relreplident = 'f' OR EXISTS (
     SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
     AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident))
-FROM (SELECT to_regclass(format('%I.%I', $1::text, $2::text))::oid AS oid) root
+FROM pg_class root JOIN pg_namespace s ON s.oid = root.relnamespace
 JOIN pg_class c ON c.oid = root.oid OR c.oid IN (SELECT relid FROM pg_partition_tree(root.oid))
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' ORDER BY 1`
+WHERE s.nspname = $1 AND root.relname = $2 AND c.relkind = 'r' ORDER BY 1`
 	rows, err := conn.Query(ctx, query, t.Schema, t.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read replica identity of %s: %w", t, err)
