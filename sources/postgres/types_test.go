@@ -6,88 +6,20 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 
 	"haystream/internal/servers"
+	"haystream/internal/typecases"
 	"haystream/sources"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected values in testdata")
 
 const typesFile = "../../testdata/postgres/types.txt"
-
-// A typeCase is a section of typesFile: a column with its values.
-type typeCase struct {
-	sql    string // the column's type
-	since  int    // the first major version that has it
-	values []typeValue
-}
-
-type typeValue struct {
-	sql  string // the value as an SQL expression
-	want string // as JSON
-	line int    // of want in typesFile, or of sql where want is missing
-}
-
-// readTypeCases reads typesFile: statements that make the types, then cases.
-func readTypeCases(t *testing.T) (statements []string, cases []typeCase) {
-	t.Helper()
-	text, err := os.ReadFile(typesFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n, line := range strings.Split(string(text), "\n") {
-		switch {
-		case line == "" || line[0] == '#':
-		case line[0] == '[':
-			end := strings.LastIndex(line, "]")
-			c := typeCase{sql: line[1:end]}
-			if since, ok := strings.CutPrefix(line[end:], "] since "); ok {
-				if c.since, err = strconv.Atoi(since); err != nil {
-					t.Fatal(err)
-				}
-			}
-			cases = append(cases, c)
-		case len(cases) == 0:
-			statements = append(statements, line)
-		case line[0] == '\t':
-			values := cases[len(cases)-1].values
-			values[len(values)-1].want, values[len(values)-1].line = line[1:], n
-		default:
-			c := &cases[len(cases)-1]
-			c.values = append(c.values, typeValue{sql: line, line: n})
-		}
-	}
-	return statements, cases
-}
-
-// writeTypeCases puts new expected values into typesFile, given by line.
-func writeTypeCases(t *testing.T, got map[int]string) {
-	t.Helper()
-	text, err := os.ReadFile(typesFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	for n, line := range strings.SplitAfter(string(text), "\n") {
-		value, ok := got[n]
-		if !ok || !strings.HasPrefix(line, "\t") {
-			out.WriteString(line)
-		}
-		if ok {
-			fmt.Fprintf(&out, "\t%s\n", value)
-		}
-	}
-	if err := os.WriteFile(typesFile, []byte(out.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestTypes puts every value of typesFile into a real table and reads it as a
 // snapshot does and as the stream does. Both must give the same canonical text,
@@ -131,12 +63,9 @@ func execute(t testing.TB, conn *pgx.Conn, statements ...string) {
 }
 
 func testTypes(t *testing.T, conn *pgx.Conn, major int) {
-	statements, all := readTypeCases(t)
-	var cases []typeCase
-	for _, c := range all {
-		if c.since <= major {
-			cases = append(cases, c)
-		}
+	statements, cases, err := typecases.Read(typesFile, major)
+	if err != nil {
+		t.Fatal(err)
 	}
 	fillTypes(t, conn, statements, cases)
 	tables, registry, err := readCatalog(t.Context(), conn)
@@ -157,7 +86,7 @@ func testTypes(t *testing.T, conn *pgx.Conn, major int) {
 	if len(read) != len(streamed) {
 		t.Fatalf("%d rows read, %d streamed", len(read), len(streamed))
 	}
-	got := map[int]string{}
+	got := map[typecases.Value]string{}
 	for i, c := range cases {
 		column := relation.Columns[i+1]
 		typ, convert, err := registry.lookup(column.DataType, column.TypeModifier)
@@ -165,51 +94,53 @@ func testTypes(t *testing.T, conn *pgx.Conn, major int) {
 			t.Fatal(err)
 		}
 		if want := table.Columns[i+1].Type; typ.Kind != want.Kind || typ.Size != want.Size || typ.Scale != want.Scale {
-			t.Errorf("%s: streamed as %+v, in the catalog %+v", c.sql, typ, want)
+			t.Errorf("%s: streamed as %+v, in the catalog %+v", c.Type, typ, want)
 		}
-		for n, v := range c.values {
-			t.Run(c.sql, func(t *testing.T) {
+		for n, v := range c.Values {
+			t.Run(c.Type, func(t *testing.T) {
 				one, two := canonical(t, convert, read[n][i+1]), canonical(t, convert, streamed[n][i+1])
 				if !bytes.Equal(one, two) || (one == nil) != (two == nil) {
-					t.Errorf("%s: read as %q, streamed as %q", v.sql, one, two)
+					t.Errorf("%s: read as %q, streamed as %q", v.SQL, one, two)
 				}
 				rendered := []byte("null")
 				if one != nil {
 					rendered, _ = sources.AppendJSON(nil, &typ, one)
 				}
 				if !json.Valid(rendered) || bytes.ContainsAny(rendered, "\n\r") {
-					t.Errorf("%s: not a line of JSON: %s", v.sql, rendered)
+					t.Errorf("%s: not a line of JSON: %s", v.SQL, rendered)
 				}
-				if string(rendered) != v.want && !*update {
-					t.Errorf("%s: got %s, want %s", v.sql, rendered, v.want)
+				if string(rendered) != v.Want && !*update {
+					t.Errorf("%s: got %s, want %s", v.SQL, rendered, v.Want)
 				}
-				got[v.line] = string(rendered)
+				got[v] = string(rendered)
 			})
 		}
 	}
 	if *update {
-		writeTypeCases(t, got)
+		if err := typecases.Update(typesFile, got); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
 // fillTypes makes a table with a column for each case and a row for each value.
 // A case with fewer values than others has its last one repeated.
-func fillTypes(t *testing.T, conn *pgx.Conn, statements []string, cases []typeCase) {
+func fillTypes(t *testing.T, conn *pgx.Conn, statements []string, cases []typecases.Case) {
 	t.Helper()
 	execute(t, conn, "SET search_path = public")
 	execute(t, conn, statements...)
 	rows := 0
 	create := "CREATE TABLE types (id integer PRIMARY KEY"
 	for i, c := range cases {
-		create += fmt.Sprintf(", c%d %s", i, c.sql)
-		rows = max(rows, len(c.values))
+		create += fmt.Sprintf(", c%d %s", i, c.Type)
+		rows = max(rows, len(c.Values))
 	}
 	execute(t, conn, create+")", "CREATE PUBLICATION p FOR TABLE types",
 		"SELECT pg_catalog.pg_create_logical_replication_slot('s', 'pgoutput')")
 	for n := range rows {
 		insert := fmt.Sprintf("INSERT INTO types VALUES (%d", n)
 		for _, c := range cases {
-			insert += ", " + c.values[min(n, len(c.values)-1)].sql
+			insert += ", " + c.Values[min(n, len(c.Values)-1)].SQL
 		}
 		execute(t, conn, insert+")")
 	}
