@@ -28,7 +28,7 @@ const (
 )
 
 const (
-	startTimeout = 2 * time.Minute
+	startTimeout = 5 * time.Minute // ten seconds, but for a machine that has much else to do
 	stopTimeout  = 15 * time.Second
 	portAttempts = 3
 )
@@ -58,6 +58,7 @@ type Server struct {
 	lock    *os.File
 	data    string
 	port    int
+	brief   bool // short work: a quick start counts for more than speed
 	program program
 	process *process
 }
@@ -75,30 +76,25 @@ type program struct {
 // Start fetches the server where needed, starts it and returns when it answers.
 // The context limits the start only. The caller owns the server and calls Stop.
 func Start(ctx context.Context, spec Spec) (*Server, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout+startTimeout, fmt.Errorf("no answer in %s", fetchTimeout+startTimeout))
-	defer cancel()
-	server, err := start(ctx, spec)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec, err)
-	}
-	return server, nil
+	return start(ctx, &Server{Spec: spec})
 }
 
-func start(ctx context.Context, spec Spec) (*Server, error) {
-	home, err := Fetch(ctx, spec)
+func start(ctx context.Context, s *Server) (*Server, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout+startTimeout, fmt.Errorf("no answer in %s", fetchTimeout+startTimeout))
+	defer cancel()
+	home, err := Fetch(ctx, s.Spec)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start %s: %w", s.Spec, err)
 	}
 	sweep(os.TempDir())
-	s := &Server{Spec: spec}
-	if s.run, s.lock, err = newRunDir(spec.Kind); err != nil {
-		return nil, err
+	if s.run, s.lock, err = newRunDir(s.Kind); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.Spec, err)
 	}
 	if err = s.prepare(ctx, home); err == nil {
 		err = s.launchOnFreePort(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.Stop())
+		return nil, errors.Join(fmt.Errorf("start %s: %w", s.Spec, err), s.Stop())
 	}
 	return s, nil
 }

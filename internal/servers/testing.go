@@ -13,7 +13,7 @@ func Optional(err error) bool { return errors.Is(err, ErrUnavailable) }
 // Test starts a server for one test and stops it when the test ends. The test fails when it cannot be started.
 func Test(t testing.TB, spec Spec) *Server {
 	t.Helper()
-	server, err := Start(t.Context(), spec)
+	server, err := start(t.Context(), &Server{Spec: spec, brief: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ type Shared struct {
 func (s *Shared) Get(t testing.TB) *Server {
 	t.Helper()
 	// Not the test's own context: the server outlives the test.
-	s.once.Do(func() { s.server, s.err = Start(context.Background(), s.Spec) })
+	s.once.Do(func() { s.server, s.err = start(context.Background(), &Server{Spec: s.Spec, brief: true}) })
 	if s.err != nil {
 		t.Fatal(s.err)
 	}
