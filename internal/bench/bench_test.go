@@ -15,7 +15,7 @@ func TestCutKeepsPairsOfLinesTogether(t *testing.T) {
 	}
 	requests := 0
 	for rest := all; len(rest) > 0; requests++ {
-		n := cut(rest)
+		n := cut(rest, bulkBytes)
 		part := rest[:n]
 		if n == 0 || n > bulkBytes || bytes.Count(part, []byte("\n"))%2 != 0 || !bytes.HasPrefix(part, []byte(`{"index":`)) {
 			t.Fatalf("request %d: %d bytes, %d lines, starts with %.20s", requests, n, bytes.Count(part, []byte("\n")), part)
@@ -29,7 +29,7 @@ func TestCutKeepsPairsOfLinesTogether(t *testing.T) {
 
 func TestCutLetsALargePairPass(t *testing.T) {
 	large := []byte("{}\n\"" + strings.Repeat("x", bulkBytes) + "\"\n")
-	if got := cut(append(large, "{}\n{}\n"...)); got != len(large) {
+	if got := cut(append(large, "{}\n{}\n"...), bulkBytes); got != len(large) {
 		t.Errorf("got %d bytes, want %d", got, len(large))
 	}
 }

@@ -27,7 +27,7 @@ func (s *search) bulk(ctx context.Context, lines []byte) (time.Duration, error) 
 	g.Go(func() error {
 		defer close(parts)
 		for len(lines) > 0 {
-			n := cut(lines)
+			n := cut(lines, bulkBytes)
 			select {
 			case parts <- lines[:n]:
 			case <-ctx.Done():
@@ -66,9 +66,10 @@ func (s *search) bulk(ctx context.Context, lines []byte) (time.Duration, error) 
 	return time.Since(began), nil
 }
 
-// cut is the length of the first request: whole pairs of lines.
-func cut(lines []byte) int {
-	if len(lines) <= bulkBytes {
+// cut is the length of the first whole pairs of lines within a limit, but of
+// one at least.
+func cut(lines []byte, limit int) int {
+	if len(lines) <= limit {
 		return len(lines)
 	}
 	n := 0
@@ -77,7 +78,7 @@ func cut(lines []byte) int {
 		for range 2 {
 			pair += bytes.IndexByte(lines[pair:], '\n') + 1
 		}
-		if pair > bulkBytes && n > 0 {
+		if pair > limit && n > 0 {
 			return n
 		}
 		n = pair

@@ -45,8 +45,8 @@ func (s *search) do(request *http.Request) ([]byte, error) {
 
 // A blueprint is what a physical index of the daemon is made of.
 type blueprint struct {
-	Mappings json.RawMessage            `json:"mappings"`
-	Settings map[string]json.RawMessage `json:"settings"`
+	Mappings json.RawMessage            `json:"mappings,omitempty"`
+	Settings map[string]json.RawMessage `json:"settings,omitempty"`
 }
 
 // blueprint reads an index's mappings and settings.
