@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +16,6 @@ const (
 	checkLine      = 2 * time.Second
 	loadTimeout    = 3 * time.Minute
 	catchUpTimeout = 3 * time.Minute
-	slot           = "haystream_demo" // as in the config
 )
 
 // errDiffers is the check's verdict where it found a difference.
@@ -99,8 +99,8 @@ func disturb(ctx context.Context, s *stage, duration time.Duration) error {
 	return wait()
 }
 
-// catchUp waits until the daemon has confirmed to PostgreSQL all that was written until now. The last write is the demo's own: the
-// daemon confirms what it has delivered, not what it had nothing to do with.
+// catchUp waits until the daemon's checkpoint holds all that was written until now. The last write is the demo's own: the daemon's
+// position is behind what it has delivered, not behind what it had nothing to do with.
 func catchUp(ctx context.Context, s *stage) error {
 	conn, err := pgx.Connect(ctx, s.postgres)
 	if err != nil {
@@ -117,7 +117,13 @@ func catchUp(ctx context.Context, s *stage) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUpTimeout, fmt.Errorf("not done in %s", catchUpTimeout))
 	defer cancel()
 	return poll(ctx, func() (reached bool, err error) {
-		err = conn.QueryRow(ctx, "SELECT coalesce((SELECT confirmed_flush_lsn >= $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2), false)", end, slot).Scan(&reached)
+		st, err := readStatus(ctx, s.status)
+		if err != nil || st.Source.Position == "" {
+			return false, nil // it starts again, or has no checkpoint yet
+		}
+		// A position of PostgreSQL ends with its place in the log.
+		at := st.Source.Position[strings.LastIndexByte(st.Source.Position, ':')+1:]
+		err = conn.QueryRow(ctx, "SELECT $1::text::pg_lsn >= $2::text::pg_lsn", at, end).Scan(&reached)
 		return reached, err
 	})
 }
