@@ -161,8 +161,10 @@ func readTypes(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, rela
 	}
 	var t catalogType
 	var delim string
-	_, err = pgx.ForEachRow(rows, []any{&t.oid, &t.builtin, &t.name, &t.sql, &t.class, &t.category, &t.elem, &t.base,
-		&t.typmod, &delim, &t.fields, &t.fieldTypes, &t.fieldTypmods}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{
+		&t.oid, &t.builtin, &t.name, &t.sql, &t.class, &t.category, &t.elem, &t.base,
+		&t.typmod, &delim, &t.fields, &t.fieldTypes, &t.fieldTypmods,
+	}, func() error {
 		row := t
 		row.delim = delim[0]
 		registry.types[t.oid] = &row
@@ -181,8 +183,10 @@ func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, re
 	var relation, oid uint32
 	var typmod int32
 	var sql string
-	_, err = pgx.ForEachRow(rows, []any{&relation, &c.Name, &oid, &typmod, &sql,
-		&c.NotNull, &c.MayBeMissing, &c.Generated}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{
+		&relation, &c.Name, &oid, &typmod, &sql,
+		&c.NotNull, &c.MayBeMissing, &c.Generated,
+	}, func() error {
 		t := registry.tables[relation]
 		if c.Type, _, err = registry.lookup(oid, typmod); err != nil {
 			return fmt.Errorf("read column %s.%s: %w", t, c.Name, err)
@@ -218,6 +222,12 @@ func setIdentities(registry *typeRegistry, relations []relation) {
 			t.EstimatedRows = max(t.EstimatedRows, 0) + r.rows
 		}
 		identity, columns := r.identityOf(t)
+		if identity != sources.IdentityFull {
+			if t.WholeRows != "" {
+				t.WholeRows += "; "
+			}
+			t.WholeRows += identityRemedy([]string{pgx.Identifier{r.schema, r.name}.Sanitize()})
+		}
 		switch {
 		case !seen[t] || identity < t.Identity:
 			t.Identity, t.IdentityColumns = identity, columns

@@ -17,8 +17,10 @@ func textRegistry() *typeRegistry {
 	r.types[21] = &catalogType{sql: "text[]", class: "b", category: "A", elem: 3}
 	r.types[22] = &catalogType{sql: "daterange", class: "r", elem: 9, delim: ','}
 	r.types[23] = &catalogType{sql: "datemultirange", class: "m", elem: 22, delim: ','}
-	r.types[24] = &catalogType{sql: "person", class: "c", fields: []string{"name", "born", "tags"},
-		fieldTypes: []uint32{3, 9, 21}, fieldTypmods: []int32{-1, -1, -1}, delim: ','}
+	r.types[24] = &catalogType{
+		sql: "person", class: "c", fields: []string{"name", "born", "tags"},
+		fieldTypes: []uint32{3, 9, 21}, fieldTypmods: []int32{-1, -1, -1}, delim: ',',
+	}
 	r.types[25] = &catalogType{name: "hstore", sql: "hstore", class: "b", delim: ','}
 	r.types[26] = &catalogType{name: "int2vector", sql: "int2vector", class: "b", elem: 2, delim: ','}
 	r.types[27] = &catalogType{name: "geometry", sql: "geometry", class: "b", delim: ','}
@@ -108,8 +110,10 @@ func TestMalformedText(t *testing.T) {
 
 // FuzzConverters: no text makes a converter panic, or touch what is before its own output.
 func FuzzConverters(f *testing.F) {
-	for _, text := range []string{"", "{", `{"a\`, `{"a\\","b"}`, "[1:2]={1,2}", `["a,b","c\"d\\")`, `{[1,3),["5",8)}`, `(a,"b""c",)`,
-		`"a"=>"1", "b"=>NULL`, "0044-03-15 12:00:00+00 BC", "(1,2)", "0101000020E6100000", `\x00`} {
+	for _, text := range []string{
+		"", "{", `{"a\`, `{"a\\","b"}`, "[1:2]={1,2}", `["a,b","c\"d\\")`, `{[1,3),["5",8)}`, `(a,"b""c",)`,
+		`"a"=>"1", "b"=>NULL`, "0044-03-15 12:00:00+00 BC", "(1,2)", "0101000020E6100000", `\x00`,
+	} {
 		f.Add([]byte(text))
 	}
 	registry := textRegistry()
@@ -172,9 +176,11 @@ func BenchmarkConvert(b *testing.B) {
 
 // TestConvertersDoNotAllocate keeps what BenchmarkConvert shows.
 func TestConvertersDoNotAllocate(t *testing.T) {
-	for sql, text := range map[string]string{"bool": "t", "timestamptz": "2024-02-29 23:59:59.123456+00", "date": "2024-02-29",
+	for sql, text := range map[string]string{
+		"bool": "t", "timestamptz": "2024-02-29 23:59:59.123456+00", "date": "2024-02-29",
 		"bytea": `\xdeadbeef`, "int4[]": "{1,2,3}", "text[]": `{a,"b \"c\""}`, "daterange": "[2024-01-01,)",
-		"person": `(Ann,2024-02-29,"{a,b}")`, "hstore": `"a"=>"1"`} {
+		"person": `(Ann,2024-02-29,"{a,b}")`, "hstore": `"a"=>"1"`,
+	} {
 		c, in, out := textType(t, sql, -1), []byte(text), make([]byte, 0, 4096)
 		allocated := testing.AllocsPerRun(100, func() {
 			var err error

@@ -54,34 +54,35 @@ type tail struct {
 // stream starts a stream after the checkpoint. It ends with the test at last.
 func (f *fixture) stream(from sources.Checkpoint) *tail {
 	ctx, cancel := context.WithCancel(f.Context())
-	t := &tail{fixture: f, source: f.source, tables: f.tables, cancel: cancel, out: make(chan *sources.Batch), done: make(chan error, 1),
-		last: from.Version, marks: []sources.Checkpoint{from}}
+	t := &tail{
+		fixture: f, source: f.source, tables: f.tables, cancel: cancel, out: make(chan *sources.Batch), done: make(chan error, 1),
+		last: from.Version, marks: []sources.Checkpoint{from},
+	}
 	go func() {
 		t.done <- t.source.Stream(ctx, t.tables, from, t.out)
 		close(t.done)
 	}()
 	f.Cleanup(func() {
 		cancel()
-		<-t.done
+		for range t.done { // closed when the stream has ended
+		}
 	})
 	return t
 }
 
 // next takes one batch.
-func (t *tail) next() *sources.Batch {
+func (t *tail) next() {
 	t.Helper()
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	select {
 	case batch := <-t.out:
 		t.record(batch)
-		return batch
 	case err := <-t.done:
 		t.Fatalf("the stream ended: %v", err)
 	case <-timeout.C:
 		t.Fatalf("no batch in %s; %d changes so far", patience, len(t.changes))
 	}
-	return nil
 }
 
 // record checks what holds for every batch, and copies its changes.
