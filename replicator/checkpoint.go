@@ -51,7 +51,8 @@ type build struct {
 	Physical   string                    `json:"physical"`
 	UUID       string                    `json:"uuid,omitempty"` // empty until it is known to exist
 	Definition json.RawMessage           `json:"definition"`
-	Since      int64                     `json:"since,omitempty"` // truncates up to this Version are in it
+	Since      int64                     `json:"since,omitempty"`    // changes up to this Version are in the rows that are read for it
+	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
 	Tables     map[string]*tableProgress `json:"tables"`
 }
 
@@ -66,6 +67,16 @@ type tableProgress struct {
 func (b *build) loaded() bool {
 	for _, t := range b.Tables {
 		if !t.Done {
+			return false
+		}
+	}
+	return true
+}
+
+// fresh reports whether nothing has been read into the build.
+func (b *build) fresh() bool {
+	for name := range b.Tables {
+		if b.holds(name) {
 			return false
 		}
 	}
@@ -115,6 +126,9 @@ func (cp *checkpoint) restart(reason string) {
 // markGaps marks the indexes stale that hold rows of tables whose changes the
 // log did not carry for a while: somebody had taken them out of the publication.
 func (cp *checkpoint) markGaps(tables []string) {
+	if len(tables) > 0 {
+		cp.Version++ // later than anything a build may have been planned for
+	}
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		st := cp.Indexes[alias]
 		for _, name := range tables {
@@ -134,6 +148,6 @@ func (b *build) holds(table string) bool {
 	return t.Done || t.Rows > 0
 }
 
-// versionStride is how far the numbering jumps where a replay could number
-// differently than before: one hour in microseconds.
+// versionStride is how far the numbering jumps where the log does not continue:
+// one hour in microseconds.
 const versionStride = int64(time.Hour / time.Microsecond)

@@ -57,7 +57,7 @@ func TestGapInTheLogMarksIndexesThatHoldTheTable(t *testing.T) {
 	cp.Indexes["reading"] = &indexState{Live: &build{}, Next: holding(tableProgress{Rows: 3})}
 	cp.Indexes["new"] = &indexState{Live: holding(tableProgress{})}
 	cp.markGaps([]string{"public.a"})
-	if cp.Indexes["read"].Since != 50 || cp.Indexes["reading"].Stale == "" {
+	if cp.Indexes["read"].Since != 51 || cp.Indexes["reading"].Stale == "" {
 		t.Error("an index with rows of the table is not stale")
 	}
 	if cp.Indexes["new"].Stale != "" {

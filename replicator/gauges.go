@@ -38,7 +38,7 @@ func (g *gauges) delivered(d *delivery) {
 // lag is how old the oldest change may be that is not delivered yet; 0 when all is.
 func (g *gauges) lag(now time.Time) time.Duration {
 	at := g.committed.Load()
-	if at == 0 || at == g.received.Load() {
+	if at == 0 || g.idle.Load() && at == g.received.Load() {
 		return 0
 	}
 	return max(0, time.Duration(now.UnixMicro()+g.skew.Load()-at)*time.Microsecond)

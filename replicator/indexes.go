@@ -29,7 +29,6 @@ type indexes struct {
 	// barrier returns a channel that is closed once everything now on its way
 	// to the sink is held there.
 	barrier func() <-chan struct{}
-	drained <-chan struct{} // nothing is on its way to Garbage any more; nil: nothing ever was
 }
 
 // restore returns the saved definitions of live indexes whose definition has
@@ -38,7 +37,7 @@ func restore(cp *checkpoint, wanted []*mapping.Index, log zerolog.Logger) map[st
 	sets := map[string]mapping.Set{}
 	for _, w := range wanted {
 		st := cp.Indexes[w.Alias]
-		if st == nil || st.Live == nil || bytes.Equal(st.Live.Definition, w.Normalized) {
+		if st == nil || st.Live == nil || st.Live.is(w) {
 			continue
 		}
 		set, err := mapping.Restore(st.Live.Definition)
@@ -74,24 +73,21 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 	if err != nil {
 		return err
 	}
-	if st.Live, err = x.existing(ctx, st.Live); err != nil {
-		return err
-	}
-	if st.Next, err = x.existing(ctx, st.Next); err != nil {
-		return err
-	}
-	if st.Live != nil && (serving == nil || serving.Physical != st.Live.Physical) && st.Next == nil {
-		if err := x.sink.Swap(ctx, w.Alias, st.Live.Physical); err != nil {
+	for _, b := range []**build{&st.Live, &st.Next} {
+		if *b, err = x.existing(ctx, *b, w); err != nil {
 			return err
 		}
 	}
+	if st.Stale != "" && appendOnly(w) && st.Live.is(w) {
+		st.Live, st.Stale = readAgain(st.Live), ""
+	}
 	reason := x.reasonToBuild(st, w, serving)
-	if n := st.Next; n != nil && (reason == "" || !bytes.Equal(n.Definition, w.Normalized) || n.Since < st.Since) {
+	if n := st.Next; n != nil && (reason == "" || !n.is(w) || n.Since < st.Since) {
 		x.discard(n)
 		st.Next = nil
 	}
 	if reason != "" && st.Next == nil {
-		fresh := x.newBuild(w, st.Since)
+		fresh := newBuild(w, st.Since, x.now())
 		if serving == nil && st.Live == nil {
 			st.Live, st.Stale = fresh, ""
 		} else {
@@ -100,7 +96,39 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		}
 	}
 	x.state.update(func(cp *checkpoint) { cp.Indexes[w.Alias] = st })
-	return x.make(ctx, w, st)
+	if err := x.make(ctx, w, st); err != nil {
+		return err
+	}
+	return x.serve(ctx, w.Alias, st, serving)
+}
+
+// serve points the alias to the live index where somebody, or a swap that was
+// not saved, has pointed it elsewhere. An index that loads and serves already is kept.
+func (x *indexes) serve(ctx context.Context, alias string, st *indexState, serving *sinks.Index) error {
+	if st.Live == nil || serving == nil && st.Live.fresh() {
+		return nil
+	}
+	if serving != nil && (serving.Physical == st.Live.Physical || st.Next != nil && serving.Physical == st.Next.Physical) {
+		return nil
+	}
+	return x.sink.Swap(ctx, alias, st.Live.Physical)
+}
+
+// appendOnly reports whether deletes in the tables leave the documents alone.
+// Nothing in such an index is ever too much: what it lacks is read again into it,
+// where a fresh one would lose the documents of rows that are gone.
+func appendOnly(w *mapping.Index) bool {
+	return !slices.ContainsFunc(w.Renderers, func(r *mapping.Renderer) bool { return !r.Append })
+}
+
+// readAgain is the same build before any row was read into it.
+func readAgain(b *build) *build {
+	again := *b
+	again.Tables, again.Finished = map[string]*tableProgress{}, false
+	for name := range b.Tables {
+		again.Tables[name] = &tableProgress{}
+	}
+	return &again
 }
 
 // reasonToBuild says why a fresh physical index is needed; empty where none is.
@@ -112,23 +140,29 @@ func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 		return "there is none yet"
 	case st.Live == nil:
 		return "the checkpoint does not know the one that serves"
-	case !bytes.Equal(st.Live.Definition, w.Normalized):
+	case !st.Live.is(w):
 		return "its definition has changed"
 	}
 	return ""
 }
 
 // existing returns the build if the sink still holds its index, else nil. One
-// that was planned and not yet known to exist is kept.
-func (x *indexes) existing(ctx context.Context, b *build) (*build, error) {
-	if b == nil || b.UUID == "" {
-		return b, nil
+// that was planned and not yet made is kept while it is still what is wanted.
+func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*build, error) {
+	if b == nil {
+		return nil, nil
 	}
 	index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
 	if err != nil {
 		return nil, err
 	}
-	if index == nil || index.UUID != b.UUID {
+	switch {
+	case b.UUID == "" && b.is(w):
+		return b, nil
+	case b.UUID == "":
+		x.discard(b)
+		return nil, nil
+	case index == nil || index.UUID != b.UUID:
 		x.log.Error().Str("physical", b.Physical).Msg("the physical index is gone or was replaced by another")
 		return nil, nil
 	}
@@ -136,14 +170,17 @@ func (x *indexes) existing(ctx context.Context, b *build) (*build, error) {
 }
 
 // newBuild plans a physical index. Its name tells when it was made, in UTC.
-func (x *indexes) newBuild(w *mapping.Index, since int64) *build {
-	stamp := strings.Replace(x.now().UTC().Format("20060102-150405.000"), ".", "-", 1)
+func newBuild(w *mapping.Index, since int64, now time.Time) *build {
+	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "-", 1)
 	b := &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Since: since, Tables: map[string]*tableProgress{}}
 	for _, r := range w.Renderers {
 		b.Tables[r.Table.String()] = &tableProgress{}
 	}
 	return b
 }
+
+// is reports whether the build was made by the definition.
+func (b *build) is(w *mapping.Index) bool { return b != nil && bytes.Equal(b.Definition, w.Normalized) }
 
 // make creates the planned indexes that do not exist yet. The plan is saved
 // first, so that a crash leaves no index that nobody knows of.
@@ -206,7 +243,7 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 			}
 			if st.Live != nil {
 				by := w
-				if !bytes.Equal(st.Live.Definition, w.Normalized) {
+				if !st.Live.is(w) {
 					by = old[w.Alias]
 				}
 				if by != nil {
@@ -230,49 +267,91 @@ func newTarget(index *mapping.Index, b *build) *target {
 	}
 }
 
-// finish makes loaded builds serve: settings for serving, then the alias, then
-// the old index is dropped. Each step may be repeated after a crash.
+// finish makes loaded builds serve: the index that is to be replaced gets
+// nothing more; once all that was on its way is held, settings for serving, then
+// the alias. Each step may be repeated, in this process or after a crash.
 func (x *indexes) finish(ctx context.Context, targets []*target) error {
 	for _, t := range targets {
 		loaded := false
-		x.state.view(func(*checkpoint) { loaded = t.build.loaded() })
-		if !loaded || t.finished || t.retired.Load() {
+		x.state.view(func(*checkpoint) { loaded = t.build.loaded() && !t.build.Finished })
+		if !loaded || t.retired.Load() || !t.serving && !x.retire(t, targets) {
 			continue
 		}
 		if err := x.sink.Finish(ctx, t.Physical); err != nil {
 			return fmt.Errorf("finish index %s: %w", t.Physical, err)
 		}
-		if !t.serving {
-			if err := x.swap(ctx, t, targets); err != nil {
-				return err
-			}
+		if err := x.swap(ctx, t); err != nil {
+			return err
 		}
-		t.finished = true
 		x.log.Info().Str("index", t.alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
 	}
 	return x.dropGarbage(ctx)
 }
 
-// swap points the alias to a build that has caught up.
-func (x *indexes) swap(ctx context.Context, t *target, targets []*target) error {
-	if err := x.sink.Swap(ctx, t.alias, t.Physical); err != nil {
-		return fmt.Errorf("swap alias %s: %w", t.alias, err)
+// retire stops the writes to the index that t replaces, and reports whether
+// all earlier ones, and all that t got until then, are held: otherwise a reader
+// of the alias could see a document of t that is older than what was there.
+func (x *indexes) retire(t *target, targets []*target) bool {
+	if t.drained == nil {
+		for _, other := range targets {
+			if other.heir == t {
+				other.retired.Store(true)
+			}
+		}
+		// Should t never come to serve, what does lacks changes from now on.
+		x.state.update(func(cp *checkpoint) {
+			cp.markStale(t.alias, "its replacement was about to serve", t.build.Since)
+		})
+		t.drained = x.barrier()
 	}
-	t.serving = true
-	for _, other := range targets {
-		if other.heir == t {
-			other.retired.Store(true)
+	select {
+	case <-t.drained:
+		return true
+	default:
+		return false
+	}
+}
+
+// swap points the alias to a build that has caught up.
+func (x *indexes) swap(ctx context.Context, t *target) error {
+	serving, err := x.sink.Index(ctx, t.alias)
+	if err != nil {
+		return fmt.Errorf("look up alias %s: %w", t.alias, err)
+	}
+	if serving == nil || serving.Physical != t.Physical {
+		if err := x.sink.Swap(ctx, t.alias, t.Physical); err != nil {
+			return fmt.Errorf("swap alias %s: %w", t.alias, err)
 		}
 	}
-	x.drained = x.barrier()
 	x.state.update(func(cp *checkpoint) {
 		st := cp.Indexes[t.alias]
-		if st.Live != nil {
-			cp.Garbage = append(cp.Garbage, st.Live.Physical)
+		t.build.Finished = true
+		if t.serving {
+			return
+		}
+		for _, old := range []string{st.Live.name(), nameOf(serving)} {
+			if old != "" && old != t.Physical && !slices.Contains(cp.Garbage, old) {
+				cp.Garbage = append(cp.Garbage, old)
+			}
 		}
 		st.Live, st.Next, st.Stale = t.build, nil, ""
+		t.serving = true
 	})
 	return nil
+}
+
+func (b *build) name() string {
+	if b == nil {
+		return ""
+	}
+	return b.Physical
+}
+
+func nameOf(index *sinks.Index) string {
+	if index == nil {
+		return ""
+	}
+	return index.Physical
 }
 
 // dropGarbage deletes replaced indexes, after the checkpoint no longer names them.
@@ -281,13 +360,6 @@ func (x *indexes) dropGarbage(ctx context.Context) error {
 	x.state.view(func(cp *checkpoint) { garbage = slices.Clone(cp.Garbage) })
 	if len(garbage) == 0 {
 		return nil
-	}
-	if x.drained != nil {
-		select {
-		case <-x.drained:
-		default:
-			return nil
-		}
 	}
 	if _, err := x.state.save(ctx); err != nil {
 		return err

@@ -36,6 +36,7 @@ type pipeline struct {
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
 	gauges *gauges
+	report func(error) // how the checkpoint step went
 	log    zerolog.Logger
 
 	windows *windows
@@ -72,7 +73,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	work := make(chan *job, 4)
 	ordered := make(chan *job, 4)
 	actions := make(chan *sinks.Batch)
-	delivered := make(chan struct{})
+	delivered, saved := make(chan struct{}), make(chan struct{})
 
 	g.Go(func() error {
 		stop(p.source.Stream(reading, p.tables, p.from, batches))
@@ -91,7 +92,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		return nil
 	})
 	for range runtime.GOMAXPROCS(0) {
-		r := &renderer{routes: p.routes, scratch: mapping.NewScratch()}
+		r := &renderer{routes: p.routes, scratch: mapping.NewScratch(), holed: p.holed}
 		g.Go(func() error { return r.run(working, work) })
 	}
 	g.Go(func() error {
@@ -100,15 +101,18 @@ func (p *pipeline) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		defer close(delivered)
-		return p.sink.Write(working, actions)
+		return p.sink.Write(working, actions, p.state.leased)
 	})
-	g.Go(func() error { return p.checkpoint(working, delivered) })
+	g.Go(func() error {
+		defer close(saved)
+		return p.checkpoint(working, delivered)
+	})
 	g.Go(func() error {
 		<-reading.Done()
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {
-		case <-delivered:
+		case <-saved:
 		case <-timer.C:
 			abort()
 		}
@@ -246,7 +250,7 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 	return nil
 }
 
-// deliver passes rendered jobs to the sink in order, while the lease is good.
+// deliver passes rendered jobs to the sink in order.
 func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions chan<- *sinks.Batch) error {
 	for j := range ordered {
 		select {
@@ -268,12 +272,6 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			p.outputs.put(out)
 			p.tracker.finish(d)
 		}
-		wait := backoff.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
-		for !p.state.leased() {
-			if err := wait.Wait(ctx, 0); err != nil {
-				return err
-			}
-		}
 		select {
 		case actions <- out:
 		case <-ctx.Done():
@@ -290,8 +288,7 @@ func (p *pipeline) delivered(d *delivery) {
 			cp.Position, cp.Version = d.checkpoint.Position, max(cp.Version, d.checkpoint.Version)
 		}
 		if c := d.chunk; c != nil {
-			for _, r := range c.scan.routes {
-				progress := r.progress()
+			for _, progress := range c.scan.progress {
 				progress.Rows += c.rows
 				progress.Done = c.done
 				if c.last != nil {
@@ -319,11 +316,12 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 		case <-tick.C:
 		}
 		err := p.save(ctx)
+		p.report(err)
 		switch {
 		case errors.Is(err, sinks.ErrConflict):
 			return err
 		case err != nil && ctx.Err() == nil:
-			p.log.Warn().Err(err).Msg("checkpoint not saved; trying again")
+			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")
 			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
@@ -335,20 +333,25 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 	}
 }
 
-// save finishes what is loaded, saves the checkpoint and acknowledges it.
+// save saves the checkpoint where that is due, acknowledges it, and finishes
+// what is loaded.
 func (p *pipeline) save(ctx context.Context) error {
-	if err := p.finish(ctx); err != nil {
-		return err
+	if p.state.due() {
+		position, err := p.state.save(ctx)
+		if err != nil {
+			return err
+		}
+		p.source.Ack(position)
 	}
-	if !p.state.due() {
-		return nil
-	}
-	position, err := p.state.save(ctx)
-	if err != nil {
-		return err
-	}
-	p.source.Ack(position)
-	return nil
+	return p.finish(ctx)
+}
+
+// holed notes that a target lacks a change that only its heir will have: should
+// the heir not come to serve, another one must.
+func (p *pipeline) holed(t *target) {
+	p.state.update(func(cp *checkpoint) {
+		cp.markStale(t.alias, "the log left out a value of a row", t.heir.build.Since)
+	})
 }
 
 // sameKey reports whether two scans stand at the same row; nil is before the first.

@@ -58,7 +58,7 @@ func Preview(ctx context.Context, cfg *Config, file *conf.Source, options Previe
 		return err
 	}
 	if in.compile(cfg, file); in.plan == nil {
-		return &refusal{in.findings}
+		return &refusal{findings: in.findings, final: true}
 	}
 	p := preview{Documents: []previewDocument{}}
 	for _, index := range in.plan.Sets[0] {

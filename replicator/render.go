@@ -31,8 +31,14 @@ type job struct {
 // definition uses, and nothing else holds it.
 type incompleteError struct {
 	*mapping.IncompleteError
+	table   *sources.Table
 	alias   string
 	version int64
+}
+
+// Error names the statement that mends it.
+func (e *incompleteError) Error() string {
+	return e.IncompleteError.Error() + "; run: " + e.table.WholeRows
 }
 
 // Unwrap gives the table and columns.
@@ -42,6 +48,7 @@ func (e *incompleteError) Unwrap() error { return e.IncompleteError }
 type renderer struct {
 	routes  [][]*route
 	scratch *mapping.Scratch
+	holed   func(*target) // is told once of each target that lacks something
 }
 
 // run renders jobs until work is closed.
@@ -72,7 +79,8 @@ func (r *renderer) changes(j *job) error {
 			continue // the apply loop has seen to it
 		}
 		for _, to := range r.routes[c.Table.Ordinal] {
-			if to.target.retired.Load() {
+			// What came up to the cause of a rebuild is in the rows that are read for it.
+			if to.target.retired.Load() || c.Version <= to.target.build.Since {
 				continue
 			}
 			err := to.renderer.Change(r.scratch, j.out, to.target.Target, c)
@@ -83,8 +91,14 @@ func (r *renderer) changes(j *job) error {
 			if !errors.As(err, &incomplete) {
 				return fmt.Errorf("render %s from table %s: %w", to.renderer.Name, c.Table, err)
 			}
-			if !to.passesOver(j.seq) {
-				return &incompleteError{IncompleteError: incomplete, alias: to.target.alias, version: c.Version}
+			switch {
+			case to.awaitsRows(j.seq):
+			case to.heir != nil && to.heir.awaitsRows(j.seq):
+				if !to.target.holed.Swap(true) {
+					r.holed(to.target)
+				}
+			default:
+				return &incompleteError{IncompleteError: incomplete, table: c.Table, alias: to.target.alias, version: c.Version}
 			}
 		}
 	}

@@ -17,8 +17,9 @@ type target struct {
 	serving bool    // the alias points to it
 	heir    *target // built beside to replace it; nil for most
 
-	finished bool        // serving with its final settings; owned by the checkpoint step
-	retired  atomic.Bool // replaced: nothing is written to it any more
+	retired atomic.Bool     // being replaced: nothing is written to it any more
+	drained <-chan struct{} // closed once nothing is on its way to what it replaces; owned by the checkpoint step
+	holed   atomic.Bool     // lacks something that its heir will have
 }
 
 // A route leads the rows of one table to one target.
@@ -45,12 +46,9 @@ func (r *route) progress() *tableProgress {
 	return p
 }
 
-// passesOver reports whether an incomplete image in piece seq needs no answer,
-// since chunk rows that come later bring the whole row: into this target, or
-// into the one that is built to replace it.
-func (r *route) passesOver(seq int64) bool {
-	return seq < r.firstMerge.Load() || r.heir != nil && seq < r.heir.firstMerge.Load()
-}
+// awaitsRows reports whether an incomplete image in piece seq needs no answer,
+// since chunk rows that come later bring the whole row.
+func (r *route) awaitsRows(seq int64) bool { return seq < r.firstMerge.Load() }
 
 // newRoutes lays out, for each table ordinal, where its rows go.
 func newRoutes(tables int, targets []*target) [][]*route {

@@ -41,6 +41,7 @@ type daemon struct {
 	owner  string
 	log    zerolog.Logger
 	status *status
+	ran    bool // a session has begun to replicate
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
@@ -119,8 +120,13 @@ func (d *daemon) checkRetained(ctx context.Context) error {
 	return nil
 }
 
-// A refusal is an error that trying again does not mend.
-type refusal struct{ findings []preflight.Finding }
+// A refusal is what preflight found wrong. At the start, or where the
+// definitions no longer fit the tables, it is final; a daemon that has run waits
+// for somebody to mend what went wrong since.
+type refusal struct {
+	findings []preflight.Finding
+	final    bool
+}
 
 // Error is one line for each finding.
 func (r *refusal) Error() string {
@@ -185,7 +191,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		}), nil
 	case errors.As(err, &incomplete):
 		if err := d.awaitIdentity(ctx, incomplete); err != nil {
-			return later, nil
+			return d.answer(ctx, err)
 		}
 		return d.amend(ctx, func(cp *checkpoint) {
 			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, incomplete.version)
@@ -200,7 +206,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.status.waiting(err)
 		d.log.Warn().Err(err).Msg("standing by")
 		return later, nil
-	case errors.As(err, &refused), errors.As(err, &problems), errors.Is(err, sources.ErrConfig),
+	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
 		errors.Is(err, sinks.ErrForeign), errors.Is(err, sinks.ErrTooManyDeadLetters):
 		return later, err
 	case errors.Is(err, errRetained):
@@ -230,7 +236,7 @@ func (d *daemon) amend(ctx context.Context, change func(*checkpoint)) answer {
 func (d *daemon) awaitIdentity(ctx context.Context, e *incompleteError) error {
 	d.status.waiting(e)
 	d.log.Error().Str("index", e.alias).Str("table", e.Table).Strs("columns", e.Columns).
-		Msg(e.Error() + "; paused until that is done, then the index is rebuilt beside and swapped")
+		Msg(e.Error() + " (paused until that is done; then the index is rebuilt beside and swapped)")
 	poll := backoff.Backoff{Min: time.Second, Max: 5 * time.Second}
 	for {
 		catalog, err := d.source.Catalog(ctx)
@@ -241,6 +247,9 @@ func (d *daemon) awaitIdentity(ctx context.Context, e *incompleteError) error {
 		}
 		if err != nil {
 			d.log.Warn().Err(err).Msg("catalog not read")
+		}
+		if err := d.checkRetained(ctx); err != nil {
+			return err
 		}
 		if err := poll.Wait(ctx, 0); err != nil {
 			return err

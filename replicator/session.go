@@ -3,7 +3,6 @@ package replicator
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"haystream/internal/preflight"
@@ -21,7 +20,7 @@ func (d *daemon) session(ctx context.Context) error {
 		return err
 	}
 	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
-		return &refusal{errs}
+		return &refusal{findings: errs, final: pf.plan == nil || !d.ran}
 	}
 	for _, f := range pf.findings {
 		if f.Level == preflight.Warning && d.status.news.says(f.String()) {
@@ -41,6 +40,7 @@ func (d *daemon) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
 	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log}
 	if err := x.settle(ctx, wanted); err != nil {
@@ -56,9 +56,9 @@ func (d *daemon) session(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
 		return x.finish(ctx, targets)
 	}
-	p.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
 	d.status.running(p, targets, pf)
+	d.ran = true
 	return p.run(ctx)
 }
 
@@ -117,10 +117,7 @@ func (d *daemon) prepare(ctx context.Context, st *state, info sources.Info, tabl
 			cp.Tables = names(tables)
 			return
 		}
-		if !slices.Equal(cp.Tables, names(tables)) {
-			cp.Version += versionStride
-			cp.Tables = names(tables)
-		}
+		cp.Tables = names(tables)
 		cp.markGaps(names(start.Joined))
 	})
 	return start, nil
@@ -129,7 +126,7 @@ func (d *daemon) prepare(ctx context.Context, st *state, info sources.Info, tabl
 // pipeline puts the pieces of one session together.
 func (d *daemon) pipeline(st *state, tables []*sources.Table, targets []*target) *pipeline {
 	p := &pipeline{
-		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, log: d.log,
+		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
 		routes:  newRoutes(len(tables), targets),
 		windows: newWindows(len(tables)),
 	}

@@ -20,7 +20,11 @@ import (
 type scan struct {
 	table  *sources.Table
 	routes []*route // that want the rows
-	rows   int64    // merged before this session
+
+	// progress of the table in each build that the routes lead to.
+	progress []*tableProgress
+
+	rows int64 // merged before this session
 
 	// last is the last merged row's key. The apply loop sets it before it
 	// answers a chunk; the scan reads it after the answer.
@@ -28,9 +32,6 @@ type scan struct {
 
 	read atomic.Int64 // rows read in this session
 	done atomic.Bool
-
-	// waiting bounds the chunks that were read and not yet merged.
-	waiting chan struct{}
 }
 
 // chunksAhead is how many chunks of one scan may wait to be merged, so that
@@ -53,15 +54,18 @@ func newScans(routes [][]*route) []*scan {
 		var here []*scan
 		for _, r := range ofTable {
 			p := r.progress()
-			if p.Done {
-				continue
+			if p.Done || r.target.heir != nil {
+				continue // read whole, or soon replaced
 			}
-			i := slices.IndexFunc(here, func(s *scan) bool { return slices.Equal(s.last, p.Last) && (s.last == nil) == (p.Last == nil) })
+			i := slices.IndexFunc(here, func(s *scan) bool { return sameKey(s.last, p.Last) })
 			if i < 0 {
-				here = append(here, &scan{table: r.renderer.Table, last: p.Last, rows: p.Rows, waiting: make(chan struct{}, chunksAhead)})
+				here = append(here, &scan{table: r.renderer.Table, last: p.Last, rows: p.Rows})
 				i = len(here) - 1
 			}
 			here[i].routes = append(here[i].routes, r)
+			if !slices.Contains(here[i].progress, p) {
+				here[i].progress = append(here[i].progress, p)
+			}
 		}
 		scans = append(scans, here...)
 	}

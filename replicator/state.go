@@ -103,9 +103,12 @@ func (s *state) due() bool {
 	return s.dirty || time.Since(s.saved) > leaseLife/4
 }
 
-// leased reports whether the last save is recent enough to send on.
+// leased reports whether the last save is recent enough to send on, by the
+// monotonic clock and by the wall clock: the former stands still while the
+// machine is suspended.
 func (s *state) leased() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.saved) < leaseLife/2
+	now := time.Now()
+	return max(now.Sub(s.saved), now.Round(0).Sub(s.saved.Round(0))) < leaseLife/2
 }

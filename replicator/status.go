@@ -82,6 +82,7 @@ type status struct {
 	mu       sync.Mutex
 	state    string
 	reason   string
+	trouble  string // of the checkpoint step; empty while it goes well
 	pipeline *pipeline
 	targets  []*target
 	pf       *inspection
@@ -120,6 +121,16 @@ func (s *status) stopped(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason = "stopped", why.Error()
+}
+
+// checkpointed notes how the checkpoint step went.
+func (s *status) checkpointed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trouble = ""
+	if err != nil {
+		s.trouble = err.Error()
+	}
 }
 
 func (s *status) lag(l sources.Lag) {
@@ -207,15 +218,18 @@ func (s *status) rate() float64 {
 
 func snapshotStatus(t *target, rate float64) SnapshotStatus {
 	out := SnapshotStatus{State: "done", ETASeconds: 0}
+	estimates := map[string]int64{}
 	for _, r := range t.index.Renderers {
-		p := t.build.Tables[r.Table.String()]
+		estimates[r.Table.String()] = r.Table.EstimatedRows
+	}
+	for name, p := range t.build.Tables {
 		out.RowsDone += p.Rows
-		out.RowsEstimated += max(p.Rows, r.Table.EstimatedRows)
 		if p.Done {
-			out.RowsEstimated += p.Rows - max(p.Rows, r.Table.EstimatedRows)
-		} else {
-			out.State = "running"
+			out.RowsEstimated += p.Rows
+			continue
 		}
+		out.RowsEstimated += max(p.Rows, estimates[name])
+		out.State = "running"
 	}
 	if out.State == "running" {
 		out.RowsPerSecond, out.ETASeconds = rate, -1
@@ -236,11 +250,17 @@ func (s *status) notReady() []string {
 	if st.State != "running" {
 		why = append(why, orElse(st.Reason, st.State))
 	}
+	s.mu.Lock()
+	trouble := s.trouble
+	s.mu.Unlock()
+	if trouble != "" {
+		why = append(why, trouble)
+	}
 	if !st.Sink.Healthy {
 		why = append(why, "sink: "+st.Sink.Reason)
 	}
 	for _, index := range st.Indexes {
-		if index.Snapshot.State != "done" && index.Building == "" {
+		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
 			why = append(why, fmt.Sprintf("index %s: first snapshot has read %d of about %d rows", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
 		}
 	}
@@ -259,6 +279,8 @@ func (s *status) countDeadLetters(ctx context.Context) {
 	if !due {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	dead, err := s.sink.DeadLetters(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()

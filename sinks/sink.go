@@ -41,7 +41,8 @@ type Sink interface {
 	// each batch's Done once when all its actions are held. It retries what can
 	// pass for as long as it takes. It returns nil after in is closed and all
 	// is delivered, ctx's error when ctx ends, or ErrTooManyDeadLetters.
-	Write(ctx context.Context, in <-chan *Batch) error
+	// Nothing is sent while leased is false: another daemon may own the documents.
+	Write(ctx context.Context, in <-chan *Batch, leased func() bool) error
 
 	// Index says what the alias points to: nil where neither alias nor index of
 	// that name exists, ErrForeign where it is not this pipeline's.

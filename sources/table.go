@@ -18,6 +18,10 @@ type Table struct {
 	// row's old values when Identity is IdentityKey.
 	IdentityColumns []int
 
+	// WholeRows is the statement that makes the log carry every column of a
+	// changed row; empty where it does.
+	WholeRows string
+
 	// EstimatedRows is the planner's estimate; -1 where unknown.
 	EstimatedRows int64
 

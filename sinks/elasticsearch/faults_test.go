@@ -46,7 +46,7 @@ func deliverAll(t *testing.T, s *Sink, actions ...sinks.Action) error {
 	close(in)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := s.Write(ctx, in)
+	err := s.Write(ctx, in, func() bool { return true })
 	if err == nil && !done {
 		t.Error("Write ended without error, and the batch is not done")
 	}

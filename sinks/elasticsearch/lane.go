@@ -191,6 +191,9 @@ type settling func(sent []entry, answers []answer) (int, *trouble, error)
 // round sends one request from the front of work, and returns how many of its
 // entries are settled; the rest of work is as it must be sent again, in order.
 func (l *lane) round(ctx context.Context, work []entry, settle settling) (int, *trouble, error) {
+	if err := sinks.AwaitLease(ctx, l.w.leased); err != nil {
+		return 0, nil, err
+	}
 	p, err := l.w.throttle.enter(ctx)
 	if err != nil {
 		return 0, nil, err

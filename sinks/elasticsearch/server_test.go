@@ -37,7 +37,7 @@ type feed struct {
 func startFeed(t *testing.T, s *Sink, target *sinks.Target) *feed {
 	f := &feed{stop: make(chan struct{}), done: make(chan error, 1)}
 	in := make(chan *sinks.Batch)
-	go func() { f.done <- s.Write(t.Context(), in) }()
+	go func() { f.done <- s.Write(t.Context(), in, func() bool { return true }) }()
 	go func() {
 		defer close(in)
 		for {

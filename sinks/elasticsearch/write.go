@@ -29,6 +29,7 @@ type entry struct {
 // always in the same lane.
 type writer struct {
 	sink     *Sink
+	leased   func() bool
 	lanes    []*lane
 	throttle *throttle
 	memory   *semaphore.Weighted
@@ -39,11 +40,17 @@ type writer struct {
 }
 
 // Write implements sinks.Sink.
-func (s *Sink) Write(ctx context.Context, in <-chan *sinks.Batch) error {
+func (s *Sink) Write(ctx context.Context, in <-chan *sinks.Batch, leased func() bool) error {
 	w := s.newWriter()
 	if err := w.loadOpen(ctx); err != nil {
 		return err
 	}
+	return w.run(ctx, in, leased)
+}
+
+// run delivers until in is closed and all is held, or something ends it.
+func (w *writer) run(ctx context.Context, in <-chan *sinks.Batch, leased func() bool) error {
+	w.leased = leased
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range w.lanes {
 		g.Go(func() error { return l.run(ctx) })

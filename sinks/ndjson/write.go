@@ -18,6 +18,7 @@ import (
 // A writer makes groups of the batches that wait, so that they share one sync.
 type writer struct {
 	sink   *Sink
+	leased func() bool
 	memory *semaphore.Weighted
 	queue  chan *sinks.Batch
 	out    *output
@@ -27,7 +28,7 @@ type writer struct {
 }
 
 // Write implements sinks.Sink.
-func (s *Sink) Write(ctx context.Context, in <-chan *sinks.Batch) (err error) {
+func (s *Sink) Write(ctx context.Context, in <-chan *sinks.Batch, leased func() bool) (err error) {
 	out, err := openOutput(s.cfg.Path, s.opts.Stdout)
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func (s *Sink) Write(ctx context.Context, in <-chan *sinks.Batch) (err error) {
 		return err
 	}
 	w := &writer{
-		sink: s, out: out, memory: semaphore.NewWeighted(s.opts.MaxBytes), queue: make(chan *sinks.Batch, 256),
+		sink: s, leased: leased, out: out, memory: semaphore.NewWeighted(s.opts.MaxBytes), queue: make(chan *sinks.Batch, 256),
 		retry: backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second},
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -91,6 +92,9 @@ func (w *writer) run(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if err := sinks.AwaitLease(ctx, w.leased); err != nil {
+			return err
 		}
 		if err := w.deliver(ctx, group); err != nil {
 			return err

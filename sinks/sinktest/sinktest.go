@@ -61,6 +61,7 @@ func Run(t *testing.T, h Harness) {
 		"lets go of memory when done":           reuse,
 		"takes a batch larger than its memory":  large,
 		"ends with its context":                 cancel,
+		"sends nothing without the lease":       unleased,
 		"escapes ids":                           ids,
 		"saves a checkpoint once per token":     checkpoint,
 		"lets one of many save":                 checkpointRace,
@@ -125,9 +126,14 @@ type run struct {
 // write starts Write. It is ended by close or, at the latest, with the test.
 func write(t *testing.T, s sinks.Sink) *run {
 	t.Helper()
+	return writeLeased(t, s, func() bool { return true })
+}
+
+func writeLeased(t *testing.T, s sinks.Sink, leased func() bool) *run {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{t: t, in: make(chan *sinks.Batch), result: make(chan error, 1), cancel: cancel}
-	go func() { r.result <- s.Write(ctx, r.in) }()
+	go func() { r.result <- s.Write(ctx, r.in, leased) }()
 	t.Cleanup(func() {
 		cancel()
 		if r.result != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -248,4 +249,34 @@ func ids(t *testing.T, h Harness) {
 	}
 	r.close()
 	expect(t, h, target, want)
+}
+
+// unleased holds back what another daemon may have overtaken.
+func unleased(t *testing.T, h Harness) {
+	s := open(t, h, name())
+	target := create(t, s, name())
+	var leased atomic.Bool
+	asked := make(chan struct{}, 1)
+	r := writeLeased(t, s, func() bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return leased.Load()
+	})
+	done := r.send(index(target, "1", 1, `{"n":1}`))
+	for range 3 {
+		<-asked
+	}
+	select {
+	case <-done:
+		t.Fatal("delivered without the lease")
+	default:
+	}
+	if n := target.Written.Load(); n != 0 {
+		t.Fatalf("%d documents written without the lease", n)
+	}
+	leased.Store(true)
+	r.close()
+	<-done
 }
