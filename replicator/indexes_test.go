@@ -1,0 +1,242 @@
+package replicator
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/mapping"
+	"haystream/sinks"
+	"haystream/sinks/ndjson"
+	"haystream/sources"
+)
+
+// A shelf is a sink's indexes with a checkpoint, as a session finds them.
+type shelf struct {
+	*indexes
+	t       *testing.T
+	tracker *tracker
+	clock   time.Time
+}
+
+func newShelf(t *testing.T) *shelf {
+	t.Helper()
+	sink, err := ndjson.New(ndjson.Config{Path: "/dev/null"}, ndjson.Options{StateDir: t.TempDir(), Owner: "blog", MaxDeadLetters: 10}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sink.Close)
+	s := &shelf{t: t, tracker: newTracker(func(*delivery) {}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
+	s.indexes = &indexes{sink: sink, log: zerolog.Nop(), barrier: s.tracker.barrier, now: func() time.Time {
+		s.clock = s.clock.Add(time.Second)
+		return s.clock
+	}}
+	return s.restart()
+}
+
+// restart loads the checkpoint anew, as another process would.
+func (s *shelf) restart() *shelf {
+	s.t.Helper()
+	st, err := loadState(s.t.Context(), s.sink, "blog", "test")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.state = st
+	return s
+}
+
+// settled settles one index and returns what is known of it.
+func (s *shelf) settled(w *mapping.Index) indexState {
+	s.t.Helper()
+	if err := s.settle(s.t.Context(), []*mapping.Index{w}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.save()
+	return s.known()
+}
+
+func (s *shelf) save() {
+	s.t.Helper()
+	if _, err := s.state.save(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shelf) known() (st indexState) {
+	s.state.view(func(cp *checkpoint) { st = *cp.Indexes["notes"] })
+	return st
+}
+
+func (s *shelf) serving() string {
+	s.t.Helper()
+	index, err := s.sink.Index(s.t.Context(), "notes")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return nameOf(index)
+}
+
+// load marks every table of a build as read.
+func (s *shelf) load(b *build) {
+	s.state.update(func(*checkpoint) {
+		for _, p := range b.Tables {
+			p.Done, p.Rows = true, 3
+		}
+	})
+}
+
+func defined(as string, appending bool) *mapping.Index {
+	table := &sources.Table{Schema: "public", Name: "note"}
+	return &mapping.Index{
+		Alias: "notes", Names: []string{"notes"}, Normalized: []byte(`{"as":"` + as + `"}`), Mappings: []byte(`{}`),
+		Renderers: []*mapping.Renderer{{Name: "notes", Table: table, Append: appending}},
+	}
+}
+
+func TestFirstIndexServesFromTheStart(t *testing.T) {
+	s := newShelf(t)
+	st := s.settled(defined("one", false))
+	if st.Live == nil || st.Next != nil || s.serving() != st.Live.Physical {
+		t.Errorf("live %v, next %v, serving %q", st.Live.name(), st.Next.name(), s.serving())
+	}
+	if again := s.restart().settled(defined("one", false)); again.Live.Physical != st.Live.Physical {
+		t.Error("a second start made another index")
+	}
+}
+
+// TestPlannedIndexThatWasNeverMade is a crash between the plan and the making.
+func TestPlannedIndexThatWasNeverMade(t *testing.T) {
+	for _, as := range []string{"one", "two"} {
+		s := newShelf(t)
+		plan := newBuild(defined("one", false), 0, s.now())
+		s.state.update(func(cp *checkpoint) { cp.Indexes["notes"] = &indexState{Live: plan} })
+		s.save()
+		st := s.restart().settled(defined(as, false))
+		if st.Live == nil || st.Live.UUID == "" || s.serving() != st.Live.Physical {
+			t.Errorf("definition %s: live %v, serving %q", as, st.Live.name(), s.serving())
+		}
+		if (st.Live.Physical == plan.Physical) != (as == "one") {
+			t.Errorf("definition %s is fed into %s, planned for one was %s", as, st.Live.Physical, plan.Physical)
+		}
+	}
+}
+
+func TestChangedDefinitionIsBuiltBeside(t *testing.T) {
+	s := newShelf(t)
+	old := s.settled(defined("one", false)).Live
+	st := s.restart().settled(defined("two", false))
+	if st.Live.Physical != old.Physical || !st.Next.is(defined("two", false)) || s.serving() != old.Physical {
+		t.Fatalf("live %v, next %v, serving %v", st.Live.name(), st.Next.name(), s.serving())
+	}
+	st = s.restart().settled(defined("one", false))
+	if st.Next != nil || s.serving() != old.Physical {
+		t.Errorf("after the change was taken back: next %v, serving %v", st.Next.name(), s.serving())
+	}
+}
+
+// TestSwapWaitsForWhatIsOnItsWay: while a write to the old index is under way,
+// a reader must not be led to the new one, which may lack it yet.
+func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
+	s := newShelf(t)
+	w, old := defined("two", false), map[string]*mapping.Index{"notes": defined("one", false)}
+	s.load(s.settled(defined("one", false)).Live)
+	st := s.settled(w)
+	targets := s.targets([]*mapping.Index{w}, old)
+	live := targets[slices.IndexFunc(targets, func(t *target) bool { return t.serving })]
+	under := &delivery{}
+	s.tracker.add(under)
+	s.load(st.Next)
+	finish := func() {
+		t.Helper()
+		if err := s.finish(t.Context(), targets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finish()
+	if s.serving() != st.Live.Physical || !live.retired.Load() {
+		t.Fatalf("serving %v, retired %v", s.serving(), live.retired.Load())
+	}
+	if got := s.known(); got.Stale == "" {
+		t.Error("an index that gets nothing more is not marked stale")
+	}
+	s.tracker.finish(under)
+	finish()
+	if s.serving() != st.Next.Physical {
+		t.Errorf("serving %v", s.serving())
+	}
+	if got := s.known(); got.Live.Physical != st.Next.Physical || got.Next != nil || got.Stale != "" || !got.Live.Finished {
+		t.Errorf("after the swap: %+v", got)
+	}
+	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(st.Live.Physical)); index != nil || err != nil {
+		t.Errorf("the replaced index is still there: %v, %v", index, err)
+	}
+}
+
+// TestSwapThatWasNotSaved is a crash after the alias was swapped, followed by
+// a return to the old definition: the alias must not go with the discarded index.
+func TestSwapThatWasNotSaved(t *testing.T) {
+	s := newShelf(t)
+	live := s.settled(defined("one", false)).Live
+	next := s.settled(defined("two", false)).Next
+	if err := s.sink.Swap(t.Context(), "notes", next.Physical); err != nil {
+		t.Fatal(err)
+	}
+	s.restart().settled(defined("one", false))
+	if s.serving() != live.Physical {
+		t.Errorf("serving %q, not %s", s.serving(), live.Physical)
+	}
+}
+
+func TestStaleIndex(t *testing.T) {
+	stale := func(appending bool) (before, after indexState) {
+		s := newShelf(t)
+		before = s.settled(defined("one", appending))
+		s.load(before.Live)
+		s.state.update(func(cp *checkpoint) { cp.markStale("notes", "slot lost", 7) })
+		return before, s.settled(defined("one", appending))
+	}
+	if before, after := stale(false); after.Next == nil || after.Next.Since != 7 || after.Live.Physical != before.Live.Physical {
+		t.Errorf("no fresh index beside: %+v", after)
+	}
+	before, after := stale(true)
+	if after.Next != nil || after.Live.Physical != before.Live.Physical || !after.Live.fresh() || after.Stale != "" {
+		t.Errorf("an append-only index is not read again in place: %+v", after)
+	}
+}
+
+func TestIndexThatIsGoneIsMadeAnew(t *testing.T) {
+	s := newShelf(t)
+	gone := s.settled(defined("one", false)).Live
+	if err := s.sink.Drop(t.Context(), gone.Physical); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.restart().settled(defined("one", false)); st.Live.Physical == gone.Physical || s.serving() != st.Live.Physical {
+		t.Errorf("live %v, serving %q", st.Live.name(), s.serving())
+	}
+}
+
+func TestUnknownIndexThatServesIsReplaced(t *testing.T) {
+	s := newShelf(t)
+	unknown := s.settled(defined("one", false)).Live
+	s.state.update(func(cp *checkpoint) { cp.Indexes = map[string]*indexState{} })
+	w := defined("one", false)
+	st := s.settled(w)
+	if st.Live != nil || st.Next == nil {
+		t.Fatalf("%+v", st)
+	}
+	targets := s.targets([]*mapping.Index{w}, nil)
+	s.load(st.Next)
+	for range 2 {
+		if err := s.finish(t.Context(), targets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.serving() != st.Next.Physical {
+		t.Errorf("serving %q", s.serving())
+	}
+	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(unknown.Physical)); index != nil || err != nil {
+		t.Errorf("the index that nobody knew is still there: %v, %v", index, err)
+	}
+}
