@@ -48,8 +48,8 @@ fmt: ## format the source
 	go run $(GOFUMPT) -w .
 
 schema: ## write docs/haystream.schema.json from the config's Go types
-	go run ./internal/schema >docs/haystream.schema.json.new
-	mv docs/haystream.schema.json.new docs/haystream.schema.json
+	go build -o dist/schema ./internal/schema
+	dist/schema >docs/haystream.schema.json
 
 clean: ## remove what was built
 	rm -rf haystream dist
