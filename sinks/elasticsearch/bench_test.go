@@ -82,30 +82,54 @@ func pump(b *testing.B, batches []*sinks.Batch, n int, write func(context.Contex
 	}
 }
 
-// BenchmarkWrite measures all that the sink does itself: an operation is one action.
+// BenchmarkWrite measures all that the sink does itself, without compression:
+// an operation is one action.
 func BenchmarkWrite(b *testing.B) {
+	s, err := New(Config{Addresses: []string{"http://127.0.0.1:1"}}, Options{}, zerolog.Nop())
+	if err != nil {
+		b.Fatal(err)
+	}
+	u, err := url.Parse("http://127.0.0.1:1")
+	if err != nil {
+		b.Fatal(err)
+	}
+	es, err := elastictransport.NewClient(elastictransport.WithURLs(u), elastictransport.WithTransport(&yesman{}), elastictransport.WithDisableRetry())
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := s.newWriter()
+	for _, l := range w.lanes {
+		l.request.client = &client{es: es}
+	}
+	batches := benchBatches(newNotes(), 16, 1000)
+	b.ReportAllocs()
+	b.ResetTimer()
+	pump(b, batches, b.N, w.run)
+}
+
+// BenchmarkPack measures what a request costs before it is sent: an operation
+// is one action.
+func BenchmarkPack(b *testing.B) {
+	batch := benchBatches(newNotes(), 1, 10_000)[0]
+	work := make([]entry, len(batch.Actions))
+	for i := range work {
+		work[i].action = &batch.Actions[i]
+	}
 	for _, compression := range []bool{false, true} {
 		b.Run(fmt.Sprintf("compression %v", compression), func(b *testing.B) {
-			s, err := New(Config{Addresses: []string{"http://127.0.0.1:1"}, Flavor: FlavorOpenSearch, Compression: compression}, Options{}, zerolog.Nop())
-			if err != nil {
-				b.Fatal(err)
-			}
-			u, err := url.Parse("http://127.0.0.1:1")
-			if err != nil {
-				b.Fatal(err)
-			}
-			es, err := elastictransport.NewClient(elastictransport.WithURLs(u), elastictransport.WithTransport(&yesman{}), elastictransport.WithDisableRetry())
-			if err != nil {
-				b.Fatal(err)
-			}
-			w := s.newWriter()
-			for _, l := range w.lanes {
-				l.request.client = &client{es: es}
-			}
-			batches := benchBatches(newNotes(), 16, 1000)
+			r := newRequest(nil, compression)
+			sent, packed := 0, int64(0)
 			b.ReportAllocs()
-			b.ResetTimer()
-			pump(b, batches, b.N, w.run)
+			for b.Loop() {
+				n, _ := r.build(work, 5<<20, len(work))
+				_, size, err := r.pack()
+				if err != nil {
+					b.Fatal(err)
+				}
+				sent, packed = sent+n, packed+size
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(sent), "ns/action")
+			b.ReportMetric(float64(packed)/float64(sent), "bytes/action")
 		})
 	}
 }

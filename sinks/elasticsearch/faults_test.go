@@ -415,11 +415,11 @@ func TestTimeoutIsRetried(t *testing.T) {
 	defer s.Close()
 	w := s.newWriter()
 	w.lanes[0].request.timeout = 50 * time.Millisecond
+	in := make(chan *sinks.Batch, 1)
 	done := make(chan struct{})
-	action := indexAction(newNotes(), "1", 1, `{}`)
-	d := &delivery{batch: &sinks.Batch{Done: func() { close(done) }}}
-	d.left.Store(1)
-	if err := w.lanes[0].deliver(t.Context(), []entry{{action: &action, of: d}}); err != nil {
+	in <- &sinks.Batch{Actions: []sinks.Action{indexAction(newNotes(), "1", 1, `{}`)}, Done: func() { close(done) }}
+	close(in)
+	if err := w.run(t.Context(), in, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	<-done

@@ -111,5 +111,5 @@ func remedy(status int, typ, reason, physical string) string {
 	case strings.HasPrefix(reason, "no write index is defined for alias"):
 		return fmt.Sprintf("the write alias %s points to more than one index; leave it on %s only", sinks.WriteAlias(physical), physical)
 	}
-	return fmt.Sprintf("the server answers %d %s", status, typ)
+	return strings.TrimSpace(fmt.Sprintf("the server, or a proxy before it, answers %d %s", status, typ))
 }

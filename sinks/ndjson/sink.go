@@ -81,7 +81,7 @@ func (s *Sink) Info(context.Context) (sinks.Info, error) {
 	if address == "-" {
 		address = "standard output"
 	}
-	return sinks.Info{Kind: "ndjson", Version: "1", Address: address}, nil
+	return sinks.Info{Kind: "ndjson", Address: address}, nil
 }
 
 // Check implements sinks.Sink.

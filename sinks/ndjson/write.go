@@ -40,14 +40,18 @@ func (s *Sink) Write(ctx context.Context, in <-chan *sinks.Batch, leased func() 
 		}
 		return err
 	}
-	w := &writer{
-		sink: s, leased: leased, out: out, memory: semaphore.NewWeighted(s.opts.MaxBytes), queue: make(chan *sinks.Batch, 256),
-		retry: backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second},
-	}
+	w := s.newWriter(out, leased)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.read(ctx, in) })
 	g.Go(func() error { return w.run(ctx) })
 	return g.Wait()
+}
+
+func (s *Sink) newWriter(out *output, leased func() bool) *writer {
+	return &writer{
+		sink: s, leased: leased, out: out, memory: semaphore.NewWeighted(s.opts.MaxBytes), queue: make(chan *sinks.Batch, 256),
+		retry: backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second},
+	}
 }
 
 // read queues batches, as many as memory allows, until in is closed.
