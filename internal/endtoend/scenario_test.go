@@ -215,20 +215,23 @@ func TestStopsInTimeWhileTheSinkIsAway(t *testing.T) {
 	w.config(hotIndex)
 	w.start()
 	w.eventually("the daemon is ready", w.ready)
-	if err := es.Kill(); err != nil {
-		t.Fatal(err)
+	for _, queued := range []string{"SELECT 1", "UPDATE hot SET counter = 3"} {
+		if err := es.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		w.exec(queued)
+		w.eventually("the daemon says that the sink is away", func() bool { return !w.ready() })
+		began := time.Now()
+		code := w.stop()
+		if took := time.Since(began); code != 0 || took > 10*time.Second {
+			t.Errorf("exit code %d after %s", code, took)
+		}
+		if err := es.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.eventually("the daemon is ready", w.ready)
 	}
-	w.exec("UPDATE hot SET counter = 3")
-	w.eventually("the daemon says that the sink is away", func() bool { return !w.ready() })
-	began := time.Now()
-	code := w.stop()
-	if took := time.Since(began); code != 0 || took > 10*time.Second {
-		t.Errorf("exit code %d after %s", code, took)
-	}
-	if err := es.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w.start()
 	w.settle()
 	w.compare("NAME", hotDocuments)
 }
@@ -248,6 +251,18 @@ func TestColumnsComeAndGo(t *testing.T) {
 	w.eventually("the dropped column is gone", func() bool { _, there := w.document("NAME", "3")["extra"]; return !there })
 	w.settle()
 	w.compare("NAME", all)
+}
+
+// TestAnotherTableTakesTheName swaps a table for another of the same name while
+// the daemon runs. The log tells of no change of the new one by itself.
+func TestAnotherTableTakesTheName(t *testing.T) {
+	w := started(t, 200)
+	w.exec("CREATE TABLE hot_new (LIKE hot INCLUDING ALL)", "INSERT INTO hot_new SELECT * FROM hot WHERE id > 50",
+		"UPDATE hot_new SET body = 'new'", "BEGIN", "ALTER TABLE hot RENAME TO hot_old", "ALTER TABLE hot_new RENAME TO hot", "COMMIT",
+		"UPDATE hot SET counter = 9 WHERE id = 60", "UPDATE hot_old SET counter = 8 WHERE id = 60")
+	w.eventually("the new table's rows serve", func() bool { return w.document("NAME", "60")["counter"] == 9.0 })
+	w.settle()
+	w.compare("NAME", hotDocuments)
 }
 
 // TestMetricsSpeakOfTheIndex reads what a monitoring system would.

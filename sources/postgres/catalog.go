@@ -108,14 +108,14 @@ func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRe
 	if err != nil {
 		return nil, nil, fmt.Errorf("read tables: %w", err)
 	}
-	registry := &typeRegistry{types: map[uint32]*catalogType{}, tables: map[uint32]*sources.Table{}}
+	registry := &typeRegistry{types: map[uint32]*catalogType{}, tables: map[uint32]*sources.Table{}, roots: map[string]uint32{}}
 	var tables []*sources.Table
 	var roots []uint32
 	for _, r := range relations {
 		if r.root == r.oid {
 			t := &sources.Table{Schema: r.schema, Name: r.name, EstimatedRows: -1}
 			tables, roots = append(tables, t), append(roots, r.oid)
-			registry.tables[r.oid] = t
+			registry.tables[r.oid], registry.roots[t.String()] = t, r.oid
 		}
 	}
 	for _, r := range relations {

@@ -38,6 +38,12 @@ func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRel
 	if table == nil {
 		return nil, nil
 	}
+	if message.oid == st.catalog.registry.roots[whole.String()] && (message.schema != whole.Schema || message.name != whole.Name) {
+		// Renamed: since the plan was made, or before it and this is older.
+		if err := st.stillFollowed(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if difference := message.differs(whole, st.catalog.registry); difference != nil {
 		if _, err := st.readCatalog(ctx); err != nil {
 			return nil, err
@@ -55,9 +61,13 @@ func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRel
 	return r, nil
 }
 
-// lookAgain returns ErrSchemaChanged if a change of the catalog has come into
-// sight since a relation was found to differ from it.
+// lookAgain returns ErrSchemaChanged if a table in use is another one by now,
+// or if a change of the catalog has come into sight since a relation was found
+// to differ from it.
 func (st *stream) lookAgain(ctx context.Context) error {
+	if err := st.stillFollowed(ctx); err != nil {
+		return err
+	}
 	if len(st.doubts) == 0 {
 		return nil
 	}

@@ -63,6 +63,7 @@ type catalogType struct {
 type typeRegistry struct {
 	types  map[uint32]*catalogType
 	tables map[uint32]*sources.Table
+	roots  map[string]uint32 // the relation of each table, by the table's name
 }
 
 // table is the table that the rows of a relation belong to: itself, or for a
