@@ -71,18 +71,24 @@ func fillBlog(ctx context.Context, tx pgx.Tx) error {
 		rows    int
 		row     func(i int) []any
 	}{
-		{"auth_user", []string{"password", "is_superuser", "username", "first_name", "last_name", "email", "is_staff", "is_active", "date_joined"},
+		{
+			"auth_user",
+			[]string{"password", "is_superuser", "username", "first_name", "last_name", "email", "is_staff", "is_active", "date_joined"},
 			seedUsers, func(i int) []any {
 				p := w.person(i + 1)
 				return []any{unusablePassword, i == 0, p.username, p.first, p.last, p.email, i < 5, w.IntN(20) > 0, past()}
-			}},
+			},
+		},
 		{"myapp_tag", []string{"name", "slug"}, len(tags), func(i int) []any { return []any{tags[i], slug(tags[i])} }},
-		{"myapp_note", []string{"title", "slug", "summary", "body", "published", "pub_date", "updated", "views", "rating", "user_id"},
+		{
+			"myapp_note",
+			[]string{"title", "slug", "summary", "body", "published", "pub_date", "updated", "views", "rating", "user_id"},
 			seedNotes, func(int) []any {
 				n := newNote(w)
 				at := past()
 				return []any{n.title, slug(n.title), n.summary, n.body, w.IntN(5) > 0, at, at, w.IntN(2000), w.rating(), author(w)}
-			}},
+			},
+		},
 		{"myapp_comment", []string{"body", "created", "note_id", "user_id"}, seedComments, func(int) []any {
 			return []any{w.comment(), past(), 1 + w.IntN(seedNotes), author(w)}
 		}},

@@ -117,13 +117,21 @@ func catchUp(ctx context.Context, s *stage) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUpTimeout, fmt.Errorf("not done in %s", catchUpTimeout))
 	defer cancel()
 	return poll(ctx, func() (reached bool, err error) {
-		st, err := readStatus(ctx, s.status)
-		if err != nil || st.Source.Position == "" {
-			return false, nil // it starts again, or has no checkpoint yet
+		at := place(ctx, s.status)
+		if at == "" {
+			return false, nil
 		}
-		// A position of PostgreSQL ends with its place in the log.
-		at := st.Source.Position[strings.LastIndexByte(st.Source.Position, ':')+1:]
 		err = conn.QueryRow(ctx, "SELECT $1::text::pg_lsn >= $2::text::pg_lsn", at, end).Scan(&reached)
 		return reached, err
 	})
+}
+
+// place is the checkpoint's place in the log, with which a position of PostgreSQL ends; empty while the daemon does not answer or has
+// no checkpoint.
+func place(ctx context.Context, url string) string {
+	st, err := readStatus(ctx, url)
+	if err != nil {
+		return ""
+	}
+	return st.Source.Position[strings.LastIndexByte(st.Source.Position, ':')+1:]
 }

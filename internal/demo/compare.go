@@ -56,7 +56,8 @@ func (r result) equal() bool { return len(r.missing)+len(r.extra)+len(r.differen
 
 // String is one line, and some samples of what differs.
 func (r result) String() string {
-	text := fmt.Sprintf("%-14s = %-9s %6d documents, %d missing, %d extra, %d different",
+	var text strings.Builder
+	fmt.Fprintf(&text, "%-14s = %-9s %6d documents, %d missing, %d extra, %d different",
 		r.table, r.index, r.documents, len(r.missing), len(r.extra), len(r.different))
 	for _, kind := range []struct {
 		name string
@@ -64,13 +65,13 @@ func (r result) String() string {
 	}{{"missing", r.missing}, {"extra", r.extra}, {"different", r.different}} {
 		for i, sample := range kind.all {
 			if i == mostSamples {
-				text += fmt.Sprintf("\n    and %d more", len(kind.all)-i)
+				fmt.Fprintf(&text, "\n    and %d more", len(kind.all)-i)
 				break
 			}
-			text += "\n    " + kind.name + " " + sample
+			fmt.Fprintf(&text, "\n    %s %s", kind.name, sample)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // compareAll compares every table with its index. Nobody may write meanwhile.

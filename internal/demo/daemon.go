@@ -114,9 +114,10 @@ func (d *daemon) log() string {
 }
 
 // freeListen is the daemon's usual address, or another where that one is taken.
-func freeListen() (string, error) {
+func freeListen(ctx context.Context) (string, error) {
+	var config net.ListenConfig
 	for _, address := range []string{defaultListen, "127.0.0.1:0"} {
-		if listener, err := net.Listen("tcp", address); err == nil {
+		if listener, err := config.Listen(ctx, "tcp", address); err == nil {
 			return listener.Addr().String(), listener.Close()
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -154,18 +155,19 @@ func (s *sampler) remember(st status) {
 func last[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
 
 // line is the sample in words, where there is no terminal to draw on.
-func (s sample) line() string {
-	text := fmt.Sprintf("%5.1fs", s.elapsed.Seconds())
+func (s *sample) line() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%5.1fs", s.elapsed.Seconds())
 	var dead int64
 	for _, t := range s.tables {
-		text += fmt.Sprintf("  %s %s/%s", t.index, amount(t.documents), amount(t.rows))
+		fmt.Fprintf(&text, "  %s %s/%s", t.index, amount(t.documents), amount(t.rows))
 		dead += t.DeadLetters
 	}
-	text += fmt.Sprintf("  writes %s/s  lag %s  dead letters %d", amount(int64(newest(s.writes))), seconds(newest(s.lags)), dead)
+	fmt.Fprintf(&text, "  writes %s/s  lag %s  dead letters %d", amount(int64(newest(s.writes))), seconds(newest(s.lags)), dead)
 	for _, p := range s.problems {
-		text += "\n        " + p
+		text.WriteString("\n        " + p)
 	}
-	return text
+	return text.String()
 }
 
 func newest(list []float64) float64 {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"haystream/internal/servers"
 )
@@ -21,6 +23,7 @@ type stage struct {
 	daemon  *daemon // nil: somebody else runs it
 	servers []*servers.Server
 	dir     string
+	lock    *os.File // held on dir
 }
 
 // outside is the stage whose parts other people started.
@@ -36,11 +39,11 @@ func outside(o options) (*stage, error) {
 
 // inside starts everything. The daemon is only built; its run is the caller's.
 func inside(ctx context.Context, o options) (*stage, error) {
-	dir, err := os.MkdirTemp("", "haystream-demo-")
-	if err != nil {
-		return nil, fmt.Errorf("make temporary directory: %w", err)
+	s := &stage{}
+	var err error
+	if s.dir, s.lock, err = newDir(os.TempDir()); err != nil {
+		return nil, err
 	}
-	s := &stage{dir: dir}
 	if err := s.start(ctx, o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -50,17 +53,17 @@ func inside(ctx context.Context, o options) (*stage, error) {
 func (s *stage) start(ctx context.Context, o options) error {
 	var postgres, elastic *servers.Server
 	var binary string
-	g, ctx := errgroup.WithContext(ctx)
+	g, starting := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		postgres, err = startPostgres(ctx, o.versions)
+		postgres, err = startPostgres(starting, o.versions)
 		return err
 	})
 	g.Go(func() (err error) {
-		elastic, err = servers.Start(ctx, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+		elastic, err = servers.Start(starting, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
 		return err
 	})
 	g.Go(func() (err error) {
-		binary, err = build(ctx, s.dir)
+		binary, err = build(starting, s.dir)
 		return err
 	})
 	err := g.Wait()
@@ -72,7 +75,7 @@ func (s *stage) start(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	listen, err := freeListen()
+	listen, err := freeListen(ctx)
 	if err != nil {
 		return err
 	}
@@ -103,9 +106,42 @@ func (s *stage) close() error {
 		all = errors.Join(all, server.Stop())
 	}
 	if s.dir != "" {
-		all = errors.Join(all, os.RemoveAll(s.dir))
+		all = errors.Join(all, os.RemoveAll(s.dir), s.lock.Close())
 	}
 	return all
+}
+
+// newDir makes a locked directory in temp, and removes those that killed demos have left, whose locks are free.
+func newDir(temp string) (string, *os.File, error) {
+	const prefix = "haystream-demo-"
+	left, _ := filepath.Glob(filepath.Join(temp, prefix+"*"))
+	for _, dir := range left {
+		if lock, err := lockDir(dir); err == nil {
+			_ = os.RemoveAll(dir)
+			_ = lock.Close()
+		}
+	}
+	dir, err := os.MkdirTemp(temp, prefix)
+	if err != nil {
+		return "", nil, fmt.Errorf("make temporary directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}
+
+// lockDir locks the directory until the file is closed, at the latest by the end of this process.
+func lockDir(dir string) (*os.File, error) {
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open directory: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), lock.Close())
+	}
+	return lock, nil
 }
 
 // poll waits until the condition holds, or fails, or ctx ends.

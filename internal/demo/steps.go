@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -34,11 +35,27 @@ func chooseStep(w *writer) step {
 		do    step
 	}{
 		{250, readNote},
-		{100, writeNote}, {120, editNote}, {80, publishNote}, {50, rateNote}, {40, retag}, {70, deleteNote},
-		{180, writeComment}, {40, editComment}, {40, deleteComment}, {10, renumberComment},
-		{80, logIn}, {20, editUser}, {4, joinUser}, {2, leaveUser},
-		{5, editTag}, {3, addTag}, {2, deleteTag},
-		{6, publishAuthor}, {2, countAll}, {10, regret}, {5, regretHalf},
+		{100, writeNote},
+		{120, editNote},
+		{80, publishNote},
+		{50, rateNote},
+		{40, retag},
+		{70, deleteNote},
+		{180, writeComment},
+		{40, editComment},
+		{40, deleteComment},
+		{10, renumberComment},
+		{80, logIn},
+		{20, editUser},
+		{4, joinUser},
+		{2, leaveUser},
+		{5, editTag},
+		{3, addTag},
+		{2, deleteTag},
+		{6, publishAuthor},
+		{2, countAll},
+		{10, regret},
+		{5, regretHalf},
 	}
 	total := 0
 	for _, s := range steps {
@@ -202,7 +219,7 @@ func regretHalf(ctx context.Context, b *blog) error {
 	}
 	kept := b.rows
 	err := pgx.BeginFunc(ctx, b.tx, func(inner pgx.Tx) error { return regret(ctx, &blog{tx: inner, w: b.w}) })
-	if err != nil && err != errRegret {
+	if err != nil && !errors.Is(err, errRegret) {
 		return err
 	}
 	b.rows = kept

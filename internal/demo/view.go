@@ -24,7 +24,7 @@ func watch(ctx context.Context, out *os.File, s *sampler) error {
 	if _, err := io.WriteString(out, enter); err != nil {
 		return fmt.Errorf("draw: %w", err)
 	}
-	defer io.WriteString(out, leave) // the terminal as it was, whatever happened
+	defer func() { _, _ = io.WriteString(out, leave) }() // the terminal as it was, whatever happened
 	return every(ctx, redraw, func() error {
 		now := s.take(ctx)
 		width, height := terminalSize(out)

@@ -10,36 +10,66 @@ type topic struct {
 
 func topics() []topic {
 	return []topic{
-		{"Gardening", []string{"the old apple tree", "a bed of beans", "the compost heap", "a row of leeks", "the garden hose", "a clay pot"},
+		{
+			"Gardening",
+			[]string{"the old apple tree", "a bed of beans", "the compost heap", "a row of leeks", "the garden hose", "a clay pot"},
 			[]string{"behind the shed", "in the winter garden", "on the balcony", "along the south wall"},
-			[]string{"pruning", "watering", "sowing late", "saving seeds", "mulching"}},
-		{"Cooking", []string{"a loaf of slow bread", "the cast iron pan", "a jar of plum jam", "the lentil soup", "a sharp knife", "the sourdough starter"},
+			[]string{"pruning", "watering", "sowing late", "saving seeds", "mulching"},
+		},
+		{
+			"Cooking",
+			[]string{"a loaf of slow bread", "the cast iron pan", "a jar of plum jam", "the lentil soup", "a sharp knife", "the sourdough starter"},
 			[]string{"in a tiny kitchen", "at the long table", "over an open fire", "at my aunt's house"},
-			[]string{"kneading", "tasting early", "baking at night", "cooking for ten", "fermenting"}},
-		{"Cycling", []string{"a steel frame", "the rear derailleur", "a borrowed bicycle", "the gravel road", "a leather saddle", "the head wind"},
+			[]string{"kneading", "tasting early", "baking at night", "cooking for ten", "fermenting"},
+		},
+		{
+			"Cycling",
+			[]string{"a steel frame", "the rear derailleur", "a borrowed bicycle", "the gravel road", "a leather saddle", "the head wind"},
 			[]string{"on the mountain pass", "along the canal", "at the ferry landing", "in the city traffic"},
-			[]string{"climbing", "mending a puncture", "riding at dawn", "packing light", "truing a wheel"}},
-		{"Trains", []string{"the night train", "a paper timetable", "the sleeping car", "a missed connection", "the dining car", "a window seat"},
+			[]string{"climbing", "mending a puncture", "riding at dawn", "packing light", "truing a wheel"},
+		},
+		{
+			"Trains",
+			[]string{"the night train", "a paper timetable", "the sleeping car", "a missed connection", "the dining car", "a window seat"},
 			[]string{"at the border station", "somewhere before Vienna", "on platform nine", "under the glass roof"},
-			[]string{"changing trains", "waiting", "crossing a border", "sleeping sitting up", "reading the signals"}},
-		{"Astronomy", []string{"a small telescope", "the Orion nebula", "the rings of Saturn", "a star chart", "the red lamp", "a cold eyepiece"},
+			[]string{"changing trains", "waiting", "crossing a border", "sleeping sitting up", "reading the signals"},
+		},
+		{
+			"Astronomy",
+			[]string{"a small telescope", "the Orion nebula", "the rings of Saturn", "a star chart", "the red lamp", "a cold eyepiece"},
 			[]string{"under a dark sky", "on the roof", "far from the city lights", "at the old observatory"},
-			[]string{"observing", "polar aligning", "sketching at the eyepiece", "waiting for clouds to pass", "counting meteors"}},
-		{"Databases", []string{"a missing index", "the slow query", "an open transaction", "the replication slot", "a forgotten lock", "the query planner"},
+			[]string{"observing", "polar aligning", "sketching at the eyepiece", "waiting for clouds to pass", "counting meteors"},
+		},
+		{
+			"Databases",
+			[]string{"a missing index", "the slow query", "an open transaction", "the replication slot", "a forgotten lock", "the query planner"},
 			[]string{"on the primary", "in production", "on a Friday evening", "in the staging copy"},
-			[]string{"vacuuming", "reading the plan", "migrating without downtime", "denormalizing", "restoring a backup"}},
-		{"Django", []string{"a custom manager", "the admin site", "a signal handler", "the search form", "a template tag", "the user model"},
+			[]string{"vacuuming", "reading the plan", "migrating without downtime", "denormalizing", "restoring a backup"},
+		},
+		{
+			"Django",
+			[]string{"a custom manager", "the admin site", "a signal handler", "the search form", "a template tag", "the user model"},
 			[]string{"in the settings file", "behind the load balancer", "in a legacy project", "in the test suite"},
-			[]string{"prefetching", "caching", "writing migrations", "upgrading", "testing views"}},
-		{"Photography", []string{"an old camera", "a roll of film", "the blue hour", "a cheap lens", "the contact sheet", "a tripod"},
+			[]string{"prefetching", "caching", "writing migrations", "upgrading", "testing views"},
+		},
+		{
+			"Photography",
+			[]string{"an old camera", "a roll of film", "the blue hour", "a cheap lens", "the contact sheet", "a tripod"},
 			[]string{"in the darkroom", "at the harbour", "by the window", "in the fog"},
-			[]string{"developing", "waiting for the light", "framing", "printing", "walking without a plan"}},
-		{"Music", []string{"a used piano", "the metronome", "an open tuning", "the second movement", "a broken string", "the village choir"},
+			[]string{"developing", "waiting for the light", "framing", "printing", "walking without a plan"},
+		},
+		{
+			"Music",
+			[]string{"a used piano", "the metronome", "an open tuning", "the second movement", "a broken string", "the village choir"},
 			[]string{"in the practice room", "at the back of the church", "in the attic", "on a rainy afternoon"},
-			[]string{"practising slowly", "sight reading", "tuning by ear", "improvising", "listening"}},
-		{"Woodworking", []string{"a dovetail joint", "the hand plane", "a plank of ash", "the workbench", "a dull chisel", "the rocking chair"},
+			[]string{"practising slowly", "sight reading", "tuning by ear", "improvising", "listening"},
+		},
+		{
+			"Woodworking",
+			[]string{"a dovetail joint", "the hand plane", "a plank of ash", "the workbench", "a dull chisel", "the rocking chair"},
 			[]string{"in the cellar", "at the saw mill", "in a friend's workshop", "on the garage floor"},
-			[]string{"sharpening", "gluing up", "measuring twice", "sanding", "cutting by hand"}},
+			[]string{"sharpening", "gluing up", "measuring twice", "sanding", "cutting by hand"},
+		},
 	}
 }
 

@@ -105,12 +105,13 @@ func capital(s string) string {
 
 // plain is the name as an account would have it: lower case, ASCII letters only.
 func plain(name string) string {
+	ascii := strings.NewReplacer("ö", "o", "é", "e", "ë", "e", "í", "i", "ı", "i", "ó", "o", "ñ", "n")
 	return strings.Map(func(r rune) rune {
-		if r = unicode.ToLower(r); r < 'a' || r > 'z' {
+		if r < 'a' || r > 'z' {
 			return -1
 		}
 		return r
-	}, name)
+	}, ascii.Replace(strings.ToLower(name)))
 }
 
 // slug is the title as a part of an address, at most 80 bytes.
