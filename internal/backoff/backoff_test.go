@@ -23,8 +23,8 @@ func TestWaitsGrowToTheLimitAndStartOver(t *testing.T) {
 				t.Errorf("%s: waited %v, want %v to %v", what, got, low, high)
 			}
 		}
-		for _, want := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-			want *= time.Millisecond
+		for _, ms := range []int{100, 200, 400, 800, 1000, 1000} {
+			want := time.Duration(ms) * time.Millisecond
 			between("growing", waited(0), want/2, want)
 		}
 		between("a server's own wish", waited(5*time.Second), 5*time.Second, 6*time.Second)

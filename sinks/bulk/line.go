@@ -53,7 +53,7 @@ const hexDigits = "0123456789abcdef"
 func AppendString[T string | []byte](dst []byte, text T) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		c := text[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue

@@ -16,18 +16,36 @@ func TestLines(t *testing.T) {
 		action sinks.Action
 		want   string
 	}{
-		{"index", sinks.Action{Target: plain, Op: sinks.OpIndex, Version: 12, ID: []byte("7"), Body: []byte(`{"a":1}`)},
-			`{"index":{"_index":"notes-1-write","_id":"7","version":12,"version_type":"external_gte","require_alias":true}}` + "\n" + `{"a":1}` + "\n"},
-		{"delete", sinks.Action{Target: plain, Op: sinks.OpDelete, Version: 13, ID: []byte("7")},
-			`{"delete":{"_index":"notes-1-write","_id":"7","version":13,"version_type":"external_gte","require_alias":true}}` + "\n"},
-		{"routing", sinks.Action{Target: plain, Op: sinks.OpDelete, Version: 13, ID: []byte("7"), Routing: []byte("u1")},
-			`{"delete":{"_index":"notes-1-write","_id":"7","version":13,"version_type":"external_gte","require_alias":true,"routing":"u1"}}` + "\n"},
-		{"pipeline", sinks.Action{Target: piped, Op: sinks.OpIndex, Version: 1, ID: []byte("7"), Body: []byte(`{}`)},
-			`{"index":{"_index":"notes-1-write","_id":"7","version":1,"version_type":"external_gte","require_alias":true,"pipeline":"geo"}}` + "\n{}\n"},
-		{"a delete passes no pipeline", sinks.Action{Target: piped, Op: sinks.OpDelete, Version: 1, ID: []byte("7")},
-			`{"delete":{"_index":"notes-1-write","_id":"7","version":1,"version_type":"external_gte","require_alias":true}}` + "\n"},
-		{"an id that needs escapes", sinks.Action{Target: plain, Op: sinks.OpDelete, Version: 1, ID: []byte("a\"\\\n\u2028é\x7f")},
-			`{"delete":{"_index":"notes-1-write","_id":"a\"\\\u000a` + "\u2028é\x7f" + `","version":1,"version_type":"external_gte","require_alias":true}}` + "\n"},
+		{
+			"index",
+			sinks.Action{Target: plain, Op: sinks.OpIndex, Version: 12, ID: []byte("7"), Body: []byte(`{"a":1}`)},
+			`{"index":{"_index":"notes-1-write","_id":"7","version":12,"version_type":"external_gte","require_alias":true}}` + "\n" + `{"a":1}` + "\n",
+		},
+		{
+			"delete",
+			sinks.Action{Target: plain, Op: sinks.OpDelete, Version: 13, ID: []byte("7")},
+			`{"delete":{"_index":"notes-1-write","_id":"7","version":13,"version_type":"external_gte","require_alias":true}}` + "\n",
+		},
+		{
+			"routing",
+			sinks.Action{Target: plain, Op: sinks.OpDelete, Version: 13, ID: []byte("7"), Routing: []byte("u1")},
+			`{"delete":{"_index":"notes-1-write","_id":"7","version":13,"version_type":"external_gte","require_alias":true,"routing":"u1"}}` + "\n",
+		},
+		{
+			"pipeline",
+			sinks.Action{Target: piped, Op: sinks.OpIndex, Version: 1, ID: []byte("7"), Body: []byte(`{}`)},
+			`{"index":{"_index":"notes-1-write","_id":"7","version":1,"version_type":"external_gte","require_alias":true,"pipeline":"geo"}}` + "\n{}\n",
+		},
+		{
+			"a delete passes no pipeline",
+			sinks.Action{Target: piped, Op: sinks.OpDelete, Version: 1, ID: []byte("7")},
+			`{"delete":{"_index":"notes-1-write","_id":"7","version":1,"version_type":"external_gte","require_alias":true}}` + "\n",
+		},
+		{
+			"an id that needs escapes",
+			sinks.Action{Target: plain, Op: sinks.OpDelete, Version: 1, ID: []byte("a\"\\\n\u2028é\x7f")},
+			`{"delete":{"_index":"notes-1-write","_id":"a\"\\\u000a` + "\u2028é\x7f" + `","version":1,"version_type":"external_gte","require_alias":true}}` + "\n",
+		},
 	} {
 		if got := string(AppendAction(nil, &c.action)); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)

@@ -17,12 +17,21 @@ func TestLetter(t *testing.T) {
 		action sinks.Action
 		want   string
 	}{
-		{"refused", sinks.Action{Target: target, Op: sinks.OpIndex, Version: 5, ID: []byte("7"), Body: []byte(`{"a":"x"}`)},
-			`{"owner":"blog","index":"notes","physical":"notes-1","doc_id":"7","version":5,"op":"index","type":"mapper","reason":"bad \"a\"","time":"2026-01-02T02:04:05Z","body":"{\"a\":\"x\"}"}`},
-		{"not rendered", sinks.Action{Target: target, Op: sinks.OpReject, Version: 5, ID: []byte("7"), Body: []byte("no such key")},
-			`{"owner":"blog","index":"notes","physical":"notes-1","doc_id":"7","version":5,"op":"index","type":"not_rendered","reason":"no such key","time":"2026-01-02T02:04:05Z"}`},
-		{"a delete", sinks.Action{Target: target, Op: sinks.OpDelete, Version: 5, ID: []byte("7")},
-			`{"owner":"blog","index":"notes","physical":"notes-1","doc_id":"7","version":5,"op":"delete","type":"mapper","reason":"bad \"a\"","time":"2026-01-02T02:04:05Z"}`},
+		{
+			"refused",
+			sinks.Action{Target: target, Op: sinks.OpIndex, Version: 5, ID: []byte("7"), Body: []byte(`{"a":"x"}`)},
+			`{"owner":"blog","index":"notes","physical":"notes-1","doc_id":"7","version":5,"op":"index","type":"mapper","reason":"bad \"a\"","time":"2026-01-02T02:04:05Z","body":"{\"a\":\"x\"}"}`,
+		},
+		{
+			"not rendered",
+			sinks.Action{Target: target, Op: sinks.OpReject, Version: 5, ID: []byte("7"), Body: []byte("no such key")},
+			`{"owner":"blog","index":"notes","physical":"notes-1","doc_id":"7","version":5,"op":"index","type":"not_rendered","reason":"no such key","time":"2026-01-02T02:04:05Z"}`,
+		},
+		{
+			"a delete",
+			sinks.Action{Target: target, Op: sinks.OpDelete, Version: 5, ID: []byte("7")},
+			`{"owner":"blog","index":"notes","physical":"notes-1","doc_id":"7","version":5,"op":"delete","type":"mapper","reason":"bad \"a\"","time":"2026-01-02T02:04:05Z"}`,
+		},
 	} {
 		if got := string(New("blog", &c.action, "mapper", `bad "a"`, at).JSON()); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)

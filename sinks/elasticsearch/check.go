@@ -80,8 +80,7 @@ func (s *Sink) checkBlocks(ctx context.Context, aliases []string) ([]preflight.F
 		} `json:"blocks"`
 	}
 	err := s.client.call(ctx, http.MethodGet, "/_cluster/state/blocks", nil, &state)
-	var e *apiError
-	if errors.As(err, &e) {
+	if _, answered := errors.AsType[*apiError](err); answered {
 		return nil, nil // serverless has no such page, and without the privilege checkPrivileges says so
 	}
 	if err != nil {
@@ -92,8 +91,10 @@ func (s *Sink) checkBlocks(ctx context.Context, aliases []string) ([]preflight.F
 		for _, b := range found {
 			if slices.Contains(b.Levels, "write") {
 				reason := "blocked by: " + b.Description
-				findings = append(findings, preflight.Finding{Level: preflight.Error, Subject: subject,
-					Text: b.Description, Remedy: remedy(http.StatusForbidden, "cluster_block_exception", reason, physical)})
+				findings = append(findings, preflight.Finding{
+					Level: preflight.Error, Subject: subject,
+					Text: b.Description, Remedy: remedy(http.StatusForbidden, "cluster_block_exception", reason, physical),
+				})
 			}
 		}
 	}
@@ -131,8 +132,7 @@ func (s *Sink) checkPrivileges(ctx context.Context, aliases []string) ([]preflig
 		Index    map[string]map[string]bool `json:"index"`
 	}
 	err = s.client.call(ctx, http.MethodPost, "/_security/user/_has_privileges", question, &answer)
-	var e *apiError
-	if errors.As(err, &e) {
+	if _, answered := errors.AsType[*apiError](err); answered {
 		return nil, nil // no security in this server
 	}
 	if err != nil {
@@ -155,7 +155,8 @@ func (s *Sink) checkPrivileges(ctx context.Context, aliases []string) ([]preflig
 		}
 	}
 	slices.Sort(missing)
-	return []preflight.Finding{{Level: preflight.Error, Subject: "privileges",
+	return []preflight.Finding{{
+		Level: preflight.Error, Subject: "privileges",
 		Text:   answer.Username + " lacks " + strings.Join(missing, ", "),
 		Remedy: fmt.Sprintf(`give its role {"cluster":["monitor"],"indices":[{"names":["%s"],"privileges":["manage","write","read"]}]}`, strings.Join(names, `","`)),
 	}}, nil

@@ -1,4 +1,3 @@
-// Package elasticsearch delivers documents to Elasticsearch or OpenSearch.
 package elasticsearch
 
 import "haystream/internal/conf"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -17,7 +18,7 @@ import (
 	"haystream/sinks/sinktest"
 )
 
-// main is the server that most tests share.
+// mainServer is the server that most tests share.
 var mainServer = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"}}
 
 func TestMain(m *testing.M) {
@@ -146,7 +147,7 @@ func TestSecureServer(t *testing.T) {
 				t.Fatal(findings, err)
 			}
 			t.Log(findings)
-			if ok := findings[0].Level == "ok"; ok != (c.remedy == "") || !bytes.Contains([]byte(findings[0].String()), []byte(c.remedy)) {
+			if ok := findings[0].Level == "ok"; ok != (c.remedy == "") || !strings.Contains(findings[0].String(), c.remedy) {
 				t.Errorf("got %v, want a remedy with %q", findings, c.remedy)
 			}
 		})

@@ -22,9 +22,9 @@ import (
 type fake struct {
 	*httptest.Server
 
-	// break_ may answer a bulk request itself: it returns true when it has.
+	// spoil may answer a bulk request itself: it returns true when it has.
 	// before is the number of earlier requests.
-	break_ func(before int, w http.ResponseWriter, r *http.Request, actions []fakeAction) bool
+	spoil func(before int, w http.ResponseWriter, r *http.Request, actions []fakeAction) bool
 
 	// judge may refuse an action: it returns the item's status and the rest of it.
 	judge func(before int, a fakeAction) (status int, rest string)
@@ -110,7 +110,7 @@ func (f *fake) bulk(w http.ResponseWriter, r *http.Request, actions []fakeAction
 	defer f.mu.Unlock()
 	before := f.requests
 	f.requests++
-	if f.break_ != nil && f.break_(before, w, r, actions) {
+	if f.spoil != nil && f.spoil(before, w, r, actions) {
 		return
 	}
 	items := make([]string, len(actions))

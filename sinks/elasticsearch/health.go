@@ -2,10 +2,12 @@ package elasticsearch
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -15,20 +17,31 @@ import (
 type health struct {
 	log     zerolog.Logger
 	current atomic.Pointer[error]
+	started []atomic.Int64 // when each lane's request was sent, in Unix nanoseconds; 0 while none is under way
 
 	mu     sync.Mutex
 	waits  map[int]string // by lane
 	logged map[string]bool
 }
 
-func newHealth(log zerolog.Logger) *health {
-	return &health{log: log, waits: map[int]string{}, logged: map[string]bool{}}
+// silence is how long a request may be under way before that is worth telling.
+const silence = 15 * time.Second
+
+func newHealth(lanes int, log zerolog.Logger) *health {
+	return &health{log: log, started: make([]atomic.Int64, lanes), waits: map[int]string{}, logged: map[string]bool{}}
 }
 
 // err is nil while no lane waits. Never blocks.
 func (h *health) err() error {
 	if p := h.current.Load(); p != nil {
 		return *p
+	}
+	for i := range h.started {
+		if at := h.started[i].Load(); at != 0 {
+			if d := time.Since(time.Unix(0, at)); d > silence {
+				return fmt.Errorf("the server has not answered a request for %v", d.Round(time.Second))
+			}
+		}
 	}
 	return nil
 }

@@ -92,29 +92,30 @@ func (l *lane) gather(n int) time.Duration {
 
 // take waits for work; nil when there is none and will be none.
 func (l *lane) take(ctx context.Context) ([]entry, error) {
-	for waited := false; ; {
+	for {
 		l.mu.Lock()
-		work, closed := l.queue, l.closed
-		if wait := l.gather(len(work)); wait > 0 && !waited && !closed && len(work) > 0 {
-			l.mu.Unlock()
+		n, closed := len(l.queue), l.closed
+		l.mu.Unlock()
+		switch {
+		case n == 0 && closed:
+			return nil, nil
+		case n == 0:
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-l.wake:
+			}
+			continue
+		}
+		if wait := l.gather(n); wait > 0 && !closed {
 			if err := backoff.Pause(ctx, wait); err != nil {
 				return nil, err
 			}
-			waited = true
-			continue
 		}
-		if len(work) > 0 {
-			l.queue, l.spare = l.spare[:0], work
-		}
-		l.mu.Unlock()
-		if len(work) > 0 || closed {
-			return work, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-l.wake:
-		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.queue, l.spare = l.spare[:0], l.queue
+		return l.spare, nil
 	}
 }
 
@@ -234,7 +235,9 @@ func (l *lane) exchange(ctx context.Context, work []entry, settle settling) (int
 	if sendable > 0 {
 		var err error
 		l.started = time.Now()
+		l.w.sink.health.started[l.number].Store(l.started.UnixNano())
 		answers, err = l.request.send(ctx, sendable)
+		l.w.sink.health.started[l.number].Store(0)
 		l.took = time.Since(l.started)
 		if err != nil {
 			return l.refused(work[:n], err, settle)

@@ -28,6 +28,46 @@ func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.yesman.RoundTrip(req)
 }
 
+// newBubbleWriter is a writer without a network.
+func newBubbleWriter(t *testing.T, server http.RoundTripper, bulk BulkConfig) *writer {
+	t.Helper()
+	s := newSink(t, Config{Addresses: []string{"http://127.0.0.1:1"}, Bulk: bulk}, Options{})
+	es, err := elastictransport.NewClient(elastictransport.WithURLs(&url.URL{Scheme: "http", Host: "es"}), elastictransport.WithTransport(server), elastictransport.WithDisableRetry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.newWriter()
+	for _, l := range w.lanes {
+		l.request.client = &client{es: es}
+	}
+	return w
+}
+
+// TestSilenceShows: a request that is under way for long, without any error.
+func TestSilenceShows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubbleWriter(t, &slow{latency: time.Minute}, BulkConfig{Lanes: 2})
+		in := make(chan *sinks.Batch, 1)
+		in <- &sinks.Batch{Actions: []sinks.Action{indexAction(newNotes(), "1", 1, `{}`)}, Done: func() {}}
+		close(in)
+		result := make(chan error, 1)
+		go func() { result <- w.run(t.Context(), in, func() bool { return true }) }()
+		for _, c := range []struct {
+			after time.Duration
+			well  bool
+		}{{silence, true}, {5 * time.Second, false}, {45 * time.Second, true}} {
+			time.Sleep(c.after)
+			synctest.Wait()
+			if err := w.sink.Health(); (err == nil) != c.well {
+				t.Errorf("after %v more: health %v", c.after, err)
+			}
+		}
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestFewChangesShareRequests: sparse changes are sent at once, many small ones
 // share requests, and none waits longer than it may.
 func TestFewChangesShareRequests(t *testing.T) {
@@ -45,14 +85,8 @@ func TestFewChangesShareRequests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSink(t, Config{Addresses: []string{"http://127.0.0.1:1"}, Bulk: BulkConfig{Lanes: 1, MaxWait: conf.Duration(c.maxWait)}}, Options{})
 				server := &slow{latency: c.latency}
-				es, err := elastictransport.NewClient(elastictransport.WithURLs(&url.URL{Scheme: "http", Host: "es"}), elastictransport.WithTransport(server), elastictransport.WithDisableRetry())
-				if err != nil {
-					t.Fatal(err)
-				}
-				w := s.newWriter()
-				w.lanes[0].request.client = &client{es: es}
+				w := newBubbleWriter(t, server, BulkConfig{Lanes: 1, MaxWait: conf.Duration(c.maxWait)})
 				in := make(chan *sinks.Batch)
 				result := make(chan error, 1)
 				go func() { result <- w.run(t.Context(), in, func() bool { return true }) }()

@@ -140,11 +140,13 @@ func (r *request) send(ctx context.Context, n int) ([]answer, error) {
 	}
 	payload := &payload{src: body}
 	req.Body, req.ContentLength = payload, size
+	defer func() { _ = payload.Close() }() // it cannot fail
 	res, err := r.client.es.Perform(req)
-	if err == nil {
-		err = r.read(res, n)
+	if err != nil {
+		return nil, err
 	}
-	if err = errors.Join(err, payload.Close()); err != nil {
+	defer func() { _ = res.Body.Close() }()
+	if err := r.read(res, n); err != nil {
 		return nil, err
 	}
 	return r.answers, nil
@@ -171,7 +173,6 @@ func (r *request) pack() (io.Reader, int64, error) {
 
 // read takes the response apart and leaves the connection fit for the next request.
 func (r *request) read(res *http.Response, n int) (err error) {
-	defer func() { err = errors.Join(err, res.Body.Close()) }()
 	if res.StatusCode != http.StatusOK {
 		return readError(res)
 	}

@@ -17,15 +17,23 @@ func TestScannerReadsAnswers(t *testing.T) {
 	}{
 		{"none", `{"took":0,"errors":false,"items":[]}`, nil},
 		{"filtered", `{"items":[{"index":{"status":200}},{"delete":{"status":404}}]}`, []answer{{status: 200}, {status: 404}}},
-		{"Elasticsearch 7", `{"took":262,"ingest_took":12,"errors":true,"items":[{"index":{"_index":"a","_type":"_doc","_id":"1","_version":5,"result":"created","_shards":{"total":2,"successful":1,"failed":0},"_seq_no":0,"_primary_term":1,"status":201}},` +
-			`{"index":{"_index":"a","_type":"_doc","_id":"1","status":409,"error":{"type":"version_conflict_engine_exception","reason":"[1]: version conflict, current version [5] is higher than the one provided [4]","index_uuid":"Ob","shard":"0","index":"a"}}}]}`,
-			[]answer{{status: 201}, {status: 409, typ: versionConflict}}},
-		{"causes inside causes", `{"items":[{"index":{"error":{"type":"document_parsing_exception","reason":"failed to parse","caused_by":{"type":"inner","reason":"deeper","caused_by":{"type":"x","reason":"y"}}},"status":400}}]}`,
-			[]answer{{status: 400, typ: "document_parsing_exception", reason: "failed to parse"}}},
-		{"escapes", `{"items":[{"index":{"status":400,"error":{"type":"t","reason":"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00 \ud83d\n \ud83dx \ud83d\u0041 😀"}}}]}`,
-			[]answer{{status: 400, typ: "t", reason: "a\"\\/\b\f\n\r\té😀 \ufffd\n \ufffdx \ufffdA 😀"}}},
-		{"failure store", `{"items":[{"create":{"_index":".fs-x","failure_store":"used","status":201}},{"create":{"failure_store":"not_applicable_or_unknown","status":201}}]}`,
-			[]answer{{status: 201, failureStore: true}, {status: 201}}},
+		{
+			"Elasticsearch 7", `{"took":262,"ingest_took":12,"errors":true,"items":[{"index":{"_index":"a","_type":"_doc","_id":"1","_version":5,"result":"created","_shards":{"total":2,"successful":1,"failed":0},"_seq_no":0,"_primary_term":1,"status":201}},` +
+				`{"index":{"_index":"a","_type":"_doc","_id":"1","status":409,"error":{"type":"version_conflict_engine_exception","reason":"[1]: version conflict, current version [5] is higher than the one provided [4]","index_uuid":"Ob","shard":"0","index":"a"}}}]}`,
+			[]answer{{status: 201}, {status: 409, typ: versionConflict}},
+		},
+		{
+			"causes inside causes", `{"items":[{"index":{"error":{"type":"document_parsing_exception","reason":"failed to parse","caused_by":{"type":"inner","reason":"deeper","caused_by":{"type":"x","reason":"y"}}},"status":400}}]}`,
+			[]answer{{status: 400, typ: "document_parsing_exception", reason: "failed to parse"}},
+		},
+		{
+			"escapes", `{"items":[{"index":{"status":400,"error":{"type":"t","reason":"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00 \ud83d\n \ud83dx \ud83d\u0041 😀"}}}]}`,
+			[]answer{{status: 400, typ: "t", reason: "a\"\\/\b\f\n\r\té😀 \ufffd\n \ufffdx \ufffdA 😀"}},
+		},
+		{
+			"failure store", `{"items":[{"create":{"_index":".fs-x","failure_store":"used","status":201}},{"create":{"failure_store":"not_applicable_or_unknown","status":201}}]}`,
+			[]answer{{status: 201, failureStore: true}, {status: 201}},
+		},
 		{"an error in words", `{"items":[{"index":{"status":500,"error":"out of order"}}]}`, []answer{{status: 500, typ: "error", reason: "out of order"}}},
 		{"no reason", `{"items":[{"index":{"status":500,"error":{"type":"null_pointer_exception","reason":null}}}]}`, []answer{{status: 500, typ: "null_pointer_exception"}}},
 		{"white space", " { \"errors\" : [ { } , -1.5E+3 , true , \"}]\" ] ,\r\n\"items\" : [ { \"index\" : { \"status\" : 200 } } ] } ", []answer{{status: 200}}},

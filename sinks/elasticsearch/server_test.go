@@ -121,7 +121,7 @@ func TestWaitsForPeople(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name        string
-		break_, fix func()
+		spoil, mend func()
 		says        string
 	}{
 		{"flood stage", put("/people-1/_settings", `{"index.blocks.read_only_allow_delete":true}`), unblock, "free space or add nodes"},
@@ -139,7 +139,7 @@ func TestWaitsForPeople(t *testing.T) {
 			target := createIndex(t, s, "people", "")
 			f := startFeed(t, s, target)
 			waitFor(t, "documents to be written", func() bool { return target.Written.Load() > 100 })
-			c.break_()
+			c.spoil()
 			waitFor(t, "health to say why", func() bool {
 				err := s.Health()
 				return err != nil && strings.Contains(err.Error(), c.says)
@@ -150,7 +150,7 @@ func TestWaitsForPeople(t *testing.T) {
 					t.Errorf("a check finds %v, %v", findings, err)
 				}
 			}
-			c.fix()
+			c.mend()
 			waitFor(t, "health to be well", func() bool { return s.Health() == nil })
 			f.end(t)
 			if n := target.DeadLetters.Load(); n != 0 {

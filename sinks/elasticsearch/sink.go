@@ -68,7 +68,7 @@ func New(cfg Config, opts Options, log zerolog.Logger) (*Sink, error) {
 	}
 	return &Sink{
 		cfg: cfg, opts: opts, log: log, client: client,
-		health: newHealth(log), open: deadletters.NewOpen(opts.MaxDeadLetters), lostSave: map[string][]string{},
+		health: newHealth(cfg.Bulk.Lanes, log), open: deadletters.NewOpen(opts.MaxDeadLetters), lostSave: map[string][]string{},
 	}, nil
 }
 

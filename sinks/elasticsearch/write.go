@@ -3,7 +3,6 @@ package elasticsearch
 import (
 	"context"
 	"hash/maphash"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -33,7 +32,6 @@ type writer struct {
 	lanes    []*lane
 	throttle *throttle
 	memory   *semaphore.Weighted
-	idle     sync.Pool // of *delivery
 	seed     maphash.Seed
 	parts    [][]entry // of the batch being spread, by lane
 	letters  sinks.Target
@@ -65,7 +63,6 @@ func (s *Sink) newWriter() *writer {
 		sink:     s,
 		throttle: newThrottle(n, int(s.cfg.Bulk.MaxBytes)),
 		memory:   semaphore.NewWeighted(s.opts.MaxBytes),
-		idle:     sync.Pool{New: func() any { return new(delivery) }},
 		seed:     maphash.MakeSeed(),
 		parts:    make([][]entry, n),
 		letters:  sinks.Target{Index: lettersIndex, Physical: lettersIndex, WriteAlias: sinks.WriteAlias(lettersIndex)},
@@ -106,8 +103,7 @@ func (w *writer) accept(ctx context.Context, b *sinks.Batch) error {
 	if err := w.memory.Acquire(ctx, size); err != nil {
 		return err
 	}
-	d := w.idle.Get().(*delivery)
-	d.batch, d.size = b, size
+	d := &delivery{batch: b, size: size}
 	d.left.Store(int64(len(b.Actions)))
 	for i := range b.Actions {
 		a := &b.Actions[i]
@@ -137,9 +133,6 @@ func (w *writer) held(d *delivery) {
 	if d.left.Add(-1) > 0 {
 		return
 	}
-	b, size := d.batch, d.size
-	d.batch = nil
-	w.idle.Put(d)
-	b.Done()
-	w.memory.Release(size)
+	d.batch.Done()
+	w.memory.Release(d.size)
 }

@@ -1,4 +1,3 @@
-// Package ndjson writes bulk lines to a file or to standard output.
 package ndjson
 
 // Config is the `sink.ndjson:` section.

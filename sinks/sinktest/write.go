@@ -145,8 +145,10 @@ func reuse(t *testing.T, h Harness) {
 			id, body := fmt.Sprintf("%d-%d", version, i), fmt.Sprintf(`{"n":%d,"text":"%s"}`, i, strings.Repeat("x", 100))
 			start := len(b.Buf)
 			b.Buf = append(append(b.Buf, id...), body...)
-			b.Actions[i] = sinks.Action{Target: target, Op: sinks.OpIndex, Version: version,
-				ID: b.Buf[start : start+len(id)], Body: b.Buf[start+len(id) : start+len(id)+len(body)]}
+			b.Actions[i] = sinks.Action{
+				Target: target, Op: sinks.OpIndex, Version: version,
+				ID: b.Buf[start : start+len(id)], Body: b.Buf[start+len(id) : start+len(id)+len(body)],
+			}
 			want[id] = Document{version, body}
 		}
 		b.Done = func() {
