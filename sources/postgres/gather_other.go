@@ -2,4 +2,6 @@
 
 package postgres
 
+func (c *gatherConn) poll() int { return 0 }
+
 func (c *gatherConn) lowWater(int) {}
