@@ -141,9 +141,25 @@ func (db *database) createSlot(ctx context.Context, slot string) error {
 	return db.exec(ctx, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", slot)
 }
 
-// dropSlots drops every slot, so that none holds log back.
+// dropSlots drops every slot, so that none holds log back. Those whose reader
+// has just gone take a moment longer.
 func (db *database) dropSlots(ctx context.Context) error {
-	return db.exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := db.exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active"); err != nil {
+			return err
+		}
+		var left int
+		if err := db.conn.QueryRow(ctx, "SELECT count(*) FROM pg_replication_slots").Scan(&left); err != nil || left == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // receive times pg_recvlogical over a slot up to end.
