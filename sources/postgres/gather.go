@@ -15,12 +15,6 @@ const (
 
 	// gatherBytes is the most that is read at a time.
 	gatherBytes = 128 << 10
-
-	// localWindow is how much a server on this machine may have on its way.
-	// What goes beyond it gathers on the server's side, at a far lower price
-	// than a packet for each message. A network does that of itself, and wants
-	// a large window.
-	localWindow = 16 << 10
 )
 
 // A gatherConn reads a busy connection in large pieces. The server sends each
@@ -45,9 +39,6 @@ func gathering(dial pgconn.DialFunc) pgconn.DialFunc {
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			if c.raw, err = tcp.SyscallConn(); err != nil {
 				return nil, err
-			}
-			if local, remote := tcp.LocalAddr().(*net.TCPAddr), tcp.RemoteAddr().(*net.TCPAddr); local.IP.Equal(remote.IP) {
-				_ = tcp.SetReadBuffer(localWindow) // without it the stream is slower
 			}
 		}
 		return c, nil
