@@ -14,6 +14,7 @@ type gauges struct {
 	bytes        atomic.Int64
 	rows         atomic.Int64 // read by snapshots
 	committed    atomic.Int64 // commit time of the last delivered transaction, µs by the source's clock
+	first        atomic.Int64 // commit time of the first transaction received, µs
 	received     atomic.Int64 // commit time of the last received transaction, µs
 	idle         atomic.Bool  // the source has said that nothing follows what was received
 	skew         atomic.Int64 // the source's clock minus ours, µs
@@ -25,6 +26,7 @@ func (g *gauges) batch(b *sources.Batch) {
 	g.bytes.Add(int64(b.Size()))
 	g.idle.Store(b.CommitTime.IsZero())
 	if !b.CommitTime.IsZero() {
+		g.first.CompareAndSwap(0, b.CommitTime.UnixMicro())
 		g.received.Store(b.CommitTime.UnixMicro())
 	}
 }
@@ -38,8 +40,11 @@ func (g *gauges) delivered(d *delivery) {
 // lag is how old the oldest change may be that is not delivered yet; 0 when all is.
 func (g *gauges) lag(now time.Time) time.Duration {
 	at := g.committed.Load()
-	if at == 0 || g.idle.Load() && at == g.received.Load() {
+	if at == g.received.Load() && (at == 0 || g.idle.Load()) {
 		return 0
+	}
+	if at == 0 {
+		at = g.first.Load()
 	}
 	return max(0, time.Duration(now.UnixMicro()+g.skew.Load()-at)*time.Microsecond)
 }

@@ -138,7 +138,7 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 		pending = append(pending, c)
 	}
 	sc.done.Store(true)
-	s.log.Info().Str("table", sc.table.String()).Int64("rows", sc.rows+sc.read.Load()).Dur("took", time.Since(start)).Msg("table read")
+	s.log.Info().Str("table", sc.table.String()).Int64("rows", sc.rows+sc.read.Load()).Stringer("took", time.Since(start).Round(time.Millisecond)).Msg("table read")
 	return nil
 }
 

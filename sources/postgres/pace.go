@@ -46,6 +46,13 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 		st.ask, st.askWait = now.Add(st.askWait), min(2*st.askWait, askLast)
 	}
 	next := earlier(st.status, st.received.Add(st.silence))
+	if st.durable() > st.told {
+		if at := st.toldAt.Add(tellEvery); now.Before(at) {
+			next = earlier(next, at)
+		} else if err := st.sendStatus(now, false); err != nil {
+			return now, err
+		}
+	}
 	if mustAsk {
 		next = earlier(next, st.ask)
 	}
@@ -117,7 +124,7 @@ func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
 	for {
 		select {
 		case st.out <- b:
-			st.heard = true // the silence was ours
+			st.received = time.Now() // the silence was ours
 			return nil
 		case now := <-timer.C:
 			if err := st.sendStatus(now, false); err != nil {
@@ -188,6 +195,7 @@ func (st *stream) sendStatus(now time.Time, reply bool) error {
 		return fmt.Errorf("send status: %w", err)
 	}
 	st.status = now.Add(st.statusWait)
+	st.told, st.toldAt = durable, now
 	return nil
 }
 

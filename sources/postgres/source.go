@@ -125,7 +125,11 @@ func (s *Source) Ack(pos sources.Position) {
 		s.log.Error().Err(err).Msg("cannot acknowledge")
 		return
 	}
-	raise(&s.acked, p.lsn)
+	if raise(&s.acked, p.lsn) {
+		if st := s.stream.Load(); st != nil {
+			st.wake()
+		}
+	}
 }
 
 // raise moves a mark that only goes forward, and reports whether it moved.
