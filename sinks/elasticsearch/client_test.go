@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"haystream/internal/conf"
+	"haystream/internal/preflight"
 )
 
 func TestAuthenticates(t *testing.T) {
@@ -77,5 +78,81 @@ func TestSecretsDoNotShow(t *testing.T) {
 	findings, checkErr := s.Check(t.Context(), nil)
 	if text := fmt.Sprint(err, findings, checkErr, cfg.APIKey, cfg.Password); err == nil || strings.Contains(text, "hush") {
 		t.Errorf("shown: %s", text)
+	}
+}
+
+// scripted answers by method and path; what it does not know is not found.
+func scripted(t *testing.T, answers map[string]string) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Elastic-Product", "Elasticsearch")
+		body, ok := answers[r.Method+" "+r.URL.Path]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			body = `{"error":{"type":"index_not_found_exception","reason":"no such index"}}`
+		}
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestCheckNamesMissingPrivileges(t *testing.T) {
+	server := scripted(t, map[string]string{
+		"GET /": `{"version":{"number":"8.19.0","build_flavor":"default"}}`,
+		"POST /_security/user/_has_privileges": `{"username":"blog","has_all_requested":false,"cluster":{"monitor":true},
+			"index":{"notes":{"manage":true,"write":true,"read":true},"notes-*":{"manage":false,"write":true,"read":false}}}`,
+	})
+	cfg := oneLane(server.URL)
+	cfg.Username, cfg.Password = "blog", "pass"
+	s := newSink(t, cfg, Options{Owner: "blog"})
+	defer s.Close()
+	findings, err := s.Check(t.Context(), []string{"notes"})
+	bad := preflight.Errors(findings)
+	if err != nil || len(bad) != 1 || bad[0].Text != "blog lacks manage on notes-*, read on notes-*" || !strings.Contains(bad[0].Remedy, `"notes","notes-*"`) {
+		t.Errorf("got %v, %v", findings, err)
+	}
+}
+
+func TestCheckNamesUntestedVersions(t *testing.T) {
+	for version, ok := range map[string]bool{"7.16.3": false, "7.17.28": true, "8.0.0": true, "9.2.0": true, "10.0.0": false, "1.0": false, "": false} {
+		server := scripted(t, map[string]string{"GET /": fmt.Sprintf(`{"version":{"number":%q}}`, version), "GET /_nodes/_local/plugins": `{"nodes":{}}`})
+		s := newSink(t, oneLane(server.URL), Options{})
+		findings, err := s.Check(t.Context(), nil)
+		if err != nil || (findings[0].Level == preflight.OK) != ok {
+			t.Errorf("%s: %v, %v", version, findings, err)
+		}
+		s.Close()
+	}
+}
+
+// TestTypes: a full server has the types of its modules; where the modules
+// cannot be asked for, any type is taken.
+func TestTypes(t *testing.T) {
+	page := `{"version":{"number":"8.19.0"}}`
+	for _, c := range []struct {
+		nodes string
+		want  any
+	}{
+		{`{"nodes":{"a":{"version":"8.19.0","modules":[{"name":"mapper-extras"},{"name":"analysis-common"}]}}}`, true},
+		{`{"nodes":{"a":{"version":"8.19.0","modules":[{"name":"analysis-common"}]}}}`, false},
+		{``, nil},
+	} {
+		answers := map[string]string{"GET /": page}
+		if c.nodes != "" {
+			answers["GET /_nodes/_local/plugins"] = c.nodes
+		}
+		s := newSink(t, oneLane(scripted(t, answers).URL), Options{})
+		info, err := s.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got any
+		if info.Types != nil {
+			got = info.Types["scaled_float"]
+		}
+		if got != c.want {
+			t.Errorf("with %s: %v, want %v", c.nodes, got, c.want)
+		}
+		s.Close()
 	}
 }

@@ -18,12 +18,17 @@ import (
 	"haystream/sinks/sinktest"
 )
 
-// mainServer is the server that most tests share.
-var mainServer = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"}}
+// mainServer is the server that most tests share. roughServer takes small
+// requests only, and is killed and started again.
+var (
+	mainServer  = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"}}
+	roughServer = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19", Args: []string{"-E", "http.max_content_length=1mb"}}}
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	mainServer.Stop()
+	roughServer.Stop()
 	os.Exit(code)
 }
 

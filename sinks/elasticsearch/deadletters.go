@@ -30,7 +30,7 @@ const lettersSpec = `{
 	"settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "index.gc_deletes": "1h"},
 	"aliases": {"haystream-dead-letters-write": {}},
 	"mappings": {"dynamic": "strict", "properties": {
-		"owner": {"type": "keyword"}, "index": {"type": "keyword"}, "physical": {"type": "keyword"}, "doc_id": {"type": "keyword"},
+		"owner": {"type": "keyword"}, "index": {"type": "keyword"}, "physical": {"type": "keyword"}, "doc_id": {"type": "keyword", "ignore_above": 8191},
 		"version": {"type": "long"}, "op": {"type": "keyword"}, "type": {"type": "keyword"}, "reason": {"type": "text"}, "time": {"type": "date"},
 		"body": {"type": "keyword", "index": false, "doc_values": false}}}}`
 

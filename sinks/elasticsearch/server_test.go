@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/internal/preflight"
-	"haystream/internal/servers"
 	"haystream/sinks"
 )
 
@@ -69,13 +68,13 @@ func (f *feed) end(t *testing.T) {
 // TestOutlivesTheServer: killed in the middle of writing and started again,
 // nothing is lost.
 func TestOutlivesTheServer(t *testing.T) {
-	server := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	server := roughServer.Get(t)
 	s, err := New(testConfig(server.URL, ""), Options{Owner: "blog", MaxBytes: 1 << 20}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	target := createIndex(t, s, "notes", "")
+	target := createIndex(t, s, "outlives", "")
 	f := startFeed(t, s, target)
 	for range 2 {
 		before := target.Written.Load()
@@ -169,7 +168,7 @@ func TestWaitsForPeople(t *testing.T) {
 // TestServerWithSmallRequests against the real server's own limit. The largest
 // document is one that the server is asked about before it is sent.
 func TestServerWithSmallRequests(t *testing.T) {
-	server := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19", Args: []string{"-E", "http.max_content_length=1mb"}})
+	server := roughServer.Get(t)
 	for _, compression := range []bool{false, true} {
 		t.Run(fmt.Sprintf("compression %v", compression), func(t *testing.T) {
 			s := newSink(t, Config{Addresses: []string{server.URL}, Compression: compression, Bulk: BulkConfig{Lanes: 1}}, Options{Owner: t.Name(), MaxDeadLetters: 5})
