@@ -34,6 +34,7 @@ const (
 	askLast  = 50 * time.Millisecond
 
 	statusEvery    = 10 * time.Second
+	tellEvery      = time.Second // between two that say that more is durable
 	defaultSilence = time.Minute // where the server has no wal_sender_timeout
 	writeTimeout   = 10 * time.Second
 	queryTimeout   = 5 * time.Second
@@ -68,6 +69,8 @@ type stream struct {
 	silence    time.Duration
 	status     time.Time // when it is due
 	statusWait time.Duration
+	told       pglogrepl.LSN // what the server knows to be durable
+	toldAt     time.Time
 	ask        time.Time // when it is due while a chunk waits
 	askWait    time.Duration
 	pinged     time.Time // when the server began to ask again and again
@@ -158,10 +161,11 @@ func (st *stream) start(ctx context.Context, at position) error {
 		if err != nil {
 			return err
 		}
-		if err := s.continues(at.String(), st.where, sl, p); err != nil {
+		// Another daemon that took the slot has moved it on: that is not a loss.
+		if err := s.free(ctx, conn, sl); err != nil {
 			return err
 		}
-		return s.free(ctx, conn, sl)
+		return s.continues(at.String(), st.where, sl, p)
 	})
 	if err != nil {
 		return err
