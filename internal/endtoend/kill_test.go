@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -71,34 +72,29 @@ func TestNothingIsLostOrGoesBack(t *testing.T) {
 
 	for n := range 5 {
 		w.start()
-		before := writes.Load()
-		target := before + 200 + random.Int64N(1500)
-		w.eventually("the writers go on", func() bool { return writes.Load() >= target })
+		target := 1 + random.IntN(rows/6)
+		if n < 3 {
+			w.within(10*time.Minute, "documents are written", func() bool { return w.written() >= target })
+		} else {
+			w.within(10*time.Minute, "the snapshot is done", w.loaded)
+			at := w.written()
+			w.eventually("the stream is followed", func() bool { return w.written() >= at+target/20 })
+		}
 		switch n {
 		case 1:
-			if err := es.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			if err := es.Restart(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		case 3:
-			if err := pg.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			if err := pg.Restart(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			w.killAndRestart(es)
+		case 4:
+			w.killAndRestart(pg)
 		}
 		w.kill()
 	}
 	w.start()
 	at := writes.Load()
 	w.eventually("the writers go on", func() bool { return writes.Load() >= at+500 })
-	w.within(10*time.Minute, "the daemon is ready", w.ready)
 	cancel()
 	group.Wait()
 	w.db = w.connect()
+	w.within(10*time.Minute, "the daemon is ready", w.ready)
 	w.settle()
 	w.compare("NAME", hotDocuments)
 	t.Logf("%d transactions written, %d polls of the counter", writes.Load(), polls.Load())
@@ -113,8 +109,29 @@ func TestNothingIsLostOrGoesBack(t *testing.T) {
 	}
 }
 
+func (w *world) killAndRestart(s *servers.Server) {
+	w.t.Helper()
+	if err := errors.Join(s.Kill(), s.Restart(w.t.Context())); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// written is how many documents this process of the daemon has written.
+func (w *world) written() int {
+	n, _ := w.firstIndex()["documents_written"].(float64)
+	return int(n)
+}
+
+// loaded reports whether the snapshot is done.
+func (w *world) loaded() bool {
+	snapshot, _ := w.firstIndex()["snapshot"].(map[string]any)
+	return snapshot["state"] == "done"
+}
+
 // write changes rows at random until ctx ends, over restarts of the server.
 func (w *world) write(ctx context.Context, random *rand.Rand, rows int, writes *atomic.Int64) {
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
 	for ctx.Err() == nil {
 		conn, err := pgx.Connect(ctx, w.url)
 		if err != nil {
@@ -123,6 +140,7 @@ func (w *world) write(ctx context.Context, random *rand.Rand, rows int, writes *
 		for err == nil {
 			err = w.writeOnce(ctx, conn, random, rows)
 			writes.Add(1)
+			<-pace.C
 		}
 		_ = conn.Close(context.Background())
 	}

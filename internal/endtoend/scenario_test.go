@@ -87,16 +87,22 @@ func TestDeadLetterIsSeenAndClears(t *testing.T) {
 
 // deadLetters is the number that /status shows for the first index.
 func (w *world) deadLetters() int {
-	status, ok := w.status()
+	n, ok := w.firstIndex()["dead_letters"].(float64)
 	if !ok {
 		return -1
 	}
+	return int(n)
+}
+
+// firstIndex is the first of `indexes` in /status; nil while there is none.
+func (w *world) firstIndex() map[string]any {
+	status, _ := w.status()
 	indexes, _ := status["indexes"].([]any)
 	if len(indexes) == 0 {
-		return -1
+		return nil
 	}
-	n, _ := indexes[0].(map[string]any)["dead_letters"].(float64)
-	return int(n)
+	index, _ := indexes[0].(map[string]any)
+	return index
 }
 
 func TestTruncateReachesTheIndex(t *testing.T) {
