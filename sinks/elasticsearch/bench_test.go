@@ -7,13 +7,16 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/rs/zerolog"
 
+	"haystream/internal/conf"
 	"haystream/sinks"
 	"haystream/sinks/bulk"
 )
@@ -218,4 +221,46 @@ func rawBulk(b *testing.B, url string, bodies [][]byte) {
 		})
 	}
 	wg.Wait()
+}
+
+// BenchmarkLatency tells how long a change takes until it is held, with 1000
+// changes a second.
+func BenchmarkLatency(b *testing.B) {
+	server := mainServer.Get(b)
+	s, err := New(Config{Addresses: []string{server.URL}, Compression: true, Bulk: BulkConfig{MaxWait: conf.Duration(100 * time.Millisecond)}}, Options{Owner: "bench"}, zerolog.Nop())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Create(b.Context(), sinks.IndexSpec{Alias: "latency", Physical: "latency-1", Serve: true}); err != nil {
+		b.Fatal(err)
+	}
+	target := &sinks.Target{Index: "latency", Physical: "latency-1", WriteAlias: "latency-1-write"}
+	var mu sync.Mutex
+	var took []time.Duration
+	for b.Loop() {
+		in := make(chan *sinks.Batch)
+		result := make(chan error, 1)
+		go func() { result <- s.Write(b.Context(), in, func() bool { return true }) }()
+		tick := time.NewTicker(time.Millisecond)
+		for i := range int64(5000) {
+			start := <-tick.C
+			in <- &sinks.Batch{Actions: []sinks.Action{indexAction(target, fmt.Sprint(i%1000), time.Now().UnixMicro(), `{"a":1}`)}, Done: func() {
+				mu.Lock()
+				defer mu.Unlock()
+				took = append(took, time.Since(start))
+			}}
+		}
+		tick.Stop()
+		close(in)
+		if err := <-result; err != nil {
+			b.Fatal(err)
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	if err := s.Drop(b.Context(), target.Physical); err != nil {
+		b.Fatal(err)
+	}
 }
