@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"haystream/sources"
 )
@@ -46,10 +45,6 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveEvery, Count: keepAliveCount,
 	}}
 	config.DialFunc = dialer.DialContext
-	// A query that is given up must end in the server too: its slot, its locks.
-	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: closeTimeout}
-	}
 	return config, nil
 }
 

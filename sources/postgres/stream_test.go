@@ -191,7 +191,7 @@ func testBatches(r *rig) {
 		r.must(err)
 		batches, transactions = batches+1, transactions+b.Transactions
 	}
-	if transactions != 2000 || batches > 500 {
+	if transactions != 2000 || batches > 80 {
 		r.Errorf("%d transactions in %d batches", transactions, batches)
 	}
 	f.changes = nil
