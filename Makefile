@@ -7,8 +7,8 @@ GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT       = mvdan.cc/gofumpt@v0.12.0
 
-# Packages that start servers run one after the other: two cores carry no more of them.
-TEST = go test -race -p 1 -timeout 20m $(TESTFLAGS)
+# Built by all cores; run one package after the other, as two cores carry the servers of no more.
+TEST = go build -race ./... && go test -race -p 1 -timeout 20m $(TESTFLAGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-nightly servers check demo bench lint fmt schema clean
