@@ -23,8 +23,10 @@ const benchRows = 1_000_000
 // pg_recvlogical, chunks with COPY. Each takes place once, over a million rows
 // of about 260 bytes, and is measured in rows and CPU seconds of this process.
 func BenchmarkServer(b *testing.B) {
-	server := servers.Test(b, servers.Spec{Kind: servers.Postgres, Version: servers.PostgresVersions()[0],
-		Args: []string{"-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB", "-c", "synchronous_commit=off", "-c", "autovacuum=off"}})
+	server := servers.Test(b, servers.Spec{
+		Kind: servers.Postgres, Version: servers.PostgresVersions()[0],
+		Args: []string{"-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB", "-c", "synchronous_commit=off", "-c", "autovacuum=off"},
+	})
 	admin := connect(b, server.URL)
 	execute(b, admin, `CREATE TABLE public.notes (id int PRIMARY KEY, user_id int, title text, body text, price numeric(10,2), done bool, created timestamptz, changed timestamp, code uuid, n bigint)`,
 		fmt.Sprintf(`INSERT INTO public.notes SELECT n, n %% 1000, 'note number ' || n, repeat('word ', 24), n %% 1000 + 0.5, n %% 2 = 0, now(), now(), md5(n::text)::uuid, n FROM generate_series(1, %d) n`, benchRows),

@@ -109,11 +109,12 @@ func (c *check) server() {
 	if c.standby {
 		c.fail("server", "it is a standby", "point source.url to the primary")
 	}
-	if c.walLevel == "logical" {
+	switch {
+	case c.walLevel == "logical":
 		c.ok("wal_level", "logical")
-	} else if c.managed {
+	case c.managed:
 		c.fail("wal_level", "it is "+c.walLevel, "set rds.logical_replication to 1 in the parameter group and restart the server")
-	} else {
+	default:
 		c.fail("wal_level", "it is "+c.walLevel, walLevelRemedy)
 	}
 	if c.senders >= c.maxSenders {

@@ -123,7 +123,7 @@ error: publication privileges: role least may not create it: that takes CREATE o
 	r.plan("public.notes", "hidden.secrets")
 	start, err := r.source.Prepare(r.Context(), r.tables, "")
 	r.must(err)
-	chunk, err := r.chunk(nil)
+	chunk, err := r.chunk()
 	r.must(err)
 	if rowTexts(chunk) != "(1)" {
 		r.Errorf("the chunk has %s", rowTexts(chunk))
@@ -235,8 +235,10 @@ func testPublicationRefused(r *rig) {
 
 // TestCheckServer has a server that is not set up for replication.
 func TestCheckServer(t *testing.T) {
-	server := servers.Test(t, servers.Spec{Kind: servers.Postgres, Version: servers.PostgresVersions()[0],
-		Args: []string{"-c", "wal_level=replica", "-c", "max_replication_slots=0", "-c", "max_wal_senders=0", "-c", "wal_sender_timeout=0"}})
+	server := servers.Test(t, servers.Spec{
+		Kind: servers.Postgres, Version: servers.PostgresVersions()[0],
+		Args: []string{"-c", "wal_level=replica", "-c", "max_replication_slots=0", "-c", "max_wal_senders=0", "-c", "wal_sender_timeout=0"},
+	})
 	r := newRig(t, server, "server")
 	r.exec("CREATE TABLE notes (id int PRIMARY KEY)")
 	r.plan("public.notes")

@@ -37,7 +37,7 @@ type result struct {
 func (r *rig) chunkLater() chan result {
 	done := make(chan result, 1)
 	go func() {
-		chunk, err := r.chunk(nil)
+		chunk, err := r.chunk()
 		done <- result{chunk, err}
 	}()
 	return done
@@ -183,7 +183,7 @@ func testIdleAtPageHeader(r *rig) {
 		r.exec("SELECT pg_switch_wal()")
 		before := r.ask("pg_current_wal_insert_lsn()")
 		var err error
-		chunk, err = r.chunk(nil)
+		chunk, err = r.chunk()
 		r.must(err)
 		found = strings.HasSuffix(before, "000028") && r.ask("pg_current_wal_insert_lsn()") == before
 		f.reach(chunk.Mark)
@@ -205,7 +205,7 @@ func testIdleWithUnflushedLog(r *rig) {
 	if r.ask("pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()") != "true" {
 		r.Log("the log was flushed by something else")
 	}
-	chunk, err := r.chunk(nil)
+	chunk, err := r.chunk()
 	r.must(err)
 	if r.ask("$1::pg_lsn <= pg_current_wal_flush_lsn()", string(chunk.Mark[strings.LastIndexByte(string(chunk.Mark), ':')+1:])) != "true" {
 		r.Errorf("the log is not flushed to the mark %s", chunk.Mark)
@@ -226,7 +226,7 @@ func testSeesWhatIsInProgress(r *rig) {
 	execute(r, early, "BEGIN", "INSERT INTO public.notes VALUES (1)")
 	execute(r, late, "BEGIN", "INSERT INTO public.notes VALUES (2)", "COMMIT")
 	f.expect("insert notes (2)")
-	chunk, err := r.chunk(nil)
+	chunk, err := r.chunk()
 	r.must(err)
 	execute(r, early, "COMMIT")
 	execute(r, late, "INSERT INTO public.notes VALUES (3)")
@@ -246,7 +246,7 @@ func testChunkKeys(r *rig) {
 		`INSERT INTO "Odd ""Names" SELECT d, b, k, s, 'x' FROM unnest('{-infinity,0044-03-15 BC,2024-01-01,12024-01-01,infinity}'::timestamptz[]) d,
 			unnest(ARRAY['\x', '\x00ff']::bytea[]) b, unnest('{"","a b",Ü}'::text[]) k, unnest('{empty,"[1,5)"}'::int4range[]) s`)
 	r.prepare(`public.Odd "Names`)
-	want, err := r.chunk(nil)
+	want, err := r.chunk()
 	r.must(err)
 	if len(want.Rows) != 60 || !want.Done {
 		r.Fatalf("%d rows, done: %v", len(want.Rows), want.Done)
@@ -343,7 +343,7 @@ func testChunkRefusals(r *rig) {
 	whole.config, whole.pool.config = config, config
 	whole.pool.close()
 	whole.pool.closed = false
-	chunk, err := r.chunk(nil)
+	chunk, err := r.chunk()
 	r.must(err)
 	if !chunk.Done {
 		r.Error("an empty table is not done")

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -32,9 +33,7 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 	if cfg.Password != "" {
 		config.Password = cfg.Password.Reveal()
 	}
-	for name, value := range sessionSettings() {
-		config.RuntimeParams[name] = value
-	}
+	maps.Copy(config.RuntimeParams, sessionSettings())
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = applicationName
 	}

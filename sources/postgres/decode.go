@@ -113,7 +113,7 @@ func (d *decoder) relation(m *message) error {
 func (d *decoder) change(oid uint32) (*logRelation, sources.Change, error) {
 	r := d.last
 	if r == nil || oid != d.lastOID {
-		known := false
+		var known bool
 		if r, known = d.relations[oid]; !known {
 			return nil, sources.Change{}, fmt.Errorf("decode change: relation %d was not described", oid)
 		}

@@ -62,7 +62,7 @@ func testRegistry() *typeRegistry {
 
 // testDecoder knows the table of relationOf, projected in another order, as
 // relation 1. Relation 2 is in no use.
-func testDecoder() (*decoder, *sources.Table) {
+func testDecoder() *decoder {
 	table := &sources.Table{Schema: "public", Name: "notes", Key: []int{1}, Columns: []sources.Column{
 		{Name: "flag", Type: sources.Type{Kind: sources.Bool}},
 		{Name: "id", Type: sources.Type{Kind: sources.Int, Size: 4}},
@@ -80,11 +80,11 @@ func testDecoder() (*decoder, *sources.Table) {
 		},
 		versions: sources.NewVersioner(1000),
 	}
-	return d, table
+	return d
 }
 
 func TestDecode(t *testing.T) {
-	d, _ := testDecoder()
+	d := testDecoder()
 	batch := &sources.Batch{Arena: &sources.Arena{}}
 	commits := 0
 	for _, m := range []wire{
@@ -161,7 +161,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"delete: message is": {relationOf(1), beginMessage(1, 1), wire("D").u32(1).u8('K').u16(3).u8('t').u32(1 << 30)},
 	}
 	for want, messages := range tests {
-		d, _ := testDecoder()
+		d := testDecoder()
 		batch := &sources.Batch{Arena: &sources.Arena{}}
 		var err error
 		for _, m := range messages {
@@ -187,8 +187,8 @@ func FuzzDecode(f *testing.F) {
 	} {
 		f.Add([]byte(seed), []byte(seed))
 	}
-	f.Fuzz(func(t *testing.T, first, second []byte) {
-		d, _ := testDecoder()
+	f.Fuzz(func(_ *testing.T, first, second []byte) {
+		d := testDecoder()
 		batch := &sources.Batch{Arena: &sources.Arena{}}
 		for _, m := range [][]byte{relationOf(1), beginMessage(1, 1), first, second} {
 			if _, err := d.decode(m, batch); err != nil {
@@ -211,16 +211,16 @@ func BenchmarkDecode(b *testing.B) {
 		name := string(rune('a' + i))
 		oid, kind := oidText, sources.Text
 		texts[i] = strings.Repeat("x", 28)
-		switch {
-		case i == 0:
+		switch i {
+		case 0:
 			oid, kind, texts[i] = oidInt4, sources.Int, "123456"
-		case i == 1:
+		case 1:
 			oid, kind, texts[i] = oidBool, sources.Bool, "t"
 		}
 		relation = relation.u8(0).str(name).u32(oid).u32(-1)
 		table.Columns = append(table.Columns, sources.Column{Name: name, Type: sources.Type{Kind: kind}})
 	}
-	d, _ := testDecoder()
+	d := testDecoder()
 	registry := testRegistry()
 	d.resolve = func(m relationMessage) (*logRelation, error) { return newLogRelation(m, table, registry), nil }
 	batch := &sources.Batch{Arena: &sources.Arena{}}

@@ -28,8 +28,7 @@ const (
 
 // sqlState is the code of a server's error; empty for any other.
 func sqlState(err error) string {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return server.Code
 	}
 	return ""

@@ -117,7 +117,7 @@ func (r *rig) standbyRefuses(from sources.Checkpoint) {
 	if err := r.again(sources.Checkpoint{}); !errors.Is(err, sources.ErrConfig) || !strings.Contains(err.Error(), "standby") {
 		r.Errorf("to begin at a standby gives %v", err)
 	}
-	if _, err := r.chunk(nil); !errors.Is(err, sources.ErrConfig) || !strings.Contains(err.Error(), "standby") {
+	if _, err := r.chunk(); !errors.Is(err, sources.ErrConfig) || !strings.Contains(err.Error(), "standby") {
 		r.Errorf("a chunk of a standby gives %v", err)
 	}
 	r.expectFindings("error: server: it is a standby; to mend it: point source.url to the primary", "server")

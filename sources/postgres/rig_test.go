@@ -124,7 +124,7 @@ func (r *rig) lsn(expression string) pglogrepl.LSN {
 // plan reads the catalog and uses the tables, with all columns that the log has.
 func (r *rig) plan(names ...string) {
 	r.Helper()
-	r.planColumns(func(c *sources.Column) bool { return true }, names...)
+	r.planColumns(func(*sources.Column) bool { return true }, names...)
 }
 
 func (r *rig) planColumns(keep func(*sources.Column) bool, names ...string) {
@@ -161,8 +161,8 @@ func (r *rig) again(from sources.Checkpoint) error {
 	return err
 }
 
-func (r *rig) chunk(after sources.Key) (*sources.Chunk, error) {
-	return r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], After: after, MaxRows: 10_000, MaxBytes: 1 << 20})
+func (r *rig) chunk() (*sources.Chunk, error) {
+	return r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], MaxRows: 10_000, MaxBytes: 1 << 20})
 }
 
 // eventually waits for a condition that another session brings about.

@@ -281,7 +281,7 @@ func TestServerRestarts(t *testing.T) {
 					t.Errorf("a replay numbers %d of transaction %d, before %d of %d", f.last, f.txs[0], version, tx)
 				}
 			}
-			chunk, err := r.chunk(nil)
+			chunk, err := r.chunk()
 			r.must(err)
 			if rowTexts(chunk) != "(1) (2) (3)" {
 				t.Errorf("the chunk has %s", rowTexts(chunk))

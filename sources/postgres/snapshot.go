@@ -33,7 +33,7 @@ func parseSnapshot(text string) (snapshot, error) {
 	if parts[2] == "" {
 		return s, nil
 	}
-	for _, part := range strings.Split(parts[2], ",") {
+	for part := range strings.SplitSeq(parts[2], ",") {
 		id, err := strconv.ParseUint(part, 10, 64)
 		if err != nil {
 			return snapshot{}, fmt.Errorf("parse snapshot: %w", err)

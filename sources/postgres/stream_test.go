@@ -92,7 +92,7 @@ func testNames(r *rig) {
 	f := r.follow(r.start)
 	r.exec(`INSERT INTO "a ""b""" VALUES (1)`, `INSERT INTO "Mixed.Case"."a ""b""" VALUES (2, 'ß')`)
 	f.expect(`insert a "b" (2,ß)`)
-	chunk, err := r.chunk(nil)
+	chunk, err := r.chunk()
 	r.must(err)
 	if rowTexts(chunk) != "(2,ß)" {
 		r.Errorf("the chunk has %s", rowTexts(chunk))
@@ -195,7 +195,7 @@ func testBatches(r *rig) {
 		r.Errorf("%d transactions in %d batches", transactions, batches)
 	}
 	f.changes = nil
-	var fastest time.Duration = time.Hour
+	fastest := time.Hour
 	for n := range 20 {
 		r.exec(fmt.Sprintf("INSERT INTO notes VALUES (%d)", 3000+n))
 		start := time.Now()
