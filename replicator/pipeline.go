@@ -169,7 +169,7 @@ func (p *pipeline) send(ctx context.Context, j *job, work, ordered chan<- *job) 
 		return nil
 	}
 	p.seq++
-	j.seq, j.out, j.rendered = p.seq, p.outputs.get(), make(chan struct{})
+	j.seq, j.out, j.rendered = p.seq, p.outputs.get(j.size()), make(chan struct{})
 	for _, to := range []chan<- *job{work, ordered} {
 		select {
 		case to <- j:

@@ -27,6 +27,14 @@ type job struct {
 	rendered chan struct{} // closed when out or err is set
 }
 
+// size is about how many bytes the job's documents will have.
+func (j *job) size() int {
+	if j.chunk != nil {
+		return j.chunk.chunk.Arena.Size() * len(j.chunk.scan.routes)
+	}
+	return j.batch.Size()
+}
+
 // An incompleteError stops the pipeline: the log left out a value that a
 // definition uses, and nothing else holds it.
 type incompleteError struct {
@@ -120,23 +128,37 @@ func (r *renderer) rows(j *job) error {
 	return nil
 }
 
-// outputs keeps the buffers of delivered batches for the next ones.
-type outputs struct{ pool sync.Pool }
+// outputs keeps the buffers of delivered batches for the next ones: small and
+// large apart, so that small batches do not sit in large buffers while the sink
+// is slow.
+type outputs struct{ small, large sync.Pool }
 
-// maxPooled is the largest buffer worth keeping, in bytes.
-const maxPooled = 8 << 20
+// Sizes of buffers in bytes: where large ones begin, and the largest worth keeping.
+const (
+	largeOutput   = 256 << 10
+	maxKeptOutput = 4 << 20
+)
 
-func (o *outputs) get() *sinks.Batch {
-	if b, ok := o.pool.Get().(*sinks.Batch); ok {
-		return b
+func (o *outputs) of(size int) *sync.Pool {
+	if size < largeOutput {
+		return &o.small
 	}
-	return &sinks.Batch{}
+	return &o.large
 }
 
+// get returns an empty batch, for about the given number of bytes.
+func (o *outputs) get(size int) *sinks.Batch {
+	if b, ok := o.of(size).Get().(*sinks.Batch); ok {
+		return b
+	}
+	return &sinks.Batch{Buf: make([]byte, 0, size)}
+}
+
+// put takes a batch back.
 func (o *outputs) put(b *sinks.Batch) {
-	if cap(b.Buf) > maxPooled {
+	if cap(b.Buf) > maxKeptOutput {
 		return
 	}
 	b.Actions, b.Buf, b.Done = b.Actions[:0], b.Buf[:0], nil
-	o.pool.Put(b)
+	o.of(cap(b.Buf)).Put(b)
 }

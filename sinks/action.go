@@ -32,8 +32,11 @@ type Batch struct {
 	Done func()
 }
 
-// Size is the memory that the batch holds, in bytes.
-func (b *Batch) Size() int { return len(b.Buf) + 128*len(b.Actions) }
+// Size is the memory that the batch holds, in bytes: a buffer that was larger
+// once still takes its room.
+func (b *Batch) Size() int { return cap(b.Buf) + actionSize*cap(b.Actions) }
+
+const actionSize = 104
 
 // A Target is a physical index that actions are written to, with its counters.
 type Target struct {
