@@ -31,7 +31,7 @@ read -r done && exit 0
 kill -s CONT -- "-$1"; kill -s "$2" "$1"
 n=0; while kill -s 0 "$1" && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.1; done
 kill -s KILL -- "-$1"
-rm -rf "$3"`
+n=0; until rm -rf "$3" || [ $n -ge 50 ]; do n=$((n+1)); sleep 0.1; done`
 
 // process is a server's process with its guard. It has not been waited for, so its number cannot be given to another process,
 // until ended says so.

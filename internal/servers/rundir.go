@@ -49,7 +49,8 @@ func newRunDir(kind string) (string, *os.File, error) {
 func sweep(temp string) {
 	dirs, _ := filepath.Glob(filepath.Join(temp, runPrefix+"*"))
 	for _, dir := range dirs {
-		lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0)
+		// One without a lock is what a removal could not finish.
+		lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o644)
 		if err != nil {
 			continue
 		}

@@ -40,12 +40,18 @@ func TestSweepRemovesOnlyTheAbandoned(t *testing.T) {
 	if err := dead.Close(); err != nil {
 		t.Fatal(err)
 	}
+	unfinished := filepath.Join(temp, runPrefix+"postgres-1")
+	if err := os.MkdirAll(filepath.Join(unfinished, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	sweep(temp)
 	if _, err := os.Stat(held); err != nil {
 		t.Errorf("a directory in use was swept: %v", err)
 	}
-	if _, err := os.Stat(abandoned); !os.IsNotExist(err) {
-		t.Error("an abandoned directory is still there")
+	for _, dir := range []string{abandoned, unfinished} {
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("%s is still there", dir)
+		}
 	}
 	if err := stray.Wait(); err == nil {
 		t.Error("the stray ended by itself")

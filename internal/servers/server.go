@@ -44,7 +44,7 @@ type Spec struct {
 
 func (s Spec) String() string { return s.Kind + " " + s.Version }
 
-// Server is a started server. Its methods may not be called at the same time.
+// Server is a started server. Its fields stay as they are; its methods may not be called at the same time.
 type Server struct {
 	Spec
 
@@ -123,6 +123,12 @@ func (s *Server) launchOnFreePort(ctx context.Context) error {
 			return err
 		}
 		s.Addr = fmt.Sprintf("127.0.0.1:%d", s.port)
+		switch s.Kind {
+		case Postgres:
+			s.configurePostgres()
+		default:
+			s.configureElasticsearch()
+		}
 		if err = s.launch(ctx); err == nil || !strings.Contains(err.Error(), "Address already in use") {
 			break
 		}
@@ -132,12 +138,6 @@ func (s *Server) launchOnFreePort(ctx context.Context) error {
 
 // launch starts the process on s.port and waits until it answers.
 func (s *Server) launch(ctx context.Context) error {
-	switch s.Kind {
-	case Postgres:
-		s.configurePostgres()
-	default:
-		s.configureElasticsearch()
-	}
 	var err error
 	if s.process, err = startProcess(s.program, s.run, s.lock); err != nil {
 		return err
