@@ -55,6 +55,9 @@ func FetchCompiler(ctx context.Context) error {
 	if _, err := exec.LookPath("gcc"); err == nil {
 		return nil
 	}
+	if os.Geteuid() != 0 {
+		return errors.New("no C compiler; type: sudo apt-get install -y gcc libc6-dev")
+	}
 	store, err := openCache()
 	if err != nil {
 		return err
