@@ -19,6 +19,15 @@ import (
 	"haystream/sources"
 )
 
+// inspection is what is known of both ends before anything is touched.
+type inspection struct {
+	source   sources.Info
+	sink     sinks.Info
+	catalog  []*sources.Table
+	plan     *mapping.Plan
+	findings []preflight.Finding
+}
+
 // inspect looks at both ends, compiles the definitions and changes nothing.
 // What must be mended is in the findings; the error says what could not be
 // looked at. run and check both begin with it.

@@ -25,9 +25,6 @@ type checkpoint struct {
 	Position sources.Position `json:"position"`
 	Version  int64            `json:"version"` // the last one given out up to Position
 
-	// Tables in the publication. The numbering of changes depends on them.
-	Tables []string `json:"tables"`
-
 	Indexes map[string]*indexState `json:"indexes"` // by alias
 
 	// Garbage holds physical indexes that were replaced and are to be dropped.

@@ -149,20 +149,18 @@ func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 // existing returns the build if the sink still holds its index, else nil. One
 // that was planned and not yet made is kept while it is still what is wanted.
 func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*build, error) {
-	if b == nil {
+	switch {
+	case b == nil || b.UUID == "" && b.is(w):
+		return b, nil
+	case b.UUID == "":
+		x.discard(b)
 		return nil, nil
 	}
 	index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case b.UUID == "" && b.is(w):
-		return b, nil
-	case b.UUID == "":
-		x.discard(b)
-		return nil, nil
-	case index == nil || index.UUID != b.UUID:
+	if index == nil || index.UUID != b.UUID {
 		x.log.Error().Str("physical", b.Physical).Msg("the physical index is gone or was replaced by another")
 		return nil, nil
 	}
@@ -192,20 +190,14 @@ func (x *indexes) make(ctx context.Context, w *mapping.Index, st *indexState) er
 		if _, err := x.state.save(ctx); err != nil {
 			return err
 		}
-		index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
+		index, err := x.sink.Create(ctx, sinks.IndexSpec{
+			Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
+			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized,
+		})
 		if err != nil {
 			return err
 		}
-		if index == nil {
-			index, err = x.sink.Create(ctx, sinks.IndexSpec{
-				Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
-				Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized,
-			})
-			if err != nil {
-				return err
-			}
-			x.log.Info().Str("index", w.Alias).Str("physical", b.Physical).Msg("index created")
-		}
+		x.log.Info().Str("index", w.Alias).Str("physical", b.Physical).Msg("index created")
 		x.state.update(func(*checkpoint) { b.UUID = index.UUID })
 	}
 	return nil

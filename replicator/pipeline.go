@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -210,11 +211,7 @@ func (p *pipeline) ready() *loadedChunk {
 		if !p.source.Reached(p.position, c.chunk.Mark) {
 			continue
 		}
-		first := true
-		for _, earlier := range p.waiting[:i] {
-			first = first && earlier.scan != c.scan
-		}
-		if first {
+		if !slices.ContainsFunc(p.waiting[:i], func(earlier *loadedChunk) bool { return earlier.scan == c.scan }) {
 			p.waiting = append(p.waiting[:i:i], p.waiting[i+1:]...)
 			return c
 		}
@@ -355,14 +352,4 @@ func (p *pipeline) holed(t *target) {
 }
 
 // sameKey reports whether two scans stand at the same row; nil is before the first.
-func sameKey(a, b sources.Key) bool {
-	if (a == nil) != (b == nil) || len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
+func sameKey(a, b sources.Key) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }

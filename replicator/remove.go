@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writ
 	defer sink.Close()
 	r := &removal{source: source, sink: sink, name: cfg.Name, indexes: options.Indexes}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Indexes)) {
-		r.aliases = append(r.aliases, orElse(cfg.Indexes[name].Index, name))
+		r.aliases = append(r.aliases, cmp.Or(cfg.Indexes[name].Index, name))
 	}
 	if err := r.plan(ctx); err != nil {
 		return err

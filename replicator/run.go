@@ -18,7 +18,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -41,7 +40,8 @@ type daemon struct {
 	owner  string
 	log    zerolog.Logger
 	status *status
-	ran    bool // a session has begun to replicate
+	ran    bool            // a session has begun to replicate
+	warned map[string]bool // warnings that were logged
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
@@ -62,7 +62,7 @@ func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, lo
 	d := &daemon{
 		cfg: cfg, file: file, source: source, sink: sink, log: log,
 		owner:  host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
-		status: newStatus(cfg, version, sink),
+		status: newStatus(cfg, version, sink), warned: map[string]bool{},
 	}
 	limitMemory(cfg)
 	server, err := listen(cfg, d.status)
@@ -278,23 +278,6 @@ func limitMemory(cfg *Config) {
 	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit)
 	}
-}
-
-// once guards a message that would otherwise repeat every few seconds.
-type once struct {
-	mu   sync.Mutex
-	last string
-}
-
-// says reports whether the text differs from the last one.
-func (o *once) says(text string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.last == text {
-		return false
-	}
-	o.last = text
-	return true
 }
 
 // describe is a line for people about where data comes from and goes to.

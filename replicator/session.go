@@ -7,7 +7,6 @@ import (
 
 	"haystream/internal/preflight"
 	"haystream/mapping"
-	"haystream/sinks"
 	"haystream/sources"
 )
 
@@ -22,11 +21,7 @@ func (d *daemon) session(ctx context.Context) error {
 	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
 		return &refusal{findings: errs, final: pf.plan == nil || !d.ran}
 	}
-	for _, f := range pf.findings {
-		if f.Level == preflight.Warning && d.status.news.says(f.String()) {
-			d.log.Warn().Msg(f.String())
-		}
-	}
+	d.warn(pf.findings)
 	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
 	if err != nil {
 		return err
@@ -36,7 +31,7 @@ func (d *daemon) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	start, err := d.prepare(ctx, st, pf.source, plan.Tables)
+	start, err := d.prepare(ctx, st, plan.Tables)
 	if err != nil {
 		return err
 	}
@@ -60,6 +55,16 @@ func (d *daemon) session(ctx context.Context) error {
 	d.status.running(p, targets, pf)
 	d.ran = true
 	return p.run(ctx)
+}
+
+// warn logs each warning once in the life of the process.
+func (d *daemon) warn(findings []preflight.Finding) {
+	for _, f := range findings {
+		if text := f.String(); f.Level == preflight.Warning && !d.warned[text] {
+			d.warned[text] = true
+			d.log.Warn().Msg(text)
+		}
+	}
 }
 
 // sameSource starts anew when the checkpoint is of another database.
@@ -103,7 +108,7 @@ func (d *daemon) plan(st *state, pf *inspection) (plan *mapping.Plan, old map[st
 }
 
 // prepare makes the source ready and settles where numbering goes on.
-func (d *daemon) prepare(ctx context.Context, st *state, info sources.Info, tables []*sources.Table) (sources.Start, error) {
+func (d *daemon) prepare(ctx context.Context, st *state, tables []*sources.Table) (sources.Start, error) {
 	var from sources.Position
 	st.view(func(cp *checkpoint) { from = cp.Position })
 	start, err := d.source.Prepare(ctx, tables, from)
@@ -114,10 +119,8 @@ func (d *daemon) prepare(ctx context.Context, st *state, info sources.Info, tabl
 		if from.IsZero() {
 			cp.Position = start.Position
 			cp.Version = max(cp.Version, start.Clock.UnixMicro())
-			cp.Tables = names(tables)
 			return
 		}
-		cp.Tables = names(tables)
 		cp.markGaps(names(start.Joined))
 	})
 	return start, nil
@@ -143,12 +146,3 @@ func (d *daemon) pipeline(st *state, tables []*sources.Table, targets []*target)
 
 // chunkBytes bounds the memory of one chunk.
 const chunkBytes = 2 << 20
-
-// inspection is what is known of both ends before anything is touched.
-type inspection struct {
-	source   sources.Info
-	sink     sinks.Info
-	catalog  []*sources.Table
-	plan     *mapping.Plan
-	findings []preflight.Finding
-}

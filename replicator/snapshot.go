@@ -31,7 +31,6 @@ type scan struct {
 	last sources.Key
 
 	read atomic.Int64 // rows read in this session
-	done atomic.Bool
 }
 
 // chunksAhead is how many chunks of one scan may wait to be merged, so that
@@ -137,7 +136,6 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 		after = c.chunk.Last
 		pending = append(pending, c)
 	}
-	sc.done.Store(true)
 	s.log.Info().Str("table", sc.table.String()).Int64("rows", sc.rows+sc.read.Load()).Stringer("took", time.Since(start).Round(time.Millisecond)).Msg("table read")
 	return nil
 }

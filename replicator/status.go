@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -77,7 +78,6 @@ type status struct {
 	sink    sinks.Sink
 	started time.Time
 	gauges  gauges
-	news    once
 
 	mu       sync.Mutex
 	state    string
@@ -248,7 +248,7 @@ func (s *status) notReady() []string {
 	st := s.Status()
 	var why []string
 	if st.State != "running" {
-		why = append(why, orElse(st.Reason, st.State))
+		why = append(why, cmp.Or(st.Reason, st.State))
 	}
 	s.mu.Lock()
 	trouble := s.trouble
@@ -288,11 +288,4 @@ func (s *status) countDeadLetters(ctx context.Context) {
 	if err == nil {
 		s.dead = dead
 	}
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

@@ -49,7 +49,8 @@ type Sink interface {
 	Index(ctx context.Context, alias string) (*Index, error)
 
 	// Create makes a physical index with its own write alias, tuned for
-	// loading. With Serve set the alias points to it from the start.
+	// loading. With Serve set the alias points to it from the start. One that
+	// an earlier call has made is returned.
 	Create(ctx context.Context, spec IndexSpec) (*Index, error)
 
 	// Finish makes a loaded index ready to serve: refresh, replicas restored.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 
+	"haystream/internal/backoff"
 	"haystream/sources"
 )
 
@@ -140,7 +141,7 @@ func (s *Source) free(ctx context.Context, conn *pgx.Conn, sl *slot) error {
 		if now == nil || !now.Active {
 			return nil
 		}
-		if err := pause(ctx, shortWait); err != nil {
+		if err := backoff.Pause(ctx, shortWait); err != nil {
 			return s.busy(context.WithoutCancel(ctx), conn, now.ActivePID)
 		}
 	}

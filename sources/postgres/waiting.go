@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"haystream/internal/backoff"
 )
 
 const (
@@ -16,18 +18,6 @@ const (
 	// waitReports is how often a wait says what it waits for.
 	waitReports = 10 * time.Second
 )
-
-// pause sleeps, unless the context ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // A wait spaces the attempts of one thing that other sessions hold up, and
 // says from time to time whom it waits for.
@@ -49,7 +39,7 @@ func (w *wait) pause(ctx context.Context) (report bool, err error) {
 	if report = now.Sub(w.reported) >= waitReports; report {
 		w.reported = now
 	}
-	return report, pause(ctx, w.next)
+	return report, backoff.Pause(ctx, w.next)
 }
 
 // logOldest says which transaction holds up what is meant to happen: the
@@ -84,7 +74,7 @@ func (s *Source) watched(ctx context.Context, until string, work func(context.Co
 	var group errgroup.Group
 	watch, done := context.WithCancel(ctx)
 	group.Go(func() error {
-		for pause(watch, waitReports) == nil {
+		for backoff.Pause(watch, waitReports) == nil {
 			_ = s.pool.use(watch, func(conn *pgx.Conn) error {
 				s.logOldest(watch, conn, until)
 				return nil
