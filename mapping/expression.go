@@ -60,8 +60,7 @@ func compileExpression(text string, c *columns, boolean bool) (*expression, erro
 
 // exprMessage is an error of the expression language on one line.
 func exprMessage(err error) string {
-	var e *file.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*file.Error](err); ok {
 		return fmt.Sprintf("%s (line %d, character %d)", strings.TrimSpace(e.Message), e.Line, e.Column+1)
 	}
 	return err.Error()

@@ -187,7 +187,7 @@ func TestExpressions(t *testing.T) {
 		if err := v.fill(table, row(table, sampleRow), e.columns); err != nil {
 			t.Fatal(err)
 		}
-		got := ""
+		var got string
 		if out, err := e.run(v); err != nil {
 			got = "ERROR " + err.Error()
 		} else {

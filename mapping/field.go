@@ -65,7 +65,7 @@ func (c *unitCompiler) fieldForm(name string, f *Field) bool {
 	if f.Document && c.def.Haystack == nil {
 		fail("document", "goes with haystack only")
 	}
-	if reserved := strings.SplitN(name, ".", 2)[0]; isReserved(reserved) {
+	if reserved, _, _ := strings.Cut(name, "."); isReserved(reserved) {
 		c.problems.add(c.path("fields", name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
 	}
 	return len(*c.problems) == before

@@ -89,7 +89,7 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 	types := map[string]bool(nil)
 	if list, ok := in["types"]; ok {
 		types = map[string]bool{}
-		for _, name := range strings.Fields(list) {
+		for name := range strings.FieldsSeq(list) {
 			types[name] = true
 		}
 	}
@@ -268,7 +268,7 @@ func parseRows(t *testing.T, table *sources.Table, images string) []sources.Row 
 
 func parseCatalog(t *testing.T, text string) []*sources.Table {
 	var catalog []*sources.Table
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		words := strings.Fields(line)
 		switch {
 		case len(words) == 0:

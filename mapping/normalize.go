@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -63,9 +64,7 @@ func (s *savedIndex) add(u *unit, made compiled) error {
 	if u.glob && !slices.Contains(d.Only, name) {
 		d.Only = append(d.Only, name)
 	}
-	for field, f := range u.fields {
-		d.Fields.Named[field] = f
-	}
+	maps.Copy(d.Fields.Named, u.fields)
 	return d.canonical()
 }
 

@@ -10,8 +10,17 @@ import (
 func TestFindTables(t *testing.T) {
 	var catalog []*sources.Table
 	for _, name := range [][2]string{
-		{"public", "notes"}, {"public", "Mixed Case"}, {"public", "a.b"}, {"public", `q"q`}, {"public", "star*"},
-		{"public", "orders_1"}, {"other", "orders_1"}, {"other", "notes"}, {"other", "only"}, {"x", "twice"}, {"y", "twice"},
+		{"public", "notes"},
+		{"public", "Mixed Case"},
+		{"public", "a.b"},
+		{"public", `q"q`},
+		{"public", "star*"},
+		{"public", "orders_1"},
+		{"other", "orders_1"},
+		{"other", "notes"},
+		{"other", "only"},
+		{"x", "twice"},
+		{"y", "twice"},
 	} {
 		catalog = append(catalog, &sources.Table{Schema: name[0], Name: name[1]})
 	}
@@ -63,8 +72,22 @@ func TestSQLName(t *testing.T) {
 func TestFindJSON(t *testing.T) {
 	text := `{"a": {"b": [1, "x,]}\"", null, {"c": -2.50e3}]}, "a\u0062c": true, "dup": 1, "dup": 2, "": 5, "e": {}, "l": []}`
 	tests := []struct{ path, want string }{
-		{"a.b.0", "1"}, {"a.b.1", `"x,]}\""`}, {"a.b.2", ""}, {"a.b.3.c", "-2.50e3"}, {"a.b.4", ""}, {"a.b.-1", ""}, {"a.b.x", ""},
-		{"abc", "true"}, {"abc.x", ""}, {"dup", "2"}, {"", "5"}, {"e", "{}"}, {"e.x", ""}, {"l.0", ""}, {"nope.at.all", ""}, {"a", `{"b": [1, "x,]}\"", null, {"c": -2.50e3}]}`},
+		{"a.b.0", "1"},
+		{"a.b.1", `"x,]}\""`},
+		{"a.b.2", ""},
+		{"a.b.3.c", "-2.50e3"},
+		{"a.b.4", ""},
+		{"a.b.-1", ""},
+		{"a.b.x", ""},
+		{"abc", "true"},
+		{"abc.x", ""},
+		{"dup", "2"},
+		{"", "5"},
+		{"e", "{}"},
+		{"e.x", ""},
+		{"l.0", ""},
+		{"nope.at.all", ""},
+		{"a", `{"b": [1, "x,]}\"", null, {"c": -2.50e3}]}`},
 	}
 	for _, tt := range tests {
 		if got := string(findJSON([]byte(text), strings.Split(tt.path, "."))); got != tt.want {
@@ -84,7 +107,7 @@ func FuzzFindJSON(f *testing.F) {
 		if err != nil || hasDuplicates(text) {
 			return
 		}
-		for _, step := range strings.Split(path, ".") {
+		for step := range strings.SplitSeq(path, ".") {
 			switch x := v.(type) {
 			case map[string]any:
 				v = x[step]

@@ -69,8 +69,7 @@ func templateError(err error) error {
 // run renders the row that v holds onto out.
 func (t *textTemplate) run(v *view, out *textBuffer) error {
 	if err := t.template.Execute(out, v.values); err != nil {
-		var exec template.ExecError
-		if errors.As(err, &exec) {
+		if exec, ok := errors.AsType[template.ExecError](err); ok {
 			text := exec.Err.Error()
 			if _, after, ok := strings.Cut(text, ">: "); ok {
 				text = after

@@ -39,7 +39,7 @@ func (t Time) compare(u Time) int {
 	if t.infinite != 0 || u.infinite != 0 {
 		return int(t.infinite) - int(u.infinite)
 	}
-	return t.Time.Compare(u.Time)
+	return t.Compare(u.Time)
 }
 
 // parseTime reads canonical text of a date or timestamp (see sources.Kind).

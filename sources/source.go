@@ -155,7 +155,7 @@ func (b *Batch) Size() int {
 	return n + len(b.Changes)*changeSize
 }
 
-// Kind of a Change.
+// A ChangeKind says what a Change did.
 type ChangeKind uint8
 
 // The kinds of change that a log carries.

@@ -63,8 +63,7 @@ func (b *bench) daemon(name, sink string) (*daemon, error) {
 	return d, nil
 }
 
-// slot and publication are the names that the daemon makes of its own.
-func (d *daemon) slot() string        { return "haystream_" + d.name }
+// publication is the name that the daemon makes of its own.
 func (d *daemon) publication() string { return "haystream_" + d.name }
 
 // start runs the daemon.

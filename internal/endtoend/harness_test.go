@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -118,10 +117,10 @@ func (w *world) exec(statements ...string) {
 
 // config writes the daemon's config: indexes is the YAML below `indexes:`.
 // Index names may say NAME for the test's own prefix.
-func (w *world) config(indexes string, more ...string) {
+func (w *world) config(indexes string) {
 	w.t.Helper()
-	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\n%s\nindexes:\n%s",
-		w.name, w.url, w.search.URL, w.port, filepath.Join(w.dir, "state"), strings.Join(more, "\n"), indexes)
+	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
+		w.name, w.url, w.search.URL, w.port, filepath.Join(w.dir, "state"), indexes)
 	if err := os.WriteFile(w.path(), []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
@@ -162,20 +161,6 @@ func (w *world) stop() int {
 	code := w.daemon.ProcessState.ExitCode()
 	w.daemon = nil
 	return code
-}
-
-// run runs a command to its end and returns its output and exit code.
-func (w *world) run(args ...string) (string, int) {
-	w.t.Helper()
-	cmd := w.command(args...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		w.t.Fatal(err)
-	}
-	return out.String(), cmd.ProcessState.ExitCode()
 }
 
 // eventually waits until the condition holds.
