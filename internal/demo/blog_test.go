@@ -40,11 +40,12 @@ func TestBlog(t *testing.T) {
 			t.Errorf("fresh copy: %s", r)
 		}
 	}
+	person, tag := firstID(t, on.postgres, "auth_user"), firstID(t, on.postgres, "myapp_tag") // the load deletes some
 	var answer struct{}
 	for _, made := range []struct{ method, path, body string }{
-		{http.MethodDelete, "/people/_doc/1", ""},
+		{http.MethodDelete, "/people/_doc/" + person, ""},
 		{http.MethodPut, "/tags/_doc/-1", `{"name": "nobody's", "slug": "nobodys"}`},
-		{http.MethodPut, "/tags/_doc/1", `{"name": "changed", "slug": "gardening"}`},
+		{http.MethodPut, "/tags/_doc/" + tag, `{"name": "changed", "slug": "gardening"}`},
 	} {
 		if err := s.call(ctx, made.method, made.path, []byte(made.body), &answer); err != nil {
 			t.Fatal(err)
@@ -56,7 +57,7 @@ func TestBlog(t *testing.T) {
 		found = append(found, r.extra...)
 		found = append(found, r.different...)
 	}
-	if got := strings.Join(found, "|"); !strings.HasPrefix(got, `1|-1|1: name: row has `) || len(found) != 3 {
+	if got := strings.Join(found, "|"); !strings.HasPrefix(got, person+`|-1|`+tag+`: name: row has `) || len(found) != 3 {
 		t.Errorf("found %q", found)
 	}
 
@@ -116,6 +117,19 @@ func compareBlog(t *testing.T, on *stage, s *search) []result {
 		t.Fatal(err)
 	}
 	return results
+}
+
+func firstID(t *testing.T, url, table string) (id string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if err := conn.QueryRow(t.Context(), "SELECT min(id)::text FROM "+table).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // indexByHand writes what the daemon should.
