@@ -1,0 +1,15 @@
+package mysql
+
+// A catalogColumn is one row of information_schema.columns, as far as the
+// column's values depend on it. Both servers have these columns.
+type catalogColumn struct {
+	name      string // COLUMN_NAME
+	dataType  string // DATA_TYPE, in small letters: bigint, varchar, enum, …
+	fullType  string // COLUMN_TYPE: bigint(20) unsigned, enum('a','b''c'), …
+	charset   string // CHARACTER_SET_NAME; empty where the type has none
+	collation string // COLLATION_NAME; empty where the type has none
+	length    int64  // CHARACTER_MAXIMUM_LENGTH in characters or bytes; 0 where the type has none
+	precision int    // NUMERIC_PRECISION
+	scale     int    // NUMERIC_SCALE
+	fraction  int    // DATETIME_PRECISION: digits of a second
+}
