@@ -1,5 +1,12 @@
 package mysql
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
 // A flavor is one of the two servers. Whatever differs between them is asked
 // of it, so that the difference has one place.
 type flavor uint8
@@ -14,4 +21,57 @@ func (f flavor) String() string {
 		return "mariadb"
 	}
 	return "mysql"
+}
+
+// product is the server's name as its makers write it.
+func (f flavor) product() string {
+	if f == mariadbServer {
+		return "MariaDB"
+	}
+	return "MySQL"
+}
+
+// session returns the statements that make values read the same whatever the
+// server's settings are. A limit ends a query that nobody waits for any more;
+// without one the session is for streaming the log.
+func (f flavor) session(version string, limit time.Duration) []string {
+	set := "SET SESSION time_zone = '+00:00', sql_mode = '', autocommit = 1, group_concat_max_len = 1048576"
+	if f == mariadbServer {
+		set += fmt.Sprintf(", max_statement_time = %d", limit/time.Second)
+	} else {
+		set += fmt.Sprintf(", max_execution_time = %d", limit/time.Millisecond)
+	}
+	if f == mysqlServer && !older(version, 8, 0, 30) {
+		set += ", show_gipk_in_create_table_and_information_schema = ON"
+	}
+	if limit == 0 {
+		set += fmt.Sprintf(", net_read_timeout = %d, net_write_timeout = %[1]d", dumpPatience/time.Second)
+	}
+	return []string{
+		"SET NAMES utf8mb4",
+		set,
+		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+	}
+}
+
+// logStatus is the statement that says where the log ends.
+func (f flavor) logStatus(version string) string {
+	if f == mariadbServer || older(version, 8, 4, 0) {
+		return "SHOW MASTER STATUS"
+	}
+	return "SHOW BINARY LOG STATUS"
+}
+
+// older reports whether a server's version is below the given one.
+func older(version string, than ...int) bool {
+	version, _, _ = strings.Cut(version, "-")
+	for i, part := range strings.SplitN(version, ".", len(than)+1) {
+		if i == len(than) {
+			break
+		}
+		if n, _ := strconv.Atoi(part); n != than[i] {
+			return n < than[i]
+		}
+	}
+	return false
 }
