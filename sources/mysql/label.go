@@ -1,0 +1,106 @@
+package mysql
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"haystream/sources"
+)
+
+var errLabels = errors.New("its labels cannot be read")
+
+// parseLabels reads the labels of enum('a','b”c'), as the catalog prints them:
+// with doubled quotes, and with a backslash before what it escapes.
+func parseLabels(fullType string) (labels [][]byte, err error) {
+	_, text, ok := strings.Cut(fullType, "(")
+	for ok {
+		var label []byte
+		if label, text, err = parseLabel(text); err != nil {
+			return nil, err
+		}
+		labels = append(labels, label)
+		text, ok = strings.CutPrefix(text, ",")
+	}
+	if len(labels) == 0 || text == "" || text[0] != ')' {
+		return nil, errLabels
+	}
+	return labels, nil
+}
+
+func parseLabel(text string) (label []byte, rest string, err error) {
+	text, ok := strings.CutPrefix(text, "'")
+	if !ok {
+		return nil, "", errLabels
+	}
+	label = []byte{}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c != '\'':
+		case strings.HasPrefix(text[i:], "''"):
+			i++
+		default:
+			return label, text[i+1:], nil
+		}
+		label = append(label, c)
+	}
+	return nil, "", errLabels
+}
+
+// enumConverter reads a label's number, from 1; 0 is the label that the servers
+// give to what was none of the labels.
+func enumConverter(labels [][]byte) converter {
+	return func(dst, data []byte) ([]byte, error) {
+		n := littleEndian(data)
+		if n > uint64(len(labels)) {
+			return dst, fmt.Errorf("convert enum: there is no label %d: %w", n, sources.ErrSchemaChanged)
+		}
+		if n == 0 {
+			return dst, nil
+		}
+		return append(dst, labels[n-1]...), nil
+	}
+}
+
+// setConverter reads one bit for each label.
+func setConverter(labels [][]byte) converter {
+	texts := make([][]byte, len(labels))
+	for i, label := range labels {
+		texts[i] = sources.AppendJSONString(nil, label)
+	}
+	return func(dst, data []byte) ([]byte, error) {
+		set := littleEndian(data)
+		if bits.Len64(set) > len(texts) {
+			return dst, fmt.Errorf("convert set: there is no label %d: %w", bits.Len64(set), sources.ErrSchemaChanged)
+		}
+		dst = append(dst, '[')
+		for rest := set; rest != 0; rest &= rest - 1 {
+			i := bits.TrailingZeros64(rest)
+			if rest == set && rest&(rest-1) == 0 && len(labels[i]) == 0 {
+				break // a query prints the empty label alone as it prints no label
+			}
+			if rest != set {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, texts[i]...)
+		}
+		return append(dst, ']'), nil
+	}
+}
+
+// convertSet reads labels with commas between them; no label has one.
+func convertSet(dst, text []byte) ([]byte, error) {
+	dst = append(dst, '[')
+	for more := len(text) > 0; more; {
+		var label []byte
+		label, text, more = bytes.Cut(text, []byte{','})
+		dst = sources.AppendJSONString(dst, label)
+		if more {
+			dst = append(dst, ',')
+		}
+	}
+	return append(dst, ']'), nil
+}

@@ -1,0 +1,293 @@
+package mysql
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// noDate is the canonical text of a date that the calendar does not have, such
+// as 0000-00-00, 2020-00-10 or 2021-02-30. The servers sort most of them before
+// every real date. Documents hold null for it, and it is counted.
+const noDate = "-infinity"
+
+// A moment is a date and a time of day as the servers keep them.
+type moment struct {
+	year, month, day             int
+	hour, minute, second, micros int
+}
+
+// inCalendar reports whether there is such a day.
+func (m moment) inCalendar() bool {
+	return m.month >= 1 && m.month <= 12 && m.day >= 1 && m.day <= daysIn(m.year, m.month) && m.year <= 9999
+}
+
+func daysIn(year, month int) int {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
+}
+
+// appendDate appends the canonical text of a sources.Date.
+func (m moment) appendDate(dst []byte) []byte {
+	if !m.inCalendar() {
+		return append(dst, noDate...)
+	}
+	return appendDay(dst, m.year, m.month, m.day)
+}
+
+// appendTimestamp appends the canonical text of a sources.Timestamp.
+func (m moment) appendTimestamp(dst []byte) []byte {
+	if !m.inCalendar() {
+		return append(dst, noDate...)
+	}
+	dst = append(appendDay(dst, m.year, m.month, m.day), 'T')
+	dst = appendClock(dst, m.hour, m.minute, m.second)
+	if m.micros == 0 {
+		return dst
+	}
+	dst = appendPadded(append(dst, '.'), uint64(m.micros), 6)
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst
+}
+
+// appendTimestampTZ appends the canonical text of a sources.TimestampTZ; the moment is in UTC.
+func (m moment) appendTimestampTZ(dst []byte) []byte {
+	if !m.inCalendar() {
+		return append(dst, noDate...)
+	}
+	return append(m.appendTimestamp(dst), 'Z')
+}
+
+func appendDay(dst []byte, year, month, day int) []byte {
+	dst = append(appendPadded(dst, uint64(year), 4), '-')
+	dst = append(appendPadded(dst, uint64(month), 2), '-')
+	return appendPadded(dst, uint64(day), 2)
+}
+
+func appendClock(dst []byte, hour, minute, second int) []byte {
+	dst = append(appendPadded(dst, uint64(hour), 2), ':')
+	dst = append(appendPadded(dst, uint64(minute), 2), ':')
+	return appendPadded(dst, uint64(second), 2)
+}
+
+// parseMoment reads 2006-01-02 and 2006-01-02 15:04:05[.999999].
+func parseMoment(text []byte) (m moment, err error) {
+	p := clockParser{text: text}
+	m.year, m.month, m.day = p.number(4, '-'), p.number(2, '-'), p.number(2, 0)
+	if len(p.text) > 0 {
+		p.skip(' ')
+		m.hour, m.minute, m.second = p.number(2, ':'), p.number(2, ':'), p.number(2, 0)
+	}
+	if len(p.text) > 0 {
+		p.skip('.')
+		m.micros = p.fraction()
+	}
+	if p.failed || len(p.text) > 0 {
+		return m, fmt.Errorf("convert date: unexpected text of %d bytes", len(text))
+	}
+	return m, nil
+}
+
+// clockParser reads numbers off the front of text.
+type clockParser struct {
+	text   []byte
+	failed bool
+}
+
+// number reads so many digits and the byte behind them, where it is not 0.
+func (p *clockParser) number(digits int, behind byte) (n int) {
+	if p.failed || len(p.text) < digits {
+		p.failed = true
+		return 0
+	}
+	for _, c := range p.text[:digits] {
+		p.failed = p.failed || c < '0' || c > '9'
+		n = n*10 + int(c-'0')
+	}
+	p.text = p.text[digits:]
+	if behind != 0 {
+		p.skip(behind)
+	}
+	return n
+}
+
+func (p *clockParser) skip(c byte) {
+	if p.failed || len(p.text) == 0 || p.text[0] != c {
+		p.failed = true
+		return
+	}
+	p.text = p.text[1:]
+}
+
+// fraction reads up to six digits as microseconds.
+func (p *clockParser) fraction() int {
+	digits := min(len(p.text), 6)
+	n := p.number(digits, 0)
+	for ; digits < 6; digits++ {
+		n *= 10
+	}
+	return n
+}
+
+func convertDate(dst, text []byte) ([]byte, error) {
+	m, err := parseMoment(text)
+	if err != nil {
+		return dst, err
+	}
+	return m.appendDate(dst), nil
+}
+
+func convertDatetime(dst, text []byte) ([]byte, error) {
+	m, err := parseMoment(text)
+	if err != nil {
+		return dst, err
+	}
+	return m.appendTimestamp(dst), nil
+}
+
+func convertTimestamp(dst, text []byte) ([]byte, error) {
+	m, err := parseMoment(text)
+	if err != nil {
+		return dst, err
+	}
+	return m.appendTimestampTZ(dst), nil
+}
+
+// The forms that temporal values have in row images are described in the
+// MySQL source, mysys/my_time.cc: my_datetime_packed_from_binary and its
+// neighbours. Those without a fraction, from before MySQL 5.6, are in
+// sql/field.cc: Field_newdate, Field_datetime, Field_timestamp, Field_time.
+
+func logDate(dst, data []byte) ([]byte, error) {
+	n := int(littleEndian(data))
+	return moment{year: n >> 9, month: n >> 5 & 15, day: n & 31}.appendDate(dst), nil
+}
+
+// logFraction reads the bytes of a fraction as microseconds.
+func logFraction(data []byte) int {
+	n := int(bigEndian(data))
+	for i := len(data); i < 3; i++ {
+		n *= 100
+	}
+	return n
+}
+
+func logDatetime2(dst, data []byte) ([]byte, error) {
+	const sign = 1 << 39
+	n := int(bigEndian(data[:5])) - sign
+	if n < 0 {
+		return dst, fmt.Errorf("convert datetime: negative")
+	}
+	months := n >> 22
+	m := moment{
+		year: months / 13, month: months % 13, day: n >> 17 & 31,
+		hour: n >> 12 & 31, minute: n >> 6 & 63, second: n & 63,
+		micros: logFraction(data[5:]),
+	}
+	return m.appendTimestamp(dst), nil
+}
+
+// logDatetime reads the number 20060102150405.
+func logDatetime(dst, data []byte) ([]byte, error) {
+	n := littleEndian(data)
+	day, clock := int(n/1e6), int(n%1e6)
+	m := moment{
+		year: day / 1e4, month: day / 100 % 100, day: day % 100,
+		hour: clock / 1e4, minute: clock / 100 % 100, second: clock % 100,
+	}
+	return m.appendTimestamp(dst), nil
+}
+
+func logTimestamp2(dst, data []byte) ([]byte, error) {
+	return appendUnix(dst, int64(bigEndian(data[:4])), logFraction(data[4:])), nil
+}
+
+func logTimestamp(dst, data []byte) ([]byte, error) {
+	return appendUnix(dst, int64(littleEndian(data)), 0), nil
+}
+
+// appendUnix appends a sources.TimestampTZ of so many seconds since 1970, where
+// 0 is the zero date.
+func appendUnix(dst []byte, seconds int64, micros int) []byte {
+	if seconds == 0 && micros == 0 {
+		return append(dst, noDate...)
+	}
+	at := time.Unix(seconds, 0).UTC()
+	m := moment{micros: micros}
+	var month time.Month
+	m.year, month, m.day = at.Date()
+	m.month = int(month)
+	m.hour, m.minute, m.second = at.Clock()
+	return m.appendTimestampTZ(dst)
+}
+
+// time2Converter reads a TIME with so many digits of a second. Integer part and
+// fraction are one number in the order of their bytes, offset so that negative
+// times sort first.
+func time2Converter(digits int) converter {
+	return func(dst, data []byte) ([]byte, error) {
+		bits := 8 * len(data)
+		n := int64(bigEndian(data)) - 1<<(bits-1)
+		negative := n < 0
+		if negative {
+			n = -n
+		}
+		fractionBits := bits - 24
+		clock := int(n >> fractionBits)
+		fraction := n & (1<<fractionBits - 1)
+		return appendTime(dst, negative, clock>>12&0x3ff, clock>>6&63, clock&63, fraction, 2*len(data)-6, digits), nil
+	}
+}
+
+// logTime reads the number 150405, which may be negative.
+func logTime(dst, data []byte) ([]byte, error) {
+	n := int32(littleEndian(data)<<8) >> 8
+	negative := n < 0
+	if negative {
+		n = -n
+	}
+	return appendTime(dst, negative, int(n/1e4), int(n/100%100), int(n%100), 0, 0, 0), nil
+}
+
+// appendTime appends a TIME as the servers print it. The fraction is a number
+// of stored digits, of which the first so many are printed.
+func appendTime(dst []byte, negative bool, hour, minute, second int, fraction int64, stored, digits int) []byte {
+	if negative {
+		dst = append(dst, '-')
+	}
+	if hour > 99 {
+		dst = strconv.AppendInt(dst, int64(hour/100), 10)
+		hour %= 100
+	}
+	dst = appendClock(dst, hour, minute, second)
+	if digits == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
+	start := len(dst)
+	return appendPadded(dst, uint64(fraction), stored)[:start+digits]
+}
+
+// convertYear reads 2006 and 0000.
+func convertYear(dst, text []byte) ([]byte, error) {
+	start := len(dst)
+	return trimZeros(append(dst, text...), start), nil
+}
+
+// logYear reads the years since 1900, where 0 is the year 0000.
+func logYear(dst, data []byte) ([]byte, error) {
+	if data[0] == 0 {
+		return append(dst, '0'), nil
+	}
+	return strconv.AppendInt(dst, 1900+int64(data[0]), 10), nil
+}
