@@ -21,7 +21,7 @@ func benchmarkRow(b *testing.B, fields Fields, wantAllocs float64) {
 	r, row := benchmarkPlan(b, fields)
 	s, target, batch := NewScratch(), &sinks.Target{}, &sinks.Batch{}
 	render := func() {
-		batch.Actions, batch.Buf = batch.Actions[:0], batch.Buf[:0]
+		batch.Reset()
 		if err := r.Row(s, batch, target, row, 1); err != nil {
 			b.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func benchmarkRow(b *testing.B, fields Fields, wantAllocs float64) {
 	if allocs := testing.AllocsPerRun(100, render); wantAllocs >= 0 && allocs > wantAllocs {
 		b.Errorf("%v allocations per row, want %v", allocs, wantAllocs)
 	}
-	b.SetBytes(int64(len(batch.Buf)))
+	b.SetBytes(int64(len(batch.Actions[0].Body)))
 	b.ReportAllocs()
 	for b.Loop() {
 		render()
@@ -64,7 +64,7 @@ func TestColumnsDoNotAllocate(t *testing.T) {
 	change := &sources.Change{Table: r.Table, Kind: sources.Update, Before: image, After: image, Version: 1}
 	s, target, batch := NewScratch(), &sinks.Target{}, &sinks.Batch{}
 	allocs := testing.AllocsPerRun(100, func() {
-		batch.Actions, batch.Buf = batch.Actions[:0], batch.Buf[:0]
+		batch.Reset()
 		if err := r.Change(s, batch, target, change); err != nil {
 			t.Fatal(err)
 		}

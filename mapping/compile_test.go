@@ -225,7 +225,7 @@ func TestRenderersAreConcurrent(t *testing.T) {
 		group.Go(func() {
 			s, batch := NewScratch(), &sinks.Batch{}
 			for range 200 {
-				batch.Actions, batch.Buf = batch.Actions[:0], batch.Buf[:0]
+				batch.Reset()
 				if err := r.Row(s, batch, &sinks.Target{}, image, 1); err != nil {
 					t.Error(err)
 					return

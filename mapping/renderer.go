@@ -35,6 +35,7 @@ type Scratch struct {
 	row    sources.Row
 	view   *view
 	text   textBuffer
+	out    []byte // an id, routing or document until the batch keeps it
 	nulled int64
 }
 
@@ -112,7 +113,7 @@ func (r *Renderer) remove(s *Scratch, b *sinks.Batch, t *sinks.Target, c *source
 }
 
 func (r *Renderer) update(s *Scratch, b *sinks.Batch, t *sinks.Target, c *sources.Change) error {
-	actions, buf := len(b.Actions), len(b.Buf)
+	actions := len(b.Actions)
 	var from place
 	var err error
 	if !c.Before.IsZero() && !r.Append {
@@ -142,7 +143,7 @@ func (r *Renderer) update(s *Scratch, b *sinks.Batch, t *sinks.Target, c *source
 		err = r.index(s, b, t, c.After, to, c.Version)
 	}
 	if err != nil {
-		b.Actions, b.Buf = b.Actions[:actions], b.Buf[:buf]
+		b.Actions = b.Actions[:actions]
 	}
 	return err
 }
@@ -166,29 +167,28 @@ func (r *Renderer) oldPlace(s *Scratch, b *sinks.Batch, before sources.Row) (pla
 
 // place renders the id and routing of a row.
 func (r *Renderer) place(s *Scratch, b *sinks.Batch, row sources.Row) (place, error) {
-	start := len(b.Buf)
 	if err := r.complete(row, r.id.columns); err != nil {
 		return place{}, err
 	}
-	buf, err := r.id.append(b.Buf, s, r.Table, row)
+	out, err := r.id.append(s.out[:0], s, r.Table, row)
 	if err != nil {
 		return place{}, fmt.Errorf("id: %w", err)
 	}
-	end := len(buf)
-	p := place{known: true}
+	end := len(out)
 	if r.routing != nil {
 		if err := r.complete(row, r.routing.columns); err != nil {
 			return place{}, err
 		}
-		if buf, err = r.routing.append(buf, s, r.Table, row); err != nil {
+		if out, err = r.routing.append(out, s, r.Table, row); err != nil {
 			return place{}, fmt.Errorf("routing: %w", err)
 		}
-		if len(buf) > end {
-			p.routing = buf[end:len(buf):len(buf)]
-		}
 	}
-	p.id = buf[start:end:end]
-	b.Buf = buf
+	s.out = out
+	kept := b.Keep(out)
+	p := place{id: kept[:end:end], known: true}
+	if len(kept) > end {
+		p.routing = kept[end:]
+	}
 	return p, nil
 }
 
@@ -218,10 +218,9 @@ func (r *Renderer) index(s *Scratch, b *sinks.Batch, t *sinks.Target, row source
 	if err := r.complete(row, r.needs); err != nil {
 		return err
 	}
-	start := len(b.Buf)
 	s.row, s.nulled = row, 0
 	err := s.view.fill(r.Table, row, r.boxed)
-	body := b.Buf
+	body := s.out[:0]
 	if err == nil {
 		body, err = appendFields(body, r.fields, s)
 	}
@@ -232,10 +231,8 @@ func (r *Renderer) index(s *Scratch, b *sinks.Batch, t *sinks.Target, row source
 	if s.nulled > 0 {
 		r.Nulled.Add(s.nulled)
 	}
-	b.Buf = body
-	b.Actions = append(b.Actions, sinks.Action{
-		Target: t, Op: sinks.OpIndex, Version: version, ID: to.id, Routing: to.routing, Body: body[start:len(body):len(body)],
-	})
+	s.out = body
+	b.Actions = append(b.Actions, sinks.Action{Target: t, Op: sinks.OpIndex, Version: version, ID: to.id, Routing: to.routing, Body: b.Keep(body)})
 	return nil
 }
 
@@ -251,12 +248,13 @@ func (r *Renderer) refused(s *Scratch, b *sinks.Batch, t *sinks.Target, row sour
 	}
 	to, err := r.place(s, b, row)
 	if err != nil {
-		start := len(b.Buf)
 		key := documentName{key: r.Table.Key, escaped: len(r.Table.Key) > 1, what: "id"}
-		if b.Buf, err = key.append(b.Buf, s, r.Table, row); err != nil {
+		id, err := key.append(s.out[:0], s, r.Table, row)
+		if err != nil {
 			return fmt.Errorf("name rejected row: %w", err)
 		}
-		to = place{id: b.Buf[start:len(b.Buf):len(b.Buf)]}
+		s.out = id
+		to = place{id: b.Keep(id)}
 	}
 	r.reject(b, t, to, version, reason)
 	return nil
@@ -264,10 +262,8 @@ func (r *Renderer) refused(s *Scratch, b *sinks.Batch, t *sinks.Target, row sour
 
 // reject appends a document that could not be rendered, with the reason.
 func (r *Renderer) reject(b *sinks.Batch, t *sinks.Target, to place, version int64, reason error) {
-	start := len(b.Buf)
-	b.Buf = append(b.Buf, reason.Error()...)
 	b.Actions = append(b.Actions, sinks.Action{
-		Target: t, Op: sinks.OpReject, Version: version, ID: to.id, Routing: to.routing, Body: b.Buf[start:len(b.Buf):len(b.Buf)],
+		Target: t, Op: sinks.OpReject, Version: version, ID: to.id, Routing: to.routing, Body: b.Keep([]byte(reason.Error())),
 	})
 }
 

@@ -30,7 +30,7 @@ func openSource(cfg *Config, log zerolog.Logger) (sources.Source, error) {
 
 // openSink makes the sink that is configured. It connects to nothing.
 func openSink(cfg *Config, log zerolog.Logger) (sinks.Sink, error) {
-	held := int64(cfg.Limits.MaxMemory) / 3 // the rest is for reading and rendering
+	held := int64(cfg.Limits.MaxMemory) / 4 // the rest is for reading, rendering, requests, and what the collector has yet to free
 	switch {
 	case cfg.Sink.Elasticsearch != nil:
 		return elasticsearch.New(*cfg.Sink.Elasticsearch, elasticsearch.Options{

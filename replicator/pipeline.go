@@ -70,9 +70,9 @@ func (p *pipeline) run(ctx context.Context) error {
 	g, working := errgroup.WithContext(working)
 	defer context.AfterFunc(working, func() { stop(context.Cause(working)) })()
 
-	batches := make(chan *sources.Batch, 4)
-	work := make(chan *job, 4)
-	ordered := make(chan *job, 4)
+	batches := make(chan *sources.Batch, 2)
+	work := make(chan *job, 2)
+	ordered := make(chan *job, 2)
 	actions := make(chan *sinks.Batch)
 	delivered, saved := make(chan struct{}), make(chan struct{})
 

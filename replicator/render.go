@@ -128,12 +128,11 @@ func (r *renderer) rows(j *job) error {
 	return nil
 }
 
-// outputs keeps the buffers of delivered batches for the next ones: small and
-// large apart, so that small batches do not sit in large buffers while the sink
-// is slow.
+// outputs keeps delivered batches for the next ones: small and large apart, so
+// that small ones do not sit in large buffers while the sink is slow.
 type outputs struct{ small, large sync.Pool }
 
-// Sizes of buffers in bytes: where large ones begin, and the largest worth keeping.
+// Sizes of batches in bytes: where large ones begin, and the largest worth keeping.
 const (
 	largeOutput   = 256 << 10
 	maxKeptOutput = 4 << 20
@@ -151,14 +150,13 @@ func (o *outputs) get(size int) *sinks.Batch {
 	if b, ok := o.of(size).Get().(*sinks.Batch); ok {
 		return b
 	}
-	return &sinks.Batch{Buf: make([]byte, 0, size)}
+	return &sinks.Batch{}
 }
 
 // put takes a batch back.
 func (o *outputs) put(b *sinks.Batch) {
-	if cap(b.Buf) > maxKeptOutput {
-		return
+	if size := b.Size(); size <= maxKeptOutput {
+		b.Reset()
+		o.of(size).Put(b)
 	}
-	b.Actions, b.Buf, b.Done = b.Actions[:0], b.Buf[:0], nil
-	o.of(cap(b.Buf)).Put(b)
 }

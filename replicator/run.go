@@ -272,11 +272,12 @@ func (d *daemon) giveUp(ctx context.Context, why error) answer {
 // errRetained ends a session whose source keeps too much log.
 var errRetained = errors.New("too much log is retained")
 
-// limitMemory tells the runtime what the process may use, so that it collects
-// rather than grows. A limit in the environment stands.
+// limitMemory tells the runtime what it may use, so that it collects rather
+// than grows; the program itself takes memory, too. A limit in the environment
+// stands.
 func limitMemory(cfg *Config) {
 	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit)
+		debug.SetMemoryLimit(limit / 6 * 5)
 	}
 }
 

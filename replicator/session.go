@@ -145,4 +145,4 @@ func (d *daemon) pipeline(st *state, tables []*sources.Table, targets []*target)
 }
 
 // chunkBytes bounds the memory of one chunk.
-const chunkBytes = 2 << 20
+const chunkBytes = 1 << 20

@@ -22,19 +22,55 @@ type Action struct {
 	Body    []byte // the JSON document on one line, for OpIndex
 }
 
-// A Batch of actions, in order. Buf is where mapping renders bodies and ids;
-// its owner may reuse it after Done.
+// A Batch of actions, in order. Its owner may Reset and use it again after Done.
 type Batch struct {
 	Actions []Action
-	Buf     []byte
 
 	// Done is called exactly once, from any goroutine, when every action is held.
 	Done func()
+
+	// Blocks hold the actions' bytes. A block never grows, since actions point
+	// into it; the last one in use is being filled.
+	blocks [][]byte
+	used   int
+	size   int // of all blocks
+}
+
+// Sizes of blocks in bytes: small batches take little, large ones few blocks.
+const (
+	leastBlock = 1 << 10
+	mostBlock  = 256 << 10
+)
+
+// Keep copies an action's bytes into the batch.
+func (b *Batch) Keep(text []byte) []byte {
+	for b.used == 0 || cap(b.blocks[b.used-1])-len(b.blocks[b.used-1]) < len(text) {
+		if b.used == len(b.blocks) {
+			block := make([]byte, 0, max(len(text), min(max(b.size, leastBlock), mostBlock)))
+			b.blocks = append(b.blocks, block)
+			b.size += cap(block)
+		}
+		b.used++
+	}
+	block := b.blocks[b.used-1]
+	start, end := len(block), len(block)+len(text)
+	b.blocks[b.used-1] = append(block, text...)
+	return block[start:end:end]
+}
+
+// Reset forgets all actions and keeps the memory.
+func (b *Batch) Reset() {
+	clear(b.Actions)
+	b.Actions, b.Done = b.Actions[:0], nil
+	for i := range b.blocks {
+		b.blocks[i] = b.blocks[i][:0]
+	}
+	b.used = 0
 }
 
 // Size is the memory that the batch holds, in bytes: a buffer that was larger
 // once still takes its room.
-func (b *Batch) Size() int { return cap(b.Buf) + actionSize*cap(b.Actions) }
+func (b *Batch) Size() int { return b.size + actionSize*cap(b.Actions) }
 
 const actionSize = 104
 

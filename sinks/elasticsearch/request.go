@@ -81,7 +81,10 @@ func (p *payload) Close() error {
 // are sent: rejected ones need no sending.
 func (r *request) build(work []entry, maxBytes, most int) (n, sent int) {
 	r.meta, r.pieces, r.size = r.meta[:0], r.pieces[:0], 0
-	lineBreak := false // due after the last body
+	r.packed.Reset()
+	if r.gzip != nil {
+		r.gzip.Reset(&r.packed)
+	}
 	for n < len(work) && n < most {
 		a := work[n].action
 		if a.Op == sinks.OpReject {
@@ -89,33 +92,38 @@ func (r *request) build(work []entry, maxBytes, most int) (n, sent int) {
 			continue
 		}
 		start := len(r.meta)
-		if lineBreak {
-			r.meta = append(r.meta, '\n')
-		}
 		r.meta = bulk.AppendLine(r.meta, a)
-		size := len(r.meta) - start
+		line := r.meta[start:len(r.meta):len(r.meta)]
+		size := len(line)
 		if a.Op == sinks.OpIndex {
-			size += len(a.Body)
+			size += len(a.Body) + len(newline)
 		}
-		if r.size+size+1 > maxBytes && r.size > 0 {
+		if r.size+size > maxBytes && r.size > 0 {
 			break
 		}
-		r.pieces = append(r.pieces, r.meta[start:len(r.meta):len(r.meta)])
-		if lineBreak = a.Op == sinks.OpIndex; lineBreak {
-			r.pieces = append(r.pieces, a.Body)
+		r.add(line)
+		if a.Op == sinks.OpIndex {
+			r.add(a.Body)
+			r.add(newline)
 		}
 		r.size += size
 		n++
 		sent++
 	}
-	if lineBreak {
-		r.pieces = append(r.pieces, newline)
-		r.size++
-	}
 	return n, sent
 }
 
 var newline = []byte{'\n'}
+
+// add adds to the body. Compressed, a piece takes no memory of its own.
+func (r *request) add(piece []byte) {
+	if r.gzip == nil {
+		r.pieces = append(r.pieces, piece)
+		return
+	}
+	_, _ = r.gzip.Write(piece) // into memory: it cannot fail
+	r.meta = r.meta[:0]
+}
 
 // send sends what was built and returns an answer for each of the n actions in
 // it. An error means that nothing is known about any of them; it is an
@@ -128,10 +136,7 @@ func (r *request) send(ctx context.Context, n int) ([]answer, error) {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
-	body, size, err := r.pack()
-	if err != nil {
-		return nil, err
-	}
+	body, size := r.body()
 	if r.gzip != nil {
 		req.Header.Set("Content-Encoding", "gzip")
 	}
@@ -152,23 +157,14 @@ func (r *request) send(ctx context.Context, n int) ([]answer, error) {
 	return r.answers, nil
 }
 
-// pack makes a body of the pieces, which it uses up.
-func (r *request) pack() (io.Reader, int64, error) {
+// body is what was built, which it uses up, and its size in bytes.
+func (r *request) body() (io.Reader, int64) {
 	if r.gzip == nil {
 		pieces := net.Buffers(r.pieces)
-		return &pieces, int64(r.size), nil
+		return &pieces, int64(r.size)
 	}
-	r.packed.Reset()
-	r.gzip.Reset(&r.packed)
-	for _, piece := range r.pieces {
-		if _, err := r.gzip.Write(piece); err != nil {
-			return nil, 0, err
-		}
-	}
-	if err := r.gzip.Close(); err != nil {
-		return nil, 0, err
-	}
-	return bytes.NewReader(r.packed.Bytes()), int64(r.packed.Len()), nil
+	_ = r.gzip.Close() // into memory: it cannot fail
+	return bytes.NewReader(r.packed.Bytes()), int64(r.packed.Len())
 }
 
 // read takes the response apart and leaves the connection fit for the next request.

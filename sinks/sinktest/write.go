@@ -136,19 +136,16 @@ func reuse(t *testing.T, h Harness) {
 	want := map[string]Document{}
 	free := make(chan *sinks.Batch, 4)
 	for range cap(free) {
-		free <- &sinks.Batch{Actions: make([]sinks.Action, 50)}
+		free <- &sinks.Batch{}
 	}
 	for version := int64(1); version <= 100; version++ {
 		b := <-free
-		b.Buf = b.Buf[:0]
-		for i := range b.Actions {
+		b.Reset()
+		for i := range 50 {
 			id, body := fmt.Sprintf("%d-%d", version, i), fmt.Sprintf(`{"n":%d,"text":"%s"}`, i, strings.Repeat("x", 100))
-			start := len(b.Buf)
-			b.Buf = append(append(b.Buf, id...), body...)
-			b.Actions[i] = sinks.Action{
-				Target: target, Op: sinks.OpIndex, Version: version,
-				ID: b.Buf[start : start+len(id)], Body: b.Buf[start+len(id) : start+len(id)+len(body)],
-			}
+			b.Actions = append(b.Actions, sinks.Action{
+				Target: target, Op: sinks.OpIndex, Version: version, ID: b.Keep([]byte(id)), Body: b.Keep([]byte(body)),
+			})
 			want[id] = Document{version, body}
 		}
 		b.Done = func() {
@@ -187,7 +184,8 @@ func large(t *testing.T, h Harness) {
 	}
 	body := fmt.Sprintf(`{"text":"%s"}`, strings.Repeat("words ", 400<<10))
 	want["large"] = Document{1, body}
-	b := &sinks.Batch{Actions: append(actions, index(target, "large", 1, body)), Buf: make([]byte, 8<<20)}
+	b := &sinks.Batch{Actions: append(actions, index(target, "large", 1, body))}
+	b.Keep(make([]byte, 8<<20))
 	done := make(chan struct{})
 	b.Done = func() { close(done) }
 	r.in <- b
