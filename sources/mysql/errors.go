@@ -20,6 +20,7 @@ const (
 	codeUnknownDatabase    = 1049
 	codeHostBlocked        = 1129
 	codeHostNotAllowed     = 1130
+	codeUnknownColumn      = 1054
 	codeTableDenied        = 1142
 	codeColumnDenied       = 1143
 	codeNoSuchTable        = 1146
@@ -60,7 +61,7 @@ func explain(err error) error {
 func remedyOf(err error) string {
 	switch serverCode(err) {
 	case codeAccessDenied, codeDeniedNoPassword:
-		return "correct the user or the password, or create the user for the host that the server names"
+		return "correct the user or the password; create the user for the host that the server names; or, where it may log in over TLS only, set ssl-mode=REQUIRED in source.url"
 	case codeDatabaseDenied, codeTableDenied, codeColumnDenied:
 		return "GRANT SELECT on it to the user"
 	case codePrivilegeDenied:

@@ -54,6 +54,38 @@ func (f flavor) session(version string, limit time.Duration) []string {
 	}
 }
 
+// omitsGenerated reports whether generated columns are missing from an
+// update's row images. MariaDB 10.11 logs them, 11.8 does so for inserts only;
+// MySQL always logs them.
+func (f flavor) omitsGenerated(version string) bool {
+	return f == mariadbServer && !older(version, 11)
+}
+
+// set is the statement that changes a global variable for good. MariaDB's
+// does not outlive a restart.
+func (f flavor) set(variable, value string) string {
+	if f == mariadbServer {
+		return "SET GLOBAL " + variable + " = " + value
+	}
+	return "SET PERSIST " + variable + " = " + value
+}
+
+// oldest is the first version that is supported.
+func (f flavor) oldest() []int {
+	if f == mariadbServer {
+		return []int{10, 6}
+	}
+	return []int{8, 0}
+}
+
+// seesLog is the privilege that logStatus takes.
+func (f flavor) seesLog() string {
+	if f == mariadbServer {
+		return "BINLOG MONITOR"
+	}
+	return "REPLICATION CLIENT"
+}
+
 // logStatus is the statement that says where the log ends.
 func (f flavor) logStatus(version string) string {
 	if f == mariadbServer || older(version, 8, 4, 0) {

@@ -1,0 +1,238 @@
+package mysql
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"haystream/sources"
+)
+
+// userSchemas leaves the servers' own schemas out.
+const userSchemas = "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
+
+// tablesQuery lists tables, but no view, sequence or temporary table.
+const tablesQuery = `
+SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS
+FROM information_schema.TABLES
+WHERE ` + userSchemas + ` AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
+ORDER BY TABLE_SCHEMA, TABLE_NAME`
+
+// columnsQuery lists columns, invisible ones too, in the order that the log has them.
+const columnsQuery = `
+SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME,
+       CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION,
+       ORDINAL_POSITION, IS_NULLABLE, EXTRA
+FROM information_schema.COLUMNS
+WHERE ` + userSchemas + `
+ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION`
+
+// keysQuery lists the parts of unique keys. A part without a name is an expression.
+const keysQuery = `
+SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART IS NOT NULL, INDEX_TYPE
+FROM information_schema.STATISTICS
+WHERE ` + userSchemas + ` AND NON_UNIQUE = 0
+ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX`
+
+// jsonQuery lists the constraints that MariaDB gives to a column that was
+// declared as JSON, which it keeps as LONGTEXT.
+const jsonQuery = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CHECK_CLAUSE LIKE 'json\\_valid(`%`)'"
+
+// A catalog is what one readCatalog found.
+type catalog struct {
+	tables map[string]*table // by catalogName
+	fold   bool              // letter case of names does not matter
+}
+
+// A table is one of the catalog, with what the log does not say.
+type table struct {
+	sources   *sources.Table
+	columns   []column // as a row image has them
+	engine    string
+	partial   bool // the user may not see all columns, so that their places in a row image are not known
+	versioned bool // MariaDB: images may have two more columns, and rows of the past are in the log as rows of their own
+}
+
+// A column with all that its values depend on.
+type column struct {
+	catalogColumn
+	columnType
+	refused error // why its values cannot be read; nil where they can
+}
+
+// catalogName is the key of a table in a catalog.
+func (c *catalog) catalogName(schema, name string) string {
+	if c.fold {
+		return strings.ToLower(schema + "." + name)
+	}
+	return schema + "." + name
+}
+
+// table finds a table by its names in the log; nil where there is none.
+func (c *catalog) table(schema, name string) *table { return c.tables[c.catalogName(schema, name)] }
+
+// readCatalog reads all tables outside the servers' own schemas, ordered by
+// name, with few queries however many tables there are. It may be repeated.
+func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, error) {
+	row, err := conn.one(ctx, "SELECT @@GLOBAL.binlog_row_image, @@GLOBAL.lower_case_table_names")
+	if err != nil {
+		return nil, nil, fmt.Errorf("read settings: %w", err)
+	}
+	image := row[0]
+	c := &catalog{tables: map[string]*table{}, fold: row[1] != "0"}
+	var ordered []*sources.Table
+	err = conn.query(ctx, tablesQuery, func(row [][]byte) error {
+		t := &sources.Table{Schema: string(row[0]), Name: string(row[1]), EstimatedRows: -1}
+		if rows, err := strconv.ParseInt(string(row[4]), 10, 64); err == nil {
+			t.EstimatedRows = rows
+		}
+		c.tables[c.catalogName(t.Schema, t.Name)] = &table{sources: t, engine: string(row[3]), versioned: string(row[2]) == "SYSTEM VERSIONED"}
+		ordered = append(ordered, t)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read tables: %w", err)
+	}
+	json, err := readJSON(ctx, conn)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read constraints: %w", err)
+	}
+	if err := c.readColumns(ctx, conn, json); err != nil {
+		return nil, nil, fmt.Errorf("read columns: %w", err)
+	}
+	if err := c.readKeys(ctx, conn); err != nil {
+		return nil, nil, fmt.Errorf("read keys: %w", err)
+	}
+	for _, t := range c.tables {
+		t.setIdentity(conn.flavor, image)
+	}
+	return c, ordered, nil
+}
+
+// readJSON returns the columns that were declared as JSON, as schema, table and column.
+func readJSON(ctx context.Context, conn *conn) (map[[3]string]bool, error) {
+	json := map[[3]string]bool{}
+	if conn.flavor != mariadbServer {
+		return json, nil
+	}
+	err := conn.query(ctx, jsonQuery, func(row [][]byte) error {
+		name := strings.TrimSuffix(strings.TrimPrefix(string(row[2]), "json_valid(`"), "`)")
+		json[[3]string{string(row[0]), string(row[1]), strings.ReplaceAll(name, "``", "`")}] = true
+		return nil
+	})
+	return json, err
+}
+
+func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]string]bool) error {
+	return conn.query(ctx, columnsQuery, func(row [][]byte) error {
+		schema, name := string(row[0]), string(row[1])
+		t := c.table(schema, name)
+		if t == nil {
+			return nil // a view, or created since
+		}
+		col := column{catalogColumn: catalogColumn{
+			name: string(row[2]), dataType: strings.ToLower(string(row[3])), fullType: string(row[4]),
+			charset: string(row[5]), collation: string(row[6]), length: number(row[7]),
+			precision: int(number(row[8])), scale: int(number(row[9])), fraction: int(number(row[10])),
+		}}
+		if json[[3]string{schema, name, col.name}] {
+			col.dataType = "json"
+		}
+		col.columnType, col.refused = resolveType(conn.flavor, col.catalogColumn)
+		t.partial = t.partial || int(number(row[11])) != len(t.columns)+1
+		generated := strings.Contains(string(row[13]), "VIRTUAL GENERATED") || strings.Contains(string(row[13]), "STORED GENERATED")
+		t.columns = append(t.columns, col)
+		t.sources.Columns = append(t.sources.Columns, sources.Column{
+			Name: col.name, Type: col.Type, NotNull: string(row[12]) == "NO",
+			Generated: generated, NotLogged: generated && conn.flavor.omitsGenerated(conn.version),
+		})
+		return nil
+	})
+}
+
+// number reads a number; NULL is 0.
+func number(text []byte) int64 {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil && errors.Is(err, strconv.ErrRange) {
+		return 1<<63 - 1 // LONGTEXT's length is 1<<32-1; nothing comes near
+	}
+	return n
+}
+
+// A key is a unique one.
+type key struct {
+	name   string
+	parts  []int // indexes of columns
+	usable bool
+}
+
+// readKeys gives each table its key: the primary one, else the one with the
+// fewest columns of those that cannot hold NULL.
+func (c *catalog) readKeys(ctx context.Context, conn *conn) error {
+	keys := map[*table][]key{}
+	err := conn.query(ctx, keysQuery, func(row [][]byte) error {
+		t := c.table(string(row[0]), string(row[1]))
+		if t == nil {
+			return nil
+		}
+		found := keys[t]
+		if name := string(row[2]); len(found) == 0 || found[len(found)-1].name != name {
+			found = append(found, key{name: name, usable: true})
+		}
+		k := &found[len(found)-1]
+		at := t.sources.Column(string(row[3]))
+		k.parts = append(k.parts, at)
+		// A hash cannot be read in order. Only a MEMORY table has it in its primary key.
+		hash := string(row[5]) == "HASH" && k.name != primaryKey
+		k.usable = k.usable && at >= 0 && t.sources.Columns[at].NotNull && string(row[4]) == "0" && !hash
+		keys[t] = found
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for t, found := range keys {
+		found = slices.DeleteFunc(found, func(k key) bool { return !k.usable })
+		slices.SortFunc(found, func(a, b key) int {
+			return cmp.Or(isPrimary(a)-isPrimary(b), len(a.parts)-len(b.parts), strings.Compare(a.name, b.name))
+		})
+		if len(found) > 0 {
+			t.sources.Key = found[0].parts
+		}
+	}
+	return nil
+}
+
+const primaryKey = "PRIMARY"
+
+func isPrimary(k key) int {
+	if k.name == primaryKey {
+		return 0
+	}
+	return 1
+}
+
+// setIdentity sets what the log carries of a changed row.
+func (t *table) setIdentity(f flavor, image string) {
+	s := t.sources
+	if isFull(image) {
+		s.Identity = sources.IdentityFull
+		return
+	}
+	s.WholeRows = f.set("binlog_row_image", "FULL")
+	if s.Identity, s.IdentityColumns = sources.IdentityKey, s.Key; len(s.Key) == 0 {
+		s.Identity = sources.IdentityFull // the server's own rule for tables without one
+		return
+	}
+	for i := range s.Columns {
+		s.Columns[i].MayBeMissing = !slices.Contains(s.Key, i)
+	}
+}
+
+// isFull reports whether each change has whole rows. With FULL_NODUP
+// (MariaDB 11.4) what the new image leaves out is in the old one.
+func isFull(image string) bool { return image == "FULL" || image == "FULL_NODUP" }
