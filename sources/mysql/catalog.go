@@ -19,8 +19,7 @@ const userSchemas = "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 
 const tablesQuery = `
 SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS
 FROM information_schema.TABLES
-WHERE ` + userSchemas + ` AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
-ORDER BY TABLE_SCHEMA, TABLE_NAME`
+WHERE ` + userSchemas + ` AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')`
 
 // columnsQuery lists columns, invisible ones too, in the order that the log has them.
 const columnsQuery = `
@@ -110,6 +109,9 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 	for _, t := range c.tables {
 		t.setIdentity(conn.flavor, image)
 	}
+	slices.SortFunc(ordered, func(a, b *sources.Table) int {
+		return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
+	})
 	return c, ordered, nil
 }
 
