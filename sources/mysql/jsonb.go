@@ -192,6 +192,9 @@ func readVariable(data []byte) ([]byte, error) {
 	return data[n : n+int(length)], nil
 }
 
+// base64Line is how many bytes the server puts into a line of base64.
+const base64Line = 57
+
 // appendOpaque appends a value of an SQL type that JSON does not have.
 func appendOpaque(dst []byte, wire byte, value []byte) ([]byte, error) {
 	switch wire {
@@ -208,8 +211,12 @@ func appendOpaque(dst []byte, wire byte, value []byte) ([]byte, error) {
 		return append(dst, '"'), nil
 	}
 	dst = strconv.AppendUint(append(dst, `"base64:type`...), uint64(wire), 10)
-	dst = base64.StdEncoding.AppendEncode(append(dst, ':'), value)
-	return append(dst, '"'), nil
+	dst = append(dst, ':')
+	for len(value) > base64Line {
+		dst = append(base64.StdEncoding.AppendEncode(dst, value[:base64Line]), `\n`...)
+		value = value[base64Line:]
+	}
+	return append(base64.StdEncoding.AppendEncode(dst, value), '"'), nil
 }
 
 // appendPackedTime appends a temporal value inside of a document, where it has

@@ -39,15 +39,30 @@ func parseLabel(text string) (label []byte, rest string, err error) {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
-		case c != '\'':
+		case c == '\\' && i+1 < len(text):
+			i++
+			c = unescape(text[i])
 		case strings.HasPrefix(text[i:], "''"):
 			i++
-		default:
+		case c == '\'':
 			return label, text[i+1:], nil
 		}
 		label = append(label, c)
 	}
 	return nil, "", errLabels
+}
+
+// unescape is the character that stands behind a backslash as c.
+func unescape(c byte) byte {
+	switch c {
+	case '0':
+		return 0
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	}
+	return c
 }
 
 // enumConverter reads a label's number, from 1; 0 is the label that the servers
@@ -77,14 +92,16 @@ func setConverter(labels [][]byte) converter {
 			return dst, fmt.Errorf("convert set: there is no label %d: %w", bits.Len64(set), sources.ErrSchemaChanged)
 		}
 		dst = append(dst, '[')
-		for rest := set; rest != 0; rest &= rest - 1 {
-			i := bits.TrailingZeros64(rest)
-			if rest == set && rest&(rest-1) == 0 && len(labels[i]) == 0 {
-				break // a query prints the empty label alone as it prints no label
+		first := true
+		for ; set != 0; set &= set - 1 {
+			i := bits.TrailingZeros64(set)
+			if first && len(labels[i]) == 0 {
+				continue // a query prints nothing for an empty label at the start, not even a comma
 			}
-			if rest != set {
+			if !first {
 				dst = append(dst, ',')
 			}
+			first = false
 			dst = append(dst, texts[i]...)
 		}
 		return append(dst, ']'), nil
