@@ -25,7 +25,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	subject := "table " + t.String()
 	var persistence string
 	var usage, readable, secured, indexed bool
-	err = conn.QueryRow(ctx, query, t.Schema, t.Name, columnNames(t, t.Key)).Scan(&persistence, &usage, &readable, &own, &secured, &indexed)
+	err = conn.QueryRow(ctx, query, t.Schema, t.Name, t.Names(t.Key)).Scan(&persistence, &usage, &readable, &own, &secured, &indexed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		c.fail(subject, "there is no such table", "create it, or correct its name")
 		return false, nil
@@ -53,7 +53,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	c.key(subject, t, indexed)
 	c.identity(subject, t, relations)
 	if len(c.findings) == before {
-		c.ok(subject, fmt.Sprintf("key (%s)", strings.Join(columnNames(t, t.Key), ", ")))
+		c.ok(subject, fmt.Sprintf("key (%s)", strings.Join(t.Names(t.Key), ", ")))
 	}
 	return own, nil
 }
@@ -94,7 +94,7 @@ func (c *check) key(subject string, t *sources.Table, indexed bool) {
 	}
 	if !indexed {
 		c.warn(subject, "no index has the key as its first columns: each chunk of a snapshot sorts the whole table",
-			"CREATE UNIQUE INDEX CONCURRENTLY ON "+quoteTable(t)+" ("+quoteAll(columnNames(t, t.Key))+")")
+			"CREATE UNIQUE INDEX CONCURRENTLY ON "+quoteTable(t)+" ("+quoteAll(t.Names(t.Key))+")")
 	}
 }
 

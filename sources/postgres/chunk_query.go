@@ -181,7 +181,7 @@ func (q *chunkQuery) converters(fields []pgconn.FieldDescription, registry *type
 	for i, f := range fields {
 		c := &q.Table.Columns[i]
 		t, convert, err := registry.lookup(f.DataTypeOID, f.TypeModifier)
-		if err != nil || !sameType(&t, &c.Type) {
+		if err != nil || !sources.SameType(&t, &c.Type) {
 			return nil, fmt.Errorf("%w: column %s is no longer %s", sources.ErrSchemaChanged, c.Name, c.Type.SQL)
 		}
 		converters[i] = convert

@@ -189,7 +189,7 @@ func (s *Source) compareCatalog(ctx context.Context, conn *pgx.Conn, tables []*s
 		if planned == nil || planned.tables[t.String()] == nil {
 			return nil, fmt.Errorf("%w: %s was not in the catalog when it was read", sources.ErrSchemaChanged, t)
 		}
-		if err := compareTables(planned.tables[t.String()], now.tables[t.String()]); err != nil {
+		if err := sources.Compare(planned.tables[t.String()], now.tables[t.String()]); err != nil {
 			return nil, err
 		}
 	}

@@ -139,7 +139,7 @@ func (m *relationMessage) differs(t *sources.Table, registry *typeRegistry) erro
 			return fmt.Errorf("new column %s", c.name)
 		}
 		typ, _, err := registry.lookup(c.oid, c.typmod)
-		if err != nil || !sameType(&typ, &t.Columns[i].Type) {
+		if err != nil || !sources.SameType(&typ, &t.Columns[i].Type) {
 			return fmt.Errorf("column %s is no longer %s", c.name, t.Columns[i].Type.SQL)
 		}
 		if !t.Columns[i].Generated {

@@ -93,7 +93,7 @@ func (st *stream) readCatalog(ctx context.Context) (*catalog, error) {
 		return nil, err
 	}
 	for name := range st.tables {
-		if err := compareTables(st.catalog.tables[name], now.tables[name]); err != nil {
+		if err := sources.Compare(st.catalog.tables[name], now.tables[name]); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,53 @@
+package sources
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Compare returns ErrSchemaChanged where a table differs from what was planned
+// with; now is nil where the table is gone.
+func Compare(planned, now *Table) error {
+	if now == nil {
+		return fmt.Errorf("%w: %s is gone", ErrSchemaChanged, planned)
+	}
+	for i := range now.Columns {
+		c := &now.Columns[i]
+		at := planned.Column(c.Name)
+		if at < 0 {
+			return fmt.Errorf("%w: %s has the new column %s", ErrSchemaChanged, now, c.Name)
+		}
+		was := &planned.Columns[at]
+		if !SameType(&was.Type, &c.Type) || was.Type.SQL != c.Type.SQL {
+			return fmt.Errorf("%w: %s.%s was %s and is %s", ErrSchemaChanged, now, c.Name, was.Type.SQL, c.Type.SQL)
+		}
+	}
+	for i := range planned.Columns {
+		if now.Column(planned.Columns[i].Name) < 0 {
+			return fmt.Errorf("%w: %s has no column %s any more", ErrSchemaChanged, now, planned.Columns[i].Name)
+		}
+	}
+	if !slices.Equal(planned.Names(planned.Key), now.Names(now.Key)) {
+		return fmt.Errorf("%w: %s has another key", ErrSchemaChanged, now)
+	}
+	return nil
+}
+
+// Names are those of the given columns.
+func (t *Table) Names(columns []int) []string {
+	names := make([]string, len(columns))
+	for n, i := range columns {
+		names[n] = t.Columns[i].Name
+	}
+	return names
+}
+
+// SameType compares what matters to a value's text. The SQL name is left out:
+// the log gives types without their modifiers.
+func SameType(a, b *Type) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Kind == b.Kind && a.Size == b.Size && a.Unsigned == b.Unsigned &&
+		a.Precision == b.Precision && a.Scale == b.Scale && SameType(a.Elem, b.Elem)
+}
