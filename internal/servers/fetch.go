@@ -70,26 +70,38 @@ func FetchCompiler(ctx context.Context) error {
 	return nil
 }
 
-// name is the release's folder in the cache: another artifact makes another name.
+// name is the release's folder in the cache: another artifact makes another name, or another suite
+// where there is none.
 func (r release) name() string {
+	if r.archive.coordinates == "" {
+		return fmt.Sprintf("%s-%s-%s", r.kind, r.version, r.packages.suite)
+	}
 	version := strings.Split(r.archive.coordinates, ":")[2]
 	return fmt.Sprintf("%s-%s-%.8s", r.kind, version, r.archive.sha256)
 }
 
 // unpackRelease downloads the release and unpacks it into dir.
 func unpackRelease(ctx context.Context, store cache, r release, dir string) error {
+	if len(r.packages.names) > 0 {
+		if err := r.packages.unpack(ctx, store, dir); err != nil {
+			return err
+		}
+	}
+	if r.archive.coordinates == "" {
+		return nil
+	}
 	archive, err := download(ctx, store, dir, r.archive)
 	if err != nil {
 		return err
 	}
-	if r.kind == Postgres {
-		if err := unzip(archive, dir, 0); err != nil {
+	switch r.kind {
+	case Postgres:
+		if _, err := tool(ctx, store, "xz", "xz-utils"); err != nil {
 			return err
 		}
-		if err := unpackTar(ctx, store, dir); err != nil {
-			return err
-		}
-		return os.Remove(archive)
+		return unpackInner(ctx, archive, dir, "*.txz")
+	case MySQL:
+		return unpackInner(ctx, archive, dir, "mysql-Linux-*.tar.gz")
 	}
 	if err := unzip(archive, dir, 1); err != nil {
 		return err
@@ -100,6 +112,22 @@ func unpackRelease(ctx context.Context, store cache, r release, dir string) erro
 		}
 	}
 	return os.Remove(archive)
+}
+
+// unpackInner unpacks the tar archive inside the jar, which is all that is wanted of it.
+func unpackInner(ctx context.Context, jar, dir, pattern string) error {
+	outer := filepath.Join(dir, ".jar")
+	if err := unzip(jar, outer, 0); err != nil {
+		return err
+	}
+	inner, err := filepath.Glob(filepath.Join(outer, pattern))
+	if err != nil || len(inner) != 1 {
+		return fmt.Errorf("unpack %s: %d archives inside, want 1", filepath.Base(jar), len(inner))
+	}
+	if err := run(exec.CommandContext(ctx, "tar", "-xf", inner[0], "-C", dir, "--no-same-owner")); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(outer), os.Remove(jar))
 }
 
 // addModule puts a plugin's jar among the modules of OpenSearch, with a description like that of the module it ships.

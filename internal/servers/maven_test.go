@@ -72,7 +72,13 @@ func TestUnzipStaysInItsFolder(t *testing.T) {
 func TestReleasesArePinned(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range releases() {
-		artifacts := []artifact{r.archive}
+		if len(r.packages.names) > 0 && r.packages.suite == "" {
+			t.Errorf("%s names no suite of Debian", r.name())
+		}
+		var artifacts []artifact
+		if len(r.packages.names) == 0 || r.archive.coordinates != "" {
+			artifacts = append(artifacts, r.archive)
+		}
 		for _, m := range r.modules {
 			artifacts = append(artifacts, m.jar)
 		}
@@ -90,8 +96,14 @@ func TestVersionsOfTheNightlyRun(t *testing.T) {
 	if got := strings.Join(PostgresVersions(), " "); got != "15 18" {
 		t.Errorf("default: %s", got)
 	}
+	if got := strings.Join(append(MySQLVersions(), MariaDBVersions()...), " "); got != "8.0 11.8" {
+		t.Errorf("default: %s", got)
+	}
 	t.Setenv("HAYSTREAM_TEST_VERSIONS", "all")
 	if got := strings.Join(PostgresVersions(), " "); got != "15 16 17 18" {
+		t.Errorf("all: %s", got)
+	}
+	if got := strings.Join(append(MySQLVersions(), MariaDBVersions()...), " "); got != "8.0 9.7 10.11 11.8" {
 		t.Errorf("all: %s", got)
 	}
 }

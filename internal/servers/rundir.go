@@ -78,7 +78,7 @@ func killStray(dir string) {
 	}
 }
 
-// credential is the user that servers run as: PostgreSQL and Elasticsearch refuse root. For others nil: the user itself.
+// credential is the user that servers run as: PostgreSQL, Elasticsearch and MySQL refuse root. For others nil: the user itself.
 func credential() *syscall.Credential {
 	if os.Geteuid() != 0 {
 		return nil

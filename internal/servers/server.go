@@ -1,8 +1,8 @@
 // Package servers runs real databases and search servers for the tests, the demo and the benchmark, without a container engine.
 //
 // Guarantee: a started server answers, listens on loopback only, and ends with the process that started it, in whatever way that
-// one ends (kill -9 too); what it wrote to the temporary directory goes with it. Downloads are pinned by checksum and never taken
-// half-finished; parallel checkouts may share the cache. When a server cannot be had, the error names the command that mends it.
+// one ends (kill -9 too); what it wrote to the temporary directory goes with it. Downloads are pinned by checksum, or checked against
+// an index that Debian signs, and never taken half-finished; parallel checkouts may share the cache. When a server cannot be had, the error names the command that mends it.
 //
 // The package owns no goroutine. A small shell, the guard, stands by each server and waits for the end of its parent.
 //
@@ -25,6 +25,8 @@ const (
 	Postgres      = "postgres"
 	Elasticsearch = "elasticsearch"
 	OpenSearch    = "opensearch"
+	MySQL         = "mysql"
+	MariaDB       = "mariadb"
 )
 
 const (
@@ -35,7 +37,7 @@ const (
 
 // Spec says which server to start, and how.
 type Spec struct {
-	Kind    string   // Postgres, Elasticsearch or OpenSearch
+	Kind    string   // Postgres, Elasticsearch, OpenSearch, MySQL or MariaDB
 	Version string   // "15", "8.19"; one that Versions lists for the kind
 	Args    []string // more arguments for the server: "-c", "max_slot_wal_keep_size=1MB"
 	Secure  bool     // Elasticsearch: TLS, and the user "admin" with the Password
@@ -48,7 +50,7 @@ func (s Spec) String() string { return s.Kind + " " + s.Version }
 type Server struct {
 	Spec
 
-	URL         string // postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable, http://127.0.0.1:9200
+	URL         string // postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable, http://127.0.0.1:9200, mysql://root@127.0.0.1:3306/
 	Addr        string // 127.0.0.1:5432
 	Password    string // Secure: of the user "admin"
 	CACert      string // Secure: path of the PEM file
@@ -65,12 +67,13 @@ type Server struct {
 
 // program is what starting, watching and stopping a server takes, whatever its kind.
 type program struct {
-	bin   []string // folders with its programs, the first one first
-	args  []string // the whole command line
-	env   []string
-	stop  syscall.Signal // asks for a clean end
-	abort syscall.Signal // ends it at once, and leaves no children
-	ready func(ctx context.Context) bool
+	bin     []string // folders with its programs, the first one first
+	command []string // MySQL and MariaDB: how the command line begins
+	args    []string // the whole command line
+	env     []string
+	stop    syscall.Signal // asks for a clean end
+	abort   syscall.Signal // ends it at once, and leaves no children
+	ready   func(ctx context.Context) bool
 }
 
 // Start fetches the server where needed, starts it and returns when it answers.
@@ -110,6 +113,8 @@ func (s *Server) prepare(ctx context.Context, home string) error {
 		return s.preparePostgres(ctx, home)
 	case Elasticsearch, OpenSearch:
 		return s.prepareElasticsearch(ctx, home)
+	case MySQL, MariaDB:
+		return s.prepareMySQL(ctx, home)
 	default:
 		return fmt.Errorf("unknown kind %q", s.Kind)
 	}
@@ -126,6 +131,8 @@ func (s *Server) launchOnFreePort(ctx context.Context) error {
 		switch s.Kind {
 		case Postgres:
 			s.configurePostgres()
+		case MySQL, MariaDB:
+			s.configureMySQL()
 		default:
 			s.configureElasticsearch()
 		}

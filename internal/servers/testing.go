@@ -10,12 +10,19 @@ import (
 // Optional reports whether the error means that the server cannot be had on this machine, rather than that it failed.
 func Optional(err error) bool { return errors.Is(err, ErrUnavailable) }
 
-// Test starts a server for one test and stops it when the test ends. The test fails when it cannot be started.
+// MaySkip reports whether a run goes on without the server that the error is about: it cannot be had, and is optional by design.
+func (s Spec) MaySkip(err error) bool {
+	found, findErr := findRelease(s)
+	return findErr == nil && found.optional && Optional(err)
+}
+
+// Test starts a server for one test and stops it when the test ends. The test fails when it cannot be started, and is skipped
+// when it may go without.
 func Test(t testing.TB, spec Spec) *Server {
 	t.Helper()
 	server, err := start(t.Context(), &Server{Spec: spec, brief: true})
 	if err != nil {
-		t.Fatal(err)
+		giveUp(t, spec, err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -26,6 +33,15 @@ func Test(t testing.TB, spec Spec) *Server {
 		}
 	})
 	return server
+}
+
+// giveUp ends a test that has no server.
+func giveUp(t testing.TB, spec Spec, err error) {
+	t.Helper()
+	if spec.MaySkip(err) {
+		t.Skipf("NOT TESTED on %s, which is optional: %v", spec, err)
+	}
+	t.Fatal(err)
 }
 
 // Shared is a server that the tests of one package share: the first Get starts it. TestMain stops it after the last test:
@@ -45,13 +61,13 @@ type Shared struct {
 	err    error
 }
 
-// Get returns the server, started if it is the first call. The test fails when it cannot be started.
+// Get returns the server, started if it is the first call. The test fails or is skipped as with Test.
 func (s *Shared) Get(t testing.TB) *Server {
 	t.Helper()
 	// Not the test's own context: the server outlives the test.
 	s.once.Do(func() { s.server, s.err = start(context.Background(), &Server{Spec: s.Spec, brief: true}) })
 	if s.err != nil {
-		t.Fatal(s.err)
+		giveUp(t, s.Spec, s.err)
 	}
 	return s.server
 }

@@ -34,9 +34,15 @@ func fetch() error {
 	add(servers.Postgres, servers.PostgresVersions())
 	add(servers.Elasticsearch, servers.ElasticsearchVersions())
 	add(servers.OpenSearch, servers.OpenSearchVersions())
+	add(servers.MySQL, servers.MySQLVersions())
+	add(servers.MariaDB, servers.MariaDBVersions())
 	for _, spec := range specs {
 		begin := time.Now()
 		home, err := servers.Fetch(ctx, spec)
+		if spec.MaySkip(err) {
+			fmt.Printf("%-20s NOT AVAILABLE, its tests are skipped: %v\n", spec, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
