@@ -109,6 +109,7 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 	for _, t := range c.tables {
 		t.setIdentity(conn.flavor, image)
 	}
+	ordered = slices.DeleteFunc(ordered, func(t *sources.Table) bool { return len(t.Columns) == 0 }) // dropped since
 	slices.SortFunc(ordered, func(a, b *sources.Table) int {
 		return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
 	})

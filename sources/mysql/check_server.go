@@ -76,10 +76,11 @@ func (c *check) binaryLog() {
 	case id == strconv.FormatUint(uint64(c.serverID), 10):
 		c.fail("server_id", "source.server_id is the server's own", "set source.server_id to a number that no server of the topology has")
 	}
-	if format := c.variables["binlog_format"]; format != "ROW" {
+	switch format, ok := c.variables["binlog_format"]; {
+	case ok && format != "ROW":
 		c.fail("binlog_format", "it is "+format, c.setting("binlog_format", "ROW")+reconnect)
-	} else {
-		c.ok("binlog_format", format)
+	default: // one that has no such variable knows rows only
+		c.ok("binlog_format", "ROW")
 	}
 }
 

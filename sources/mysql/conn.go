@@ -132,7 +132,8 @@ func (c *conn) open(ctx context.Context, want flavor) error {
 }
 
 // guard makes the end of ctx and the limit end the work that follows, until
-// the returned function is called. That one says why the work was ended.
+// the returned function is called. That one says why the work was ended; after
+// that the connection cannot be used any more.
 func (c *conn) guard(ctx context.Context) (release func() error) {
 	var deadline time.Time
 	if c.limit > 0 {
@@ -149,6 +150,10 @@ func (c *conn) guard(ctx context.Context) (release func() error) {
 			<-fired
 			c.broken = true
 			return context.Cause(ctx)
+		}
+		if c.limit > 0 && !time.Now().Before(deadline) {
+			c.broken = true
+			return fmt.Errorf("no answer in %s", c.limit)
 		}
 		return nil
 	}
