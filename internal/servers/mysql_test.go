@@ -23,6 +23,9 @@ func TestMySQLKeepsRowsAndLogThroughKill(t *testing.T) {
 			query(t, server, "CREATE TABLE mysql.kept (id INT PRIMARY KEY)")
 			query(t, server, "INSERT INTO mysql.kept VALUES (7)")
 			before := committed(t, server)
+			if len(processesOf(server.Data())) == 0 {
+				t.Fatal("the server's process is not seen")
+			}
 			if err := server.Kill(); err != nil {
 				t.Fatal(err)
 			}

@@ -300,7 +300,7 @@ func send(t *testing.T, client *http.Client, request *http.Request, answer any) 
 	}
 }
 
-// processesOf lists the processes that work in PostgreSQL's data directory.
+// processesOf lists the processes that work in the data directory of a database.
 func processesOf(data string) []int {
 	places, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	var found []int
