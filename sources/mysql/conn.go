@@ -82,7 +82,7 @@ func (e *endpoint) login(ctx context.Context, config *tls.Config) (c *conn, err 
 	defer func() {
 		// It reads past the end of an answer that it does not expect.
 		if recover() != nil {
-			err = errors.New("the server's handshake is not understood")
+			err = errors.New("the server's handshake is not understood; without TLS, caching_sha2_password takes RSA keys on the server")
 		}
 		if !stop() {
 			err = context.Cause(ctx)
