@@ -2,9 +2,7 @@ package mysql
 
 import (
 	"encoding/hex"
-	"fmt"
 	"net/netip"
-	"strings"
 
 	"haystream/sources"
 )
@@ -37,20 +35,18 @@ func logAddress(dst, data []byte) ([]byte, error) {
 }
 
 // uuidType is MariaDB's UUID.
-func uuidType(c catalogColumn) (columnType, error) {
-	if strings.Contains(c.fullType, "old") {
-		return columnType{}, fmt.Errorf("this is UUID's storage format from before MariaDB 10.11.5; ALTER TABLE … FORCE renews it")
-	}
+func uuidType() columnType {
 	return columnType{
 		Type:  sources.Type{Kind: sources.Keyword},
 		forms: []logForm{fixedForm(16, logUUID)},
-	}, nil
+	}
 }
 
 // logUUID reads a UUID in the order of its bytes in the table: the groups of
 // versions 1 to 5 are stored last to first, which keeps those of one node
 // together. Such a one shows in the bits of its variant and version (MariaDB
-// source, plugin/type_uuid/sql_type_uuid.h, rec_need_swap).
+// source, plugin/type_uuid/sql_type_uuid.h, rec_need_swap). Before MariaDB
+// 10.11.5 all were stored so; those up to version 7 show it as well.
 func logUUID(dst, data []byte) ([]byte, error) {
 	groups := [...][2]int{{0, 4}, {4, 6}, {6, 8}, {8, 10}, {10, 16}}
 	if data[6]&0x80 != 0 && data[8] >= 1 && data[8] <= 0x80 {

@@ -94,12 +94,14 @@ func (r *decimalReader) append(dst []byte, digits int) []byte {
 
 // appendPadded appends n with so many digits, zeros first.
 func appendPadded(dst []byte, n uint64, digits int) []byte {
-	var text [20]byte
-	for i := digits - 1; i >= 0; i-- {
-		text[i] = '0' + byte(n%10)
+	const zeros = "00000000000000000000"
+	start := len(dst)
+	dst = append(dst, zeros[:digits]...)
+	for i := len(dst) - 1; i >= start && n > 0; i-- {
+		dst[i] = '0' + byte(n%10)
 		n /= 10
 	}
-	return append(dst, text[:digits]...)
+	return dst
 }
 
 // trimZeros removes zeros in front of the digits that start there, and adds one

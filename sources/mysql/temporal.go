@@ -69,15 +69,18 @@ func (m moment) appendTimestampTZ(dst []byte) []byte {
 }
 
 func appendDay(dst []byte, year, month, day int) []byte {
-	dst = append(appendPadded(dst, uint64(year), 4), '-')
-	dst = append(appendPadded(dst, uint64(month), 2), '-')
-	return appendPadded(dst, uint64(day), 2)
+	dst = append(append2(append2(dst, year/100), year), '-')
+	return append2(append(append2(dst, month), '-'), day)
 }
 
 func appendClock(dst []byte, hour, minute, second int) []byte {
-	dst = append(appendPadded(dst, uint64(hour), 2), ':')
-	dst = append(appendPadded(dst, uint64(minute), 2), ':')
-	return appendPadded(dst, uint64(second), 2)
+	dst = append(append2(dst, hour), ':')
+	return append2(append(append2(dst, minute), ':'), second)
+}
+
+// append2 appends the last two digits.
+func append2(dst []byte, n int) []byte {
+	return append(dst, '0'+byte(n/10%10), '0'+byte(n%10))
 }
 
 // parseMoment reads 2006-01-02 and 2006-01-02 15:04:05[.999999].

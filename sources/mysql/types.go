@@ -138,7 +138,7 @@ func resolve(f flavor, c catalogColumn) (columnType, error) {
 	case "inet6":
 		return addressType(16), nil
 	case "uuid":
-		return uuidType(c)
+		return uuidType(), nil
 	}
 	return columnType{}, fmt.Errorf("the column type is not known")
 }
