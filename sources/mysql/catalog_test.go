@@ -44,8 +44,10 @@ func TestCatalog(t *testing.T) {
 			{"CREATE TABLE keyless (id INT)", "keyless", "() id int"},
 			{"CREATE TABLE uniques (a INT NOT NULL, b INT NOT NULL, c INT, UNIQUE one (c), UNIQUE two (b, a), UNIQUE zzz (b))", "uniques", "(b) a int not null, b int not null, c int"},
 			{"CREATE TABLE prefixed (t VARCHAR(100) NOT NULL, UNIQUE (t(10)))", "prefixed", "() t varchar not null"},
-			{"CREATE TABLE computed (id INT PRIMARY KEY, v INT AS (id * 2) VIRTUAL, s INT AS (id * 3) STORED, c TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)", "computed",
-				"(id) id int not null, v int" + generated + ", s int" + generated + ", c timestamp not null"},
+			{
+				"CREATE TABLE computed (id INT PRIMARY KEY, v INT AS (id * 2) VIRTUAL, s INT AS (id * 3) STORED, c TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)", "computed",
+				"(id) id int not null, v int" + generated + ", s int" + generated + ", c timestamp not null",
+			},
 			{"CREATE TABLE hidden (id INT PRIMARY KEY, h INT INVISIBLE, t INT)", "hidden", "(id) id int not null, h int, t int"},
 			{"CREATE TABLE documents (id INT PRIMARY KEY, `a``b` JSON)", "documents", "(id) id int not null, a`b json"},
 			{"CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 3", "parts", "(id) id int not null"},
@@ -173,4 +175,16 @@ func TestInfo(t *testing.T) {
 			b.Errorf("without GTIDs it is %q, want %q, %v", info.Identity, want, err)
 		}
 	})
+}
+
+// TestCatalogNames: where letter case of names does not matter, the log and
+// the catalog may differ in it.
+func TestCatalogNames(t *testing.T) {
+	for _, fold := range []bool{false, true} {
+		c := &catalog{tables: map[string]*table{}, fold: fold}
+		c.tables[c.catalogName("Blog", "Notes")] = &table{}
+		if found := c.table("blog", "NOTES") != nil; found != fold || c.table("Blog", "Notes") == nil {
+			t.Errorf("fold %v: found %v", fold, found)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -221,15 +222,9 @@ func TestCheckServer(t *testing.T) {
 	}
 	for _, test := range tests {
 		c := check{serverID: 77, flavor: test.flavor, version: test.version, variables: map[string]string{}}
-		for name, value := range healthy {
-			c.variables[name] = value
-		}
-		for name, value := range test.changed {
-			c.variables[name] = value
-			if value == "" {
-				delete(c.variables, name)
-			}
-		}
+		maps.Copy(c.variables, healthy)
+		maps.Copy(c.variables, test.changed)
+		maps.DeleteFunc(c.variables, func(_, value string) bool { return value == "" })
 		c.server()
 		c.replica()
 		var lines []string

@@ -319,8 +319,14 @@ func TestOlder(t *testing.T) {
 		than    []int
 		want    bool
 	}{
-		{"8.0.31", []int{8, 0}, false}, {"5.7.44-log", []int{8, 0}, true}, {"8.0.29", []int{8, 0, 30}, true}, {"8.4.0", []int{8, 0, 30}, false},
-		{"10.11.18-MariaDB-log", []int{11}, true}, {"10.5.9-MariaDB", []int{10, 6}, true}, {"11.8.9-MariaDB", []int{10, 6}, false}, {"9.7.4-2", []int{8, 4, 0}, false},
+		{"8.0.31", []int{8, 0}, false},
+		{"5.7.44-log", []int{8, 0}, true},
+		{"8.0.29", []int{8, 0, 30}, true},
+		{"8.4.0", []int{8, 0, 30}, false},
+		{"10.11.18-MariaDB-log", []int{11}, true},
+		{"10.5.9-MariaDB", []int{10, 6}, true},
+		{"11.8.9-MariaDB", []int{10, 6}, false},
+		{"9.7.4-2", []int{8, 4, 0}, false},
 	}
 	for _, test := range tests {
 		if got := older(test.version, test.than...); got != test.want {

@@ -97,12 +97,14 @@ func (f flavor) logStatus(version string) string {
 // older reports whether a server's version is below the given one.
 func older(version string, than ...int) bool {
 	version, _, _ = strings.Cut(version, "-")
-	for i, part := range strings.SplitN(version, ".", len(than)+1) {
-		if i == len(than) {
-			break
+	parts := strings.Split(version, ".")
+	for i, want := range than {
+		n := 0
+		if i < len(parts) {
+			n, _ = strconv.Atoi(parts[i])
 		}
-		if n, _ := strconv.Atoi(part); n != than[i] {
-			return n < than[i]
+		if n != want {
+			return n < want
 		}
 	}
 	return false

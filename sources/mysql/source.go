@@ -1,26 +1,45 @@
 // Package mysql tails MySQL 8.0 and later and MariaDB 10.6 and later by their
 // binary logs.
+//
+// The guarantee: Stream emits every committed change of the tables in use, in
+// the order of the log, from its checkpoint on; what the log has in a form that
+// cannot be followed ends it with an error and is never passed over. Chunk reads
+// rows that have seen all that the stream had emitted when it was called. No
+// method changes anything on the server.
+//
+// The goroutine that calls Stream owns the connection that the log comes on;
+// queries run on connections of their own. The package starts no goroutine.
+// What differs between the two servers is asked of flavor.
 package mysql
 
 import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
 	"haystream/sources"
 )
 
-// Source is a MySQL or MariaDB server.
+// Source is a MySQL or MariaDB server. It implements sources.Source.
 type Source struct {
 	cfg      sources.Config
 	log      zerolog.Logger
 	endpoint *endpoint
 	pool     pool
 
-	mu      sync.Mutex
-	catalog *catalog // as the last Catalog read it: what the projected tables came from
+	stream atomic.Pointer[stream]
+	wanted atomic.Pointer[position] // the last chunk's mark
+
+	mu       sync.Mutex
+	catalog  *catalog // as the last Catalog read it: what the projected tables came from
+	prepared *catalog // as the last Prepare read it: what Stream compares the log with
+	held     *conn    // for Stream, with the lock
+	server   string   // whose log is streamed
+	emitted  position // what chunks must have seen
+	widths   map[string]int
 }
 
 // New reads the configuration and connects to nothing.
@@ -29,7 +48,7 @@ func New(cfg sources.Config, log zerolog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, log: log, endpoint: e, pool: pool{endpoint: e}}, nil
+	return &Source{cfg: cfg, log: log, endpoint: e, pool: pool{endpoint: e}, widths: map[string]int{}}, nil
 }
 
 // Catalog reads the tables that the user can see.
@@ -49,5 +68,10 @@ func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 	return tables, err
 }
 
-// Close ends all connections.
-func (s *Source) Close() { s.pool.close() }
+// Close ends all idle connections. // A running Stream ends with its context.
+func (s *Source) Close() {
+	if c := s.takeHeld(); c != nil {
+		c.close()
+	}
+	s.pool.close()
+}

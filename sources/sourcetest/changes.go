@@ -16,14 +16,14 @@ func testRows(f *fixture) {
 	t := f.stream(f.start)
 	f.exec("INSERT INTO people VALUES (2, 'Ann', 30), (3, '', -1)",
 		"INSERT INTO people VALUES (4, NULL, NULL)",
-		"UPDATE people SET name = 'Zoë 漢字 🐘', age = NULL WHERE id = 1",
+		"UPDATE people SET name = 'Zoë 漢字 🐘', age = NULL WHERE id = 4",
 		"UPDATE people SET age = 2147483647",
 		"DELETE FROM people WHERE id > 2")
 	t.expect("insert people (2,Ann,30)", "insert people (3,,-1)",
 		"insert people (4,NULL,NULL)",
-		"update people (1) to (1,Zoë 漢字 🐘,NULL)",
-		"update people (2) to (2,Ann,2147483647)", "update people (3) to (3,,2147483647)",
-		"update people (4) to (4,NULL,2147483647)", "update people (1) to (1,Zoë 漢字 🐘,2147483647)",
+		"update people (4) to (4,Zoë 漢字 🐘,NULL)",
+		"update people (1) to (1,before the start,2147483647)", "update people (2) to (2,Ann,2147483647)",
+		"update people (3) to (3,,2147483647)", "update people (4) to (4,Zoë 漢字 🐘,2147483647)",
 		"delete people (3)", "delete people (4)")
 }
 

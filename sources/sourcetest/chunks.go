@@ -31,19 +31,19 @@ const places = "id INTEGER NOT NULL, body VARCHAR(1000), region VARCHAR(20) NOT 
 // chunks that are no larger than asked for, and says when it is through.
 func testChunks(f *fixture) {
 	f.create("places", places)
-	f.create("empty", people)
+	f.create("nobody", people)
 	for i, region := range regions() {
 		for n := range 9 {
 			f.exec(fmt.Sprintf("INSERT INTO places VALUES (%d, 'body', '%s')", 100*i-n, region))
 		}
 	}
 	f.exec("UPDATE places SET body = NULL WHERE id < 50")
-	f.prepare("places", "empty")
+	f.prepare("places", "nobody")
 	f.stream(f.start)
 	for _, size := range []int{1, 7, 9, 99, 1000} {
 		f.equal(f.page("places", size, 1<<20), f.rows("places"))
 	}
-	f.equal(f.page("empty", 10, 1<<20), nil)
+	f.equal(f.page("nobody", 10, 1<<20), nil)
 }
 
 // testChunkBytes: a chunk ends at its bound in bytes, and a row that is larger passes alone.

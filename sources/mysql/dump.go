@@ -1,0 +1,127 @@
+package mysql
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"haystream/sources"
+)
+
+const (
+	// heartbeatEvery is when an idle server says where it is.
+	heartbeatEvery = 500 * time.Millisecond
+
+	// silence is how long a server may say nothing.
+	silence = 30 * time.Second
+
+	// reportedHost is what the server lists the daemon as among its replicas.
+	reportedHost = "haystream"
+
+	firstOffset = 4 // of the first event in a file, after the magic number
+)
+
+// serverID is the id under which the daemon is among the server's replicas.
+func serverID(cfg sources.Config) uint32 {
+	if cfg.ServerID != 0 {
+		return cfg.ServerID
+	}
+	const derived = 1 << 30 // above what people number their servers with
+	return derived | crc32.ChecksumIEEE([]byte(cfg.Slot))&(derived-1)
+}
+
+// startDump makes the server send its log after the position.
+func (s *Source) startDump(ctx context.Context, c *conn, from position, byGTID bool) error {
+	settings := []string{
+		// Events come as they are in the file, so that offsets can be counted.
+		"@master_binlog_checksum = @@GLOBAL.binlog_checksum", "@source_binlog_checksum = @@GLOBAL.binlog_checksum",
+		fmt.Sprintf("@master_heartbeat_period = %d", heartbeatEvery.Nanoseconds()),
+		fmt.Sprintf("@source_heartbeat_period = %d", heartbeatEvery.Nanoseconds()),
+	}
+	if c.flavor == mariadbServer {
+		settings = append(settings, "@mariadb_slave_capability = 4") // knows GTIDs
+		if byGTID {
+			settings = append(settings, "@slave_connect_state = "+literal(from.gtids), "@slave_gtid_strict_mode = 1", "@slave_gtid_ignore_duplicates = 0")
+		}
+	}
+	if err := c.exec(ctx, "SET "+strings.Join(settings, ", ")); err != nil {
+		return fmt.Errorf("set up dump: %w", err)
+	}
+	if err := s.register(ctx, c); err != nil {
+		return fmt.Errorf("register as a replica: %w", err)
+	}
+	var err error
+	switch {
+	case c.flavor == mysqlServer && byGTID:
+		err = s.dumpAfterGTIDs(c, from.gtids)
+	case byGTID:
+		err = s.dumpFrom(c, "", firstOffset)
+	default:
+		err = s.dumpFrom(c, from.file, from.offset)
+	}
+	if err != nil {
+		return fmt.Errorf("ask for the log: %w", err)
+	}
+	return nil
+}
+
+// register lists the daemon among the server's replicas (MySQL documentation, "COM_REGISTER_SLAVE").
+func (s *Source) register(ctx context.Context, c *conn) error {
+	data := binary.LittleEndian.AppendUint32(nil, serverID(s.cfg))
+	data = append(append(data, byte(len(reportedHost))), reportedHost...)
+	data = append(data, 0, 0)       // no user, no password
+	data = append(data, 0, 0)       // no port
+	data = append(data, 0, 0, 0, 0) // rank, which nobody reads
+	data = append(data, 0, 0, 0, 0) // the source's id, which the server fills in
+	release := c.guard(ctx)
+	err := c.command(mysql.COM_REGISTER_SLAVE, data)
+	if err == nil {
+		_, err = c.next()
+	}
+	if ended := release(); ended != nil {
+		return ended
+	}
+	return err
+}
+
+// dumpFrom starts at a place in a file, or where MariaDB finds the connect
+// state (MySQL documentation, "COM_BINLOG_DUMP"). The command has 32 bits for
+// the offset: beyond that the file is read from its beginning.
+func (s *Source) dumpFrom(c *conn, file string, offset uint64) error {
+	if offset < firstOffset || offset > 1<<32-1 {
+		offset = firstOffset
+	}
+	flags := uint16(replication.BINLOG_DUMP_NEVER_STOP)
+	if c.flavor == mariadbServer {
+		flags |= replication.BINLOG_SEND_ANNOTATE_ROWS_EVENT // every event: offsets are counted from their sizes
+	}
+	data := binary.LittleEndian.AppendUint32(nil, uint32(offset))
+	data = binary.LittleEndian.AppendUint16(data, flags)
+	data = binary.LittleEndian.AppendUint32(data, serverID(s.cfg))
+	return c.command(mysql.COM_BINLOG_DUMP, append(data, file...))
+}
+
+// dumpAfterGTIDs starts with what is not in the set (MySQL documentation, "COM_BINLOG_DUMP_GTID").
+func (s *Source) dumpAfterGTIDs(c *conn, gtids string) error {
+	set, err := mysql.ParseMysqlGTIDSet(gtids)
+	if err != nil {
+		return fmt.Errorf("parse GTID set: %w", err)
+	}
+	encoded := set.Encode()
+	const throughGTID = 4
+	data := binary.LittleEndian.AppendUint16(nil, throughGTID)
+	data = binary.LittleEndian.AppendUint32(data, serverID(s.cfg))
+	data = binary.LittleEndian.AppendUint32(data, 0) // no file's name
+	data = binary.LittleEndian.AppendUint64(data, firstOffset)
+	data = binary.LittleEndian.AppendUint32(data, uint32(len(encoded)))
+	return c.command(mysql.COM_BINLOG_DUMP_GTID, append(data, encoded...))
+}
+
+// literal quotes a text that has no character that a server would not take as it is.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -1,0 +1,167 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"haystream/sources"
+)
+
+// facts are what a server says of itself and its log.
+type facts struct {
+	flavor flavor
+	server string // whose files they are
+	gtids  bool   // transactions are numbered for all servers of the history
+}
+
+// readFacts asks.
+func readFacts(ctx context.Context, c *conn) (facts, error) {
+	f := facts{flavor: c.flavor, gtids: true}
+	if c.flavor == mariadbServer {
+		row, err := c.one(ctx, "SELECT CONCAT_WS('-', @@hostname, @@port, @@server_id)")
+		if err != nil {
+			return f, fmt.Errorf("read server id: %w", err)
+		}
+		f.server = strings.ReplaceAll(row[0], "/", "-")
+		return f, nil
+	}
+	row, err := c.one(ctx, "SELECT @@server_uuid, @@GLOBAL.gtid_mode")
+	if err != nil {
+		return f, fmt.Errorf("read server id: %w", err)
+	}
+	f.server, f.gtids = row[0], row[1] == "ON"
+	return f, nil
+}
+
+// end is where the log ends now. With GTIDs on MySQL it has their set only:
+// transactions may be in the file that are not in it yet.
+func (f facts) end(ctx context.Context, c *conn) (position, error) {
+	p := position{server: f.server}
+	row, err := c.one(ctx, c.flavor.logStatus(c.version))
+	if err != nil && !errors.Is(err, errNoRow) {
+		return p, fmt.Errorf("read the log's end: %w", err)
+	}
+	if len(row) < 2 {
+		return p, fmt.Errorf("%w: the server writes no binary log; set log_bin in its option file and restart it", sources.ErrConfig)
+	}
+	p.file = row[0]
+	if p.offset, err = strconv.ParseUint(row[1], 10, 64); err != nil {
+		return p, fmt.Errorf("read the log's end: %w", err)
+	}
+	switch {
+	case c.flavor == mariadbServer:
+		row, err := c.one(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %d)", literal(p.file), p.offset))
+		if err != nil {
+			return p, fmt.Errorf("read the log's end: %w", err)
+		}
+		p.gtids = row[0]
+	case f.gtids && len(row) > 4:
+		p.gtids = strings.ReplaceAll(row[4], "\n", "")
+	}
+	return p, nil
+}
+
+// start is where a first stream begins.
+func (f facts) start(ctx context.Context, c *conn) (position, error) {
+	p, err := f.end(ctx, c)
+	if f.flavor == mysqlServer && f.gtids {
+		p.file, p.offset = "", 0
+	}
+	return p, err
+}
+
+// continues returns ErrPositionLost where the server's log does not lead on
+// from the position.
+func (f facts) continues(ctx context.Context, c *conn, from position) error {
+	switch {
+	case !f.gtids:
+		return f.hasFile(ctx, c, from)
+	case from.gtids == "" && from.file != "" && f.flavor == mysqlServer:
+		return fmt.Errorf("%w: it was read to a place in a file, and the server numbers its transactions (GTID) by now", sources.ErrPositionLost)
+	case f.flavor == mariadbServer:
+		return f.hasDomains(ctx, c, from)
+	}
+	row, err := c.one(ctx, fmt.Sprintf("SELECT GTID_SUBSET(%s, @@GLOBAL.gtid_executed), GTID_SUBSET(@@GLOBAL.gtid_purged, %[1]s), @@GLOBAL.gtid_purged", literal(from.gtids)))
+	switch {
+	case err != nil:
+		return fmt.Errorf("compare GTIDs: %w", err)
+	case row[0] != "1":
+		return fmt.Errorf("%w: the server has not executed all transactions that were read before; it was restored to an earlier time, or its history forked from another server's", sources.ErrPositionLost)
+	case row[1] != "1":
+		return fmt.Errorf("%w: the server has purged transactions that were not read yet (gtid_purged is %s); keep them for longer with binlog_expire_logs_seconds", sources.ErrPositionLost, row[2])
+	}
+	return nil
+}
+
+// hasFile: without GTIDs a position is one server's own.
+func (f facts) hasFile(ctx context.Context, c *conn, from position) error {
+	if from.server != f.server || from.gtids != "" {
+		return fmt.Errorf("%w: it is of another server, or from when the server numbered its transactions (GTID)", sources.ErrPositionLost)
+	}
+	found := false
+	err := c.query(ctx, "SHOW BINARY LOGS", func(row [][]byte) error {
+		size, _ := strconv.ParseUint(string(row[1]), 10, 64)
+		found = found || string(row[0]) == from.file && size >= from.offset
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list the log's files: %w", err)
+	}
+	if !found {
+		return fmt.Errorf("%w: the server no longer has its file %s up to %d; keep files for longer with binlog_expire_logs_seconds", sources.ErrPositionLost, from.file, from.offset)
+	}
+	return nil
+}
+
+// hasDomains compares MariaDB's position with what the oldest file begins after
+// and with what the server has written.
+func (f facts) hasDomains(ctx context.Context, c *conn, from position) error {
+	read, err := parseDomains(from.gtids)
+	if err != nil {
+		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
+	}
+	row, err := c.one(ctx, "SELECT @@GLOBAL.gtid_binlog_state")
+	if err != nil {
+		return fmt.Errorf("read gtid_binlog_state: %w", err)
+	}
+	for domain, last := range read {
+		written := uint64(0)
+		for item := range strings.SplitSeq(row[0], ",") {
+			of, err := parseDomains(item)
+			if g, ok := of[domain]; err == nil && ok && g.server == last.server {
+				written = g.number
+			}
+		}
+		if written < last.number {
+			return fmt.Errorf("%w: the server has not written transaction %d-%d-%d, which was read before; it was restored to an earlier time, or its history forked from another server's",
+				sources.ErrPositionLost, domain, last.server, last.number)
+		}
+	}
+	oldest := ""
+	err = c.query(ctx, "SHOW BINARY LOGS", func(row [][]byte) error {
+		if oldest == "" {
+			oldest = string(row[0])
+		}
+		return nil
+	})
+	if err != nil || oldest == "" {
+		return fmt.Errorf("list the log's files: %w", err)
+	}
+	if row, err = c.one(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %d)", literal(oldest), firstOffset)); err != nil {
+		return fmt.Errorf("read the oldest file's position: %w", err)
+	}
+	purged, err := parseDomains(row[0])
+	if err != nil {
+		return err
+	}
+	for domain, g := range purged {
+		if read[domain].number < g.number {
+			return fmt.Errorf("%w: the server has purged transactions up to %d-%d-%d, which were not all read yet; keep files for longer with binlog_expire_logs_seconds",
+				sources.ErrPositionLost, domain, g.server, g.number)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package mysql
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"haystream/sources"
+)
+
+// queryTimeout bounds what is asked of the catalog between two events.
+const queryTimeout = 10 * time.Second
+
+// A logTable is how the row images of one table in the log become rows of a
+// projected table.
+type logTable struct {
+	described []byte         // the event that describes it
+	table     *sources.Table // nil: no table in use
+	names     []string       // of the log's columns
+	skip      []func([]byte) (int, error)
+	cells     []logCell
+}
+
+// A logCell is where a projected column comes from.
+type logCell struct {
+	at     int // column of the log; -1: the log has none
+	decode decoder
+}
+
+// tableMap takes the description of a table that rows follow for. Servers
+// repeat it with each statement.
+func (st *stream) tableMap(data []byte) error {
+	body := data[headerSize:]
+	if len(body) < 6 {
+		return errors.New("it is too short")
+	}
+	id := littleEndian(body[:6])
+	if known := st.logTables[id]; known != nil && bytes.Equal(known.described, body) {
+		return nil
+	}
+	parsed, err := st.parser.Parse(data)
+	if err != nil {
+		return fmt.Errorf("parse it: %w", err)
+	}
+	description, ok := parsed.Event.(*replication.TableMapEvent)
+	if !ok {
+		return fmt.Errorf("parse it: it is a %T", parsed.Event)
+	}
+	t, err := st.resolve(description)
+	if err != nil {
+		return err
+	}
+	t.described = bytes.Clone(body)
+	st.logTables[id] = t
+	return nil
+}
+
+// resolve says how a table's rows in the log become rows of a table in use.
+//
+// The description is of when the changes were made. Where it differs from the
+// catalog that the tables were planned with, either the table has changed since
+// (the catalog differs, too: ErrSchemaChanged), or the changes are older than
+// the plan: then columns are taken by name, and those that the log lacks are
+// Missing. Without names nothing can be said, and the position is lost.
+func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, error) {
+	schema, name := string(description.Schema), string(description.Table)
+	table := st.tables[st.catalog.catalogName(schema, name)]
+	if table == nil {
+		return &logTable{}, nil
+	}
+	whole := st.catalog.table(schema, name)
+	t, difference := newLogTable(description, table, whole)
+	if difference == nil {
+		return t, nil
+	}
+	if err := st.compareCatalog(); err != nil {
+		return nil, err
+	}
+	if len(description.ColumnName) == 0 {
+		return nil, fmt.Errorf("%w: changes of %s are older than its columns, and the log does not name theirs: %w; run: %s",
+			sources.ErrPositionLost, table, difference, st.conn.flavor.set("binlog_row_metadata", "FULL"))
+	}
+	for _, i := range table.Key {
+		if t.cells[i].at < 0 {
+			return nil, fmt.Errorf("%w: changes of %s carry no usable key column %s", sources.ErrPositionLost, table, table.Columns[i].Name)
+		}
+	}
+	st.source.log.Info().Stringer("table", table).AnErr("difference", difference).Msg("reading changes from before the table got its present columns")
+	return t, nil
+}
+
+// newLogTable maps the log's columns to those of the projected table, by name,
+// or where the log has no names by their places in the catalog. It also says
+// how the log differs from the catalog; nil where it does not.
+func newLogTable(description *replication.TableMapEvent, table *sources.Table, whole *table) (*logTable, error) {
+	t := &logTable{table: table, names: make([]string, len(description.ColumnType)), skip: make([]func([]byte) (int, error), len(description.ColumnType))}
+	var difference error
+	named := len(description.ColumnName) == len(t.names)
+	if len(t.names) != len(whole.columns) {
+		difference = fmt.Errorf("%d columns, the table has %d", len(t.names), len(whole.columns))
+	}
+	decoders := map[string]logCell{}
+	for i, wire := range description.ColumnType {
+		var err error
+		if t.skip[i], err = skipper(wire, description.ColumnMeta[i]); err != nil {
+			return t, err
+		}
+		at := i
+		if named {
+			t.names[i] = string(description.ColumnName[i])
+			at = whole.sources.Column(t.names[i])
+		}
+		if at < 0 || at >= len(whole.columns) {
+			difference = fmt.Errorf("column %s is not in the table", t.names[i])
+			continue
+		}
+		column := &whole.columns[at]
+		t.names[i] = column.name
+		if column.refused != nil {
+			continue
+		}
+		decode, err := column.decoder(wire, description.ColumnMeta[i])
+		if err != nil {
+			difference = fmt.Errorf("column %s: %w", column.name, err)
+			continue
+		}
+		decoders[column.name] = logCell{at: i, decode: decode}
+	}
+	t.cells = make([]logCell, len(table.Columns))
+	for i := range table.Columns {
+		cell, found := decoders[table.Columns[i].Name]
+		if !found {
+			cell.at = -1
+		}
+		t.cells[i] = cell
+	}
+	return t, difference
+}
+
+// compareCatalog reads the catalog as it is now and returns ErrSchemaChanged
+// where a table in use is not as it was planned with. What was read so far is
+// sent first, so that it need not be read again with other columns.
+func (st *stream) compareCatalog() error {
+	ctx, cancel := context.WithTimeout(st.ctx, queryTimeout)
+	defer cancel()
+	var now *catalog
+	err := st.source.pool.use(ctx, func(c *conn) (err error) {
+		now, _, err = readCatalog(ctx, c)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read catalog: %w", err)
+	}
+	for name, t := range st.tables {
+		planned, found := st.catalog.tables[name], now.tables[name]
+		var is *sources.Table
+		if found != nil {
+			is = found.sources
+		}
+		if err := sources.Compare(planned.sources, is); err != nil {
+			if sending := st.send(); sending != nil {
+				return sending
+			}
+			return fmt.Errorf("table %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// tableOf finds the table that rows are of.
+func (st *stream) tableOf(body []byte) (*logTable, error) {
+	if len(body) < 8 {
+		return nil, errShort
+	}
+	id := littleEndian(body[:6])
+	t := st.logTables[id]
+	if t == nil && binary.LittleEndian.Uint16(body[6:])&replication.RowsEventStmtEndFlag == 0 {
+		return nil, fmt.Errorf("table %d was not described", id)
+	}
+	return t, nil // nil: only the end of a statement
+}

@@ -1,0 +1,70 @@
+package mysql
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"haystream/sources"
+)
+
+// A position is the end of a transaction: in one server's files, and in the
+// history that it shares with others. Its text is server/file:offset/gtids.
+type position struct {
+	server string // whose files they are
+	file   string // empty: not known yet, as before the first event
+	offset uint64
+	gtids  string // everything up to it; empty where the server numbers no transactions
+}
+
+func (p position) String() string {
+	return p.server + "/" + p.file + ":" + strconv.FormatUint(p.offset, 10) + "/" + p.gtids
+}
+
+func parsePosition(text sources.Position) (position, error) {
+	server, rest, ok := strings.Cut(string(text), "/")
+	place, gtids, found := strings.Cut(rest, "/")
+	colon := strings.LastIndexByte(place, ':')
+	if !ok || !found || colon < 0 {
+		return position{}, fmt.Errorf("%w: position %q is not one of MySQL or MariaDB", sources.ErrPositionLost, text)
+	}
+	offset, err := strconv.ParseUint(place[colon+1:], 10, 64)
+	if err != nil {
+		return position{}, fmt.Errorf("%w: position %q: %w", sources.ErrPositionLost, text, err)
+	}
+	return position{server: server, file: place[:colon], offset: offset, gtids: gtids}, nil
+}
+
+// before reports whether p's place in the files comes before q's. Places on
+// different servers are in no order: then it reports true.
+func (p position) before(q position) bool {
+	if p.server != q.server || p.file == "" {
+		return true
+	}
+	a, b := fileNumber(p.file), fileNumber(q.file)
+	return a < b || a == b && p.offset < q.offset
+}
+
+// fileNumber is the number that the server counts a file up by.
+func fileNumber(file string) uint64 {
+	n, _ := strconv.ParseUint(file[strings.LastIndexByte(file, '.')+1:], 10, 64)
+	return n
+}
+
+// Reached reports whether a stream at pos has emitted everything up to mark.
+func (s *Source) Reached(pos, mark sources.Position) bool {
+	at, err := parsePosition(pos)
+	if err != nil {
+		return false
+	}
+	until, err := parsePosition(mark)
+	return err == nil && !at.before(until)
+}
+
+// Where a transaction is, as a Change has it: the file's number and the offset
+// at which the transaction begins.
+const offsetBits = 40 // a file of a terabyte
+
+func transactionID(file string, began uint64) uint64 {
+	return fileNumber(file)<<offsetBits | began&(1<<offsetBits-1)
+}

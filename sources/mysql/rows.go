@@ -1,0 +1,212 @@
+package mysql
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"haystream/sources"
+)
+
+// A rowReader reads row images (MySQL source, Rows_log_event). It keeps where
+// an image's values begin, so that a row costs no memory of its own.
+type rowReader struct{ places []int }
+
+// Places of columns that have no value in an image.
+const (
+	placeNull    = -1
+	placeMissing = -2 // the image has no such column
+)
+
+// An imageSet is the columns that each image of an event has.
+type imageSet struct{ before, after []byte }
+
+// changes emits the changes of an event.
+func (st *stream) changes(kind replication.EventType, body []byte) error {
+	t, err := st.tableOf(body)
+	if err != nil || t == nil || t.table == nil {
+		return err
+	}
+	if !st.tx.open {
+		return errors.New("rows outside a transaction")
+	}
+	if kind == replication.PARTIAL_UPDATE_ROWS_EVENT {
+		return fmt.Errorf("%w: the log has parts of JSON values of %s; run: %s", sources.ErrConfig, t.table, st.conn.flavor.set("binlog_row_value_options", "''"))
+	}
+	data, images, change, err := splitRows(kind, body, len(t.names))
+	if err != nil {
+		return fmt.Errorf("rows of %s: %w", t.table, err)
+	}
+	for len(data) > 0 {
+		var before, after sources.Row
+		a := st.arena()
+		if images.before != nil {
+			if before, data, err = st.rows.row(a, t, images.before, data); err != nil {
+				return fmt.Errorf("rows of %s: old image: %w", t.table, err)
+			}
+		}
+		if images.after != nil {
+			var old sources.Row
+			if change == sources.Update {
+				old = before
+			}
+			if after, data, err = st.rows.newRow(a, t, images.after, data, old); err != nil {
+				return fmt.Errorf("rows of %s: new image: %w", t.table, err)
+			}
+		}
+		if err := st.append(t.table, change, before, after); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// splitRows takes the fields off that precede the rows.
+func splitRows(kind replication.EventType, body []byte, columns int) (rows []byte, images imageSet, change sources.ChangeKind, err error) {
+	data := body[8:] // table and flags
+	switch kind {
+	case replication.WRITE_ROWS_EVENTv2, replication.UPDATE_ROWS_EVENTv2, replication.DELETE_ROWS_EVENTv2:
+		if len(data) < 2 || len(data) < int(binary.LittleEndian.Uint16(data)) {
+			return nil, images, 0, errShort
+		}
+		data = data[max(2, binary.LittleEndian.Uint16(data)):]
+	}
+	if len(data) < 9 {
+		data = append(make([]byte, 0, 16), data...)[:len(data)]
+	}
+	count, _, size := mysql.LengthEncodedInt(data)
+	if count != uint64(columns) {
+		return nil, images, 0, fmt.Errorf("%d columns, the table's description has %d", count, columns)
+	}
+	data = data[size:]
+	bitmap := (columns + 7) / 8
+	take := func() (part []byte) {
+		if len(data) < bitmap {
+			err = errShort
+			return nil
+		}
+		part, data = data[:bitmap:bitmap], data[bitmap:]
+		return part
+	}
+	compressed := false
+	switch kind {
+	case replication.MARIADB_WRITE_ROWS_COMPRESSED_EVENT_V1, replication.MARIADB_UPDATE_ROWS_COMPRESSED_EVENT_V1, replication.MARIADB_DELETE_ROWS_COMPRESSED_EVENT_V1:
+		compressed = true
+	}
+	switch kind {
+	case replication.WRITE_ROWS_EVENTv1, replication.WRITE_ROWS_EVENTv2, replication.MARIADB_WRITE_ROWS_COMPRESSED_EVENT_V1:
+		change, images.after = sources.Insert, take()
+	case replication.DELETE_ROWS_EVENTv1, replication.DELETE_ROWS_EVENTv2, replication.MARIADB_DELETE_ROWS_COMPRESSED_EVENT_V1:
+		change, images.before = sources.Delete, take()
+	default:
+		change, images.before, images.after = sources.Update, take(), take()
+	}
+	if err == nil && compressed {
+		if len(data) == 0 {
+			return nil, images, 0, errShort
+		}
+		data, err = mysql.DecompressMariadbData(data)
+	}
+	return data, images, change, err
+}
+
+// row adds an image.
+func (r *rowReader) row(a *sources.Arena, t *logTable, present, data []byte) (sources.Row, []byte, error) {
+	return r.newRow(a, t, present, data, sources.Row{})
+}
+
+// newRow adds an image. Values that it leaves out are taken from the old row.
+func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, old sources.Row) (sources.Row, []byte, error) {
+	rest, err := r.locate(t, present, data)
+	if err != nil {
+		return sources.Row{}, nil, err
+	}
+	a.StartRow(len(t.cells))
+	for i := range t.cells {
+		cell := &t.cells[i]
+		start := placeMissing
+		if cell.at >= 0 {
+			start = r.places[cell.at]
+		}
+		switch {
+		case start == placeNull:
+			a.Null()
+		case start == placeMissing && !old.IsZero():
+			a.Copy(old, i)
+		case start == placeMissing:
+			a.Missing()
+		default:
+			text, _, err := cell.decode(a.Buffer(), data[start:])
+			if err != nil {
+				return sources.Row{}, nil, fmt.Errorf("column %s: %w", t.names[cell.at], err)
+			}
+			a.Value(text)
+		}
+	}
+	return a.EndRow(), rest, nil
+}
+
+// locate finds the values of the image that data begins with, and returns what follows it.
+func (r *rowReader) locate(t *logTable, present, data []byte) (rest []byte, err error) {
+	if len(r.places) < len(t.names) {
+		r.places = make([]int, len(t.names))
+	}
+	held := 0
+	for _, b := range present {
+		held += bits.OnesCount8(b)
+	}
+	at := (held + 7) / 8
+	if len(data) < at {
+		return nil, errShort
+	}
+	nulls, n := data[:at], 0
+	for i := range t.names {
+		if present[i>>3]&(1<<(i&7)) == 0 {
+			r.places[i] = placeMissing
+			continue
+		}
+		null := nulls[n>>3]&(1<<(n&7)) != 0
+		if n++; null {
+			r.places[i] = placeNull
+			continue
+		}
+		size, err := t.skip[i](data[at:])
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", t.names[i], err)
+		}
+		r.places[i] = at
+		at += size
+	}
+	return data[at:], nil
+}
+
+// arena is where rows of the open transaction go.
+func (st *stream) arena() *sources.Arena {
+	if st.prepared.open != nil {
+		return st.prepared.open.Arena
+	}
+	return st.batch.Arena
+}
+
+// append adds a change to the batch, or holds it where its transaction is to be prepared.
+func (st *stream) append(t *sources.Table, kind sources.ChangeKind, before, after sources.Row) error {
+	c := sources.Change{Table: t, Kind: kind, Tx: st.tx.id, Before: before, After: after}
+	if open := st.prepared.open; open != nil {
+		open.Changes = append(open.Changes, c)
+		return st.prepared.room()
+	}
+	if !st.tx.numbers {
+		st.versions.Begin(st.tx.commit)
+		st.tx.numbers, st.commit = true, st.tx.commit
+	}
+	c.Version = st.versions.Next()
+	st.batch.Changes = append(st.batch.Changes, c)
+	if st.batch.Size() >= batchBytes {
+		return st.send()
+	}
+	return nil
+}

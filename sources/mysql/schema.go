@@ -1,0 +1,101 @@
+package mysql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"haystream/sources"
+)
+
+// query takes a statement of the log: the frame of a transaction, or what
+// changes a table without writing rows.
+func (st *stream) query(data []byte) error {
+	parsed, err := st.parser.Parse(data)
+	if err != nil {
+		return fmt.Errorf("parse it: %w", err)
+	}
+	event, ok := parsed.Event.(*replication.QueryEvent)
+	if !ok {
+		return fmt.Errorf("parse it: it is a %T", parsed.Event)
+	}
+	s := parseStatement(string(event.Query), string(event.Schema))
+	touched := false
+	switch s.kind {
+	case beginStatement:
+		st.tx.begun = true
+		return nil
+	case savepointStatement, xaEndStatement:
+		return nil
+	case commitStatement:
+		return st.closeTransaction()
+	case rollbackStatement:
+		if st.tx.numbers {
+			return fmt.Errorf("%w: a transaction that has changed rows of a table without transactions was rolled back", sources.ErrPositionLost)
+		}
+		return st.closeTransaction()
+	case xaStartStatement:
+		st.tx.begun = true
+		if st.prepared.open == nil {
+			st.prepared.begin()
+		}
+		return nil
+	case xaCommitStatement, xaRollbackStatement:
+		return st.decide(s.name, s.kind == xaCommitStatement)
+	case writingStatement:
+		if err := st.statementFormat(string(event.Query)); err != nil {
+			return err
+		}
+	case schemaStatement, rowsInStatement:
+		st.tx.begun = st.tx.begun || s.kind == rowsInStatement
+		if touched, err = st.schemaChange(s); err != nil {
+			return err
+		}
+	}
+	if !st.tx.begun {
+		if err := st.closeTransaction(); err != nil {
+			return err
+		}
+	}
+	if touched {
+		return st.compareCatalog()
+	}
+	return nil
+}
+
+// schemaChange emits a truncate for each table whose rows are others by now,
+// and reports whether a table in use was touched at all.
+func (st *stream) schemaChange(s statement) (touched bool, err error) {
+	used := func(n tableName) *sources.Table { return st.tables[st.catalog.catalogName(n.schema, n.name)] }
+	for _, n := range s.replaced {
+		t := used(n)
+		if t == nil {
+			continue
+		}
+		touched = true
+		if err := st.append(t, sources.Truncate, sources.Row{}, sources.Row{}); err != nil {
+			return touched, err
+		}
+	}
+	for _, n := range s.changed {
+		touched = touched || used(n) != nil
+	}
+	for _, t := range st.tables {
+		touched = touched || s.database != "" && strings.EqualFold(t.Schema, s.database)
+	}
+	return touched, nil
+}
+
+// statementFormat refuses a statement that has changed rows and is in the log
+// as text only, where it names a table in use.
+func (st *stream) statementFormat(text string) error {
+	folded := strings.ToLower(text)
+	for _, t := range st.tables {
+		if text == "LOAD DATA" || strings.Contains(folded, strings.ToLower(t.Name)) {
+			return fmt.Errorf("%w: a statement may have changed %s and is not in the log as rows; run: %s, and let no session set another: %.200s",
+				sources.ErrPositionLost, t, st.conn.flavor.set("binlog_format", "'ROW'"), text)
+		}
+	}
+	return nil
+}
