@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -189,7 +190,7 @@ func logDatetime2(dst, data []byte) ([]byte, error) {
 	const sign = 1 << 39
 	n := int(bigEndian(data[:5])) - sign
 	if n < 0 {
-		return dst, fmt.Errorf("convert datetime: negative")
+		return dst, errors.New("convert datetime: negative")
 	}
 	months := n >> 22
 	m := moment{

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -80,7 +81,7 @@ func resolveType(f flavor, c catalogColumn) (columnType, error) {
 	if err != nil {
 		return t, fmt.Errorf("resolve type %s: %w", c.fullType, err)
 	}
-	if strings.Contains(c.fullType, "COMPRESSED") {
+	if strings.HasSuffix(c.fullType, " COMPRESSED*/") { // MariaDB
 		return t, fmt.Errorf("resolve type %s: compressed columns cannot be read from the log", c.fullType)
 	}
 	return t, nil
@@ -140,7 +141,7 @@ func resolve(f flavor, c catalogColumn) (columnType, error) {
 	case "uuid":
 		return uuidType(), nil
 	}
-	return columnType{}, fmt.Errorf("the column type is not known")
+	return columnType{}, errors.New("the column type is not known")
 }
 
 func intType(c catalogColumn, size int, wire byte) columnType {
@@ -283,33 +284,51 @@ func labelType(c catalogColumn) (columnType, error) {
 
 func temporalType(c catalogColumn) (columnType, error) {
 	if strings.Contains(c.fullType, "mariadb-5.3") && c.fraction > 0 {
-		return columnType{}, fmt.Errorf("fractions of a second in MariaDB's old format cannot be read from the log; ALTER TABLE … FORCE under mysql56_temporal_format=ON renews the format")
+		return columnType{}, errors.New("fractions of a second in MariaDB's old format cannot be read from the log; ALTER TABLE … FORCE under mysql56_temporal_format=ON renews the format")
 	}
-	kind := func(kind sources.Kind, text converter, forms ...logForm) (columnType, error) {
-		return columnType{Type: sources.Type{Kind: kind}, text: text, forms: forms}, nil
+	if strings.HasPrefix(c.fullType, "year(2)") {
+		return columnType{}, errors.New("years of two digits have no century; make the column YEAR")
 	}
 	switch c.dataType {
 	case "date":
-		return kind(sources.Date, convertDate,
-			logForm{mysql.MYSQL_TYPE_DATE, anyMeta, logDate},
-			logForm{mysql.MYSQL_TYPE_NEWDATE, anyMeta, logDate})
+		return columnType{
+			Type: sources.Type{Kind: sources.Date},
+			text: convertDate,
+			forms: []logForm{
+				{mysql.MYSQL_TYPE_DATE, anyMeta, logDate},
+				{mysql.MYSQL_TYPE_NEWDATE, anyMeta, logDate},
+			},
+		}, nil
 	case "time":
-		return kind(sources.Keyword, nil,
-			logForm{mysql.MYSQL_TYPE_TIME2, c.fraction, time2Converter(c.fraction)},
-			logForm{mysql.MYSQL_TYPE_TIME, anyMeta, logTime})
+		return columnType{
+			Type: sources.Type{Kind: sources.Keyword},
+			forms: []logForm{
+				{mysql.MYSQL_TYPE_TIME2, c.fraction, time2Converter(c.fraction)},
+				{mysql.MYSQL_TYPE_TIME, anyMeta, logTime},
+			},
+		}, nil
 	case "datetime":
-		return kind(sources.Timestamp, convertDatetime,
-			logForm{mysql.MYSQL_TYPE_DATETIME2, c.fraction, logDatetime2},
-			logForm{mysql.MYSQL_TYPE_DATETIME, anyMeta, logDatetime})
+		return columnType{
+			Type: sources.Type{Kind: sources.Timestamp},
+			text: convertDatetime,
+			forms: []logForm{
+				{mysql.MYSQL_TYPE_DATETIME2, c.fraction, logDatetime2},
+				{mysql.MYSQL_TYPE_DATETIME, anyMeta, logDatetime},
+			},
+		}, nil
 	case "timestamp":
-		return kind(sources.TimestampTZ, convertTimestamp,
-			logForm{mysql.MYSQL_TYPE_TIMESTAMP2, c.fraction, logTimestamp2},
-			logForm{mysql.MYSQL_TYPE_TIMESTAMP, anyMeta, logTimestamp})
+		return columnType{
+			Type: sources.Type{Kind: sources.TimestampTZ},
+			text: convertTimestamp,
+			forms: []logForm{
+				{mysql.MYSQL_TYPE_TIMESTAMP2, c.fraction, logTimestamp2},
+				{mysql.MYSQL_TYPE_TIMESTAMP, anyMeta, logTimestamp},
+			},
+		}, nil
 	}
-	if strings.HasPrefix(c.fullType, "year(2)") {
-		return columnType{}, fmt.Errorf("years of two digits have no century; make the column YEAR")
-	}
-	t, err := kind(sources.Int, convertYear, logForm{mysql.MYSQL_TYPE_YEAR, anyMeta, logYear})
-	t.Size, t.Unsigned = 2, true
-	return t, err
+	return columnType{
+		Type:  sources.Type{Kind: sources.Int, Size: 2, Unsigned: true},
+		text:  convertYear,
+		forms: []logForm{{mysql.MYSQL_TYPE_YEAR, anyMeta, logYear}},
+	}, nil
 }

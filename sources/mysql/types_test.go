@@ -273,7 +273,10 @@ func (l *logReader) rows(t *testing.T, r *typesRig) map[string][]streamedValue {
 		if strings.HasSuffix(name, ".mark") {
 			return found
 		}
-		data := rows.Rows[0][0].([]byte)
+		data, ok := rows.Rows[0][0].([]byte)
+		if !ok {
+			t.Fatal("the row image is not as it was")
+		}
 		const head = 1 + 4 // bits of NULL values, and the id
 		found[name] = append(found[name], streamedValue{
 			wire: rows.Table.ColumnType[1], meta: rows.Table.ColumnMeta[1],

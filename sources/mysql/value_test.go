@@ -132,6 +132,36 @@ func TestRefusedTypes(t *testing.T) {
 	}
 }
 
+// Converting what a query gives takes no memory of its own either.
+func TestConvertAllocations(t *testing.T) {
+	for _, c := range []struct {
+		column catalogColumn
+		text   string
+	}{
+		{catalogColumn{dataType: "double", fullType: "double"}, "1.7976931348623157e308"},
+		{catalogColumn{dataType: "float", fullType: "float"}, "0.10000000149011612"},
+		{catalogColumn{dataType: "datetime", fullType: "datetime(6)", fraction: 6}, "2024-02-29 23:59:59.999999"},
+		{catalogColumn{dataType: "varchar", fullType: "varchar(9)", charset: "gbk"}, "\xd6\xd0\xce\xc4"},
+		{catalogColumn{dataType: "varchar", fullType: "varchar(9)", charset: "sjis"}, "\x93\xfa\x96\x7b"},
+		{catalogColumn{dataType: "set", fullType: "set('a','b')"}, "a,b"},
+		{catalogColumn{dataType: "polygon", fullType: "polygon"}, "\x00\x00\x00\x00\x01\x03\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
+	} {
+		typ, err := resolveType(mysqlServer, c.column)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dst, text := make([]byte, 0, 1024), []byte(c.text)
+		n := testing.AllocsPerRun(10, func() {
+			if dst, err = typ.convert(dst[:0], text); err != nil {
+				t.Error(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations", c.column.fullType, n)
+		}
+	}
+}
+
 // FuzzDecode looks for values that make a decoder fail otherwise than by an error.
 func FuzzDecode(f *testing.F) {
 	all := samples()
