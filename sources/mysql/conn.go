@@ -36,7 +36,7 @@ type conn struct {
 	flavor  flavor
 	version string // the server's own words, such as 8.4.3 or 11.8.9-MariaDB-log
 
-	network net.Conn      // below TLS
+	network *wire         // below TLS
 	limit   time.Duration // of a query; 0: none
 	broken  bool          // the protocol's state is not known any more
 	packet  bytes.Buffer  // the last one read
@@ -76,10 +76,11 @@ func (e *endpoint) login(ctx context.Context, config *tls.Config) (c *conn, err 
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepAliveIdle, Interval: keepAliveEvery, Count: keepAliveCount,
 	}}
-	network, err := dialer.DialContext(ctx, e.network, e.dial)
+	dialed, err := dialer.DialContext(ctx, e.network, e.dial)
 	if err != nil {
 		return nil, err
 	}
+	network := &wire{Conn: dialed}
 	// The library itself does not look at the context any more.
 	stop := context.AfterFunc(ctx, func() { _ = network.SetDeadline(time.Unix(1, 0)) })
 	defer func() {

@@ -25,12 +25,14 @@ const (
 	codeColumnDenied       = 1143
 	codeNoSuchTable        = 1146
 	codePrivilegeDenied    = 1227
+	codeLogUnreadable      = 1236 // where the dump should begin or go on
 	codeOldAuthentication  = 1251
 	codeDeniedNoPassword   = 1698
 	codeMustChangePassword = 1820
 	codeMustChangeAtLogin  = 1862
 	codeAccountLocked      = 3118
 	codeTLSRequired        = 3159
+	codePurged             = 1789 // transactions that the dump should begin with
 	codeAccountLockedMaria = 4151
 )
 
@@ -105,6 +107,15 @@ func remedyOfClient(err error) string {
 		return authenticationRemedy
 	}
 	return ""
+}
+
+// explainDump tells what an error of the dump or of the stream means.
+func explainDump(err error) error {
+	switch serverCode(err) {
+	case codeLogUnreadable, codePurged:
+		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
+	}
+	return explain(err)
 }
 
 // known reports whether the error says already what the caller branches on.
