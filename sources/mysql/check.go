@@ -2,13 +2,10 @@ package mysql
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
-
-	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"haystream/internal/preflight"
 	"haystream/sources"
@@ -16,7 +13,7 @@ import (
 
 // Check reports on the server, the user and the tables. It only opens connections.
 func (s *Source) Check(ctx context.Context, tables []*sources.Table) ([]preflight.Finding, error) {
-	c := check{serverID: s.cfg.ServerID}
+	c := check{serverID: serverID(s.cfg)}
 	err := s.pool.use(ctx, func(conn *conn) error { return s.check(ctx, conn, &c, tables) })
 	if err != nil {
 		return nil, fmt.Errorf("check source: %w", err)
@@ -57,7 +54,7 @@ func (s *Source) check(ctx context.Context, conn *conn, c *check, tables []*sour
 type check struct {
 	findings []preflight.Finding
 
-	serverID  uint32 // as configured
+	serverID  uint32 // the daemon's
 	flavor    flavor
 	version   string
 	user      string            // 'user'@'host', as the grant tables have it
@@ -140,32 +137,13 @@ func (s *Source) checkReplication(ctx context.Context, c *check) error {
 		return err
 	}
 	defer conn.close()
-	switch err := conn.register(ctx, math.MaxUint32); {
+	switch err := conn.register(ctx, math.MaxUint32); { // not the id of a daemon that may be running
 	case denied(err):
 		c.fail("user "+c.user, "it may not replicate", "GRANT REPLICATION SLAVE ON *.* TO "+c.user)
 	case err != nil:
-		return err
+		return fmt.Errorf("register as a replica: %w", err)
 	default:
 		c.ok("user "+c.user, "may replicate")
-	}
-	return nil
-}
-
-// register announces a replica of that server id (MySQL documentation,
-// "COM_REGISTER_SLAVE").
-func (c *conn) register(ctx context.Context, serverID uint32) error {
-	argument := binary.LittleEndian.AppendUint32(nil, serverID)
-	argument = append(argument, make([]byte, 3+2+4+4)...) // host, user and password; port; rank; source
-	release := c.guard(ctx)
-	err := c.command(mysql.COM_REGISTER_SLAVE, argument)
-	if err == nil {
-		_, err = c.next()
-	}
-	if ended := release(); ended != nil {
-		err = ended
-	}
-	if err != nil {
-		return fmt.Errorf("register as replica: %w", err)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (c *check) binaryLog() {
 	case id == "0":
 		c.fail("server_id", "it is 0, and so the server sends its log to nobody", c.setting("server_id", "1"))
 	case id == strconv.FormatUint(uint64(c.serverID), 10):
-		c.fail("server_id", "source.server_id is the server's own", "set source.server_id to a number that no server of the topology has")
+		c.fail("server_id", "it is the daemon's too", "set source.server_id to a number that no server of the topology has")
 	}
 	switch format, ok := c.variables["binlog_format"]; {
 	case ok && format != "ROW":

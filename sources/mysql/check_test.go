@@ -210,7 +210,7 @@ func TestCheckServer(t *testing.T) {
 		{mysqlServer, "8.4.3", nil, ""},
 		{mysqlServer, "8.4.3", map[string]string{"log_bin": "OFF"}, "error: log_bin: the server writes no binary log; to mend it: write log_bin=binlog in the server's option file and restart it"},
 		{mysqlServer, "8.4.3", map[string]string{"server_id": "0"}, "error: server_id: it is 0, and so the server sends its log to nobody; to mend it: SET PERSIST server_id = 1"},
-		{mysqlServer, "8.4.3", map[string]string{"server_id": "77"}, "error: server_id: source.server_id is the server's own; to mend it: set source.server_id to a number that no server of the topology has"},
+		{mysqlServer, "8.4.3", map[string]string{"server_id": "77"}, "error: server_id: it is the daemon's too; to mend it: set source.server_id to a number that no server of the topology has"},
 		{mysqlServer, "8.4.3", map[string]string{"gtid_mode": "OFF"}, "warning: gtid_mode: it is OFF: a failover to another server is not followed, but all tables are read anew; and no mark says exactly what a chunk of a snapshot has seen; to mend it: SET PERSIST enforce_gtid_consistency = ON, then SET PERSIST gtid_mode = OFF_PERMISSIVE, ON_PERMISSIVE and ON, one after the other"},
 		{mysqlServer, "8.4.3", map[string]string{"log_replica_updates": "OFF"}, "error: log_replica_updates: the server is a replica, and what it replicates is not in its own log; to mend it: write log_replica_updates=ON in the server's option file and restart it"},
 		{mysqlServer, "8.0.25", map[string]string{"log_replica_updates": "", "log_slave_updates": "OFF"}, "error: log_slave_updates: the server is a replica, and what it replicates is not in its own log; to mend it: write log_slave_updates=ON in the server's option file and restart it"},

@@ -53,7 +53,7 @@ func (s *Source) startDump(ctx context.Context, c *conn, from position, byGTID b
 	if err := c.exec(ctx, "SET "+strings.Join(settings, ", ")); err != nil {
 		return fmt.Errorf("set up dump: %w", err)
 	}
-	if err := s.register(ctx, c); err != nil {
+	if err := c.register(ctx, serverID(s.cfg)); err != nil {
 		return fmt.Errorf("register as a replica: %w", err)
 	}
 	var err error
@@ -72,8 +72,8 @@ func (s *Source) startDump(ctx context.Context, c *conn, from position, byGTID b
 }
 
 // register lists the daemon among the server's replicas (MySQL documentation, "COM_REGISTER_SLAVE").
-func (s *Source) register(ctx context.Context, c *conn) error {
-	data := binary.LittleEndian.AppendUint32(nil, serverID(s.cfg))
+func (c *conn) register(ctx context.Context, serverID uint32) error {
+	data := binary.LittleEndian.AppendUint32(nil, serverID)
 	data = append(append(data, byte(len(reportedHost))), reportedHost...)
 	data = append(data, 0, 0)       // no user, no password
 	data = append(data, 0, 0)       // no port
