@@ -19,13 +19,13 @@ func columnNames(t *sources.Table) string { return strings.Join(newColumns(t).na
 
 func TestPlanProjectsTheUnion(t *testing.T) {
 	other := &sources.Table{
-		Schema: "public", Name: "another", Identity: sources.IdentityFull, Key: []int{1},
+		Schema: "public", Home: true, Name: "another", Identity: sources.IdentityFull, Key: []int{1},
 		Columns: []sources.Column{
 			{Name: "unused", Type: sources.Type{Kind: sources.Text}},
 			{Name: "id", Type: sources.Type{Kind: sources.Int, Size: 4}, NotNull: true},
 		},
 	}
-	unused := &sources.Table{Schema: "public", Name: "unused"}
+	unused := &sources.Table{Schema: "public", Home: true, Name: "unused"}
 	now := definitions(map[string]*Definition{
 		"notes":   {Table: "sample", Where: "published", Fields: Fields{Named: map[string]*Field{"title": {}}}},
 		"another": {Table: "another", Fields: Fields{Named: map[string]*Field{"id": {}}}},
@@ -148,7 +148,7 @@ func TestReadTemplates(t *testing.T) {
 // TestRestoredGlob feeds an old index only the tables that it was built from.
 func TestRestoredGlob(t *testing.T) {
 	table := func(name string, columns ...string) *sources.Table {
-		t := &sources.Table{Schema: "public", Name: name, Identity: sources.IdentityKey, Key: []int{0}, IdentityColumns: []int{0}}
+		t := &sources.Table{Schema: "public", Home: true, Name: name, Identity: sources.IdentityKey, Key: []int{0}, IdentityColumns: []int{0}}
 		for _, c := range columns {
 			t.Columns = append(t.Columns, sources.Column{Name: c, Type: sources.Type{Kind: sources.Text}, NotNull: true})
 		}

@@ -12,7 +12,7 @@ import (
 func sample() *sources.Table {
 	elem := sources.Type{Kind: sources.Text}
 	return &sources.Table{
-		Schema: "public", Name: "sample",
+		Schema: "public", Home: true, Name: "sample",
 		Columns: []sources.Column{
 			{Name: "id", Type: sources.Type{Kind: sources.Int, Size: 8, SQL: "bigint"}, NotNull: true},
 			{Name: "title", Type: sources.Type{Kind: sources.Text, SQL: "text"}},

@@ -274,7 +274,7 @@ func parseCatalog(t *testing.T, text string) []*sources.Table {
 		case len(words) == 0:
 		case words[0] == "table":
 			schema, name, _ := strings.Cut(words[1], ".")
-			table := &sources.Table{Schema: schema, Name: strings.ReplaceAll(name, "_SPACE_", " "), EstimatedRows: -1}
+			table := &sources.Table{Schema: schema, Name: strings.ReplaceAll(name, "_SPACE_", " "), Home: schema == "public", EstimatedRows: -1}
 			table.Identity = map[string]sources.Identity{"key": sources.IdentityKey, "full": sources.IdentityFull, "none": sources.IdentityNone}[words[2]]
 			catalog = append(catalog, table)
 		default:

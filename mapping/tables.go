@@ -69,29 +69,27 @@ func (n tableName) matches(t *sources.Table) bool {
 	return schema && table
 }
 
-// publicSchema is where bare names are looked up first.
-const publicSchema = "public"
-
 // findTables returns the tables that a name stands for, sorted by name. A name
-// that is not a glob stands for exactly one.
+// that is not a glob stands for exactly one. One without a schema is looked up
+// at home first.
 func findTables(catalog []*sources.Table, text string) ([]*sources.Table, error) {
 	name, err := parseTableName(text)
 	if err != nil {
 		return nil, err
 	}
-	var found, public []*sources.Table
-	hasPublic := false
+	var found, home []*sources.Table
+	hasHome := false
 	for _, t := range catalog {
-		hasPublic = hasPublic || t.Schema == publicSchema
+		hasHome = hasHome || t.Home
 		if name.matches(t) {
 			found = append(found, t)
-			if t.Schema == publicSchema {
-				public = append(public, t)
+			if t.Home {
+				home = append(home, t)
 			}
 		}
 	}
-	if name.bare && (len(public) > 0 || name.glob && hasPublic) {
-		found = public
+	if name.bare && (len(home) > 0 || name.glob && hasHome) {
+		found = home
 	}
 	slices.SortFunc(found, compareTables)
 	switch {

@@ -22,7 +22,7 @@ func TestFindTables(t *testing.T) {
 		{"x", "twice"},
 		{"y", "twice"},
 	} {
-		catalog = append(catalog, &sources.Table{Schema: name[0], Name: name[1]})
+		catalog = append(catalog, &sources.Table{Schema: name[0], Name: name[1], Home: name[0] == "public"})
 	}
 	tests := []struct{ name, want string }{
 		{"notes", "public.notes"},

@@ -88,7 +88,7 @@ func (s *shelf) load(b *build) {
 }
 
 func defined(as string, appending bool) *mapping.Index {
-	table := &sources.Table{Schema: "public", Name: "note"}
+	table := &sources.Table{Schema: "public", Home: true, Name: "note"}
 	return &mapping.Index{
 		Alias: "notes", Names: []string{"notes"}, Normalized: []byte(`{"as":"` + as + `"}`), Mappings: []byte(`{}`),
 		Renderers: []*mapping.Renderer{{Name: "notes", Table: table, Append: appending}},

@@ -12,6 +12,7 @@ import (
 	"haystream/sinks/elasticsearch"
 	"haystream/sinks/ndjson"
 	"haystream/sources"
+	"haystream/sources/mysql"
 	"haystream/sources/postgres"
 )
 
@@ -24,6 +25,8 @@ func openSource(cfg *Config, log zerolog.Logger) (sources.Source, error) {
 	switch u.Scheme {
 	case "postgres", "postgresql":
 		return postgres.New(cfg.Source, log)
+	case "mysql", "mariadb":
+		return mysql.New(cfg.Source, log)
 	}
 	return nil, fmt.Errorf("open source: the scheme %q is not known", u.Scheme)
 }

@@ -114,12 +114,15 @@ func innermost(err error) error {
 	if url, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		return url
 	}
+	if _, reason, ok := strings.Cut(err.Error(), "parse source.url: "); ok {
+		return errors.New(reason)
+	}
 	return err
 }
 
 // validateURL never repeats the URL: it may hold a password.
 func (v *validation) validateURL(path string, secret conf.Secret) {
-	const example = "write it like postgres://user@host:5432/database"
+	const example = "write it like postgres://user@host:5432/database, or with mysql:// or mariadb://"
 	if secret == "" {
 		v.failf(path, "the database's URL is missing; %s", example)
 		return
@@ -128,9 +131,7 @@ func (v *validation) validateURL(path string, secret conf.Secret) {
 	switch {
 	case err != nil || u.Scheme == "" || u.Opaque != "":
 		v.failf(path, "is not a URL; %s, and a special character in a user name or password as %%40", example)
-	case slices.Contains([]string{"mysql", "mariadb"}, u.Scheme):
-		v.failf(path, "%s is not in this version yet; it reads PostgreSQL", u.Scheme)
-	case u.Scheme != "postgres" && u.Scheme != "postgresql":
+	case !slices.Contains([]string{"postgres", "postgresql", "mysql", "mariadb"}, u.Scheme):
 		v.failf(path, "the scheme is not known; %s", example)
 	case u.Query().Has("password"):
 		v.failf(path, "must not hold the password as a parameter; write it like postgres://user:password@host, or use password_file")

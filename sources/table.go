@@ -7,6 +7,10 @@ type Table struct {
 	Name    string
 	Columns []Column
 
+	// Home: the table's schema is the one that names without a schema are
+	// looked up in first.
+	Home bool
+
 	// Key holds the indexes in Columns of the columns that identify a row:
 	// the primary key, else the first usable unique key, else none.
 	Key []int

@@ -20,26 +20,13 @@ func logUnsigned(dst, data []byte) ([]byte, error) {
 	return strconv.AppendUint(dst, littleEndian(data), 10), nil
 }
 
-// convertZerofill takes the zeros off that a column's display width has added.
-// Such a column is never negative.
+// convertZerofill takes off the zeros that a column's display width has put in
+// front. Such a number is never negative.
 func convertZerofill(dst, text []byte) ([]byte, error) {
-	start := len(dst)
-	dst = trimZeros(append(dst, text...), start)
-	if len(dst) > start && dst[start] == '.' {
-		dst = append(dst[:start], "0."...)
-		return append(dst, text[len(text)-cutLength(text):]...), nil
+	for len(text) > 1 && text[0] == '0' && text[1] != '.' {
+		text = text[1:]
 	}
-	return dst, nil
-}
-
-// cutLength is the number of digits behind the point.
-func cutLength(text []byte) int {
-	for i := range text {
-		if text[i] == '.' {
-			return len(text) - i - 1
-		}
-	}
-	return 0
+	return append(dst, text...), nil
 }
 
 func convertBool(dst, text []byte) ([]byte, error) {

@@ -90,11 +90,21 @@ func randomLiterals(f flavor, rnd *rand.Rand) map[string]func() string {
 		"varchar(20) CHARACTER SET cp932":   func() string { return "X'" + hex(rnd.IntN(21)) + "'" },
 		"varchar(20) CHARACTER SET utf16":   func() string { return "X'" + hex(2*rnd.IntN(21)) + "'" },
 		"varchar(20) CHARACTER SET utf8mb4": func() string { return "X'" + hex(rnd.IntN(21)) + "'" },
-		"year":                              func() string { return strconv.Itoa(1901 + rnd.IntN(255)) },
-		"point":                             func() string { return fmt.Sprintf("ST_GeomFromText('POINT(%s %s)')", short(), short()) },
+		"char(255)": func() string {
+			return "REPEAT('" + strings.Repeat("€ ", rnd.IntN(3)) + "x', " + strconv.Itoa(rnd.IntN(60)) + ")"
+		},
+		"varchar(3000)": func() string { return "REPEAT('€', " + strconv.Itoa(rnd.IntN(3000)) + ")" },
+		"year":          func() string { return strconv.Itoa(1901 + rnd.IntN(255)) },
+		"point":         func() string { return fmt.Sprintf("ST_GeomFromText('POINT(%s %s)')", short(), short()) },
 		"json": func() string {
 			return "'" + strings.ReplaceAll(strings.ReplaceAll(string(randomJSON(rnd, 4)), `\`, `\\`), "'", "''") + "'"
 		},
+	}
+	for _, count := range []int{255, 256, 700} {
+		literals[labelled("enum", count)] = func() string { return strconv.Itoa(rnd.IntN(count + 1)) }
+	}
+	for _, count := range []int{8, 9, 24, 25, 64} {
+		literals[labelled("set", count)] = func() string { return strconv.FormatUint(rnd.Uint64()>>(64-count), 10) }
 	}
 	if f == mariadbServer {
 		literals["uuid"] = func() string { return "X'" + hex(16) + "'" }
@@ -102,6 +112,15 @@ func randomLiterals(f flavor, rnd *rand.Rand) map[string]func() string {
 		literals["inet4"] = func() string { return "X'" + hex(4) + "'" }
 	}
 	return literals
+}
+
+// labelled is the type with so many labels.
+func labelled(kind string, count int) string {
+	labels := make([]string, count)
+	for i := range labels {
+		labels[i] = fmt.Sprintf("'%d'", i)
+	}
+	return kind + "(" + strings.Join(labels, ",") + ")"
 }
 
 func formatDouble(f float64) string {

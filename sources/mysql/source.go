@@ -62,6 +62,9 @@ func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 		s.mu.Lock()
 		s.catalog = read
 		s.mu.Unlock()
+		for _, t := range ordered {
+			t.Home = read.catalogName(t.Schema, "") == read.catalogName(s.endpoint.database, "")
+		}
 		tables = ordered
 		return nil
 	})

@@ -57,7 +57,7 @@ func harness(t *testing.T, server *servers.Server) sourcetest.Harness {
 			return source
 		},
 		Open: func(ctx context.Context) (sourcetest.Session, error) {
-			conn, err := client.ConnectWithContext(ctx, server.Addr, "root", "", database, 0)
+			conn, err := client.ConnectWithContext(ctx, server.Addr, "root", "", database, 0, func(c *client.Conn) error { return c.SetCharset("utf8mb4") })
 			return session{conn}, err
 		},
 		Interrupt: func(ctx context.Context, name string) error {

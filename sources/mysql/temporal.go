@@ -282,12 +282,6 @@ func appendTime(dst []byte, negative bool, hour, minute, second int, fraction in
 	return appendPadded(dst, uint64(fraction), stored)[:start+digits]
 }
 
-// convertYear reads 2006 and 0000.
-func convertYear(dst, text []byte) ([]byte, error) {
-	start := len(dst)
-	return trimZeros(append(dst, text...), start), nil
-}
-
 // logYear reads the years since 1900, where 0 is the year 0000.
 func logYear(dst, data []byte) ([]byte, error) {
 	if data[0] == 0 {

@@ -328,7 +328,7 @@ func temporalType(c catalogColumn) (columnType, error) {
 	}
 	return columnType{
 		Type:  sources.Type{Kind: sources.Int, Size: 2, Unsigned: true},
-		text:  convertYear,
+		text:  convertZerofill, // the year 0 is 0000
 		forms: []logForm{{mysql.MYSQL_TYPE_YEAR, anyMeta, logYear}},
 	}, nil
 }

@@ -23,13 +23,15 @@ var update = flag.Bool("update", false, "rewrite the expected values in testdata
 // TestTypes puts every value of the flavor's file into a real table and reads
 // it as a snapshot does and as the stream does. Both must give the same
 // canonical text, and it must render as the JSON that the file expects.
-// Whatever the writer's session is set to does not matter.
+// It does not matter what the writer's session and the server are set to.
 func TestTypes(t *testing.T) {
 	sessions := map[string]string{
 		"plain":  "SET time_zone = '+00:00', sql_mode = ''",
 		"varied": "SET time_zone = '-07:30', sql_mode = 'ALLOW_INVALID_DATES,PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES,REAL_AS_FLOAT'",
 	}
 	eachServer(t, func(b *box) {
+		b.set("sql_mode", "'PAD_CHAR_TO_FULL_LENGTH,NO_BACKSLASH_ESCAPES'")
+		b.set("time_zone", "'+05:45'")
 		for name, session := range sessions {
 			b.Run(name, func(t *testing.T) { newTypesRig(b, "types_"+name, session).test(t) })
 		}

@@ -113,7 +113,7 @@ func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRe
 	var roots []uint32
 	for _, r := range relations {
 		if r.root == r.oid {
-			t := &sources.Table{Schema: r.schema, Name: r.name, EstimatedRows: -1}
+			t := &sources.Table{Schema: r.schema, Name: r.name, Home: r.schema == "public", EstimatedRows: -1}
 			tables, roots = append(tables, t), append(roots, r.oid)
 			registry.tables[r.oid], registry.roots[t.String()] = t, r.oid
 		}
