@@ -82,7 +82,7 @@ func resolveType(f flavor, c catalogColumn) (columnType, error) {
 		return t, fmt.Errorf("resolve type %s: %w", c.fullType, err)
 	}
 	if strings.HasSuffix(c.fullType, " COMPRESSED*/") { // MariaDB
-		return t, fmt.Errorf("resolve type %s: compressed columns cannot be read from the log", c.fullType)
+		return t, fmt.Errorf("resolve type %s: a compressed column keeps its whole table from being read from the log; alter it to one without COMPRESSED", c.fullType)
 	}
 	return t, nil
 }
