@@ -280,7 +280,7 @@ func TestCheckReplica(t *testing.T) {
 				name = "log_slave_updates"
 				b.exec("CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = "+primary.Port()+", MASTER_USER = 'root', MASTER_SSL_VERIFY_SERVER_CERT = 0", "START SLAVE")
 			} else {
-				b.exec("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = "+primary.Port()+", SOURCE_USER = 'root', GET_SOURCE_PUBLIC_KEY = 1")
+				b.exec("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = " + primary.Port() + ", SOURCE_USER = 'root', GET_SOURCE_PUBLIC_KEY = 1")
 			}
 			want := "error: " + name + ": the server is a replica, and what it replicates is not in its own log; to mend it: write " + name + "=ON in the server's option file and restart it"
 			for begun := time.Now(); ; {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"go.uber.org/goleak"
 
+	"haystream/internal/servers"
 	"haystream/sources"
 )
 
@@ -84,6 +85,21 @@ func TestLogins(t *testing.T) {
 			b.Errorf("nobody listens: %v", err)
 		}
 	})
+}
+
+// TestNoTLS: a server that does not encrypt is taken, unless it must.
+func TestNoTLS(t *testing.T) {
+	b := newBox(t, servers.Test(t, servers.Spec{Kind: servers.MariaDB, Version: "11.8", Args: []string{"--skip-ssl"}}).URL)
+	row, err := b.admin.one(b.Context(), "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+	if err != nil || row[1] != "" {
+		b.Errorf("the cipher is %q, %v", row, err)
+	}
+	for _, params := range []string{"ssl-mode=REQUIRED", "ssl-mode=VERIFY_CA", "tls=true", "ssl=1"} {
+		_, err := b.endpoint(b.with("", "", params)).connect(b.Context(), patience)
+		if !errors.Is(err, sources.ErrConfig) || !strings.Contains(err.Error(), "the server has no TLS; enable TLS on the server, or set ssl-mode=PREFERRED in source.url") {
+			b.Errorf("%s: %v", params, err)
+		}
+	}
 }
 
 // TestCertificates: a server's certificate is checked as far as the mode says.

@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 	for _, test := range tests {
 		got := explain(test.err)
 		if test.remedy == "" {
-			if got != test.err {
+			if got.Error() != test.err.Error() {
 				t.Errorf("%v becomes %v", test.err, got)
 			}
 			continue
