@@ -36,11 +36,19 @@ type logCell struct {
 // repeat it with each statement.
 func (st *stream) tableMap(data []byte) error {
 	body := data[headerSize:]
-	if len(body) < 6 {
+	if len(body) < 8 {
 		return errors.New("it is too short")
 	}
 	id := littleEndian(body[:6])
 	if known := st.logTables[id]; known != nil && bytes.Equal(known.described, body) {
+		return nil
+	}
+	schema, name, err := tableNames(body)
+	if err != nil {
+		return err
+	}
+	if st.tables[st.catalog.catalogName(schema, name)] == nil {
+		st.logTables[id] = &logTable{described: bytes.Clone(body)} // its columns may be of types that the parser does not know
 		return nil
 	}
 	parsed, err := st.parser.Parse(data)
@@ -60,6 +68,19 @@ func (st *stream) tableMap(data []byte) error {
 	return nil
 }
 
+// tableNames reads the names that a description begins with: each behind its
+// length, and before a zero.
+func tableNames(body []byte) (schema, name string, err error) {
+	rest := body[8:]
+	for _, to := range []*string{&schema, &name} {
+		if len(rest) == 0 || len(rest) < int(rest[0])+2 {
+			return "", "", errors.New("it is too short")
+		}
+		*to, rest = string(rest[1:1+rest[0]]), rest[int(rest[0])+2:]
+	}
+	return schema, name, nil
+}
+
 // resolve says how a table's rows in the log become rows of a table in use.
 //
 // The description is of when the changes were made. Where it differs from the
@@ -70,9 +91,6 @@ func (st *stream) tableMap(data []byte) error {
 func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, error) {
 	schema, name := string(description.Schema), string(description.Table)
 	table := st.tables[st.catalog.catalogName(schema, name)]
-	if table == nil {
-		return &logTable{}, nil
-	}
 	whole := st.catalog.table(schema, name)
 	t, difference := newLogTable(description, table, whole)
 	if difference == nil {
