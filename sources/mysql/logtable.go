@@ -76,7 +76,7 @@ func tableNames(body []byte) (schema, name string, err error) {
 		if len(rest) == 0 || len(rest) < int(rest[0])+2 {
 			return "", "", errors.New("it is too short")
 		}
-		*to, rest = string(rest[1:1+rest[0]]), rest[int(rest[0])+2:]
+		*to, rest = string(rest[1:1+int(rest[0])]), rest[int(rest[0])+2:]
 	}
 	return schema, name, nil
 }
