@@ -43,8 +43,8 @@ func (st *stream) query(data []byte) error {
 		return nil
 	case xaCommitStatement, xaRollbackStatement:
 		return st.decide(s.name, s.kind == xaCommitStatement)
-	case writingStatement:
-		if err := st.statementFormat(string(event.Query)); err != nil {
+	case writingStatement, callingStatement:
+		if err := st.statementFormat(string(event.Query), s.kind == writingStatement); err != nil {
 			return err
 		}
 	case schemaStatement, rowsInStatement:
@@ -88,11 +88,11 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 }
 
 // statementFormat refuses a statement that has changed rows and is in the log
-// as text only, where it names a table in use.
-func (st *stream) statementFormat(text string) error {
+// as text only: where it names its tables, if one of them is in use.
+func (st *stream) statementFormat(text string, named bool) error {
 	folded := strings.ToLower(text)
 	for _, t := range st.tables {
-		if text == "LOAD DATA" || strings.Contains(folded, strings.ToLower(t.Name)) {
+		if !named || strings.Contains(folded, strings.ToLower(t.Name)) {
 			return fmt.Errorf("%w: a statement may have changed %s and is not in the log as rows; run: %s, and let no session set another: %.200s",
 				sources.ErrPositionLost, t, st.conn.flavor.set("binlog_format", "'ROW'"), text)
 		}

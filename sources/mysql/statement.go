@@ -32,6 +32,7 @@ const (
 	schemaStatement  // replaced, changed and database are set
 	rowsInStatement  // rows follow, then a commit: CREATE TABLE … SELECT
 	writingStatement // changes rows, and the log has only its text
+	callingStatement // changes rows of tables that its text does not name
 )
 
 // parseStatement reads a statement's text as the log has it. It knows the few
@@ -65,6 +66,8 @@ func parseStatement(text, schema string) statement {
 		return s.alter()
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH":
 		return statement{kind: writingStatement}
+	case "SELECT", "DO", "CALL": // in the log only for what the functions in it have written
+		return statement{kind: callingStatement}
 	}
 	return statement{}
 }
