@@ -33,8 +33,8 @@ check:
 	go vet ./...
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted, type: make fmt"; echo "$$unformatted"; exit 1; }
 
-demo: ## a live demo on real servers; CHECK=1: for some seconds, compare and exit
-	go run ./internal/demo $(if $(CHECK),-check)
+demo: ## a live demo on real servers, DB=postgres, mysql or mariadb; CHECK=1: for some seconds, compare and exit
+	go run ./internal/demo $(if $(DB),-db $(DB)) $(if $(CHECK),-check)
 
 bench: ## one table of throughput ratios, all taken in one run
 	go run ./internal/bench $(BENCHFLAGS)

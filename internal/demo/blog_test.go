@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"haystream/internal/servers"
@@ -19,28 +19,61 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(os.Exit))
 }
 
+// kinds are the databases that the demo plays on.
+func kinds() []servers.Spec {
+	return []servers.Spec{
+		{Kind: servers.Postgres, Version: "15"},
+		{Kind: servers.MySQL, Version: "8.0"},
+		{Kind: servers.MariaDB, Version: "11.8"},
+	}
+}
+
+// newDatabase is an own server's, without the sample tables.
+func newDatabase(t *testing.T, spec servers.Spec) *database {
+	t.Helper()
+	own, _, err := furnish(t.Context(), servers.Test(t, spec).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := openDatabase(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
 // TestBlog fills and changes a database, indexes it by hand, and expects that the comparison finds no difference, then each that is made.
 func TestBlog(t *testing.T) {
-	ctx := t.Context()
-	database := servers.Test(t, servers.Spec{Kind: servers.Postgres, Version: "15"})
 	elastic := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
-	on := &stage{postgres: database.URL, elastic: elastic.URL}
+	for _, spec := range kinds() {
+		t.Run(spec.Kind, func(t *testing.T) { testBlog(t, &stage{db: newDatabase(t, spec), elastic: elastic.URL}) })
+	}
+}
+
+func testBlog(t *testing.T, on *stage) {
+	ctx := t.Context()
 	for range 2 { // the second finds the tables of the first
-		if err := createBlog(ctx, on.postgres); err != nil {
+		if err := createBlog(ctx, on.db); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l := changeBlog(t, on.postgres)
+	l := changeBlog(t, on.db)
 	s := newSearch(on.elastic)
 	t.Cleanup(s.client.CloseIdleConnections)
-	indexByHand(t, on.postgres, s)
+	for _, tr := range truths() { // of the database before
+		if err := s.call(ctx, http.MethodDelete, "/"+tr.index, nil, &struct{}{}); err != nil && !errors.Is(err, errNoIndex) {
+			t.Fatal(err)
+		}
+	}
+	indexByHand(t, on.db, s)
 
 	for _, r := range compareBlog(t, on, s) {
 		if !r.equal() || r.documents == 0 {
 			t.Errorf("fresh copy: %s", r)
 		}
 	}
-	person, tag := firstID(t, on.postgres, "auth_user"), firstID(t, on.postgres, "myapp_tag") // the load deletes some
+	person, tag := firstID(t, on.db, "auth_user"), firstID(t, on.db, "myapp_tag") // the load deletes some
 	var answer struct{}
 	for _, made := range []struct{ method, path, body string }{
 		{http.MethodDelete, "/people/_doc/" + person, ""},
@@ -61,34 +94,30 @@ func TestBlog(t *testing.T) {
 		t.Errorf("found %q", found)
 	}
 
-	sampler := newSampler(on, l)
-	defer sampler.close(ctx)
-	now := sampler.take(ctx)
+	now := newSampler(on, l).take(ctx)
 	if len(now.problems) > 0 || len(now.days) < days-1 || len(now.authors) != mostAuthors || now.found.total == 0 {
 		t.Errorf("sample = %+v", now)
 	}
 }
 
 func TestOtherTablesAreRefused(t *testing.T) {
-	ctx := t.Context()
-	database := servers.Test(t, servers.Spec{Kind: servers.Postgres, Version: "15"})
-	conn, err := pgx.Connect(ctx, database.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "CREATE TABLE auth_user (id integer PRIMARY KEY)"); err != nil {
-		t.Fatal(err)
-	}
-	if err := createBlog(ctx, database.URL); err == nil || !strings.Contains(err.Error(), "empty database") {
-		t.Errorf("error = %v", err)
+	for _, spec := range kinds() {
+		t.Run(spec.Kind, func(t *testing.T) {
+			db := newDatabase(t, spec)
+			if _, err := db.ExecContext(t.Context(), "CREATE TABLE auth_user (id integer PRIMARY KEY)"); err != nil {
+				t.Fatal(err)
+			}
+			if err := createBlog(t.Context(), db); err == nil || !strings.Contains(err.Error(), "empty database") {
+				t.Errorf("error = %v", err)
+			}
+		})
 	}
 }
 
 // changeBlog runs every step some times.
-func changeBlog(t *testing.T, url string) *load {
+func changeBlog(t *testing.T, db *database) *load {
 	t.Helper()
-	l := newLoad(url, 2000)
+	l := newLoad(db, 2000)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.run(ctx) }()
@@ -97,7 +126,7 @@ func changeBlog(t *testing.T, url string) *load {
 		case err := <-done:
 			return true, err
 		default:
-			return l.writes.Load() > 20_000, nil
+			return l.writes.Load() > 10_000, nil
 		}
 	})
 	cancel()
@@ -112,42 +141,27 @@ func changeBlog(t *testing.T, url string) *load {
 
 func compareBlog(t *testing.T, on *stage, s *search) []result {
 	t.Helper()
-	results, err := compareAll(t.Context(), on.postgres, s)
+	results, err := compareAll(t.Context(), on.db, s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return results
 }
 
-func firstID(t *testing.T, url, table string) (id string) {
+func firstID(t *testing.T, db *database, table string) (id string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	if err := conn.QueryRow(t.Context(), "SELECT min(id)::text FROM "+table).Scan(&id); err != nil {
+	if err := db.QueryRowContext(t.Context(), "SELECT min(id) FROM "+table).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
 	return id
 }
 
 // indexByHand writes what the daemon should.
-func indexByHand(t *testing.T, url string, s *search) {
+func indexByHand(t *testing.T, db *database, s *search) {
 	t.Helper()
 	ctx := t.Context()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	for _, sql := range []string{"SET TIME ZONE 'UTC'", utc} {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for _, tr := range truths() {
-		docs, err := tr.rows(ctx, conn)
+		docs, err := tr.rows(ctx, db)
 		if err != nil {
 			t.Fatal(err)
 		}

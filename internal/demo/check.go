@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -32,7 +32,7 @@ func check(ctx context.Context, s *stage, l *load, duration time.Duration) error
 		return fmt.Errorf("wait for the daemon to catch up: %w", err)
 	}
 	fmt.Printf("caught up in %s\n", seconds(time.Since(began).Seconds()))
-	results, err := compareAll(ctx, s.postgres, newSearch(s.elastic))
+	results, err := compareAll(ctx, s.db, newSearch(s.elastic))
 	if err != nil {
 		return err
 	}
@@ -56,9 +56,7 @@ func underLoad(ctx context.Context, s *stage, l *load, duration time.Duration) e
 	g.Go(func() error { return l.run(writing) })
 	watching, stopWatching := context.WithCancel(ctx)
 	g.Go(func() error {
-		sampler := newSampler(s, l)
-		defer sampler.close(ctx)
-		return report(watching, os.Stdout, sampler, checkLine)
+		return report(watching, os.Stdout, newSampler(s, l), checkLine)
 	})
 	g.Go(func() error {
 		defer stopWatching()
@@ -102,36 +100,26 @@ func disturb(ctx context.Context, s *stage, duration time.Duration) error {
 // catchUp waits until the daemon's checkpoint holds all that was written until now. The last write is the demo's own: the daemon's
 // position is behind what it has delivered, not behind what it had nothing to do with.
 func catchUp(ctx context.Context, s *stage) error {
-	conn, err := pgx.Connect(ctx, s.postgres)
-	if err != nil {
-		return fmt.Errorf("connect to database: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
 	var end string
-	if err := conn.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&end); err != nil {
+	if err := s.db.QueryRowContext(ctx, s.db.end).Scan(&end); err != nil {
 		return fmt.Errorf("read the log's end: %w", err)
 	}
-	if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return readNote(ctx, &blog{tx: tx}) }); err != nil {
+	if end == "" {
+		return errors.New("read the log's end: the server does not number its transactions; set gtid_mode=ON")
+	}
+	err := s.db.transact(ctx, func(tx *sql.Tx) error { return readNote(ctx, &blog{db: s.db, tx: tx, w: newWriter(1)}) })
+	if err != nil {
 		return fmt.Errorf("write the last row: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUpTimeout, fmt.Errorf("not done in %s", catchUpTimeout))
 	defer cancel()
 	return poll(ctx, func() (reached bool, err error) {
-		at := place(ctx, s.status)
-		if at == "" {
-			return false, nil
+		st, err := readStatus(ctx, s.status)
+		if err != nil || st.Source.Position == "" {
+			return false, nil // it starts, or has no checkpoint yet
 		}
-		err = conn.QueryRow(ctx, "SELECT $1::text::pg_lsn >= $2::text::pg_lsn", at, end).Scan(&reached)
+		place := st.Source.Position[strings.LastIndex(st.Source.Position, s.db.cut)+1:]
+		err = s.db.QueryRowContext(ctx, s.db.sql(s.db.reached), end, place).Scan(&reached)
 		return reached, err
 	})
-}
-
-// place is the checkpoint's place in the log, with which a position of PostgreSQL ends; empty while the daemon does not answer or has
-// no checkpoint.
-func place(ctx context.Context, url string) string {
-	st, err := readStatus(ctx, url)
-	if err != nil {
-		return ""
-	}
-	return st.Source.Position[strings.LastIndexByte(st.Source.Position, ':')+1:]
 }

@@ -1,5 +1,5 @@
-// Command demo shows Haystream at work: a PostgreSQL database that looks like a Django blog, a load that keeps changing it, and a view
-// of the documents that follow. With -check it compares every document with its row instead, and fails where one differs.
+// Command demo shows Haystream at work: a database that looks like a Django blog, a load that keeps changing it, and a view of the
+// documents that follow. With -check it compares every document with its row instead, and fails where one differs.
 //
 // Guarantee: whatever it started ends with it, and no file is left. It writes to no database that has tables of its own.
 // Goroutines: the daemon's keeper, one for each writer of the load, one for the view; all have ended when main returns.
@@ -17,19 +17,18 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"haystream/internal/servers"
 )
 
 type options struct {
 	check    bool
 	duration time.Duration
-	versions []string // of PostgreSQL, the best one first
+	kind     string
+	version  string // empty: the best one that can be had
 	config   string
 	steps    int
 
 	// Outside servers; empty: the demo's own.
-	postgres, elastic, status string
+	database, elastic, status string
 }
 
 func main() {
@@ -55,27 +54,21 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.BoolVar(&o.check, "check", false, "compare tables with indexes after the duration, and exit 0 or 1")
 	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long the load runs before -check compares")
-	database := flags.String("db", "postgres", "kind of database, and its version where that matters: postgres, postgres:15")
+	database := flags.String("db", "postgres", "kind of database, and its version where that matters: postgres, postgres:15, mysql, mariadb")
 	flags.StringVar(&o.config, "config", "testdata/demo/config.yaml", "the daemon's configuration")
 	flags.IntVar(&o.steps, "load", 40, "transactions of the load in a second")
-	flags.StringVar(&o.postgres, "postgres", os.Getenv("DEMO_POSTGRES_URL"), "URL of an outside database to use instead of an own one (DEMO_POSTGRES_URL)")
+	flags.StringVar(&o.database, "database", os.Getenv("DEMO_DATABASE_URL"), "URL of an outside database to use instead of an own one (DEMO_DATABASE_URL)")
 	flags.StringVar(&o.elastic, "elasticsearch", os.Getenv("DEMO_ES_URL"), "URL of an outside Elasticsearch (DEMO_ES_URL)")
 	flags.StringVar(&o.status, "status", os.Getenv("DEMO_STATUS_URL"), "URL of an outside daemon's /status (DEMO_STATUS_URL)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	kind, version, versioned := strings.Cut(*database, ":")
-	switch {
-	case flags.NArg() > 0:
+	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unknown argument %q", flags.Arg(0))
-	case kind != servers.Postgres:
-		return o, fmt.Errorf("no sample database for %q; there is one for %s", kind, servers.Postgres)
-	case versioned:
-		o.versions = []string{version}
-	default:
-		o.versions = []string{"18", "15"}
 	}
-	return o, nil
+	o.kind, o.version, _ = strings.Cut(*database, ":")
+	_, err := dialectOf(o.kind)
+	return o, err
 }
 
 // run returns nil when the guest has seen enough, or when the check found no difference.
@@ -86,10 +79,10 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	fmt.Println("filling the sample database")
-	if err := createBlog(ctx, s.postgres); err != nil {
+	if err := createBlog(ctx, s.db); err != nil {
 		return err
 	}
-	l := newLoad(s.postgres, o.steps)
+	l := newLoad(s.db, o.steps)
 	daemonCtx, stopDaemon := context.WithCancel(ctx)
 	defer stopDaemon()
 	g, ctx := errgroup.WithContext(ctx)
@@ -108,10 +101,10 @@ func run(ctx context.Context, o options) (err error) {
 
 // open starts the servers, or takes those that were given.
 func open(ctx context.Context, o options) (*stage, error) {
-	if o.postgres != "" || o.elastic != "" {
+	if o.database != "" || o.elastic != "" {
 		return outside(o)
 	}
-	fmt.Println("starting PostgreSQL and Elasticsearch, building haystream; the first time downloads them")
+	fmt.Printf("starting %s and Elasticsearch, building haystream; the first time downloads them\n", o.kind)
 	return inside(ctx, o)
 }
 
@@ -120,9 +113,7 @@ func show(ctx context.Context, s *stage, l *load) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.run(ctx) })
 	g.Go(func() error {
-		sampler := newSampler(s, l)
-		defer sampler.close(ctx)
-		return watch(ctx, os.Stdout, sampler)
+		return watch(ctx, os.Stdout, newSampler(s, l))
 	})
 	err := g.Wait()
 	fmt.Printf("stopping after %s changed rows\n", amount(l.writes.Load()))

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -48,7 +46,6 @@ type sampler struct {
 	load    *load
 	started time.Time
 
-	conn   *pgx.Conn
 	met    bool // the daemon has answered once
 	totals []total
 	lags   []float64
@@ -63,12 +60,6 @@ type total struct {
 
 func newSampler(s *stage, l *load) *sampler {
 	return &sampler{stage: s, search: newSearch(s.elastic), load: l, started: time.Now()}
-}
-
-func (s *sampler) close(ctx context.Context) {
-	if s.conn != nil {
-		_ = s.conn.Close(context.WithoutCancel(ctx))
-	}
 }
 
 // take never fails: what could not be asked is among the problems.
@@ -120,14 +111,10 @@ func (s *sampler) askDaemon(ctx context.Context, now *sample) {
 // countTables counts rows and documents.
 func (s *sampler) countTables(ctx context.Context, now *sample) {
 	var down error
-	if s.conn == nil || s.conn.IsClosed() {
-		s.conn, down = pgx.Connect(ctx, s.stage.postgres)
-		now.note(down)
-	}
 	for _, t := range truths() {
 		table := tableSample{truth: t, rows: unknown, documents: unknown, indexStatus: now.status.index(t.index)}
 		if down == nil {
-			down = s.conn.QueryRow(ctx, "SELECT count(*) FROM "+t.table+" WHERE "+t.where).Scan(&table.rows)
+			down = s.stage.db.QueryRowContext(ctx, "SELECT count(*) FROM "+t.table+" WHERE "+t.where).Scan(&table.rows)
 			now.note(down)
 		}
 		n, err := s.search.count(ctx, t.index)

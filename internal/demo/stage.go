@@ -16,9 +16,9 @@ import (
 
 // stage is what the demo plays on: a database, Elasticsearch and the daemon, its own or those that it was given.
 type stage struct {
-	postgres string // URLs
-	elastic  string
-	status   string
+	db      *database
+	elastic string // URLs
+	status  string
 
 	daemon  *daemon // nil: somebody else runs it
 	servers []*servers.Server
@@ -28,13 +28,17 @@ type stage struct {
 
 // outside is the stage whose parts other people started.
 func outside(o options) (*stage, error) {
-	if o.postgres == "" || o.elastic == "" {
-		return nil, errors.New("an outside database and an outside Elasticsearch come together: set both DEMO_POSTGRES_URL and DEMO_ES_URL")
+	if o.database == "" || o.elastic == "" {
+		return nil, errors.New("an outside database and an outside Elasticsearch come together: set both DEMO_DATABASE_URL and DEMO_ES_URL")
 	}
 	if o.check && o.status == "" {
 		return nil, errors.New("to check an outside daemon, say where its status is: set DEMO_STATUS_URL")
 	}
-	return &stage{postgres: o.postgres, elastic: o.elastic, status: o.status}, nil
+	db, err := openDatabase(o.database)
+	if err != nil {
+		return nil, err
+	}
+	return &stage{db: db, elastic: o.elastic, status: o.status}, nil
 }
 
 // inside starts everything. The daemon is only built; its run is the caller's.
@@ -51,11 +55,11 @@ func inside(ctx context.Context, o options) (*stage, error) {
 }
 
 func (s *stage) start(ctx context.Context, o options) error {
-	var postgres, elastic *servers.Server
+	var base, elastic *servers.Server
 	var binary string
 	g, starting := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		postgres, err = startPostgres(starting, o.versions)
+		base, err = startDatabase(starting, o)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -67,7 +71,7 @@ func (s *stage) start(ctx context.Context, o options) error {
 		return err
 	})
 	err := g.Wait()
-	for _, server := range []*servers.Server{postgres, elastic} {
+	for _, server := range []*servers.Server{base, elastic} {
 		if server != nil {
 			s.servers = append(s.servers, server)
 		}
@@ -75,23 +79,36 @@ func (s *stage) start(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	own, daemons, err := furnish(ctx, base.URL)
+	if err != nil {
+		return err
+	}
+	if s.db, err = openDatabase(own); err != nil {
+		return err
+	}
 	listen, err := freeListen(ctx)
 	if err != nil {
 		return err
 	}
-	s.postgres, s.elastic, s.status = postgres.URL, elastic.URL, "http://"+listen+"/status"
+	s.elastic, s.status = elastic.URL, "http://"+listen+"/status"
 	s.daemon = &daemon{binary: binary, config: o.config, dir: s.dir, env: []string{
-		"DEMO_POSTGRES_URL=" + s.postgres, "DEMO_ES_URL=" + s.elastic, "DEMO_LISTEN=" + listen, "DEMO_STATE=" + s.dir + "/state",
+		"DEMO_DATABASE_URL=" + daemons, "DEMO_ES_URL=" + s.elastic, "DEMO_LISTEN=" + listen, "DEMO_STATE=" + s.dir + "/state",
 	}}
 	return nil
 }
 
-// startPostgres takes the first version that can be had.
-func startPostgres(ctx context.Context, versions []string) (*servers.Server, error) {
+// startDatabase takes the version that was asked for, or the first one that can be had.
+func startDatabase(ctx context.Context, o options) (*servers.Server, error) {
+	d, err := dialectOf(o.kind)
+	if err != nil {
+		return nil, err
+	}
+	if o.version != "" {
+		d.versions = []string{o.version}
+	}
 	var server *servers.Server
-	var err error
-	for _, version := range versions {
-		server, err = servers.Start(ctx, servers.Spec{Kind: servers.Postgres, Version: version})
+	for _, version := range d.versions {
+		server, err = servers.Start(ctx, servers.Spec{Kind: o.kind, Version: version})
 		if !servers.Optional(err) {
 			break
 		}
@@ -102,6 +119,9 @@ func startPostgres(ctx context.Context, versions []string) (*servers.Server, err
 // close stops the servers and removes the files.
 func (s *stage) close() error {
 	var all error
+	if s.db != nil {
+		all = s.db.Close()
+	}
 	for _, server := range s.servers {
 		all = errors.Join(all, server.Stop())
 	}

@@ -2,27 +2,75 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
+	"math"
+	"time"
 )
 
 // blog is one writer's transaction on the blog.
 type blog struct {
-	tx   pgx.Tx
+	db   *database
+	tx   *sql.Tx
 	w    *writer
 	rows int64 // changed so far
 }
 
 // exec runs a statement and counts its rows.
-func (b *blog) exec(ctx context.Context, sql string, args ...any) error {
-	done, err := b.tx.Exec(ctx, sql, args...)
+func (b *blog) exec(ctx context.Context, statement string, args ...any) error {
+	done, err := b.tx.ExecContext(ctx, b.db.sql(statement), args...)
 	if err != nil {
 		return err
 	}
-	b.rows += done.RowsAffected()
-	return nil
+	rows, err := done.RowsAffected()
+	b.rows += rows
+	return err
+}
+
+// some is the id of a row of the table, without reading all of it; 0 where there is none. The larger the share, from 0 to 1, the newer.
+func (b *blog) some(ctx context.Context, table string, share float64) (id int64, err error) {
+	var last int64
+	if err := b.tx.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM "+table).Scan(&last); err != nil {
+		return 0, err
+	}
+	err = b.tx.QueryRowContext(ctx, b.db.sql("SELECT coalesce(min(id), 0) FROM "+table+" WHERE id >= ?"), int64(math.Ceil(share*float64(last)))).Scan(&id)
+	return id, err
+}
+
+func (b *blog) someNote(ctx context.Context) (int64, error) {
+	return b.some(ctx, "myapp_note", b.w.Float64())
+}
+
+func (b *blog) someComment(ctx context.Context) (int64, error) {
+	return b.some(ctx, "myapp_comment", b.w.Float64())
+}
+
+func (b *blog) someTag(ctx context.Context) (int64, error) {
+	return b.some(ctx, "myapp_tag", b.w.Float64())
+}
+
+// someUser prefers those who write much.
+func (b *blog) someUser(ctx context.Context) (int64, error) {
+	share := b.w.Float64()
+	return b.some(ctx, "auth_user", share*share)
+}
+
+// change runs a statement whose last argument is the id of a row.
+func (b *blog) change(ctx context.Context, row func(context.Context) (int64, error), statement string, args ...any) error {
+	id, err := row(ctx)
+	if err != nil {
+		return err
+	}
+	return b.exec(ctx, statement, append(args, id)...)
+}
+
+// now is the time as a database takes it.
+func (b *blog) now() string { return time.Now().UTC().Format(timeLayout) }
+
+// past is a time of the last days.
+func (b *blog) past() string {
+	return time.Now().UTC().Add(-time.Duration(b.w.Int64N(int64(days * 24 * time.Hour)))).Format(timeLayout)
 }
 
 // step is something that readers and authors do.
@@ -70,140 +118,147 @@ func chooseStep(w *writer) step {
 	return readNote
 }
 
-// Subqueries that pick a row by chance, without reading the table.
-const (
-	someNote    = `(SELECT id FROM myapp_note WHERE id >= (SELECT (max(id) * random())::bigint FROM myapp_note) ORDER BY id LIMIT 1)`
-	someComment = `(SELECT id FROM myapp_comment WHERE id >= (SELECT (max(id) * random())::bigint FROM myapp_comment) ORDER BY id LIMIT 1)`
-	someUser    = `(SELECT id FROM auth_user WHERE id >= (SELECT (max(id) * power(random(), 2))::integer FROM auth_user) ORDER BY id LIMIT 1)`
-	someTag     = `(SELECT id FROM myapp_tag WHERE id >= (SELECT (max(id) * random())::bigint FROM myapp_tag) ORDER BY id LIMIT 1)`
-)
-
-// readNote changes a number beside a text that may be stored outside of the row, and is not logged then.
+// readNote changes a number beside a text that PostgreSQL may store outside of the row, and does not log then.
 func readNote(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_note SET views = views + 1 WHERE id = `+someNote)
+	return b.change(ctx, b.someNote, `UPDATE myapp_note SET views = views + 1 WHERE id = ?`)
 }
 
 func writeNote(ctx context.Context, b *blog) error {
-	n := newNote(b.w)
-	var id int64
-	err := b.tx.QueryRow(ctx, `INSERT INTO myapp_note (title, slug, summary, body, published, pub_date, updated, views, rating, user_id)
-		VALUES ($1, $2, $3, $4, $5, now() - $6 * interval '1 second', now(), 0, NULL, `+someUser+`) RETURNING id`,
-		n.title, slug(n.title), n.summary, n.body, b.w.IntN(4) > 0, b.w.IntN(days*24*3600)).Scan(&id)
+	user, err := b.someUser(ctx)
 	if err != nil {
 		return err
 	}
-	b.rows++
-	return b.exec(ctx, `INSERT INTO myapp_note_tags (note_id, tag_id) SELECT $1, id FROM myapp_tag ORDER BY random() LIMIT $2`, id, b.w.IntN(4))
+	n := newNote(b.w)
+	err = b.exec(ctx, `INSERT INTO myapp_note (title, slug, summary, body, published, pub_date, updated, views, rating, user_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 0, NULL, ?)`, n.title, slug(n.title), n.summary, n.body, b.w.IntN(4) > 0, b.past(), b.now(), user)
+	if err != nil {
+		return err
+	}
+	var id int64
+	if err := b.tx.QueryRowContext(ctx, b.db.sql(`SELECT max(id) FROM myapp_note WHERE user_id = ?`), user).Scan(&id); err != nil {
+		return err
+	}
+	return b.exec(ctx, `INSERT INTO myapp_note_tags (note_id, tag_id) SELECT ?, id FROM myapp_tag WHERE (id + ?) % 16 = 0`, id, b.w.IntN(16))
 }
 
 func editNote(ctx context.Context, b *blog) error {
 	n := newNote(b.w)
 	if b.w.IntN(2) == 0 {
-		return b.exec(ctx, `UPDATE myapp_note SET title = $1, slug = $2, summary = $3, updated = now() WHERE id = `+someNote, n.title, slug(n.title), n.summary)
+		return b.change(ctx, b.someNote, `UPDATE myapp_note SET title = ?, slug = ?, summary = ?, updated = ? WHERE id = ?`, n.title, slug(n.title), n.summary, b.now())
 	}
-	return b.exec(ctx, `UPDATE myapp_note SET body = $1, updated = now() WHERE id = `+someNote, n.body)
+	return b.change(ctx, b.someNote, `UPDATE myapp_note SET body = ?, updated = ? WHERE id = ?`, n.body, b.now())
 }
 
 // publishNote makes a document appear or disappear, or neither.
 func publishNote(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_note SET published = random() < 0.8, updated = now() WHERE id = `+someNote)
+	return b.change(ctx, b.someNote, `UPDATE myapp_note SET published = ?, updated = ? WHERE id = ?`, b.w.IntN(5) > 0, b.now())
 }
 
 func rateNote(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_note SET rating = $1 WHERE id = `+someNote, b.w.rating())
+	return b.change(ctx, b.someNote, `UPDATE myapp_note SET rating = ? WHERE id = ?`, b.w.rating())
 }
 
+// retag adds a tag, or takes all away. A tag that is there already is a collision.
 func retag(ctx context.Context, b *blog) error {
 	if b.w.IntN(2) == 0 {
-		return b.exec(ctx, `DELETE FROM myapp_note_tags WHERE note_id = `+someNote)
+		return b.change(ctx, b.someNote, `DELETE FROM myapp_note_tags WHERE note_id = ?`)
 	}
-	return b.exec(ctx, `INSERT INTO myapp_note_tags (note_id, tag_id) SELECT `+someNote+`, `+someTag+` ON CONFLICT DO NOTHING`)
+	note, err := b.someNote(ctx)
+	if err != nil {
+		return err
+	}
+	return b.change(ctx, b.someTag, `INSERT INTO myapp_note_tags (note_id, tag_id) VALUES (?, ?)`, note)
 }
 
 // deleteNote deletes what refers to the note first, as Django does.
 func deleteNote(ctx context.Context, b *blog) error {
-	var id int64
-	if err := b.tx.QueryRow(ctx, someNote).Scan(&id); err != nil {
+	id, err := b.someNote(ctx)
+	if err != nil {
 		return err
 	}
-	return b.execAll(ctx, id, `DELETE FROM myapp_note_tags WHERE note_id = $1`, `DELETE FROM myapp_comment WHERE note_id = $1`, `DELETE FROM myapp_note WHERE id = $1`)
+	return b.execAll(ctx, id, `DELETE FROM myapp_note_tags WHERE note_id = ?`, `DELETE FROM myapp_comment WHERE note_id = ?`, `DELETE FROM myapp_note WHERE id = ?`)
 }
 
 func writeComment(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `INSERT INTO myapp_comment (body, created, note_id, user_id) SELECT $1, now(), `+someNote+`, `+someUser, b.w.comment())
+	note, err := b.someNote(ctx)
+	if err != nil {
+		return err
+	}
+	return b.change(ctx, b.someUser, `INSERT INTO myapp_comment (body, created, note_id, user_id) VALUES (?, ?, ?, ?)`, b.w.comment(), b.now(), note)
 }
 
 func editComment(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_comment SET body = $1 WHERE id = `+someComment, b.w.comment())
+	return b.change(ctx, b.someComment, `UPDATE myapp_comment SET body = ? WHERE id = ?`, b.w.comment())
 }
 
 func deleteComment(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `DELETE FROM myapp_comment WHERE id = `+someComment)
+	return b.change(ctx, b.someComment, `DELETE FROM myapp_comment WHERE id = ?`)
 }
 
-// renumberComment changes a primary key. Django never does; people at a database prompt do.
+// renumberComment changes a primary key, to one that nobody has. Django never does; people at a database prompt do.
 func renumberComment(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_comment SET id = nextval(pg_get_serial_sequence('myapp_comment', 'id')) WHERE id = `+someComment)
+	return b.change(ctx, b.someComment, `UPDATE myapp_comment SET id = -id WHERE id = ?`)
 }
 
 func logIn(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE auth_user SET last_login = now() WHERE id = `+someUser)
+	return b.change(ctx, b.someUser, `UPDATE auth_user SET last_login = ? WHERE id = ?`, b.now())
 }
 
 func joinUser(ctx context.Context, b *blog) error {
 	p := b.w.person(1000 + b.w.IntN(1_000_000))
 	return b.exec(ctx, `INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, email, is_staff, is_active, date_joined)
-		VALUES ($1, false, $2, $3, $4, $5, false, true, now())`, unusablePassword, p.username, p.first, p.last, p.email)
+		VALUES (?, false, ?, ?, ?, ?, false, true, ?)`, unusablePassword, p.username, p.first, p.last, p.email, b.now())
 }
 
 func editUser(ctx context.Context, b *blog) error {
 	p := b.w.person(0)
-	return b.exec(ctx, `UPDATE auth_user SET last_name = $1, email = $2, is_active = random() < 0.9 WHERE id = `+someUser, p.last, p.email)
+	return b.change(ctx, b.someUser, `UPDATE auth_user SET last_name = ?, email = ?, is_active = ? WHERE id = ?`, p.last, p.email, b.w.IntN(10) > 0)
 }
 
-// leaveUser deletes a user with everything that the user wrote.
+// leaveUser deletes a user with everything that the user wrote. The first ones, who write most, stay.
 func leaveUser(ctx context.Context, b *blog) error {
-	var id int64
-	if err := b.tx.QueryRow(ctx, `SELECT id FROM auth_user WHERE id > 50 ORDER BY random() LIMIT 1`).Scan(&id); err != nil {
+	id, err := b.some(ctx, "auth_user", b.w.Float64())
+	if err != nil || id <= 50 {
 		return err
 	}
 	return b.execAll(ctx, id,
-		`DELETE FROM myapp_comment WHERE user_id = $1 OR note_id IN (SELECT id FROM myapp_note WHERE user_id = $1)`,
-		`DELETE FROM myapp_note_tags WHERE note_id IN (SELECT id FROM myapp_note WHERE user_id = $1)`,
-		`DELETE FROM myapp_note WHERE user_id = $1`,
-		`DELETE FROM auth_user WHERE id = $1`)
+		`DELETE FROM myapp_comment WHERE user_id = ?`,
+		`DELETE FROM myapp_comment WHERE note_id IN (SELECT id FROM myapp_note WHERE user_id = ?)`,
+		`DELETE FROM myapp_note_tags WHERE note_id IN (SELECT id FROM myapp_note WHERE user_id = ?)`,
+		`DELETE FROM myapp_note WHERE user_id = ?`,
+		`DELETE FROM auth_user WHERE id = ?`)
 }
 
 func addTag(ctx context.Context, b *blog) error {
 	name := fmt.Sprintf("%s %d", pick(b.w, b.w.topic().doings), b.w.IntN(10_000))
-	return b.exec(ctx, `INSERT INTO myapp_tag (name, slug) VALUES ($1, $2)`, capital(name), slug(name)+fmt.Sprint(b.w.IntN(1_000_000)))
+	return b.exec(ctx, `INSERT INTO myapp_tag (name, slug) VALUES (?, ?)`, capital(name), slug(name)+fmt.Sprint(b.w.IntN(1_000_000)))
 }
 
 func editTag(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_tag SET name = $1 WHERE id = `+someTag, capital(pick(b.w, b.w.topic().doings)))
+	return b.change(ctx, b.someTag, `UPDATE myapp_tag SET name = ? WHERE id = ?`, capital(pick(b.w, b.w.topic().doings)))
 }
 
 func deleteTag(ctx context.Context, b *blog) error {
-	var id int64
-	if err := b.tx.QueryRow(ctx, `SELECT id FROM myapp_tag ORDER BY random() LIMIT 1`).Scan(&id); err != nil {
+	id, err := b.someTag(ctx)
+	if err != nil {
 		return err
 	}
-	return b.execAll(ctx, id, `DELETE FROM myapp_note_tags WHERE tag_id = $1`, `DELETE FROM myapp_tag WHERE id = $1`)
+	return b.execAll(ctx, id, `DELETE FROM myapp_note_tags WHERE tag_id = ?`, `DELETE FROM myapp_tag WHERE id = ?`)
 }
 
 // publishAuthor publishes and withdraws notes of one user, with one statement.
 func publishAuthor(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_note SET published = random() < 0.8 WHERE user_id = `+someUser)
+	return b.change(ctx, b.someUser, `UPDATE myapp_note SET published = (id + ?) % 5 > 0 WHERE user_id = ?`, b.w.IntN(5))
 }
 
 // countAll is the big transaction: half of all notes.
 func countAll(ctx context.Context, b *blog) error {
-	return b.exec(ctx, `UPDATE myapp_note SET views = views + 1 WHERE id % 2 = $1`, b.w.IntN(2))
+	return b.exec(ctx, `UPDATE myapp_note SET views = views + 1 WHERE id % 2 = ?`, b.w.IntN(2))
 }
 
 // regret changes much and takes it all back.
 func regret(ctx context.Context, b *blog) error {
-	if err := b.exec(ctx, `UPDATE myapp_note SET title = 'never seen', published = true WHERE user_id = `+someUser); err != nil {
+	if err := b.change(ctx, b.someUser, `UPDATE myapp_note SET title = 'never seen', published = true WHERE user_id = ?`); err != nil {
 		return err
 	}
 	if err := writeNote(ctx, b); err != nil {
@@ -218,8 +273,13 @@ func regretHalf(ctx context.Context, b *blog) error {
 		return err
 	}
 	kept := b.rows
-	err := pgx.BeginFunc(ctx, b.tx, func(inner pgx.Tx) error { return regret(ctx, &blog{tx: inner, w: b.w}) })
-	if err != nil && !errors.Is(err, errRegret) {
+	if err := b.exec(ctx, `SAVEPOINT half`); err != nil {
+		return err
+	}
+	if err := regret(ctx, b); !errors.Is(err, errRegret) {
+		return err
+	}
+	if err := b.exec(ctx, `ROLLBACK TO SAVEPOINT half`); err != nil {
 		return err
 	}
 	b.rows = kept
@@ -228,8 +288,8 @@ func regretHalf(ctx context.Context, b *blog) error {
 
 // execAll runs the statements with the same argument.
 func (b *blog) execAll(ctx context.Context, id int64, statements ...string) error {
-	for _, sql := range statements {
-		if err := b.exec(ctx, sql, id); err != nil {
+	for _, statement := range statements {
+		if err := b.exec(ctx, statement, id); err != nil {
 			return err
 		}
 	}

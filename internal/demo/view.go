@@ -60,7 +60,7 @@ func every(ctx context.Context, interval time.Duration, do func() error) error {
 
 // draw lays the sample out for a screen. The charts and the search share what height the rest leaves.
 func draw(s sample, on *stage, width, height int) []string {
-	lines := header(s, width)
+	lines := header(s, on, width)
 	lines = append(lines, tables(s)...)
 	lines = append(lines, "", pulse(s), "")
 	footer := foot(s, on)
@@ -81,8 +81,8 @@ func draw(s sample, on *stage, width, height int) []string {
 	return append(lines[:max(0, min(len(lines), height-len(footer)))], footer...)
 }
 
-func header(s sample, width int) []string {
-	title := "  " + bold + "Haystream" + reset + dim + "  a live copy of PostgreSQL " + s.status.Source.Version + " in Elasticsearch " + s.status.Sink.Version + reset
+func header(s sample, on *stage, width int) []string {
+	title := "  " + bold + "Haystream" + reset + dim + "  a live copy of " + on.db.product + " " + s.status.Source.Version + " in Elasticsearch " + s.status.Sink.Version + reset
 	return []string{"", left(title, width-10) + right(dim+clock(s.elapsed)+reset, 8), ""}
 }
 

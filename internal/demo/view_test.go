@@ -21,7 +21,7 @@ func TestDrawFitsTheScreen(t *testing.T) {
 	}
 	s.tables[1].DeadLetters = 7
 	s.tables[2].Snapshot.State = "running"
-	on := &stage{elastic: "http://127.0.0.1:9200", status: "http://127.0.0.1:9600/status"}
+	on := &stage{db: &database{dialect: postgres()}, elastic: "http://127.0.0.1:9200", status: "http://127.0.0.1:9600/status"}
 	for _, size := range []struct{ width, height int }{{80, 24}, {110, 40}, {60, 20}, {200, 70}} {
 		lines := draw(s, on, min(size.width, widest), size.height)
 		if len(lines) != size.height {

@@ -2,13 +2,10 @@ package main
 
 import (
 	"fmt"
-	"math/big"
 	"math/rand/v2"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // writer makes up the blog's texts. Equal seeds give equal texts. Not for more than one goroutine.
@@ -65,8 +62,13 @@ func (w *writer) person(number int) person {
 }
 
 // rating is between 1.0 and 5.0, or NULL where nobody has rated.
-func (w *writer) rating() pgtype.Numeric {
-	return pgtype.Numeric{Int: big.NewInt(10 + w.Int64N(41)), Exp: -1, Valid: w.IntN(4) > 0}
+func (w *writer) rating() *string {
+	if w.IntN(4) == 0 {
+		return nil
+	}
+	tenths := 10 + w.IntN(41)
+	text := fmt.Sprintf("%d.%d", tenths/10, tenths%10)
+	return &text
 }
 
 // fill puts words of the topic into the pattern.
