@@ -22,6 +22,7 @@ import (
 type options struct {
 	check    bool
 	duration time.Duration
+	dialect  dialect
 	kind     string
 	version  string // empty: the best one that can be had
 	config   string
@@ -67,7 +68,8 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	o.kind, o.version, _ = strings.Cut(*database, ":")
-	_, err := dialectOf(o.kind)
+	var err error
+	o.dialect, err = dialectOf(o.kind)
 	return o, err
 }
 
@@ -104,7 +106,7 @@ func open(ctx context.Context, o options) (*stage, error) {
 	if o.database != "" || o.elastic != "" {
 		return outside(o)
 	}
-	fmt.Printf("starting %s and Elasticsearch, building haystream; the first time downloads them\n", o.kind)
+	fmt.Printf("starting %s and Elasticsearch, building haystream; the first time downloads them\n", o.dialect.product)
 	return inside(ctx, o)
 }
 

@@ -99,15 +99,13 @@ func (s *stage) start(ctx context.Context, o options) error {
 
 // startDatabase takes the version that was asked for, or the first one that can be had.
 func startDatabase(ctx context.Context, o options) (*servers.Server, error) {
-	d, err := dialectOf(o.kind)
-	if err != nil {
-		return nil, err
-	}
+	versions := o.dialect.versions
 	if o.version != "" {
-		d.versions = []string{o.version}
+		versions = []string{o.version}
 	}
 	var server *servers.Server
-	for _, version := range d.versions {
+	var err error
+	for _, version := range versions {
 		server, err = servers.Start(ctx, servers.Spec{Kind: o.kind, Version: version})
 		if !servers.Optional(err) {
 			break
