@@ -45,6 +45,9 @@ const jsonQuery = "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE FROM infor
 type catalog struct {
 	tables map[string]*table // by catalogName
 	fold   bool              // letter case of names does not matter
+
+	flavor   flavor
+	charsets map[uint64]string // by the number that the log has for a collation
 }
 
 // A table is one of the catalog, with what the log does not say.
@@ -82,7 +85,7 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 		return nil, nil, fmt.Errorf("read settings: %w", err)
 	}
 	image := row[0]
-	c := &catalog{tables: map[string]*table{}, fold: row[1] != "0"}
+	c := &catalog{tables: map[string]*table{}, fold: row[1] != "0", flavor: conn.flavor, charsets: map[uint64]string{}}
 	var ordered []*sources.Table
 	err = conn.query(ctx, tablesQuery, func(row [][]byte) error {
 		t := &sources.Table{Schema: string(row[0]), Name: string(row[1]), EstimatedRows: -1}
@@ -95,6 +98,9 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read tables: %w", err)
+	}
+	if err := c.readCharsets(ctx, conn); err != nil {
+		return nil, nil, fmt.Errorf("read character sets: %w", err)
 	}
 	json, err := readJSON(ctx, conn)
 	if err != nil {
@@ -114,6 +120,13 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 		return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
 	})
 	return c, ordered, nil
+}
+
+func (c *catalog) readCharsets(ctx context.Context, conn *conn) error {
+	return conn.query(ctx, "SELECT ID, CHARACTER_SET_NAME FROM information_schema."+conn.flavor.collations(conn.version), func(row [][]byte) error {
+		c.charsets[uint64(number(row[0]))] = string(row[1])
+		return nil
+	})
 }
 
 // readJSON returns the columns that were declared as JSON, as schema, table and column.

@@ -94,6 +94,15 @@ func (f flavor) logStatus(version string) string {
 	return "SHOW BINARY LOG STATUS"
 }
 
+// collations is the table that numbers them: in newer MariaDB one collation has
+// a number for each character set.
+func (f flavor) collations(version string) string {
+	if f == mariadbServer && !older(version, 10, 10) {
+		return "COLLATION_CHARACTER_SET_APPLICABILITY"
+	}
+	return "COLLATIONS"
+}
+
 // older reports whether a server's version is below the given one.
 func older(version string, than ...int) bool {
 	version, _, _ = strings.Cut(version, "-")

@@ -92,7 +92,7 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 	schema, name := string(description.Schema), string(description.Table)
 	table := st.tables[st.catalog.catalogName(schema, name)]
 	whole := st.catalog.table(schema, name)
-	t, difference := newLogTable(description, table, whole)
+	t, difference := newLogTable(st.catalog.describe(description), table, whole)
 	if difference == nil {
 		return t, nil
 	}
@@ -115,7 +115,7 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 // newLogTable maps the log's columns to those of the projected table, by name,
 // or where the log has no names by their places in the catalog. It also says
 // how the log differs from the catalog; nil where it does not.
-func newLogTable(description *replication.TableMapEvent, table *sources.Table, whole *table) (*logTable, error) {
+func newLogTable(description *description, table *sources.Table, whole *table) (*logTable, error) {
 	t := &logTable{table: table, names: make([]string, len(description.ColumnType)), skip: make([]func([]byte) (int, error), len(description.ColumnType))}
 	var difference error
 	named := len(description.ColumnName) == len(t.names)
@@ -137,8 +137,11 @@ func newLogTable(description *replication.TableMapEvent, table *sources.Table, w
 			difference = fmt.Errorf("column %s is not in the table", t.names[i])
 			continue
 		}
-		column := &whole.columns[at]
+		column := description.column(i, &whole.columns[at])
 		t.names[i] = column.name
+		if column != &whole.columns[at] {
+			difference = fmt.Errorf("column %s is %s %s now, and was %s %s", column.name, whole.columns[at].fullType, whole.columns[at].charset, column.fullType, column.charset)
+		}
 		if column.refused != nil {
 			continue
 		}
@@ -175,16 +178,32 @@ func (st *stream) compareCatalog() error {
 		return fmt.Errorf("read catalog: %w", err)
 	}
 	for name, t := range st.tables {
-		planned, found := st.catalog.tables[name], now.tables[name]
-		var is *sources.Table
-		if found != nil {
-			is = found.sources
-		}
-		if err := sources.Compare(planned.sources, is); err != nil {
+		if err := compareTables(st.catalog.tables[name], now.tables[name]); err != nil {
 			if sending := st.send(); sending != nil {
 				return sending
 			}
 			return fmt.Errorf("table %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// compareTables is sources.Compare with what else rows are read by: character
+// sets, and the columns' order, by which the log may have them.
+func compareTables(planned, now *table) error {
+	if now == nil {
+		return sources.Compare(planned.sources, nil)
+	}
+	if err := sources.Compare(planned.sources, now.sources); err != nil {
+		return err
+	}
+	for i := range planned.columns {
+		was, is := &planned.columns[i], &now.columns[i]
+		switch {
+		case was.name != is.name:
+			return fmt.Errorf("%w: %s has its columns in another order", sources.ErrSchemaChanged, now.sources)
+		case was.charset != is.charset:
+			return fmt.Errorf("%w: %s.%s was text in %s and is in %s", sources.ErrSchemaChanged, now.sources, is.name, was.charset, is.charset)
 		}
 	}
 	return nil

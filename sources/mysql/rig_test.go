@@ -60,10 +60,13 @@ func rigName(t *testing.T) string {
 	return strings.ToLower(strings.TrimPrefix(name, "Test"))
 }
 
-// eachOwn runs work on a server of its own for each version.
-func eachOwn(t *testing.T, work func(*rig, *servers.Server), args ...string) {
+// eachOwn runs work on a server of its own for each version of a kind; an empty kind is any.
+func eachOwn(t *testing.T, kind string, work func(*rig, *servers.Server), args ...string) {
 	t.Helper()
 	for _, shared := range fleet {
+		if kind != "" && kind != shared.Spec.Kind {
+			continue
+		}
 		t.Run(shared.Spec.String(), func(t *testing.T) {
 			spec := shared.Spec
 			spec.Args = append(slices.Clone(spec.Args), args...)

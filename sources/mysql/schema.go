@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -68,23 +69,32 @@ func (st *stream) query(data []byte) error {
 // and reports whether a table in use was touched at all.
 func (st *stream) schemaChange(s statement) (touched bool, err error) {
 	used := func(n tableName) *sources.Table { return st.tables[st.catalog.catalogName(n.schema, n.name)] }
+	replaced := make([]*sources.Table, 0, len(s.replaced))
 	for _, n := range s.replaced {
-		t := used(n)
-		if t == nil {
-			continue
+		if t := used(n); t != nil {
+			replaced = append(replaced, t)
 		}
-		touched = true
+	}
+	if s.database != "" {
+		replaced = st.tablesIn(s.database)
+	}
+	for _, t := range replaced {
 		if err := st.append(t, sources.Truncate, sources.Row{}, sources.Row{}); err != nil {
-			return touched, err
+			return true, err
 		}
 	}
-	for _, n := range s.changed {
-		touched = touched || used(n) != nil
-	}
+	return len(replaced) > 0 || slices.ContainsFunc(s.changed, func(n tableName) bool { return used(n) != nil }), nil
+}
+
+// tablesIn are the tables of a database that are in use, always in the same order.
+func (st *stream) tablesIn(database string) (found []*sources.Table) {
 	for _, t := range st.tables {
-		touched = touched || s.database != "" && strings.EqualFold(t.Schema, s.database)
+		if st.catalog.catalogName(t.Schema, "") == st.catalog.catalogName(database, "") {
+			found = append(found, t)
+		}
 	}
-	return touched, nil
+	slices.SortFunc(found, func(a, b *sources.Table) int { return a.Ordinal - b.Ordinal })
+	return found
 }
 
 // statementFormat refuses a statement that has changed rows and is in the log
