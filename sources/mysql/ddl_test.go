@@ -179,3 +179,84 @@ func TestColumnsBehindTheLog(t *testing.T) {
 		}
 	})
 }
+
+// Without names in the log, a change from before its table was altered is only
+// taken where it cannot be mistaken.
+func TestColumnsWithoutNames(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.set("binlog_row_metadata", "MINIMAL")
+		if r.isMaria() {
+			r.set("binlog_row_metadata", "NO_LOG")
+		}
+		for _, c := range []struct {
+			alter string
+			lost  bool
+		}{
+			{"MODIFY b INT FIRST", true},
+			{"CHANGE a c INT, CHANGE b a INT", true},
+			{"ADD c INT", true},
+			{"DROP b", true},
+			{"ADD INDEX (a), ADD CONSTRAINT u UNIQUE (a, b)", false},
+			{"COMMENT 'ADD COLUMN'", false},
+		} {
+			r.exec("DROP TABLE IF EXISTS t", "CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)")
+			r.prepare("t")
+			live := r.stream(r.start)
+			r.exec("INSERT INTO t VALUES (1, 2, 3)")
+			live.expect("insert t (1,2,3)")
+			mark := live.mark()
+			// Who follows reads what came before the statement with the columns of then.
+			r.exec("INSERT INTO t VALUES (4, 5, 6)", "ALTER TABLE t "+c.alter)
+			if c.lost {
+				live.fails(sources.ErrSchemaChanged, "")
+				r.same(live.changes, []string{"insert t (4,5,6)"})
+				next := r.restart(live.mark(), "t")
+				next.expect()
+				next.stop()
+				r.restart(mark, "t").fails(sources.ErrPositionLost, "binlog_row_metadata")
+				continue
+			}
+			live.expect("insert t (4,5,6)")
+			live.stop()
+			live = r.restart(mark, "t")
+			live.expect("insert t (4,5,6)")
+			live.stop()
+		}
+	})
+}
+
+// A statement that changes nothing for us does not end the stream; one that
+// moves columns, or gives their text another character set, does.
+func TestAlteredWhileStreaming(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		for _, c := range []struct {
+			alter string
+			ends  string
+		}{
+			{"ADD INDEX (a)", ""},
+			{"AUTO_INCREMENT = 7", ""},
+			{"ALTER a SET DEFAULT 'x'", ""},
+			{"ROW_FORMAT = DYNAMIC", ""},
+			{"DEFAULT CHARACTER SET latin2", ""},
+			{"ADD c INT", "has the new column c"},
+			{"DROP b", "has no column b"},
+			{"MODIFY a VARCHAR(20) CHARACTER SET latin1", "t.a was varchar(10)"},
+			{"MODIFY b VARCHAR(10) CHARACTER SET latin1 FIRST", "another order"},
+			{"CONVERT TO CHARACTER SET utf8mb4", "was text in latin1"},
+			{"DROP PRIMARY KEY", "another key"},
+		} {
+			r.exec("DROP TABLE IF EXISTS t", "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10)) CHARACTER SET latin1")
+			r.prepare("t")
+			tail := r.stream(r.start)
+			r.exec("INSERT INTO t VALUES (1, 'é', 'b')", "ALTER TABLE t "+c.alter)
+			if c.ends == "" {
+				r.exec("INSERT INTO t VALUES (2, 'é', 'b')")
+				tail.expect("insert t (1,é,b)", "insert t (2,é,b)")
+				tail.stop()
+				continue
+			}
+			tail.fails(sources.ErrSchemaChanged, c.ends)
+			r.same(tail.changes, []string{"insert t (1,é,b)"})
+		}
+	})
+}

@@ -119,10 +119,15 @@ func extend(offset uint64, h header) uint64 {
 // moved notes that the log has gone on outside a transaction. Never back: the
 // server may begin to read in front of what is asked for.
 func (st *stream) moved() {
-	p := position{server: st.server, file: st.file, offset: st.offset}
+	p := st.here()
 	if st.end.before(p) {
 		st.end = p
 	}
+}
+
+// here is where the stream is in the server's files.
+func (st *stream) here() position {
+	return position{server: st.server, file: st.file, offset: st.offset}
 }
 
 // place takes events that say where in which file the stream is.

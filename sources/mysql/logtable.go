@@ -93,6 +93,7 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 	table := st.tables[st.catalog.catalogName(schema, name)]
 	whole := st.catalog.table(schema, name)
 	t, difference := newLogTable(st.catalog.describe(description), table, whole)
+	st.unnamed[table] = st.unnamed[table] || len(description.ColumnName) == 0
 	if difference == nil {
 		return t, nil
 	}
@@ -100,8 +101,7 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 		return nil, err
 	}
 	if len(description.ColumnName) == 0 {
-		return nil, fmt.Errorf("%w: changes of %s are older than its columns, and the log does not name theirs: %w; run: %s",
-			sources.ErrPositionLost, table, difference, st.conn.flavor.set("binlog_row_metadata", "FULL"))
+		return nil, fmt.Errorf("%w (%w)", st.misread(table), difference)
 	}
 	for _, i := range table.Key {
 		if t.cells[i].at < 0 {

@@ -36,6 +36,10 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 	if err := s.readable(ctx, c); err != nil {
 		return start, err
 	}
+	planned, err := server.end(ctx, c)
+	if err != nil {
+		return start, err
+	}
 	now, err := s.compareCatalog(ctx, c, tables)
 	if err != nil {
 		return start, err
@@ -64,7 +68,7 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 		return start, err
 	}
 	s.mu.Lock()
-	s.prepared, s.server = now, server.server
+	s.prepared, s.planned, s.server = now, planned, server.server
 	s.emitted = at
 	s.mu.Unlock()
 	return start, nil
@@ -125,9 +129,6 @@ func clock(ctx context.Context, c *conn) (time.Time, error) {
 
 // Ack does nothing: the server keeps its log by its own rules.
 func (s *Source) Ack(sources.Position) {}
-
-// Remove drops nothing, as Prepare makes nothing that stays.
-func (s *Source) Remove(context.Context, bool) ([]string, error) { return nil, nil }
 
 // Lag asks the server how much log there is after pos.
 func (s *Source) Lag(ctx context.Context, pos sources.Position) (sources.Lag, error) {

@@ -83,7 +83,19 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 			return true, err
 		}
 	}
+	for _, n := range s.changed {
+		if t := used(n); t != nil && s.reshapes && st.unnamed[t] && st.here().before(st.planned) {
+			return true, st.misread(t)
+		}
+	}
 	return len(replaced) > 0 || slices.ContainsFunc(s.changed, func(n tableName) bool { return used(n) != nil }), nil
+}
+
+// misread says that changes which the stream has read by the places of their
+// columns were older than a statement that may have moved them, and the plan was not.
+func (st *stream) misread(t *sources.Table) error {
+	return fmt.Errorf("%w: changes of %s are older than its columns, and the log does not name theirs; run: %s",
+		sources.ErrPositionLost, t, st.conn.flavor.set("binlog_row_metadata", "FULL"))
 }
 
 // tablesIn are the tables of a database that are in use, always in the same order.

@@ -36,6 +36,7 @@ type Source struct {
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from
 	prepared *catalog // as the last Prepare read it: what Stream compares the log with
+	planned  position // the log's end before that
 	held     *conn    // for Stream, with the lock
 	server   string   // whose log is streamed
 	emitted  position // what chunks must have seen

@@ -13,6 +13,7 @@ type statement struct {
 	replaced []tableName // tables whose rows are others now
 	changed  []tableName // tables whose columns or names may be others now
 	database string      // that was dropped
+	reshapes bool        // columns may have other names or places now
 }
 
 type tableName struct{ schema, name string }
@@ -263,6 +264,7 @@ func (s *scanner) alter() statement {
 	before, last := "", ""
 	for s.text != "" {
 		word := s.word()
+		st.reshapes = st.reshapes || reshapes(word, last)
 		switch {
 		case word == "RENAME":
 			after := *s
@@ -284,4 +286,15 @@ func (s *scanner) alter() statement {
 		before, last = last, word
 	}
 	return st
+}
+
+// reshapes reports whether a word after another may give columns other names or places.
+func reshapes(word, last string) bool {
+	switch word {
+	case "COLUMN", "MODIFY", "CHANGE", "FIRST", "AFTER", "CONVERT":
+		return true
+	case "INDEX", "KEY", "UNIQUE", "PRIMARY", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK", "PARTITION", "SYSTEM", "PERIOD":
+		return false
+	}
+	return last == "ADD" || last == "DROP"
 }

@@ -32,6 +32,8 @@ type stream struct {
 	out     chan<- *sources.Batch
 	tables  map[string]*sources.Table // projected, by their names in the catalog
 	catalog *catalog                  // what the log's tables are compared with
+	planned position                  // where the log ended when that was read
+	unnamed map[*sources.Table]bool   // whose columns are told by their places only
 
 	parser    *replication.BinlogParser
 	checksum  bool // events end with one
@@ -100,7 +102,7 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 		return nil, err
 	}
 	s.mu.Lock()
-	prepared := s.prepared
+	prepared, planned := s.prepared, s.planned
 	s.mu.Unlock()
 	if prepared == nil {
 		return nil, errors.New("the source is not prepared")
@@ -114,7 +116,8 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 	}
 	now := time.Now()
 	st := &stream{
-		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, tables: make(map[string]*sources.Table, len(tables)),
+		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned,
+		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{},
 		server: facts.server, versions: sources.NewVersioner(from.Version), number: from.Version, version: from.Version,
 		batch: &sources.Batch{Arena: &sources.Arena{}}, sentAt: now, received: now,
 	}
