@@ -82,3 +82,17 @@ func (s *Source) release(c *conn) {
 		s.log.Debug().Err(err).Msg("cannot end the stream's connection on the server")
 	}
 }
+
+// Remove drops nothing, as Prepare makes nothing that stays; it only makes sure
+// that no daemon runs.
+func (s *Source) Remove(ctx context.Context, _ bool) ([]string, error) {
+	if c := s.takeHeld(); c != nil {
+		c.close()
+	}
+	c, err := s.acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("remove from source: %w", err)
+	}
+	c.close()
+	return nil, nil
+}

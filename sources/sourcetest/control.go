@@ -23,7 +23,7 @@ func testCancel(f *fixture) {
 }
 
 // testBusy: two daemons of one name do not stream at a time; the second takes
-// over when the first has gone.
+// over when the first has gone. Nothing is removed from under a daemon.
 func testBusy(f *fixture) {
 	f.create("people", people)
 	f.prepare("people")
@@ -39,6 +39,9 @@ func testBusy(f *fixture) {
 	}
 	if !errors.Is(err, sources.ErrBusy) {
 		f.Errorf("the second daemon got %v", err)
+	}
+	if _, err := f.source.Remove(f.Context(), true); !errors.Is(err, sources.ErrBusy) {
+		f.Errorf("Remove beside a daemon returned %v", err)
 	}
 	f.exec("INSERT INTO people VALUES (2, 'b', 2)")
 	first.expect("insert people (2,b,2)")
