@@ -99,6 +99,7 @@ type LimitsConfig struct {
 
 	// MaxRetainedLog gives the replication slot up, loudly, when the server
 	// keeps more log than this for it; a new snapshot follows. 0 never does.
+	// PostgreSQL only.
 	MaxRetainedLog conf.Bytes `yaml:"max_retained_log"`
 }
 

@@ -24,8 +24,8 @@ type RemoveOptions struct {
 	In      io.Reader // where the answer comes from; nil where nobody can answer
 }
 
-// Remove drops what the pipeline has made: slot, publication, checkpoint and,
-// when asked, the physical indexes. It says what it will do first. What is gone
+// Remove drops what the pipeline has made: slot and publication where the source
+// has such, checkpoint and, when asked, the physical indexes. It says what it will do first. What is gone
 // already is no error. It refuses while a daemon runs.
 func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writer) error {
 	source, sink, err := open(cfg, zerolog.Nop())

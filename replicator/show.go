@@ -90,7 +90,11 @@ func (s Status) lines() string {
 	fmt.Fprintf(&b, "version\t%s, up since %s\n", s.Version, s.Since.Format(time.RFC3339))
 	fmt.Fprintf(&b, "source\t%s %s at %s\n", s.Source.Kind, s.Source.Version, s.Source.Address)
 	fmt.Fprintf(&b, "position\t%s\n", s.Source.Position)
-	fmt.Fprintf(&b, "lag\t%.1f s, %s of log; the server keeps %s for it\n", s.Source.LagSeconds, size(s.Source.LagBytes), size(s.Source.RetainedBytes))
+	fmt.Fprintf(&b, "lag\t%.1f s, %s of log", s.Source.LagSeconds, size(s.Source.LagBytes))
+	if s.Source.RetainedBytes >= 0 { // a server that keeps its log by its own rules keeps none for us
+		fmt.Fprintf(&b, "; the server keeps %s for it", size(s.Source.RetainedBytes))
+	}
+	b.WriteByte('\n')
 	fmt.Fprintf(&b, "sink\t%s %s at %s, %s\n", s.Sink.Kind, s.Sink.Version, s.Sink.Address, sink)
 	if len(s.Indexes) > 0 {
 		b.WriteString("\nINDEX\tPHYSICAL INDEX\tWRITTEN\tDELETED\tDEAD LETTERS\tSNAPSHOT\n")

@@ -76,6 +76,9 @@ func (c *Config) validate(src *conf.Source) conf.Errors {
 	v.oneOf("log.format", c.Log.Format)
 	v.atLeastBytes("limits.max_memory", c.Limits.MaxMemory, minMemory)
 	v.atLeast("limits.max_dead_letters", int64(c.Limits.MaxDeadLetters), 0)
+	if c.Limits.MaxRetainedLog > 0 && hasBinaryLog(c.Source.URL) {
+		v.failf("limits.max_retained_log", "MySQL and MariaDB keep no log for the daemon, but all of it for as long as binlog_expire_logs_seconds says; set that on the server, and take this out")
+	}
 	if c.State.Path == "" {
 		v.failf("state.path", "must name a folder")
 	}
@@ -136,6 +139,12 @@ func (v *validation) validateURL(path string, secret conf.Secret) {
 	case u.Query().Has("password"):
 		v.failf(path, "must not hold the password as a parameter; write it like postgres://user:password@host, or use password_file")
 	}
+}
+
+// hasBinaryLog reports whether the URL is of a server that keeps its log by its own rules.
+func hasBinaryLog(secret conf.Secret) bool {
+	u, err := url.Parse(secret.Reveal())
+	return err == nil && (u.Scheme == "mysql" || u.Scheme == "mariadb")
 }
 
 func (c *Config) validateSink(v *validation) {

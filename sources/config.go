@@ -4,22 +4,24 @@ import "haystream/internal/conf"
 
 // Config is the `source:` section.
 type Config struct {
-	// URL of the database: postgres://user@host:5432/database. TLS parameters
-	// (sslmode, sslrootcert, …) are written in it as the database's own users write them.
+	// URL of the database: postgres://user@host:5432/database, or with mysql:// or
+	// mariadb://. TLS parameters (sslmode, sslrootcert, …; ssl-mode, ssl-ca, …) are
+	// written in it as the database's own users write them.
 	URL conf.Secret `yaml:"url"`
 
 	// PasswordFile holds the password, where the URL has none.
 	PasswordFile string `yaml:"password_file"`
 
-	// Slot is the replication slot's name; created when missing.
+	// Slot is the replication slot's name; created when missing. For MySQL and
+	// MariaDB it names the lock that the one daemon of the pipeline holds.
 	Slot string `yaml:"slot"`
 
 	// Publication is the publication's name; created or altered to exactly the
-	// tables in use, when allowed to.
+	// tables in use, when allowed to. PostgreSQL only.
 	Publication string `yaml:"publication"`
 
-	// ServerID is the id under which the daemon joins a MySQL or MariaDB
-	// replication topology; derived from the name when 0.
+	// ServerID is the id under which the daemon is among the replicas of MySQL or
+	// MariaDB, unlike that of any other server; derived from the name when 0.
 	ServerID uint32 `yaml:"server_id"`
 
 	// Snapshot says how existing rows are read.
