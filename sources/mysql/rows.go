@@ -35,7 +35,8 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 		return errors.New("rows outside a transaction")
 	}
 	if kind == replication.PARTIAL_UPDATE_ROWS_EVENT {
-		return fmt.Errorf("%w: the log has parts of JSON values of %s; run: %s", sources.ErrConfig, t.table, st.conn.flavor.set("binlog_row_value_options", "''"))
+		// Not ErrConfig: the setting mends what comes later, and this is in the log for good.
+		return fmt.Errorf("%w: it has parts of JSON values of %s; run: %s, and let no session set another", sources.ErrPositionLost, t.table, st.conn.flavor.set("binlog_row_value_options", "''"))
 	}
 	data, images, change, err := splitRows(kind, body, len(t.names))
 	if err != nil {

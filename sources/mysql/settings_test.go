@@ -25,7 +25,8 @@ func TestPartialImages(t *testing.T) {
 	})
 }
 
-// Parts of JSON values are refused, with the setting to change.
+// Parts of JSON values are refused, with the setting to change: in the log, and
+// before it has them where all sessions write them.
 func TestPartialJSON(t *testing.T) {
 	for _, shared := range fleet {
 		if shared.Spec.Kind != servers.MySQL {
@@ -36,6 +37,8 @@ func TestPartialJSON(t *testing.T) {
 		r.prepare("t")
 		tail := r.stream(r.start)
 		r.on(r.session(), "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'", "UPDATE t SET j = JSON_SET(j, '$.a', 2)")
-		tail.fails(sources.ErrConfig, "binlog_row_value_options")
+		tail.fails(sources.ErrPositionLost, "binlog_row_value_options")
+		r.set("binlog_row_value_options", "PARTIAL_JSON")
+		r.refuses(r.start, sources.ErrConfig, "binlog_row_value_options")
 	}
 }
