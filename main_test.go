@@ -54,7 +54,7 @@ func TestCommands(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for name, path := range map[string]string{"example.yaml": "config.example.yaml", "schema.sql": "internal/demo/schema.sql"} {
+			for name, path := range map[string]string{"example.yaml": "config.example.yaml", "schema.sql": "internal/demo/postgres.sql"} {
 				if err := copyFile(path, filepath.Join(env.WorkDir, name)); err != nil {
 					return err
 				}
