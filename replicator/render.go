@@ -44,8 +44,12 @@ type incompleteError struct {
 	version int64
 }
 
-// Error names the statement that mends it.
+// Error names the statement that mends it. There is none where the table's rows
+// are logged whole, and a session has set something else for itself.
 func (e *incompleteError) Error() string {
+	if e.table.WholeRows == "" {
+		return e.IncompleteError.Error() + "; let no session log less than the server is set to"
+	}
 	return e.IncompleteError.Error() + "; run: " + e.table.WholeRows
 }
 
