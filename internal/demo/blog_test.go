@@ -43,7 +43,7 @@ func newDatabase(t *testing.T, spec servers.Spec) *database {
 	return db
 }
 
-// TestBlog fills and changes a database, indexes it by hand, and expects that the comparison finds no difference, then each that is made.
+// TestBlog fills and changes a database, indexes it by hand, makes three differences, and expects that the comparison finds them and no other.
 func TestBlog(t *testing.T) {
 	elastic := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
 	for _, spec := range kinds() {
@@ -68,11 +68,6 @@ func testBlog(t *testing.T, on *stage) {
 	}
 	indexByHand(t, on.db, s)
 
-	for _, r := range compareBlog(t, on, s) {
-		if !r.equal() || r.documents == 0 {
-			t.Errorf("fresh copy: %s", r)
-		}
-	}
 	person, tag := firstID(t, on.db, "auth_user"), firstID(t, on.db, "myapp_tag") // the load deletes some
 	var answer struct{}
 	for _, made := range []struct{ method, path, body string }{
@@ -86,6 +81,9 @@ func testBlog(t *testing.T, on *stage) {
 	}
 	var found []string
 	for _, r := range compareBlog(t, on, s) {
+		if r.documents == 0 {
+			t.Errorf("nothing was compared: %s", r)
+		}
 		found = append(found, r.missing...)
 		found = append(found, r.extra...)
 		found = append(found, r.different...)

@@ -82,7 +82,8 @@ func draw(s sample, on *stage, width, height int) []string {
 }
 
 func header(s sample, on *stage, width int) []string {
-	title := "  " + bold + "Haystream" + reset + dim + "  a live copy of " + on.db.product + " " + s.status.Source.Version + " in Elasticsearch " + s.status.Sink.Version + reset
+	version, _, _ := strings.Cut(s.status.Source.Version, "-") // MariaDB's goes on with who has built it
+	title := "  " + bold + "Haystream" + reset + dim + "  a live copy of " + on.db.product + " " + version + " in Elasticsearch " + s.status.Sink.Version + reset
 	return []string{"", left(title, width-10) + right(dim+clock(s.elapsed)+reset, 8), ""}
 }
 
