@@ -3,6 +3,7 @@ package mysql_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -21,11 +22,35 @@ const database = "suite"
 // TestConformance runs the suite of all sources.
 func TestConformance(t *testing.T) {
 	for _, spec := range specs() {
-		t.Run(spec.Kind+spec.Version, func(t *testing.T) {
-			server := servers.Test(t, spec)
-			h := harness(t, server)
-			sourcetest.Run(t, h)
-		})
+		t.Run(spec.Kind+spec.Version, func(t *testing.T) { sourcetest.Run(t, harness(t, servers.Test(t, spec), "")) })
+	}
+}
+
+// TestConformanceUnderSettings runs the suite where the log has other forms.
+func TestConformanceUnderSettings(t *testing.T) {
+	noGTIDs := []string{"--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"}
+	settings := []struct {
+		name, kind, params string
+		args               []string
+		nightly            bool
+	}{
+		{name: "no GTIDs", kind: servers.MySQL, args: append([]string{"--binlog-checksum=NONE"}, noGTIDs...)},
+		{name: "plain", kind: servers.MySQL, args: append([]string{"--binlog-row-metadata=MINIMAL", "--binlog-order-commits=OFF"}, noGTIDs...), nightly: true},
+		{name: "compressed", kind: servers.MySQL, args: []string{"--binlog-transaction-compression=ON"}},
+		{name: "TLS", kind: servers.MySQL, params: "?ssl-mode=REQUIRED", args: []string{"--binlog-row-metadata=MINIMAL", "--binlog-order-commits=OFF"}, nightly: true},
+		{name: "compressed", kind: servers.MariaDB, args: []string{"--log-bin-compress=ON", "--log-bin-compress-min-len=10", "--binlog-checksum=NONE"}},
+		{name: "named", kind: servers.MariaDB, args: []string{"--binlog-row-metadata=NO_LOG", "--loose-binlog-row-image=FULL_NODUP"}, nightly: true},
+		{name: "legacy", kind: servers.MariaDB, args: []string{"--binlog-row-metadata=MINIMAL", "--log-slave-updates=ON", "--gtid-domain-id=7", "--encrypt-binlog=OFF"}, nightly: true},
+	}
+	all := os.Getenv("HAYSTREAM_TEST_VERSIONS") == "all"
+	for _, s := range settings {
+		for _, spec := range specs() {
+			if spec.Kind != s.kind || s.nightly && !all {
+				continue
+			}
+			spec.Args = s.args
+			t.Run(s.name+"/"+spec.Kind+spec.Version, func(t *testing.T) { sourcetest.Run(t, harness(t, servers.Test(t, spec), s.params)) })
+		}
 	}
 }
 
@@ -40,7 +65,7 @@ func specs() []servers.Spec {
 	return all
 }
 
-func harness(t *testing.T, server *servers.Server) sourcetest.Harness {
+func harness(t *testing.T, server *servers.Server, params string) sourcetest.Harness {
 	t.Helper()
 	conn := connect(t.Context(), t, server, "")
 	if _, err := conn.Execute("CREATE DATABASE " + database + " CHARACTER SET utf8mb4"); err != nil {
@@ -49,7 +74,7 @@ func harness(t *testing.T, server *servers.Server) sourcetest.Harness {
 	return sourcetest.Harness{
 		Schema: database,
 		Source: func(t testing.TB, name string) sources.Source {
-			url := conf.Secret(server.URL + database)
+			url := conf.Secret(server.URL + database + params)
 			source, err := mysql.New(sources.Config{URL: url, Slot: name}, zerolog.New(zerolog.NewTestWriter(t)))
 			if err != nil {
 				t.Fatal(err)
@@ -57,7 +82,12 @@ func harness(t *testing.T, server *servers.Server) sourcetest.Harness {
 			return source
 		},
 		Open: func(ctx context.Context) (sourcetest.Session, error) {
-			conn, err := client.ConnectWithContext(ctx, server.Addr, "root", "", database, 0, func(c *client.Conn) error { return c.SetCharset("utf8mb4") })
+			conn, err := client.ConnectWithContext(ctx, server.Addr, "root", "", database, 0)
+			if err != nil {
+				return nil, err
+			}
+			// The library's own collation is unknown to MariaDB, which then takes the server's.
+			_, err = conn.Execute("SET NAMES utf8mb4")
 			return session{conn}, err
 		},
 		Interrupt: func(ctx context.Context, name string) error {
