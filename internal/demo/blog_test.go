@@ -3,8 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -124,7 +124,7 @@ func changeBlog(t *testing.T, db *database) *load {
 		case err := <-done:
 			return true, err
 		default:
-			return l.writes.Load() > 10_000, nil
+			return l.writes.Load() > 5_000, nil
 		}
 	})
 	cancel()
@@ -164,14 +164,8 @@ func indexByHand(t *testing.T, db *database, s *search) {
 			t.Fatal(err)
 		}
 		var body bytes.Buffer
-		lines := json.NewEncoder(&body)
 		for id, doc := range docs {
-			if err := lines.Encode(object{"index": object{"_id": id}}); err != nil {
-				t.Fatal(err)
-			}
-			if err := lines.Encode(doc); err != nil {
-				t.Fatal(err)
-			}
+			fmt.Fprintf(&body, "{\"index\": {\"_id\": %q}}\n%s\n", id, doc)
 		}
 		var answer struct{ Errors bool }
 		if err := s.call(ctx, http.MethodPost, "/"+tr.index+"/_bulk", body.Bytes(), &answer); err != nil || answer.Errors {
