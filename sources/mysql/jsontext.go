@@ -17,8 +17,10 @@ func jsonTextType(c catalogColumn) (columnType, error) {
 	convert := func(dst, text []byte) ([]byte, error) {
 		start := len(dst)
 		if decode == nil {
-			dst = append(dst, text...)
-		} else if dst, err := decode(dst, text); err != nil {
+			return finishJSON(append(dst, text...), start), nil
+		}
+		dst, err := decode(dst, text)
+		if err != nil {
 			return dst, err
 		}
 		return finishJSON(dst, start), nil
