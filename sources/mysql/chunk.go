@@ -234,7 +234,7 @@ func newKeyColumn(c *column) keyColumn {
 	case "float", "double":
 		k.selected, k.bare = name+" + 0e0", true
 	case "enum", "set", "bit":
-		k.selected, k.compared, k.bare = name+" + 0", name+" + 0", true
+		k.selected, k.bare = name+" + 0", true
 	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
 		k.selected, k.binary = "HEX("+name+")", true
 	}
