@@ -113,7 +113,7 @@ func (s *Source) chunk(ctx context.Context, c *conn, q *chunkQuery, emitted posi
 
 // mark notes up to where the stream must come before the chunk may be merged.
 func (s *Source) mark(chunk *sources.Chunk, end position) {
-	end.gtids = ""
+	end.numbered, end.gtids = false, ""
 	chunk.Mark = sources.Position(end.String())
 	s.want(end)
 }

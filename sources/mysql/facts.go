@@ -39,7 +39,7 @@ func readFacts(ctx context.Context, c *conn) (facts, error) {
 // end is where the log ends now. With GTIDs on MySQL it has their set only:
 // transactions may be in the file that are not in it yet.
 func (f facts) end(ctx context.Context, c *conn) (position, error) {
-	p := position{server: f.server}
+	p := position{server: f.server, numbered: f.gtids}
 	row, err := c.one(ctx, c.flavor.logStatus(c.version))
 	if err != nil && !errors.Is(err, errNoRow) {
 		return p, fmt.Errorf("read the log's end: %w", err)
@@ -79,7 +79,7 @@ func (f facts) continues(ctx context.Context, c *conn, from position) error {
 	switch {
 	case !f.gtids:
 		return f.hasFile(ctx, c, from)
-	case from.gtids == "" && from.file != "" && f.flavor == mysqlServer:
+	case !from.numbered:
 		return fmt.Errorf("%w: it was read to a place in a file, and the server numbers its transactions (GTID) by now", sources.ErrPositionLost)
 	case f.flavor == mariadbServer:
 		return f.hasDomains(ctx, c, from)
@@ -98,7 +98,7 @@ func (f facts) continues(ctx context.Context, c *conn, from position) error {
 
 // hasFile: without GTIDs a position is one server's own.
 func (f facts) hasFile(ctx context.Context, c *conn, from position) error {
-	if from.server != f.server || from.gtids != "" {
+	if from.server != f.server || from.numbered {
 		return fmt.Errorf("%w: it is of another server, or from when the server numbered its transactions (GTID)", sources.ErrPositionLost)
 	}
 	found := false

@@ -9,30 +9,36 @@ import (
 )
 
 // A position is the end of a transaction: in one server's files, and in the
-// history that it shares with others. Its text is server/file:offset/gtids.
+// history that it shares with others. Its text is server/file:offset/gtids,
+// without the last part where the server numbers no transactions.
 type position struct {
-	server string // whose files they are
-	file   string // empty: not known yet, as before the first event
-	offset uint64
-	gtids  string // everything up to it; empty where the server numbers no transactions
+	server   string // whose files they are
+	file     string // empty: not known yet, as before the first event
+	offset   uint64
+	numbered bool   // gtids is known; it may be empty
+	gtids    string // everything up to it
 }
 
 func (p position) String() string {
-	return p.server + "/" + p.file + ":" + strconv.FormatUint(p.offset, 10) + "/" + p.gtids
+	text := p.server + "/" + p.file + ":" + strconv.FormatUint(p.offset, 10)
+	if p.numbered {
+		text += "/" + p.gtids
+	}
+	return text
 }
 
 func parsePosition(text sources.Position) (position, error) {
 	server, rest, ok := strings.Cut(string(text), "/")
-	place, gtids, found := strings.Cut(rest, "/")
+	place, gtids, numbered := strings.Cut(rest, "/")
 	colon := strings.LastIndexByte(place, ':')
-	if !ok || !found || colon < 0 {
+	if !ok || colon < 0 {
 		return position{}, fmt.Errorf("%w: position %q is not one of MySQL or MariaDB", sources.ErrPositionLost, text)
 	}
 	offset, err := strconv.ParseUint(place[colon+1:], 10, 64)
 	if err != nil {
 		return position{}, fmt.Errorf("%w: position %q: %w", sources.ErrPositionLost, text, err)
 	}
-	return position{server: server, file: place[:colon], offset: offset, gtids: gtids}, nil
+	return position{server: server, file: place[:colon], offset: offset, numbered: numbered, gtids: gtids}, nil
 }
 
 // before reports whether p's place in the files comes before q's. Places on

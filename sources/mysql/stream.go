@@ -221,7 +221,7 @@ func (st *stream) sendAt() (at time.Time, ok bool) {
 func (st *stream) last() position {
 	p := st.end
 	if st.gtids != nil {
-		p.gtids = st.gtids.String()
+		p.numbered, p.gtids = true, st.gtids.String()
 	}
 	return p
 }
