@@ -13,7 +13,7 @@ import (
 func (w *world) compare(index, sql string) {
 	w.t.Helper()
 	documents := w.documents(index)
-	rows, err := w.db.Query(w.t.Context(), sql)
+	rows, err := w.db.QueryContext(w.t.Context(), sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}

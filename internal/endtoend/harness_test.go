@@ -3,7 +3,7 @@ package endtoend
 
 import (
 	"bytes"
-	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"haystream/internal/servers"
 )
 
@@ -27,9 +25,28 @@ var (
 	postgres = servers.Shared{Spec: servers.Spec{Kind: servers.Postgres, Version: "15", Args: []string{
 		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.track=all",
 	}}}
+	mysqls = newShared(servers.MySQL, servers.MySQLVersions())
+	marias = newShared(servers.MariaDB, servers.MariaDBVersions())
 	search = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"}}
 	binary string
 )
+
+func newShared(kind string, versions []string) []*servers.Shared {
+	var all []*servers.Shared
+	for _, version := range versions {
+		all = append(all, &servers.Shared{Spec: servers.Spec{Kind: kind, Version: version, Args: []string{"--default-time-zone=+00:00", "--sql-mode="}}})
+	}
+	return all
+}
+
+// eachDatabase runs a scenario on a world of each kind of database.
+func eachDatabase(t *testing.T, scenario func(*testing.T, *world)) {
+	for _, server := range append(append([]*servers.Shared{&postgres}, mysqls...), marias...) {
+		t.Run(server.Spec.Kind+server.Spec.Version, func(t *testing.T) {
+			scenario(t, worldOn(t, server.Get(t), search.Get(t)))
+		})
+	}
+}
 
 func TestMain(m *testing.M) {
 	code := 1
@@ -42,23 +59,25 @@ func TestMain(m *testing.M) {
 		}
 		_ = os.RemoveAll(dir)
 	}
-	postgres.Stop()
-	search.Stop()
+	for _, server := range append(append(mysqls, marias...), &postgres, &search) {
+		server.Stop()
+	}
 	os.Exit(code)
 }
 
 // A world is one test's database, its indexes and a daemon.
 type world struct {
-	t        testing.TB
-	name     string // of database, pipeline and slot
-	postgres *servers.Server
-	search   *servers.Server
-	db       *pgx.Conn
-	url      string // of the database
-	dir      string
-	port     int
-	daemon   *exec.Cmd
-	log      *logBuffer
+	t       testing.TB
+	name    string // of database, pipeline and slot
+	server  *servers.Server
+	search  *servers.Server
+	dialect dialect
+	db      *sql.DB
+	url     string // of the database
+	dir     string
+	port    int
+	daemon  *exec.Cmd
+	log     *logBuffer
 }
 
 // newWorld makes a database of its own on the shared servers.
@@ -66,13 +85,15 @@ func newWorld(t *testing.T) *world {
 	return worldOn(t, postgres.Get(t), search.Get(t))
 }
 
-func worldOn(t *testing.T, pg, es *servers.Server) *world {
+func worldOn(t *testing.T, server, es *servers.Server) *world {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
-	w := &world{t: t, name: name, postgres: pg, search: es, dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
-	w.must(pg.URL, "CREATE DATABASE "+name)
-	w.url = strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1)
-	w.db = w.connect()
+	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_", ".", "_").Replace(t.Name()))
+	w := &world{t: t, name: name, server: server, search: es, dialect: dialectOf(server.Kind), dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
+	first, _ := w.dialect.open(t, server.URL, "")
+	if _, err := first.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	w.db, w.url = w.dialect.open(t, server.URL, name)
 	t.Cleanup(func() {
 		w.stop()
 		if t.Failed() {
@@ -82,35 +103,17 @@ func worldOn(t *testing.T, pg, es *servers.Server) *world {
 	return w
 }
 
-// must runs one statement on a connection of its own.
-func (w *world) must(url, sql string) {
-	w.t.Helper()
-	conn, err := pgx.Connect(w.t.Context(), url)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(w.t.Context(), sql); err != nil {
-		w.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-func (w *world) connect() *pgx.Conn {
-	w.t.Helper()
-	conn, err := pgx.Connect(w.t.Context(), w.url)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
-// exec runs statements, each in a transaction of its own.
+// exec runs statements one after the other on one connection.
 func (w *world) exec(statements ...string) {
 	w.t.Helper()
-	for _, sql := range statements {
-		if _, err := w.db.Exec(w.t.Context(), sql); err != nil {
-			w.t.Fatalf("%s: %v", sql, err)
+	conn, err := w.db.Conn(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(w.t.Context(), statement); err != nil {
+			w.t.Fatalf("%s: %v", statement, err)
 		}
 	}
 }
@@ -197,20 +200,11 @@ func (w *world) ready() bool {
 	return code == http.StatusOK
 }
 
-// settle waits until everything committed so far is in the sink: a marker row
-// in a table of its own arrives.
+// settle waits until everything committed so far is in the sink.
 func (w *world) settle() {
 	w.t.Helper()
-	var lsn string
-	if err := w.db.QueryRow(w.t.Context(), "SELECT pg_current_wal_insert_lsn()::text").Scan(&lsn); err != nil {
-		w.t.Fatal(err)
-	}
-	w.exec("SELECT pg_logical_emit_message(true, 'settle', '')")
-	w.eventually("the slot has passed "+lsn, func() bool {
-		var passed bool
-		err := w.db.QueryRow(w.t.Context(), "SELECT coalesce(bool_and(confirmed_flush_lsn >= $1::text::pg_lsn), false) FROM pg_replication_slots WHERE database = current_database()", lsn).Scan(&passed)
-		return err == nil && passed
-	})
+	end := w.logEnd()
+	w.eventually("the daemon has passed "+end, func() bool { return w.passed(end) })
 	w.eventually("the daemon is ready", w.ready)
 }
 

@@ -49,7 +49,7 @@ func TestPrimarySeesNoQueryForAChange(t *testing.T) {
 		w.exec(fmt.Sprintf("UPDATE hot SET counter = %d WHERE id = %d", n, n+1))
 	}
 	w.settle()
-	rows, err := w.db.Query(t.Context(), `SELECT query, calls FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
+	rows, err := w.db.QueryContext(t.Context(), `SELECT query, calls FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
 		WHERE rolname = 'follower' AND query ~* '\mhot\M'`)
 	if err != nil {
 		t.Fatal(err)

@@ -3,9 +3,12 @@ package endtoend
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
+	"haystream/internal/servers"
 	"haystream/internal/typecases"
 )
 
@@ -13,20 +16,41 @@ import (
 // by the stream, with the mapping that the daemon infers. Both documents hold
 // exactly the JSON that the cases expect.
 func TestTypes(t *testing.T) {
-	const version, streamed = 15, 1000
-	statements, cases, err := typecases.Read("../../testdata/postgres/types.txt", version)
+	eachDatabase(t, testTypes)
+}
+
+// typesVersion is the server's as the file of type cases counts them.
+func (w *world) typesVersion() int {
+	major, minor, _ := strings.Cut(w.server.Version, ".")
+	version, err := strconv.Atoi(major)
+	if err == nil && minor != "" {
+		var n int
+		n, err = strconv.Atoi(minor)
+		version = 100*version + n
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return version
+}
+
+func testTypes(t *testing.T, w *world) {
+	const streamed = 1000
+	statements, cases, err := typecases.Read("../../testdata/"+w.server.Kind+"/types.txt", w.typesVersion())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t)
 	w.exec(statements...)
 	rows := 0
 	create := "CREATE TABLE types (id integer PRIMARY KEY"
 	for i, c := range cases {
-		create += fmt.Sprintf(", c%d %s", i, c.Type)
+		create += fmt.Sprintf(", c%d %s", i, strings.ReplaceAll(c.Type, "(v)", fmt.Sprintf("(c%d)", i))) // a constraint names its column
 		rows = max(rows, len(c.Values))
 	}
-	w.exec(create+")", "ALTER TABLE types REPLICA IDENTITY FULL")
+	w.exec(create + ")")
+	if w.server.Kind == servers.Postgres {
+		w.exec("ALTER TABLE types REPLICA IDENTITY FULL")
+	}
 	insert := func(n, id int) {
 		values := make([]string, len(cases))
 		for i, c := range cases {
@@ -40,7 +64,7 @@ func TestTypes(t *testing.T) {
 	for n := range rows {
 		insert(n, n)
 	}
-	w.config("  NAME: {table: public.types, fields: \"*\"}\n")
+	w.config("  NAME: {table: types, fields: \"*\"}\n")
 	w.start()
 	w.eventually("the daemon is ready", w.ready)
 	for n := range rows {
@@ -55,7 +79,7 @@ func TestTypes(t *testing.T) {
 		for _, id := range []int{n, streamed + n} {
 			var fields map[string]json.RawMessage
 			if err := json.Unmarshal(documents[fmt.Sprint(id)], &fields); err != nil {
-				t.Errorf("document %d: %v: %s", id, err, documents[fmt.Sprint(id)])
+				t.Errorf("document %d: %v: %s%s", id, err, documents[fmt.Sprint(id)], w.deadLetter(fmt.Sprint(id)))
 				continue
 			}
 			for i, c := range cases {
@@ -70,4 +94,12 @@ func TestTypes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// deadLetter is why a document was refused, where it was.
+func (w *world) deadLetter(id string) string {
+	w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_refresh", "")
+	_, body := w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_search",
+		fmt.Sprintf(`{"query": {"bool": {"filter": [{"term": {"physical": %q}}, {"term": {"doc_id": %q}}]}}, "_source": ["reason"]}`, w.physical("NAME"), id))
+	return string(body)
 }
