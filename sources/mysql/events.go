@@ -222,28 +222,39 @@ func (st *stream) content(h header, data []byte, began uint64) error {
 
 // openTransaction begins with a transaction's number.
 func (st *stream) openTransaction(h header, data []byte, began uint64) error {
-	parsed, err := st.parser.Parse(data)
-	if err != nil {
-		return fmt.Errorf("parse it: %w", err)
-	}
 	st.tx = transaction{open: true, began: began, id: transactionID(st.file, began), commit: time.Unix(int64(h.time), 0)}
-	switch event := parsed.Event.(type) {
-	case *replication.GTIDEvent:
-		return st.tx.number(event)
-	case *replication.GtidTaggedLogEvent:
-		return st.tx.number(&event.GTIDEvent)
-	case *replication.MariadbGTIDEvent:
+	body := data[headerSize:]
+	switch h.kind {
+	case replication.MARIADB_GTID_EVENT:
 		const flagPreparedXA = 64 // MariaDB source, Gtid_log_event::FL_PREPARED_XA
-		g := event.GTID
-		g.ServerID = binary.LittleEndian.Uint32(data[5:])
-		st.tx.gtid = gtid{domain: g.DomainID, server: g.ServerID, number: g.SequenceNumber}
+		var event replication.MariadbGTIDEvent
+		if len(body) < 13 {
+			return errors.New("it is too short")
+		}
+		if err := event.Decode(body); err != nil {
+			return fmt.Errorf("parse it: %w", err)
+		}
+		st.tx.gtid = gtid{domain: event.GTID.DomainID, server: binary.LittleEndian.Uint32(data[5:]), number: event.GTID.SequenceNumber}
 		st.tx.begun = !event.IsStandalone()
 		if event.Flags&flagPreparedXA != 0 {
 			st.prepared.begin()
 		}
 		return nil
+	case replication.GTID_TAGGED_LOG_EVENT:
+		var event replication.GtidTaggedLogEvent
+		if err := event.Decode(body); err != nil {
+			return fmt.Errorf("parse it: %w", err)
+		}
+		return st.tx.number(&event.GTIDEvent)
 	}
-	return fmt.Errorf("parse it: it is a %T", parsed.Event)
+	var event replication.GTIDEvent
+	if len(body) < 25 {
+		return errors.New("it is too short")
+	}
+	if err := event.Decode(body); err != nil {
+		return fmt.Errorf("parse it: %w", err)
+	}
+	return st.tx.number(&event)
 }
 
 func (t *transaction) number(event *replication.GTIDEvent) error {

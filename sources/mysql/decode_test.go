@@ -1,0 +1,114 @@
+package mysql
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"strings"
+	"testing"
+
+	"haystream/sources"
+)
+
+const recordedRows = 100
+
+// recordedColumns are those of the table in the recorded logs.
+func recordedColumns() []catalogColumn {
+	return []catalogColumn{
+		{name: "id", dataType: "bigint", fullType: "bigint"},
+		{name: "name", dataType: "varchar", fullType: "varchar(100)", charset: "utf8mb4", length: 100},
+		{name: "age", dataType: "int", fullType: "int"},
+		{name: "made", dataType: "datetime", fullType: "datetime(6)", fraction: 6},
+		{name: "price", dataType: "decimal", fullType: "decimal(10,2)", precision: 10, scale: 2},
+		{name: "body", dataType: "text", fullType: "text", charset: "utf8mb4", length: 65535},
+	}
+}
+
+// recordedStream is a stream that is given its packets by hand.
+func recordedStream(tb testing.TB, f flavor, out chan<- *sources.Batch) *stream {
+	tb.Helper()
+	t := &sources.Table{Schema: "recorded", Name: "t", Key: []int{0}}
+	whole := &table{sources: t}
+	for _, c := range recordedColumns() {
+		resolved, err := resolveType(f, c)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		whole.columns = append(whole.columns, column{catalogColumn: c, columnType: resolved})
+		t.Columns = append(t.Columns, sources.Column{Name: c.name, Type: resolved.Type})
+	}
+	gtids, err := f.parseGTIDs("")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	st := &stream{
+		source: &Source{}, ctx: tb.Context(), conn: &conn{flavor: f}, out: out,
+		catalog: &catalog{flavor: f, tables: map[string]*table{"recorded.t": whole}},
+		tables:  map[string]*sources.Table{"recorded.t": t}, unnamed: map[*sources.Table]bool{},
+		gtids: gtids, batch: &sources.Batch{Arena: &sources.Arena{}},
+	}
+	st.newFile()
+	return st
+}
+
+// readRecorded reads packets, each behind its length.
+func readRecorded(tb testing.TB, name string) (packets [][]byte) {
+	tb.Helper()
+	data, err := os.ReadFile("testdata/log/" + name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for len(data) > 0 {
+		size := 4 + int(binary.LittleEndian.Uint32(data))
+		packets, data = append(packets, data[4:size]), data[size:]
+	}
+	return packets
+}
+
+// BenchmarkStream decodes recorded logs: each a transaction of its
+// own, and all in one. Allocations are those of the stream's own work.
+func BenchmarkStream(b *testing.B) {
+	for _, name := range []string{"mysql-single", "mysql-many", "mariadb-single", "mariadb-many"} {
+		b.Run(name, func(b *testing.B) {
+			f := mysqlServer
+			if strings.HasPrefix(name, "mariadb") {
+				f = mariadbServer
+			}
+			packets := readRecorded(b, name)
+			out := make(chan *sources.Batch)
+			ctx, cancel := context.WithCancel(b.Context())
+			drained := make(chan int)
+			go func() {
+				rows := 0
+				for {
+					select {
+					case batch := <-out:
+						rows += len(batch.Changes)
+					case <-ctx.Done():
+						drained <- rows
+						return
+					}
+				}
+			}()
+			st := recordedStream(b, f, out)
+			var packet []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, p := range packets {
+					packet = append(packet[:0], p...)
+					if err := st.event(packet); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			if err := st.send(); err != nil {
+				b.Fatal(err)
+			}
+			cancel()
+			if rows := <-drained; rows != recordedRows*b.N {
+				b.Errorf("%d rows, want %d", rows, recordedRows*b.N)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*recordedRows), "ns/row")
+		})
+	}
+}
