@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -63,6 +64,38 @@ func readRecorded(tb testing.TB, name string) (packets [][]byte) {
 		packets, data = append(packets, data[4:size]), data[size:]
 	}
 	return packets
+}
+
+// A packet is gone when the next one has come: nothing goes on looking at it.
+func TestPacketsAreNotKept(t *testing.T) {
+	for name, f := range map[string]flavor{"mysql-single": mysqlServer, "mariadb-single": mariadbServer} {
+		out := make(chan *sources.Batch, 2*recordedRows)
+		st := recordedStream(t, f, out)
+		for _, p := range readRecorded(t, name) {
+			if err := st.event(p); err != nil {
+				t.Fatal(err)
+			}
+			for i := range p {
+				p[i] = 6
+			}
+		}
+		if err := st.send(); err != nil {
+			t.Fatal(err)
+		}
+		close(out)
+		rows := 0
+		for batch := range out {
+			for _, c := range batch.Changes {
+				if got, want := string(c.After.Text(1)), fmt.Sprintf("Name %d", rows); got != want {
+					t.Fatalf("%s: row %d has the name %q", name, rows, got)
+				}
+				rows++
+			}
+		}
+		if rows != recordedRows {
+			t.Errorf("%s: %d rows, want %d", name, rows, recordedRows)
+		}
+	}
 }
 
 // BenchmarkStream decodes recorded logs: each a transaction of its

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -136,7 +137,7 @@ func (st *stream) place(h header, data []byte) error {
 	switch h.kind {
 	case replication.FORMAT_DESCRIPTION_EVENT:
 		st.newFile()
-		event, err := st.parser.Parse(data)
+		event, err := st.parser.Parse(bytes.Clone(data)) // which it goes on looking at
 		if err != nil {
 			return fmt.Errorf("parse %s: %w", h.kind, err)
 		}

@@ -104,7 +104,7 @@ func TestServerRestarts(t *testing.T) {
 			r.exec(fmt.Sprintf("INSERT INTO t VALUES (%d, 'at the end')", 10+i))
 			r.must(stop())
 			if err := tail.wait(); known(err) {
-				t.Fatalf("the stream returned %v", err)
+				r.Fatalf("the stream returned %v", err)
 			}
 			r.admin = r.session()
 			tail = r.restart(mark, "t")
