@@ -23,17 +23,34 @@ type dialect struct {
 
 	upsert, keyChange, rollback string // of the row %[1]d; keyChange to the row %[2]d
 	now                         string
+	copyTable                   string   // hot_new, of the same columns
+	swap                        []string // hot_new takes the place of hot, which becomes hot_old
+	loseLog                     []string // what a daemon that is down would need
+	lost                        string   // what the daemon's log says then
+}
+
+// withColumn is the documents of a table that has one more column.
+func (d dialect) withColumn(name string) string {
+	return strings.Replace(d.documents, "'body', body", fmt.Sprintf("'body', body, '%s', %[1]s", name), 1)
 }
 
 func dialectOf(kind string) dialect {
 	switch kind {
-	case servers.MySQL, servers.MariaDB:
+	case servers.MySQL:
 		return mysqlDialect()
+	case servers.MariaDB:
+		d := mysqlDialect()
+		d.loseLog, d.lost = []string{"RESET MASTER"}, "has not written" // a purge waits for replicas there
+		return d
 	}
 	return dialect{
 		driver: "pgx", hotTable: hotTable, documents: hotDocuments, rows: hotRows, analyze: "ANALYZE hot", now: "clock_timestamp()",
 		upsert:    "INSERT INTO hot (id, body) VALUES (%d, 'again') ON CONFLICT (id) DO UPDATE SET flag = NOT hot.flag",
 		keyChange: "UPDATE hot SET id = %[2]d WHERE id = %[1]d AND NOT EXISTS (SELECT FROM hot WHERE id = %[2]d) AND id <> 1",
+		copyTable: "CREATE TABLE hot_new (LIKE hot INCLUDING ALL)",
+		swap:      []string{"BEGIN", "ALTER TABLE hot RENAME TO hot_old", "ALTER TABLE hot_new RENAME TO hot", "COMMIT"},
+		loseLog:   []string{"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"},
+		lost:      "slot",
 		rollback:  "DO $$ BEGIN UPDATE hot SET name = 'rolled back' WHERE id = %d; RAISE EXCEPTION 'no'; EXCEPTION WHEN raise_exception THEN NULL; END $$",
 	}
 }
@@ -55,6 +72,10 @@ func mysqlDialect() dialect {
 				from, "(SELECT 0 n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)", to)
 		},
 		now:       "current_timestamp(6)",
+		copyTable: "CREATE TABLE hot_new LIKE hot",
+		swap:      []string{"RENAME TABLE hot TO hot_old, hot_new TO hot"},
+		loseLog:   []string{"UPDATE hot SET counter = 2", "FLUSH BINARY LOGS", "UPDATE hot SET counter = 3", "FLUSH BINARY LOGS", "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY"},
+		lost:      "purged",
 		upsert:    "INSERT INTO hot (id, body) VALUES (%d, 'again') ON DUPLICATE KEY UPDATE flag = NOT flag",
 		keyChange: "UPDATE IGNORE hot SET id = %[2]d WHERE id = %[1]d AND id <> 1",
 		rollback:  "BEGIN;UPDATE hot SET name = 'rolled back' WHERE id = %d;ROLLBACK",
