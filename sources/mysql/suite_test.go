@@ -34,12 +34,12 @@ func TestConformanceUnderSettings(t *testing.T) {
 		args               []string
 		nightly            bool
 	}{
-		{name: "no GTIDs", kind: servers.MySQL, args: append([]string{"--binlog-checksum=NONE"}, noGTIDs...)},
+		{name: "no GTIDs", kind: servers.MySQL, args: append([]string{"--binlog-checksum=NONE", "--binlog-transaction-compression=ON"}, noGTIDs...)},
 		{name: "plain", kind: servers.MySQL, args: append([]string{"--binlog-row-metadata=MINIMAL", "--binlog-order-commits=OFF"}, noGTIDs...), nightly: true},
-		{name: "compressed", kind: servers.MySQL, args: []string{"--binlog-transaction-compression=ON"}},
+		{name: "compressed", kind: servers.MySQL, args: []string{"--binlog-transaction-compression=ON"}, nightly: true},
 		{name: "TLS", kind: servers.MySQL, params: "?ssl-mode=REQUIRED", args: []string{"--binlog-row-metadata=MINIMAL", "--binlog-order-commits=OFF"}, nightly: true},
-		{name: "compressed", kind: servers.MariaDB, args: []string{"--log-bin-compress=ON", "--log-bin-compress-min-len=10", "--binlog-checksum=NONE"}},
-		{name: "named", kind: servers.MariaDB, args: []string{"--binlog-row-metadata=NO_LOG", "--loose-binlog-row-image=FULL_NODUP"}, nightly: true},
+		{name: "compressed", kind: servers.MariaDB, args: []string{"--log-bin-compress=ON", "--log-bin-compress-min-len=10", "--binlog-checksum=NONE"}, nightly: true},
+		{name: "unnamed", kind: servers.MariaDB, args: []string{"--binlog-row-metadata=NO_LOG", "--loose-binlog-row-image=FULL_NODUP"}, nightly: true},
 		{name: "legacy", kind: servers.MariaDB, args: []string{"--binlog-row-metadata=MINIMAL", "--log-slave-updates=ON", "--gtid-domain-id=7", "--encrypt-binlog=OFF"}, nightly: true},
 	}
 	all := os.Getenv("HAYSTREAM_TEST_VERSIONS") == "all"
