@@ -97,7 +97,7 @@ func (s *Source) dumpFrom(c *conn, file string, offset uint64) error {
 	if offset < firstOffset || offset > 1<<32-1 {
 		offset = firstOffset
 	}
-	flags := uint16(replication.BINLOG_DUMP_NEVER_STOP)
+	flags := replication.BINLOG_DUMP_NEVER_STOP
 	if c.flavor == mariadbServer {
 		flags |= replication.BINLOG_SEND_ANNOTATE_ROWS_EVENT // every event: offsets are counted from their sizes
 	}

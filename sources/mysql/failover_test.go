@@ -88,7 +88,7 @@ func TestForkedHistory(t *testing.T) {
 
 // Before its first numbered transaction a server has a position, too.
 func TestEmptyHistory(t *testing.T) {
-	eachOwn(t, "", func(r *rig, server *servers.Server) {
+	eachOwn(t, "", func(r *rig, _ *servers.Server) {
 		r.exec("CREATE TABLE t" + people)
 		reset := "RESET MASTER"
 		if !r.isMaria() && !older(r.admin.version, 8, 4) {

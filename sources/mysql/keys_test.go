@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,12 +47,12 @@ func TestChunkKeys(t *testing.T) {
 		r.exec("SET NAMES utf8mb4")
 		all := cases
 		if !r.isMaria() {
-			all = append(all[:len(all):len(all)], struct {
+			all = append(slices.Clip(all), struct {
 				name, columns, key string
 				rows               []string
 			}{"0900", "k VARCHAR(20) COLLATE utf8mb4_0900_ai_ci", "k", []string{"''", "'a'", "'a '", "'b'", "'é'", "'ff'", "'🐘'"}})
 		} else {
-			all = append(all[:len(all):len(all)], struct {
+			all = append(slices.Clip(all), struct {
 				name, columns, key string
 				rows               []string
 			}{"inet6", "k INET6", "k", []string{"'::'", "'::1'", "'10.0.0.1'", "'ff::ff'"}}, struct {

@@ -16,7 +16,6 @@ const mostPrepared = 32 << 20
 type prepared struct {
 	open *sources.Batch            // of the one that is being read; nil: none is
 	held map[string]*sources.Batch // by its id, as the log writes it
-	size int
 }
 
 func (p *prepared) begin() { p.open = &sources.Batch{Arena: &sources.Arena{}} }
