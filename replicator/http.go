@@ -22,11 +22,11 @@ type server struct {
 }
 
 // listen opens the port, so that a taken one is told at once.
-func listen(cfg *Config, s *status) (*server, error) {
+func listen(ctx context.Context, cfg *Config, s *status) (*server, error) {
 	if cfg.HTTP.Listen == "" {
 		return &server{}, nil
 	}
-	l, err := net.Listen("tcp", cfg.HTTP.Listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on http.listen: %w", err)
 	}
@@ -38,8 +38,11 @@ func (s *server) serve(ctx context.Context) error {
 	if s.listener == nil {
 		return nil
 	}
-	closed := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() { closed <- s.http.Close() })
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = s.http.Close() // nobody waits for an answer any more
+	})
 	err := s.http.Serve(s.listener)
 	if !stop() {
 		<-closed

@@ -65,7 +65,7 @@ func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, lo
 		status: newStatus(cfg, version, sink), warned: map[string]bool{},
 	}
 	limitMemory(cfg)
-	server, err := listen(cfg, d.status)
+	server, err := listen(ctx, cfg, d.status)
 	if err != nil {
 		return err
 	}
@@ -107,14 +107,14 @@ func (d *daemon) watched(ctx context.Context) error {
 // checkRetained notes how far the source's log is ahead, and returns
 // errRetained when it holds more than it may.
 func (d *daemon) checkRetained(ctx context.Context) error {
+	limit := int64(d.cfg.Limits.MaxRetainedLog)
 	lag, err := d.source.Lag(ctx, d.status.acked())
 	if err != nil {
 		d.status.lagUnknown()
-		return nil
+	} else {
+		d.status.lag(lag)
 	}
-	d.status.lag(lag)
-	limit := int64(d.cfg.Limits.MaxRetainedLog)
-	if limit > 0 && lag.Retained > limit {
+	if err == nil && limit > 0 && lag.Retained > limit {
 		return fmt.Errorf("%w: %s, limits.max_retained_log is %s", errRetained, conf.Bytes(lag.Retained), d.cfg.Limits.MaxRetainedLog)
 	}
 	return nil
@@ -145,7 +145,7 @@ func (d *daemon) supervise(ctx context.Context) error {
 		began := time.Now()
 		err := d.watched(ctx)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		if time.Since(began) > time.Minute {
 			retry.Reset()
@@ -158,10 +158,11 @@ func (d *daemon) supervise(ctx context.Context) error {
 		if answer == again {
 			continue
 		}
-		if err := retry.Wait(ctx, 0); err != nil {
-			return nil
+		if retry.Wait(ctx, 0) != nil {
+			break
 		}
 	}
+	return nil
 }
 
 // What supervise does after a session.

@@ -10,9 +10,9 @@ import (
 
 // compare fails the test unless each row that sql returns (id, document as
 // JSON text) equals the index's document of that id, and there is no other.
-func (w *world) compare(index, sql string) {
+func (w *world) compare(sql string) {
 	w.t.Helper()
-	documents := w.documents(index)
+	documents := w.documents()
 	rows, err := w.db.QueryContext(w.t.Context(), sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
@@ -30,11 +30,11 @@ func (w *world) compare(index, sql string) {
 		switch {
 		case !ok:
 			if missing++; missing <= 3 {
-				w.t.Errorf("index %s: document %s is missing", index, id)
+				w.t.Errorf("document %s is missing", id)
 			}
 		case !reflect.DeepEqual(canonical(w, got), canonical(w, []byte(want))):
 			if different++; different <= 3 {
-				w.t.Errorf("index %s: document %s differs\n is %s\nnot %s", index, id, got, want)
+				w.t.Errorf("document %s differs\n is %s\nnot %s", id, got, want)
 			}
 		}
 	}
@@ -44,10 +44,10 @@ func (w *world) compare(index, sql string) {
 	extra := 0
 	for id, source := range documents {
 		if extra++; extra <= 3 {
-			w.t.Errorf("index %s: document %s has no row: %s", index, id, source)
+			w.t.Errorf("document %s has no row: %s", id, source)
 		}
 	}
-	w.t.Logf("index %s: %d rows compared; %d missing, %d different, %d extra", index, count, missing, different, extra)
+	w.t.Logf("%d rows compared; %d missing, %d different, %d extra", count, missing, different, extra)
 }
 
 // canonical decodes a document so that equal values compare equal: numbers keep

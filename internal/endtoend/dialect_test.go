@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -127,7 +128,7 @@ func (w *world) logEnd() string {
 		for i := range values {
 			into[i] = &values[i]
 		}
-		if err := rows.Scan(into...); err != nil {
+		if err := errors.Join(rows.Scan(into...), rows.Err()); err != nil {
 			w.t.Fatal(err)
 		}
 		return fmt.Sprintf("/%s:%s/", values[0].String, values[1].String)
@@ -144,8 +145,7 @@ func (w *world) logEnd() string {
 func (w *world) passed(end string) bool {
 	switch w.server.Kind {
 	case servers.MySQL, servers.MariaDB:
-		status, _ := w.status()
-		source, _ := status["source"].(map[string]any)
+		source, _ := w.status()["source"].(map[string]any)
 		position, _ := source["position"].(string)
 		return strings.Contains(position, end)
 	}

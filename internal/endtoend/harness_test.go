@@ -187,11 +187,14 @@ func (w *world) within(limit time.Duration, what string, condition func() bool) 
 	}
 }
 
-// status is the daemon's /status; false while it does not answer.
-func (w *world) status() (map[string]any, bool) {
+// status is the daemon's /status; nil while it does not answer.
+func (w *world) status() map[string]any {
 	code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/status", w.port))
 	var out map[string]any
-	return out, code == http.StatusOK && json.Unmarshal(body, &out) == nil
+	if code != http.StatusOK || json.Unmarshal(body, &out) != nil {
+		return nil
+	}
+	return out
 }
 
 // ready reports whether /readyz answers 200.
@@ -230,8 +233,8 @@ func (w *world) request(method, url, body string) (int, []byte) {
 }
 
 // document returns a document's source by id; nil where there is none.
-func (w *world) document(index, id string) map[string]any {
-	code, body := w.get(w.search.URL + "/" + w.index(index) + "/_doc/" + id)
+func (w *world) document(id string) map[string]any {
+	code, body := w.get(w.search.URL + "/" + w.name + "/_doc/" + id)
 	var out struct {
 		Source map[string]any `json:"_source"`
 	}
@@ -241,10 +244,10 @@ func (w *world) document(index, id string) map[string]any {
 	return out.Source
 }
 
-// documents returns every document of an index by id, numbers as they were written.
-func (w *world) documents(index string) map[string]json.RawMessage {
+// documents returns every document of the index by id, numbers as they were written.
+func (w *world) documents() map[string]json.RawMessage {
 	w.t.Helper()
-	url := w.search.URL + "/" + w.index(index)
+	url := w.search.URL + "/" + w.name
 	w.request(http.MethodPost, url+"/_refresh", "")
 	out := map[string]json.RawMessage{}
 	url, body := url+"/_search?scroll=1m", `{"size":5000,"sort":["_doc"]}`
@@ -260,7 +263,7 @@ func (w *world) documents(index string) map[string]json.RawMessage {
 			} `json:"hits"`
 		}
 		if code != http.StatusOK {
-			w.t.Fatalf("search %s: %d %s", index, code, data)
+			w.t.Fatalf("search: %d %s", code, data)
 		}
 		if err := json.Unmarshal(data, &page); err != nil {
 			w.t.Fatal(err)
@@ -276,11 +279,9 @@ func (w *world) documents(index string) map[string]json.RawMessage {
 	}
 }
 
-func (w *world) index(name string) string { return strings.ReplaceAll(name, "NAME", w.name) }
-
-// physical is the index that an alias points to.
-func (w *world) physical(alias string) string {
-	_, body := w.get(w.search.URL + "/" + w.index(alias) + "/_alias")
+// physical is the index that the alias points to.
+func (w *world) physical() string {
+	_, body := w.get(w.search.URL + "/" + w.name + "/_alias")
 	var out map[string]any
 	_ = json.Unmarshal(body, &out)
 	for name := range out {

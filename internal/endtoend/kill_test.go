@@ -105,7 +105,7 @@ func nothingIsLost(t *testing.T, spec servers.Spec) {
 	group.Wait()
 	w.within(10*time.Minute, "the daemon is ready", w.ready)
 	w.settle()
-	w.compare("NAME", w.dialect.documents)
+	w.compare(w.dialect.documents)
 	t.Logf("%d transactions written, %d polls of the counter", writes.Load(), polls.Load())
 	if falls.Load() > 0 {
 		t.Errorf("the counter fell %d times", falls.Load())
@@ -198,7 +198,7 @@ func (w *world) watchCounter(ctx context.Context, id int, gone *atomic.Bool, fal
 	defer pace.Stop()
 	for ctx.Err() == nil {
 		<-pace.C
-		doc := w.document("NAME", strconv.Itoa(id))
+		doc := w.document(strconv.Itoa(id))
 		counter, ok := doc["counter"].(float64)
 		if !ok {
 			continue

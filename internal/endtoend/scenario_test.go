@@ -44,7 +44,7 @@ func followsEveryKindOfChange(_ *testing.T, w *world) {
 		"BEGIN", "UPDATE hot SET body = 'never'", "ROLLBACK",
 	)
 	w.settle()
-	w.compare("NAME", w.dialect.documents)
+	w.compare(w.dialect.documents)
 }
 
 // TestPrimarySeesNoQueryForAChange counts the statements of the daemon's role.
@@ -75,6 +75,9 @@ func TestPrimarySeesNoQueryForAChange(t *testing.T) {
 		}
 		t.Errorf("%d calls for streamed changes: %s", calls, query)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestDeadLetterIsSeenAndClears(t *testing.T) {
@@ -84,15 +87,15 @@ func TestDeadLetterIsSeenAndClears(t *testing.T) {
 	w.start()
 	w.eventually("the daemon is ready", w.ready)
 	w.exec("UPDATE free SET word = 'no number' WHERE id = 1", "UPDATE free SET word = '14' WHERE id = 2")
-	w.eventually("the stream goes on past the refused document", func() bool { return w.document("NAME", "2")["word"] == "14" })
+	w.eventually("the stream goes on past the refused document", func() bool { return w.document("2")["word"] == "14" })
 	w.eventually("the dead letter shows in /status", func() bool { return w.deadLetters() == 1 })
 	w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_refresh", "")
-	if _, body := w.get(w.search.URL + "/haystream-dead-letters/_search?q=" + w.physical("NAME")); !strings.Contains(string(body), "no number") {
+	if _, body := w.get(w.search.URL + "/haystream-dead-letters/_search?q=" + w.physical()); !strings.Contains(string(body), "no number") {
 		t.Errorf("the dead letter does not carry the document: %s", body)
 	}
 	w.exec("UPDATE free SET word = '15' WHERE id = 1")
 	w.eventually("the dead letter is cleared", func() bool { return w.deadLetters() == 0 })
-	if got := w.document("NAME", "1")["word"]; got != "15" {
+	if got := w.document("1")["word"]; got != "15" {
 		t.Errorf("the mended document says %v", got)
 	}
 }
@@ -108,8 +111,7 @@ func (w *world) deadLetters() int {
 
 // firstIndex is the first of `indexes` in /status; nil while there is none.
 func (w *world) firstIndex() map[string]any {
-	status, _ := w.status()
-	indexes, _ := status["indexes"].([]any)
+	indexes, _ := w.status()["indexes"].([]any)
 	if len(indexes) == 0 {
 		return nil
 	}
@@ -121,13 +123,13 @@ func TestTruncateReachesTheIndex(t *testing.T) { eachDatabase(t, truncateReaches
 
 func truncateReachesTheIndex(t *testing.T, w *world) {
 	w.follow(2000)
-	before := w.physical("NAME")
+	before := w.physical()
 	w.exec("BEGIN", "TRUNCATE TABLE hot", w.dialect.rows(5, 8), "COMMIT", "UPDATE hot SET counter = 7 WHERE id = 5")
-	w.eventually("a fresh index serves", func() bool { p := w.physical("NAME"); return p != "" && p != before })
+	w.eventually("a fresh index serves", func() bool { p := w.physical(); return p != "" && p != before })
 	w.settle()
-	w.compare("NAME", w.dialect.documents)
+	w.compare(w.dialect.documents)
 	w.exec("TRUNCATE TABLE hot")
-	w.eventually("the index is empty", func() bool { return len(w.documents("NAME")) == 0 })
+	w.eventually("the index is empty", func() bool { return len(w.documents()) == 0 })
 	if w.indexExists(before) {
 		t.Errorf("the replaced index %s is still there", before)
 	}
@@ -142,7 +144,7 @@ func (w *world) indexExists(name string) bool {
 // it never lacks a document, while the old index goes on to be fed.
 func TestChangedDefinitionIsBuiltBesideAndSwapped(t *testing.T) {
 	w := started(t, 3000)
-	before := w.physical("NAME")
+	before := w.physical()
 	if code := w.stop(); code != 0 {
 		t.Fatalf("exit code %d after SIGTERM", code)
 	}
@@ -150,15 +152,15 @@ func TestChangedDefinitionIsBuiltBesideAndSwapped(t *testing.T) {
 	w.config("\n  NAME:\n    table: hot\n    fields: {name: {}, twice: {expr: counter * 2, type: long}}\n")
 	w.start()
 	w.eventually("a fresh index serves", func() bool {
-		if w.document("NAME", "3000") == nil {
+		if w.document("3000") == nil {
 			t.Error("the alias lacks a document during the swap")
 		}
-		p := w.physical("NAME")
+		p := w.physical()
 		return p != "" && p != before
 	})
 	w.exec("UPDATE hot SET counter = 4 WHERE id = 7", "DELETE FROM hot WHERE id = 8")
 	w.settle()
-	w.compare("NAME", "SELECT id::text, json_build_object('name', name, 'twice', counter * 2)::text FROM hot")
+	w.compare("SELECT id::text, json_build_object('name', name, 'twice', counter * 2)::text FROM hot")
 	w.eventually("the old index is dropped", func() bool { return !w.indexExists(before) })
 }
 
@@ -167,14 +169,14 @@ func TestLostLogIsRebuiltBeside(t *testing.T) { eachDatabase(t, lostLogIsRebuilt
 
 func lostLogIsRebuiltBeside(t *testing.T, w *world) {
 	w.follow(1000)
-	before := w.physical("NAME")
+	before := w.physical()
 	w.stop()
 	w.exec(w.dialect.loseLog...)
 	w.exec("DELETE FROM hot WHERE id < 100", "UPDATE hot SET counter = 9 WHERE id = 500")
 	w.start()
-	w.eventually("a fresh index serves", func() bool { p := w.physical("NAME"); return p != "" && p != before })
+	w.eventually("a fresh index serves", func() bool { p := w.physical(); return p != "" && p != before })
 	w.settle()
-	w.compare("NAME", w.dialect.documents)
+	w.compare(w.dialect.documents)
 	if !w.log.contains(w.dialect.lost) {
 		t.Errorf("the log does not say %q", w.dialect.lost)
 	}
@@ -194,13 +196,13 @@ func TestUnfilledToastPausesAndHeals(t *testing.T) {
 		_, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
 		return strings.Contains(string(body), "REPLICA IDENTITY FULL")
 	})
-	if got := w.document("NAME", "7"); got["body"] == nil || got["title"] != "t" {
+	if got := w.document("7"); got["body"] == nil || got["title"] != "t" {
 		t.Errorf("an incomplete image was indexed: %.80v", got)
 	}
 	w.exec("ALTER TABLE doc REPLICA IDENTITY FULL", "UPDATE doc SET title = 'whole' WHERE id = 8")
-	w.eventually("the row is whole again", func() bool { return w.document("NAME", "7")["title"] == "changed" })
+	w.eventually("the row is whole again", func() bool { return w.document("7")["title"] == "changed" })
 	w.settle()
-	w.compare("NAME", "SELECT id::text, row_to_json(doc)::text FROM doc")
+	w.compare("SELECT id::text, row_to_json(doc)::text FROM doc")
 }
 
 func TestStandbyTakesOver(t *testing.T) { eachDatabase(t, standbyTakesOver) }
@@ -219,7 +221,7 @@ func standbyTakesOver(t *testing.T, w *world) {
 	w.port = port
 	w.exec("UPDATE hot SET counter = 5 WHERE id = 1")
 	w.settle()
-	w.compare("NAME", w.dialect.documents)
+	w.compare(w.dialect.documents)
 }
 
 // copyConfig writes the same config with another port and returns its path.
@@ -258,7 +260,7 @@ func TestStopsInTimeWhileTheSinkIsAway(t *testing.T) {
 		w.eventually("the daemon is ready", w.ready)
 	}
 	w.settle()
-	w.compare("NAME", hotDocuments)
+	w.compare(hotDocuments)
 }
 
 // TestColumnsComeAndGo: with "*" a column added while the daemon runs, and
@@ -268,15 +270,15 @@ func TestColumnsComeAndGo(t *testing.T) { eachDatabase(t, columnsComeAndGo) }
 func columnsComeAndGo(_ *testing.T, w *world) {
 	w.follow(300)
 	w.exec("ALTER TABLE hot ADD COLUMN extra int DEFAULT 5", "UPDATE hot SET extra = 6 WHERE id = 3")
-	w.eventually("the added column shows up", func() bool { return w.document("NAME", "3")["extra"] == 6.0 })
+	w.eventually("the added column shows up", func() bool { return w.document("3")["extra"] == 6.0 })
 	w.settle()
-	w.compare("NAME", w.dialect.withColumn("extra"))
+	w.compare(w.dialect.withColumn("extra"))
 	w.stop()
 	w.exec("UPDATE hot SET extra = 7 WHERE id = 4", "ALTER TABLE hot DROP COLUMN extra", "UPDATE hot SET counter = 8 WHERE id = 5")
 	w.start()
-	w.eventually("the dropped column is gone", func() bool { _, there := w.document("NAME", "3")["extra"]; return !there })
+	w.eventually("the dropped column is gone", func() bool { _, there := w.document("3")["extra"]; return !there })
 	w.settle()
-	w.compare("NAME", w.dialect.documents)
+	w.compare(w.dialect.documents)
 }
 
 // TestAnotherTableTakesTheName swaps a table for another of the same name while
@@ -285,13 +287,13 @@ func TestAnotherTableTakesTheName(t *testing.T) { eachDatabase(t, anotherTableTa
 
 func anotherTableTakesTheName(_ *testing.T, w *world) {
 	w.follow(200)
-	before := w.physical("NAME")
+	before := w.physical()
 	w.exec(w.dialect.copyTable, "INSERT INTO hot_new SELECT * FROM hot WHERE id > 50", "UPDATE hot_new SET body = 'new'")
 	w.exec(w.dialect.swap...)
 	w.exec("UPDATE hot SET counter = 9 WHERE id = 60", "UPDATE hot_old SET counter = 8 WHERE id = 60")
-	w.eventually("a fresh index serves", func() bool { p := w.physical("NAME"); return p != "" && p != before })
+	w.eventually("a fresh index serves", func() bool { p := w.physical(); return p != "" && p != before })
 	w.settle()
-	w.compare("NAME", w.dialect.documents)
+	w.compare(w.dialect.documents)
 }
 
 // TestOnlineSchemaChange copies a table into one with another column, kept up
@@ -324,11 +326,11 @@ func onlineSchemaChange(t *testing.T, w *world) {
 	w.exec("RENAME TABLE hot TO hot_old, hot_new TO hot", "DROP TABLE hot_old")
 	at := writes.Load()
 	w.eventually("the writer goes on", func() bool { return writes.Load() > at+100 })
-	w.eventually("the new column shows up", func() bool { return w.document("NAME", "1")["extra"] == 7.0 })
+	w.eventually("the new column shows up", func() bool { return w.document("1")["extra"] == 7.0 })
 	cancel()
 	writer.Wait()
 	w.settle()
-	w.compare("NAME", w.dialect.withColumn("extra"))
+	w.compare(w.dialect.withColumn("extra"))
 }
 
 // TestMetricsSpeakOfTheIndex reads what a monitoring system would.

@@ -71,7 +71,7 @@ func testTypes(t *testing.T, w *world) {
 		insert(n, streamed+n)
 	}
 	w.settle()
-	documents := w.documents("NAME")
+	documents := w.documents()
 	if len(documents) != 2*rows {
 		t.Errorf("%d documents, want %d", len(documents), 2*rows)
 	}
@@ -100,6 +100,6 @@ func testTypes(t *testing.T, w *world) {
 func (w *world) deadLetter(id string) string {
 	w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_refresh", "")
 	_, body := w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_search",
-		fmt.Sprintf(`{"query": {"bool": {"filter": [{"term": {"physical": %q}}, {"term": {"doc_id": %q}}]}}, "_source": ["reason"]}`, w.physical("NAME"), id))
+		fmt.Sprintf(`{"query": {"bool": {"filter": [{"term": {"physical": %q}}, {"term": {"doc_id": %q}}]}}, "_source": ["reason"]}`, w.physical(), id))
 	return string(body)
 }
