@@ -162,7 +162,7 @@ func (d *daemon) supervise(ctx context.Context) error {
 			break
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // the end was asked for
 }
 
 // What supervise does after a session.

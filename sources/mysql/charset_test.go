@@ -87,7 +87,7 @@ func candidates(charset string) (codes [][]byte) {
 		return codes
 	}
 	for a := 0x81; a < 0xff; a++ {
-		if strings.Contains("cp932 sjis", charset) && a >= 0xa1 && a <= 0xdf {
+		if (charset == "cp932" || charset == "sjis") && a >= 0xa1 && a <= 0xdf {
 			continue // characters of one byte
 		}
 		for b := 0x30; b < 0xff; b++ {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"testing"
 
 	"haystream/internal/servers"
@@ -15,7 +16,7 @@ import (
 func TestFailover(t *testing.T) {
 	eachOwn(t, "", func(r *rig, primary *servers.Server) {
 		spec := primary.Spec
-		spec.Args = append(spec.Args[:len(spec.Args):len(spec.Args)], "--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start")
+		spec.Args = append(slices.Clip(spec.Args), "--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start")
 		replica := newBox(r.T, servers.Test(r.T, spec).URL)
 		replicate(replica, r.URL)
 
@@ -78,7 +79,7 @@ func TestForkedHistory(t *testing.T) {
 		first.expect("insert t (1,a)")
 		first.stop()
 		spec := server.Spec
-		spec.Args = append(spec.Args[:len(spec.Args):len(spec.Args)], "--server-id=3")
+		spec.Args = append(slices.Clip(spec.Args), "--server-id=3")
 		other := newRig(newBox(r.T, servers.Test(r.T, spec).URL), r.name)
 		other.exec("CREATE TABLE t" + people)
 		other.project("t")

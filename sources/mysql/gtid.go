@@ -34,11 +34,12 @@ func (f flavor) parseGTIDs(text string) (gtidSet, error) {
 	if f == mariadbServer {
 		return parseDomains(text)
 	}
-	set, err := mysql.ParseMysqlGTIDSet(text)
-	if err != nil {
+	parsed, err := mysql.ParseMysqlGTIDSet(text)
+	set, ok := parsed.(*mysql.MysqlGTIDSet)
+	if err != nil || !ok {
 		return nil, fmt.Errorf("parse GTID set: %w", err)
 	}
-	return sourceSet{set.(*mysql.MysqlGTIDSet)}, nil
+	return sourceSet{set}, nil
 }
 
 // A sourceSet is MySQL's: for each source all numbers, with holes.

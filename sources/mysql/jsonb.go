@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -294,10 +295,8 @@ func appendMySQLDouble(dst []byte, f float64) []byte {
 		return strconv.AppendInt(dst[:at+1], int64(exponent), 10)
 	}
 	dst = strconv.AppendFloat(dst[:start], f, 'f', -1, 64)
-	for _, c := range dst[start:] {
-		if c == '.' {
-			return dst
-		}
+	if bytes.IndexByte(dst[start:], '.') >= 0 {
+		return dst
 	}
 	return append(dst, ".0"...)
 }

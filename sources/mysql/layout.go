@@ -3,6 +3,7 @@ package mysql
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 )
@@ -105,8 +106,8 @@ func (l layout) cut(data []byte) (value []byte, size int, err error) {
 
 // littleEndian reads an unsigned number of up to eight bytes.
 func littleEndian(data []byte) (n uint64) {
-	for i := len(data) - 1; i >= 0; i-- {
-		n = n<<8 | uint64(data[i])
+	for _, b := range slices.Backward(data) {
+		n = n<<8 | uint64(b)
 	}
 	return n
 }
