@@ -36,7 +36,7 @@ check:
 demo: ## a live demo on real servers, DB=postgres, mysql or mariadb; CHECK=1: for some seconds, compare and exit
 	go run ./internal/demo $(if $(DB),-db $(DB)) $(if $(CHECK),-check)
 
-bench: ## one table of throughput ratios, all taken in one run
+bench: ## one table of throughput ratios, all taken in one run; BENCHFLAGS="-db mysql stream": those only
 	go run ./internal/bench $(BENCHFLAGS)
 
 lint: ## golangci-lint, staticcheck and gofumpt, at pinned versions

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"strings"
@@ -59,6 +60,74 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{"500000", "1000000", "0.50", ">= 0.40  met", "4.0", "<= 3    NOT MET", "50", "< 100   met", "p50 1000.0 ms (< 1ms: NOT MET) p95 1000.0 ms\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Setenv("HAYSTREAM_BENCH_ROWS", "1000")
+	for args, want := range map[string]string{
+		"":                             "postgres:snapshot,stream,endtoend mysql:snapshot,stream mariadb:snapshot,stream",
+		"-db mysql":                    "mysql:snapshot,stream",
+		"-db mysql,mariadb stream":     "mysql:stream mariadb:stream",
+		"endtoend":                     "postgres:endtoend",
+		"-db mariadb endtoend":         "mariadb:endtoend",
+		"-db postgres snapshot stream": "postgres:snapshot,stream",
+	} {
+		o, err := parse(strings.Fields(args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, kind := range kinds() {
+			var taken []string
+			for _, m := range []string{snapshot, stream, endToEnd} {
+				if o.wants(kind, m) {
+					taken = append(taken, m)
+				}
+			}
+			if len(taken) > 0 {
+				got = append(got, kind+":"+strings.Join(taken, ","))
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: got %q, want %q", args, got, want)
+		}
+	}
+}
+
+func TestOptionsRefuse(t *testing.T) {
+	for _, args := range []string{"-db oracle", "-db mysql,", "everything", "-rows 5"} {
+		if _, err := parse(strings.Fields(args)); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+	}
+}
+
+// answer is a text result set: packets of these sizes, each with this first byte.
+func answer(packets ...[2]int) *bufio.Reader {
+	var all []byte
+	for _, p := range packets {
+		all = append(all, byte(p[0]), byte(p[0]>>8), byte(p[0]>>16), 0, byte(p[1]))
+		all = append(all, make([]byte, p[0]-1)...)
+	}
+	return bufio.NewReader(bytes.NewReader(all))
+}
+
+func TestCountRows(t *testing.T) {
+	end, column := [2]int{5, 0xfe}, [2]int{40, 3}
+	rows, err := countRows(answer([2]int{1, 2}, column, column, end, [2]int{70000, 0xfe}, [2]int{1, 0xfb}, [2]int{300, 0}, end))
+	if err != nil || rows != 3 {
+		t.Errorf("got %d rows and %v, want 3", rows, err)
+	}
+	for name, cut := range map[string]*bufio.Reader{
+		"refused":          answer([2]int{20, 0xff}),
+		"refused midway":   answer([2]int{1, 1}, column, end, [2]int{300, 0}, [2]int{20, 0xff}),
+		"without its end":  answer([2]int{1, 1}, column, end, [2]int{300, 0}),
+		"without anything": answer(),
+	} {
+		if _, err := countRows(cut); err == nil {
+			t.Errorf("an answer %s is taken", name)
 		}
 	}
 }

@@ -8,13 +8,13 @@ import (
 // counting is a sink that throws documents away.
 const counting = "{ndjson: {path: /dev/null}}"
 
-// snapshots reads the table into nothing, in turn with COPY. It returns the
-// pipelines, each with a slot and a finished snapshot, stopped.
+// snapshots reads the table into nothing, in turn with a plain client. It
+// returns the pipelines, each with a finished snapshot, stopped.
 func (b *bench) snapshots(ctx context.Context) ([]*daemon, error) {
-	r := result{what: "snapshot into nothing", baseline: "COPY", ratio: 0.4, cpu: 3, documents: b.rows}
+	r := result{database: b.product.name, what: "snapshot into nothing", baseline: b.product.scan, ratio: 0.4, cpu: 3, documents: b.rows}
 	var pipelines []*daemon
 	for i := range rounds {
-		took, err := b.db.copyOut(ctx)
+		took, err := b.db.scan(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -27,7 +27,7 @@ func (b *bench) snapshots(ctx context.Context) ([]*daemon, error) {
 		if err != nil {
 			return nil, err
 		}
-		note("snapshot: %.2f s, COPY %.2f s", m.took.Seconds(), took.Seconds())
+		note("snapshot: %.2f s, %s %.2f s", m.took.Seconds(), r.baseline, took.Seconds())
 		r.ours = append(r.ours, m)
 		pipelines = append(pipelines, d)
 	}
@@ -51,26 +51,22 @@ func (d *daemon) measure(ctx context.Context, done func(context.Context) (bool, 
 }
 
 // streams lets stopped pipelines catch up with log that was written meanwhile,
-// in turn with pg_recvlogical over the same log.
+// in turn with a plain client over the same log.
 func (b *bench) streams(ctx context.Context, pipelines []*daemon) error {
 	for _, size := range []int{100, b.rows} {
 		r := result{
-			what: fmt.Sprintf("stream, transactions of %d", size), baseline: "pg_recvlogical",
+			database: b.product.name, what: fmt.Sprintf("stream, transactions of %d", size), baseline: b.product.follow,
 			ratio: 0.9, cpu: 5, documents: b.rows,
 		}
-		slot := func(i int) string { return fmt.Sprintf("baseline_%d_%d", size, i) }
-		for i := range pipelines {
-			if err := b.db.createSlot(ctx, slot(i)); err != nil {
-				return err
-			}
-		}
-		note("updating %d rows in transactions of %d", b.rows, size)
-		end, err := b.db.update(ctx, size)
-		if err != nil {
+		if err := b.db.keepLog(ctx); err != nil {
 			return err
 		}
-		for i, d := range pipelines {
-			took, err := b.db.receive(ctx, slot(i), d.publication(), end)
+		note("updating %d rows in transactions of %d", b.rows, size)
+		if err := b.db.update(ctx, size); err != nil {
+			return err
+		}
+		for round, d := range pipelines {
+			took, err := b.db.follow(ctx, round)
 			if err != nil {
 				return err
 			}
@@ -79,7 +75,7 @@ func (b *bench) streams(ctx context.Context, pipelines []*daemon) error {
 			if err != nil {
 				return err
 			}
-			note("stream: %.2f s, pg_recvlogical %.2f s", m.took.Seconds(), took.Seconds())
+			note("stream: %.2f s, %s %.2f s", m.took.Seconds(), r.baseline, took.Seconds())
 			r.ours = append(r.ours, m)
 		}
 		b.report.results = append(b.report.results, r)

@@ -51,20 +51,18 @@ func (b *bench) daemon(name, sink string) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	name = b.product.server.Kind + "_" + name
 	d := &daemon{name: name, dir: filepath.Join(b.dir, name), binary: b.binary, port: port}
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory: %w", err)
 	}
 	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: 127.0.0.1:%d}\nindexes:\n  %s: {table: bench, fields: \"*\"}\n",
-		name, b.db.server.URL, sink, port, name)
+		name, b.db.url(), sink, port, name)
 	if err := os.WriteFile(filepath.Join(d.dir, "config.yaml"), []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
 	return d, nil
 }
-
-// publication is the name that the daemon makes of its own.
-func (d *daemon) publication() string { return "haystream_" + d.name }
 
 // start runs the daemon.
 func (d *daemon) start() error {
@@ -148,7 +146,7 @@ func (d *daemon) loaded(ctx context.Context) (bool, error) {
 }
 
 // delivered waits until the sink holds so many documents of this start. The
-// slot itself moves on later: the server is told every few seconds.
+// position itself moves on later, every few seconds.
 func (d *daemon) delivered(documents int) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		s, err := d.status(ctx)

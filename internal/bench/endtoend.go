@@ -36,29 +36,29 @@ func (b *bench) endToEnd(ctx context.Context) (err error) {
 		return fmt.Errorf("warm the server up: %w", err)
 	}
 	var feeds []*feed
-	snapshot := result{what: "snapshot into Elasticsearch", baseline: "raw _bulk", ratio: 0.9, documents: b.rows}
+	loads := result{database: b.product.name, what: "snapshot into Elasticsearch", baseline: "raw _bulk", ratio: 0.9, documents: b.rows}
 	for i := range rounds {
-		f, err := b.load(ctx, es, lines, i, &snapshot)
+		f, err := b.load(ctx, es, lines, i, &loads)
 		if err != nil {
 			return err
 		}
 		feeds = append(feeds, f)
 	}
-	b.report.results = append(b.report.results, snapshot)
-	stream := result{what: "stream into Elasticsearch", baseline: "raw _bulk", ratio: 0.9, documents: b.rows}
+	b.report.results = append(b.report.results, loads)
+	follows := result{database: b.product.name, what: "stream into Elasticsearch", baseline: "raw _bulk", ratio: 0.9, documents: b.rows}
 	note("updating %d rows in transactions of 100", b.rows)
-	if _, err := b.db.update(ctx, 100); err != nil {
+	if err := b.db.update(ctx, 100); err != nil {
 		return err
 	}
 	if err := lines.catchUp(ctx, b.rows); err != nil {
 		return err
 	}
 	for _, f := range feeds {
-		if err := b.follow(ctx, es, lines, f, &stream); err != nil {
+		if err := b.follow(ctx, es, lines, f, &follows); err != nil {
 			return err
 		}
 	}
-	b.report.results = append(b.report.results, stream)
+	b.report.results = append(b.report.results, follows)
 	return b.latency(ctx, es, feeds[0].daemon)
 }
 

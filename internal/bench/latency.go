@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -39,7 +38,7 @@ func (b *bench) latency(ctx context.Context, es *search, d *daemon) error {
 		return err
 	}
 	l := latency{
-		what:    fmt.Sprintf("commit to readable by id, %d changes/s", changesPerSecond),
+		what:    fmt.Sprintf("%s: commit to readable by id, %d changes/s", b.product.name, changesPerSecond),
 		targets: []percentile{{50, 50 * time.Millisecond}, {95, 0}, {99, 250 * time.Millisecond}},
 	}
 	var mu sync.Mutex
@@ -78,11 +77,11 @@ func (b *bench) latency(ctx context.Context, es *search, d *daemon) error {
 // write commits changes at a steady pace until ctx ends, and hands a commit to
 // a reader that waits for one.
 func (b *bench) write(ctx context.Context, watched chan<- *commit) error {
-	conn, err := pgx.Connect(ctx, b.db.server.URL)
+	writer, err := b.db.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("connect the writer: %w", err)
+		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer writer.close()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	began := time.Now()
@@ -94,7 +93,7 @@ func (b *bench) write(ctx context.Context, watched chan<- *commit) error {
 		}
 		for due := int(time.Since(began) * changesPerSecond / time.Second); n <= due; n++ {
 			c := &commit{row: 1 + n%hotRows, counter: million + n}
-			if _, err := conn.Exec(ctx, "UPDATE bench SET views = $1 WHERE id = $2", c.counter, c.row); err != nil {
+			if err := writer.exec(ctx, fmt.Sprintf("UPDATE bench SET views = %d WHERE id = %d", c.counter, c.row)); err != nil {
 				if ctx.Err() != nil {
 					return nil
 				}

@@ -4,20 +4,23 @@
 // rows, log or bytes. The daemon runs as a process of its own; its rates include its start, its CPU time and memory are the
 // kernel's count. The servers are real and end with this process.
 //
-//	go run ./internal/bench [snapshot] [stream] [endtoend]
+//	go run ./internal/bench [-db postgres,mysql,mariadb] [snapshot] [stream] [endtoend]
 //
-// HAYSTREAM_BENCH_ROWS sets the number of rows, HAYSTREAM_BENCH_PROFILE a directory for CPU profiles of the daemon.
+// Without arguments it takes the first two of each database, and the third of PostgreSQL; endtoend is taken of another one where
+// both are named. HAYSTREAM_BENCH_ROWS sets the number of rows, HAYSTREAM_BENCH_PROFILE a directory for CPU profiles of the daemon.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"haystream/internal/servers"
@@ -28,35 +31,60 @@ const (
 	rounds      = 3 // of each measurement; the median counts
 )
 
+// The measurements.
+const (
+	snapshot = "snapshot"
+	stream   = "stream"
+	endToEnd = "endtoend"
+)
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = run(ctx, o)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, wanted []string) error {
-	rows, err := rowsWanted()
-	if err != nil {
-		return err
+// options are what is asked for. Nothing in a list stands for what is taken by default.
+type options struct {
+	databases    []string
+	measurements []string
+	rows         int
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	databases := flags.String("db", "", "databases to measure, with commas between them: "+strings.Join(kinds(), ", ")+" (default all)")
+	if err := flags.Parse(args); err != nil {
+		return o, err
 	}
-	for _, name := range wanted {
-		if !slices.Contains([]string{"snapshot", "stream", "endtoend"}, name) {
-			return fmt.Errorf("unknown measurement %q", name)
+	if *databases != "" {
+		o.databases = strings.Split(*databases, ",")
+	}
+	o.measurements = flags.Args()
+	for _, name := range o.databases {
+		if !slices.Contains(kinds(), name) {
+			return o, fmt.Errorf("unknown database %q", name)
 		}
 	}
-	dir, err := os.MkdirTemp("", "haystream-bench-")
-	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
+	for _, name := range o.measurements {
+		if !slices.Contains([]string{snapshot, stream, endToEnd}, name) {
+			return o, fmt.Errorf("unknown measurement %q", name)
+		}
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	b := &bench{rows: rows, dir: dir, binary: filepath.Join(dir, "haystream")}
-	if err := b.build(ctx); err != nil {
-		return err
-	}
-	return b.run(ctx, func(name string) bool { return len(wanted) == 0 || slices.Contains(wanted, name) })
+	var err error
+	o.rows, err = rowsWanted()
+	return o, err
 }
 
 func rowsWanted() (int, error) {
@@ -71,55 +99,85 @@ func rowsWanted() (int, error) {
 	return rows, nil
 }
 
-// A bench is one run.
-type bench struct {
-	rows   int
-	dir    string
-	binary string // of the daemon
-	db     *database
-	report report
+// wants reports whether to take a measurement of that kind of database.
+func (o options) wants(kind, measurement string) bool {
+	named := slices.Contains(o.measurements, measurement)
+	switch {
+	case len(o.databases) > 0 && !slices.Contains(o.databases, kind):
+		return false
+	case measurement == endToEnd && kind != servers.Postgres:
+		return named && len(o.databases) > 0
+	}
+	return named || len(o.measurements) == 0
 }
 
-// run takes the wanted measurements and prints the table.
-func (b *bench) run(ctx context.Context, wanted func(string) bool) (err error) {
-	postgres, err := servers.Start(ctx, servers.Spec{Kind: servers.Postgres, Version: "15", Args: quiet()})
+// run measures one database after the other, and prints the table of what was measured even where one has failed.
+func run(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp("", "haystream-bench-")
+	if err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	b := &bench{rows: o.rows, dir: dir, binary: filepath.Join(dir, "haystream")}
+	if err := b.build(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.report.print(os.Stdout, b.rows)) }()
+	for _, b.product = range products() {
+		wanted := func(measurement string) bool { return o.wants(b.product.server.Kind, measurement) }
+		if err := b.measure(ctx, wanted); err != nil {
+			return fmt.Errorf("%s: %w", b.product.name, err)
+		}
+	}
+	return nil
+}
+
+// A bench is one run.
+type bench struct {
+	rows    int
+	dir     string
+	binary  string // of the daemon
+	product product
+	db      database
+	report  report
+}
+
+// measure takes the wanted measurements of one database.
+func (b *bench) measure(ctx context.Context, wanted func(measurement string) bool) (err error) {
+	counting := wanted(snapshot) || wanted(stream)
+	if !counting && !wanted(endToEnd) {
+		return nil
+	}
+	server, err := servers.Start(ctx, b.product.server)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, postgres.Stop()) }()
-	note("loading %d rows", b.rows)
-	if b.db, err = openDatabase(ctx, postgres, b.rows); err != nil {
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	note("%s: loading %d rows", b.product.server, b.rows)
+	if b.db, err = b.product.open(ctx, server, b.rows); err != nil {
 		return err
 	}
 	defer b.db.close()
-	if wanted("snapshot") || wanted("stream") {
+	if counting {
 		pipelines, err := b.snapshots(ctx)
 		if err != nil {
 			return fmt.Errorf("snapshot: %w", err)
 		}
-		if wanted("stream") {
+		if wanted(stream) {
 			if err := b.streams(ctx, pipelines); err != nil {
 				return fmt.Errorf("stream: %w", err)
 			}
 		}
-		if err := b.db.dropSlots(ctx); err != nil {
+		if err := b.db.dropLog(ctx); err != nil {
 			return err
 		}
 	}
-	if wanted("endtoend") {
+	if wanted(endToEnd) {
 		if err := b.endToEnd(ctx); err != nil {
 			return fmt.Errorf("end to end: %w", err)
 		}
 	}
-	return b.report.print(os.Stdout, b.rows)
-}
-
-// quiet keeps the server's own timers out of the measurements.
-func quiet() []string {
-	return []string{
-		"-c", "autovacuum=off", "-c", "checkpoint_timeout=1d", "-c", "max_wal_size=64GB", "-c", "shared_buffers=512MB",
-		"-c", "wal_sender_timeout=0",
-	}
+	return nil
 }
 
 // note says what is going on, apart from the table.

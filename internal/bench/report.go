@@ -15,6 +15,7 @@ const (
 
 // A result compares the daemon with a baseline over the same rows.
 type result struct {
+	database  string
 	what      string
 	baseline  string
 	ours      []measured // of the daemon
@@ -53,9 +54,12 @@ type report struct {
 // print writes the table. Every figure is the median of its runs, but for the
 // peak of memory, which is the highest.
 func (r *report) print(out io.Writer, rows int) error {
+	if len(r.results) == 0 {
+		return nil
+	}
 	fmt.Fprintf(out, "\n%d rows, medians, start-up included\n\n", rows)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "measurement\tbaseline\thaystream/s\tbaseline/s\tratio\ttarget\t\tCPU s/1M\ttarget\t\tpeak MiB\ttarget\t\tstart-up s")
+	fmt.Fprintln(w, "database\tmeasurement\tbaseline\thaystream/s\tbaseline/s\tratio\ttarget\t\tCPU s/1M\ttarget\t\tpeak MiB\ttarget\t\tstart-up s")
 	for i := range r.results {
 		r.results[i].print(w)
 	}
@@ -82,8 +86,8 @@ func (r *result) print(w io.Writer) {
 		cpuTarget, cpuMet = fmt.Sprintf("<= %.0f", r.cpu), verdict(perMillion <= r.cpu)
 	}
 	mib := float64(peak) / (1 << 20)
-	fmt.Fprintf(w, "%s\t%s\t%.0f\t%.0f\t%.2f\t>= %.2f\t%s\t%.1f\t%s\t%s\t%.0f\t< %d\t%s\t%.2f\n",
-		r.what, r.baseline, ours, theirs, ours/theirs, r.ratio, verdict(ours/theirs >= r.ratio),
+	fmt.Fprintf(w, "%s\t%s\t%s\t%.0f\t%.0f\t%.2f\t>= %.2f\t%s\t%.1f\t%s\t%s\t%.0f\t< %d\t%s\t%.2f\n",
+		r.database, r.what, r.baseline, ours, theirs, ours/theirs, r.ratio, verdict(ours/theirs >= r.ratio),
 		perMillion, cpuTarget, cpuMet, mib, peakTarget, verdict(mib < peakTarget), median(startup).Seconds())
 }
 

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"haystream/internal/servers"
+)
+
+// A postgres keeps log by slots, one for each round.
+type postgres struct {
+	pgSession
+
+	server *servers.Server
+	rows   int
+	kept   int    // how often log was kept
+	end    string // of the log that is kept
+}
+
+// quietPostgres keeps the server's own timers out of the measurements.
+func quietPostgres() []string {
+	return []string{
+		"-c", "autovacuum=off", "-c", "checkpoint_timeout=1d", "-c", "max_wal_size=64GB", "-c", "shared_buffers=512MB",
+		"-c", "wal_sender_timeout=0",
+	}
+}
+
+const postgresTable = `CREATE TABLE bench (
+	id bigint PRIMARY KEY, author_id integer NOT NULL, title varchar(120) NOT NULL, body text NOT NULL, price numeric(10,2),
+	views integer NOT NULL, published boolean NOT NULL, created timestamptz NOT NULL, updated timestamptz NOT NULL)`
+
+// openPostgres makes the table and fills it.
+func openPostgres(ctx context.Context, server *servers.Server, rows int) (database, error) {
+	conn, err := pgx.Connect(ctx, server.URL)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	db := &postgres{pgSession: pgSession{conn}, server: server, rows: rows}
+	if err := db.fill(ctx); err != nil {
+		db.close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (db *postgres) fill(ctx context.Context) error {
+	for _, sql := range []string{postgresTable, "CREATE PUBLICATION baseline FOR TABLE bench"} {
+		if err := db.exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	pipe, w := io.Pipe()
+	go func() { _ = w.CloseWithError(writeRows(w, db.rows)) }() // ends with the reader below
+	_, err := db.conn.PgConn().CopyFrom(ctx, pipe, "COPY bench FROM STDIN")
+	_ = pipe.Close()
+	if err != nil {
+		return fmt.Errorf("load rows: %w", err)
+	}
+	if err := db.exec(ctx, "VACUUM (ANALYZE) bench"); err != nil {
+		return err
+	}
+	return db.exec(ctx, "CHECKPOINT")
+}
+
+func (db *postgres) url() string { return db.server.URL }
+
+// scan is COPY.
+func (db *postgres) scan(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	tag, err := db.conn.PgConn().CopyTo(ctx, io.Discard, "COPY bench TO STDOUT")
+	if err == nil && tag.RowsAffected() != int64(db.rows) {
+		err = fmt.Errorf("got %d rows, want %d", tag.RowsAffected(), db.rows)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("copy table out: %w", err)
+	}
+	return time.Since(began), nil
+}
+
+func (db *postgres) keepLog(ctx context.Context) error {
+	db.kept++
+	for round := range rounds {
+		if err := db.exec(ctx, fmt.Sprintf("SELECT pg_create_logical_replication_slot('%s', 'pgoutput')", db.slot(round))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (db *postgres) slot(round int) string { return fmt.Sprintf("baseline_%d_%d", db.kept, round) }
+
+// update changes each row by a statement of its own.
+func (db *postgres) update(ctx context.Context, perTransaction int) error {
+	err := db.exec(ctx, fmt.Sprintf(`DO $$ BEGIN
+		FOR i IN 1..%d LOOP
+			UPDATE bench SET views = views + 1, updated = updated + interval '1 second' WHERE id = i;
+			IF i %% %d = 0 THEN COMMIT; END IF;
+		END LOOP;
+	END $$`, db.rows, perTransaction))
+	if err != nil {
+		return err
+	}
+	if err := db.conn.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&db.end); err != nil {
+		return fmt.Errorf("ask for the log's end: %w", err)
+	}
+	return db.exec(ctx, "VACUUM (ANALYZE) bench")
+}
+
+// follow is pg_recvlogical.
+func (db *postgres) follow(ctx context.Context, round int) (time.Duration, error) {
+	cmd := exec.CommandContext(ctx, db.server.Bin("pg_recvlogical"), "-d", db.server.URL, "--slot", db.slot(round), "--start", "--no-loop",
+		"--endpos", db.end, "-f", "/dev/null", "-o", "proto_version=1", "-o", "publication_names=baseline")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	began := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("run pg_recvlogical: %w: %s", err, out)
+	}
+	return time.Since(began), nil
+}
+
+// dropLog drops every slot. Those whose reader has just gone take a moment longer.
+func (db *postgres) dropLog(ctx context.Context) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := db.exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active"); err != nil {
+			return err
+		}
+		var left int
+		if err := db.conn.QueryRow(ctx, "SELECT count(*) FROM pg_replication_slots").Scan(&left); err != nil || left == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func (db *postgres) connect(ctx context.Context) (session, error) {
+	conn, err := pgx.Connect(ctx, db.server.URL)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return &pgSession{conn}, nil
+}
+
+// A pgSession is one connection to PostgreSQL.
+type pgSession struct{ conn *pgx.Conn }
+
+func (s *pgSession) exec(ctx context.Context, sql string) error {
+	if _, err := s.conn.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("execute %.60q: %w", sql, err)
+	}
+	return nil
+}
+
+func (s *pgSession) close() { _ = s.conn.Close(context.Background()) }
