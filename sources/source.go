@@ -38,6 +38,11 @@ var (
 	ErrConfig = errors.New("the source is not set up for replication")
 )
 
+// Known reports whether an error says what a caller branches on.
+func Known(err error) bool {
+	return errors.Is(err, ErrConfig) || errors.Is(err, ErrBusy) || errors.Is(err, ErrPositionLost) || errors.Is(err, ErrSchemaChanged)
+}
+
 // A Source is a database that is tailed. All methods but Stream and Chunk are
 // called from one goroutine at a time; Stream and Chunk run concurrently.
 type Source interface {

@@ -22,6 +22,9 @@ type Table struct {
 	// row's old values when Identity is IdentityKey.
 	IdentityColumns []int
 
+	// ForeignKeys are the table's references to others, by name.
+	ForeignKeys []ForeignKey
+
 	// WholeRows is the statement that makes the log carry every column of a
 	// changed row; empty where it does.
 	WholeRows string
@@ -32,6 +35,32 @@ type Table struct {
 	// Ordinal is the table's index in the projected list given to Stream.
 	Ordinal int
 }
+
+// A ForeignKey is a reference that the server holds to. Its columns need not
+// be among those of a projected table.
+type ForeignKey struct {
+	Name    string
+	Columns []string
+
+	// Schema, Table and Targets are what the Columns refer to, one by one.
+	Schema, Table string
+	Targets       []string
+
+	// OnDelete and OnUpdate are what happens to the rows that refer to one
+	// that goes, or changes its key.
+	OnDelete, OnUpdate ReferenceAction
+}
+
+// A ReferenceAction is what a foreign key does to rows that refer to another.
+type ReferenceAction string
+
+// The actions, in SQL's words. Restrict stands for all that refuse the change.
+const (
+	Restrict   ReferenceAction = "RESTRICT"
+	Cascade    ReferenceAction = "CASCADE"
+	SetNull    ReferenceAction = "SET NULL"
+	SetDefault ReferenceAction = "SET DEFAULT"
+)
 
 // Identity says which old values of a row the log carries.
 type Identity uint8

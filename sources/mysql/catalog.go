@@ -112,6 +112,9 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 	if err := c.readKeys(ctx, conn); err != nil {
 		return nil, nil, fmt.Errorf("read keys: %w", err)
 	}
+	if err := c.readForeignKeys(ctx, conn); err != nil {
+		return nil, nil, fmt.Errorf("read foreign keys: %w", err)
+	}
 	for _, t := range c.tables {
 		t.setIdentity(conn.flavor, image)
 	}

@@ -27,7 +27,7 @@ func describe(t *table) string {
 		}
 		words = append(words, word)
 	}
-	return "(" + strings.Join(columnNames(t.sources, t.sources.Key), ", ") + ") " + strings.Join(words, ", ")
+	return "(" + strings.Join(t.sources.Names(t.sources.Key), ", ") + ") " + strings.Join(words, ", ")
 }
 
 func TestCatalog(t *testing.T) {
@@ -97,6 +97,29 @@ func TestCatalog(t *testing.T) {
 		}
 		if rows := source.catalog.table("shapes", "plain").sources.EstimatedRows; rows < 0 || rows > 2 {
 			b.Errorf("the estimate is %d", rows)
+		}
+	})
+}
+
+// TestForeignKeys are seen by a user who may do no more than read.
+func TestForeignKeys(t *testing.T) {
+	eachServer(t, func(b *box) {
+		b.schema("here")
+		b.schema("there")
+		b.exec("CREATE TABLE there.person (id INT PRIMARY KEY, a INT, b VARCHAR(20), KEY (b, a))",
+			"CREATE TABLE here.note (id INT PRIMARY KEY, user_id INT, x VARCHAR(20), y INT, parent INT,"+
+				" CONSTRAINT `1` FOREIGN KEY (user_id) REFERENCES there.person (id) ON DELETE CASCADE ON UPDATE SET NULL,"+
+				" CONSTRAINT `2` FOREIGN KEY (x, y) REFERENCES there.person (b, a), CONSTRAINT `a``b` FOREIGN KEY (parent) REFERENCES here.note (id) ON DELETE RESTRICT)")
+		b.user("reader", "IDENTIFIED BY 'x'")
+		b.exec("GRANT SELECT ON here.* TO reader", "GRANT SELECT ON there.* TO reader")
+		want := "[{1 [user_id] there person [id] CASCADE SET NULL} {2 [x y] there person [b a] RESTRICT RESTRICT} {a`b [parent] here note [id] RESTRICT RESTRICT}]"
+		for _, user := range []string{"", "reader:x"} {
+			source := b.source(b.with(user, "", ""))
+			_, err := source.Catalog(b.Context())
+			b.must(err)
+			if got := fmt.Sprint(source.catalog.table("here", "note").sources.ForeignKeys); got != want {
+				b.Errorf("%q sees\n%s, want\n%s", user, got, want)
+			}
 		}
 	})
 }

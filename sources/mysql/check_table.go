@@ -109,7 +109,7 @@ func (c *check) table(ctx context.Context, conn *conn, t *sources.Table) error {
 			"let the application make these changes, or leave the foreign keys' actions at RESTRICT")
 	}
 	if len(c.findings) == before {
-		c.ok(subject, "key ("+strings.Join(columnNames(t, t.Key), ", ")+")")
+		c.ok(subject, "key ("+strings.Join(t.Names(t.Key), ", ")+")")
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func (c *check) key(subject string, t *sources.Table) {
 	if len(unlogged) > 0 {
 		c.fail(subject, "its key has generated columns, which are not in the log: "+strings.Join(unlogged, ", "), "name another key in tables."+t.Name+".key")
 	}
-	names := columnNames(t, t.Key)
+	names := t.Names(t.Key)
 	leads := func(index []string) bool { return len(index) >= len(names) && slices.Equal(index[:len(names)], names) }
 	if !slices.ContainsFunc(c.indexes[c.catalog.catalogName(t.Schema, t.Name)], leads) {
 		c.warn(subject, "no index has the key as its first columns: each chunk of a snapshot sorts the whole table",
@@ -181,24 +181,21 @@ func (c *check) key(subject string, t *sources.Table) {
 // columns reports on those whose values cannot be had.
 func (c *check) columns(subject string, t *sources.Table, found *table) {
 	var unlogged []string
+	for i := range found.columns {
+		if column := &found.columns[i]; column.compressed() {
+			c.fail(subject, "its column "+column.name+" is compressed, which hides the columns behind it in the log", "ALTER TABLE "+quoteTable(t)+" MODIFY "+quote(column.name)+" without COMPRESSED")
+		}
+	}
 	for i := range t.Columns {
 		column := &t.Columns[i]
 		if column.NotLogged && !slices.Contains(t.Key, i) {
 			unlogged = append(unlogged, column.Name)
 		}
-		if at := found.sources.Column(column.Name); at >= 0 && found.columns[at].refused != nil {
+		if at := found.sources.Column(column.Name); at >= 0 && found.columns[at].refused != nil && !found.columns[at].compressed() {
 			c.fail(subject, "its column "+column.Name+" cannot be read: "+found.columns[at].refused.Error(), "leave it out of the definition with exclude")
 		}
 	}
 	if len(unlogged) > 0 {
 		c.fail(subject, "generated columns are not in the log of an update: "+strings.Join(unlogged, ", "), "leave them out of the definition with exclude, or use the columns they are made of")
 	}
-}
-
-func columnNames(t *sources.Table, columns []int) []string {
-	names := make([]string, len(columns))
-	for n, i := range columns {
-		names[n] = t.Columns[i].Name
-	}
-	return names
 }

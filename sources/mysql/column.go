@@ -1,5 +1,7 @@
 package mysql
 
+import "strings"
+
 // A catalogColumn is one row of information_schema.columns, as far as the
 // column's values depend on it. Both servers have these columns.
 type catalogColumn struct {
@@ -13,3 +15,6 @@ type catalogColumn struct {
 	scale     int    // NUMERIC_SCALE
 	fraction  int    // DATETIME_PRECISION: digits of a second
 }
+
+// compressed: MariaDB keeps the column's values compressed, in the log too.
+func (c *catalogColumn) compressed() bool { return strings.Contains(c.fullType, "COMPRESSED") }

@@ -24,7 +24,7 @@ func TestLease(t *testing.T) {
 			t.Fatalf("the second daemon got %v", err)
 		}
 		r.must(r.source.stream.Load().conn.network.Close()) // as a process that dies does
-		if err := tail.wait(); known(err) {
+		if err := tail.wait(); sources.Known(err) {
 			t.Fatalf("the first daemon got %v", err)
 		}
 		again := second.restart(tail.mark(), "t")
@@ -32,7 +32,7 @@ func TestLease(t *testing.T) {
 		again.fences = r.fences
 		again.expect("insert t (2,b)")
 		r.exec(fmt.Sprintf("KILL %s", r.ask("SELECT IS_USED_LOCK("+literal(lockName(r.name))+")")))
-		if err := again.wait(); known(err) {
+		if err := again.wait(); sources.Known(err) {
 			t.Fatalf("a killed stream gave %v", err)
 		}
 	})

@@ -103,7 +103,7 @@ func TestServerRestarts(t *testing.T) {
 			mark := tail.mark()
 			r.exec(fmt.Sprintf("INSERT INTO t VALUES (%d, 'at the end')", 10+i))
 			r.must(stop())
-			if err := tail.wait(); known(err) {
+			if err := tail.wait(); sources.Known(err) {
 				r.Fatalf("the stream returned %v", err)
 			}
 			r.admin = r.session()

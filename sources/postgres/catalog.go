@@ -129,6 +129,9 @@ func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRe
 	if err := readColumns(ctx, conn, registry, roots); err != nil {
 		return nil, nil, fmt.Errorf("read columns: %w", err)
 	}
+	if err := readForeignKeys(ctx, conn, registry, roots); err != nil {
+		return nil, nil, fmt.Errorf("read foreign keys: %w", err)
+	}
 	setIdentities(registry, relations)
 	return tables, registry, nil
 }

@@ -96,6 +96,17 @@ differing key[] identity[a]: a integer!, b integer!, c integer!
 empty key[a] identity[a]: a integer!
 mixed key[a] identity[a]: a integer!, t text?`},
 
+		{"references", `
+CREATE TABLE person (id bigint PRIMARY KEY, a int, b text, UNIQUE (b, a))
+CREATE TABLE note (id int PRIMARY KEY, user_id int REFERENCES person ON DELETE CASCADE ON UPDATE SET NULL, second int CONSTRAINT "Second" REFERENCES person ON DELETE SET DEFAULT, x text, y int, parent int REFERENCES note, FOREIGN KEY (y, x) REFERENCES person (a, b))
+CREATE TABLE parted (id int PRIMARY KEY, person int REFERENCES person) PARTITION BY HASH (id)
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0)
+CREATE TABLE to_parted (id int PRIMARY KEY, of_root int REFERENCES parted, of_part int REFERENCES parted_0)`, `
+note key[id] identity[id]: id integer!, user_id integer, second integer, x text?, y integer, parent integer [second]->person[id] SET DEFAULT RESTRICT [parent]->note[id] RESTRICT RESTRICT [user_id]->person[id] CASCADE SET NULL [y x]->person[a b] RESTRICT RESTRICT
+parted key[id] identity[id]: id integer!, person integer [person]->person[id] RESTRICT RESTRICT
+person key[id] identity[id]: id bigint!, a integer, b text?
+to_parted key[id] identity[id]: id integer!, of_root integer, of_part integer [of_part]->parted[id] RESTRICT RESTRICT [of_root]->parted[id] RESTRICT RESTRICT`},
+
 		{"others", `
 CREATE TABLE parent (a int PRIMARY KEY)
 CREATE TABLE child (b int) INHERITS (parent)
@@ -177,6 +188,9 @@ func describe(t *sources.Table) string {
 		if c.Generated && c.NotLogged {
 			text += " generated"
 		}
+	}
+	for _, k := range t.ForeignKeys {
+		text += fmt.Sprintf(" %v->%s%v %s %s", k.Columns, k.Table, k.Targets, k.OnDelete, k.OnUpdate)
 	}
 	return text
 }

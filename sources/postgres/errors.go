@@ -37,7 +37,7 @@ func sqlState(err error) string {
 // explain marks what a person must mend: refused logins, missing databases and
 // missing privileges. Everything else stays as it is.
 func explain(err error) error {
-	if err == nil || known(err) {
+	if err == nil || sources.Known(err) {
 		return err
 	}
 	code := sqlState(err)
@@ -58,10 +58,4 @@ func explainStream(err error) error {
 		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
 	}
 	return explain(err)
-}
-
-// known reports whether the error says already what the caller branches on.
-func known(err error) bool {
-	return errors.Is(err, sources.ErrConfig) || errors.Is(err, sources.ErrBusy) ||
-		errors.Is(err, sources.ErrPositionLost) || errors.Is(err, sources.ErrSchemaChanged)
 }

@@ -111,7 +111,7 @@ func (r *rig) startStandby(primary *servers.Server, version string) *servers.Ser
 // failover that passes; a chunk of it would show every transaction as seen.
 func (r *rig) standbyRefuses(from sources.Checkpoint) {
 	r.Helper()
-	if err := r.again(from); err == nil || known(err) || !strings.Contains(err.Error(), "standby") {
+	if err := r.again(from); err == nil || sources.Known(err) || !strings.Contains(err.Error(), "standby") {
 		r.Errorf("to go on at a standby gives %v", err)
 	}
 	if err := r.again(sources.Checkpoint{}); !errors.Is(err, sources.ErrConfig) || !strings.Contains(err.Error(), "standby") {

@@ -164,7 +164,7 @@ func testSlotHeldByOwnConnection(r *rig) {
 	second := r.follow(f.at)
 	r.exec("INSERT INTO notes VALUES (2)")
 	second.expect("insert notes (2)")
-	if err := f.ends(); err == nil || known(err) {
+	if err := f.ends(); err == nil || sources.Known(err) {
 		r.Errorf("the first connection ended with %v", err)
 	}
 }
@@ -270,7 +270,7 @@ func TestServerRestarts(t *testing.T) {
 			for _, stop := range []func() error{func() error { return nil }, server.Kill} {
 				r.must(stop())
 				r.must(server.Restart(t.Context()))
-				if err := f.ends(); err == nil || known(err) {
+				if err := f.ends(); err == nil || sources.Known(err) {
 					t.Fatalf("the stream ended with %v", err)
 				}
 				r.admin = connect(t, r.url)
@@ -315,7 +315,7 @@ func TestServerShutsDown(t *testing.T) {
 				if blocked {
 					drained <- f.ends()
 				}
-				if err := <-drained; err == nil || known(err) {
+				if err := <-drained; err == nil || sources.Known(err) {
 					t.Errorf("blocked %v: the stream ended with %v", blocked, err)
 				}
 				r.admin = connect(t, r.url)
@@ -340,7 +340,7 @@ func TestServerFallsSilent(t *testing.T) {
 	f.expect("insert notes (1)")
 	server.Pause()
 	defer server.Resume()
-	if err := f.ends(); err == nil || known(err) || !strings.Contains(err.Error(), "said nothing") {
+	if err := f.ends(); err == nil || sources.Known(err) || !strings.Contains(err.Error(), "said nothing") {
 		t.Errorf("the stream ended with %v", err)
 	}
 }

@@ -1,0 +1,90 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"haystream/sources"
+)
+
+// foreignKeysQuery lists the columns of foreign keys. What a key does is not
+// shown to everybody who may read the table.
+const foreignKeysQuery = `
+SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME,
+       k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE, r.UPDATE_RULE
+FROM information_schema.KEY_COLUMN_USAGE k
+LEFT JOIN information_schema.REFERENTIAL_CONSTRAINTS r
+  ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME
+WHERE k.` + userSchemas + ` AND k.REFERENCED_TABLE_NAME IS NOT NULL
+ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION`
+
+// readForeignKeys gives the tables their foreign keys.
+func (c *catalog) readForeignKeys(ctx context.Context, conn *conn) error {
+	unseen := map[*sources.Table]bool{} // tables with keys of which the user may not see what they do
+	err := conn.query(ctx, foreignKeysQuery, func(row [][]byte) error {
+		t, target := c.table(string(row[0]), string(row[1])), c.table(string(row[4]), string(row[5]))
+		if t == nil || target == nil {
+			return nil
+		}
+		keys := t.sources.ForeignKeys
+		if name := string(row[2]); len(keys) == 0 || keys[len(keys)-1].Name != name {
+			keys = append(keys, sources.ForeignKey{
+				Name: name, Schema: target.sources.Schema, Table: target.sources.Name,
+				OnDelete: referenceAction(string(row[7])), OnUpdate: referenceAction(string(row[8])),
+			})
+			if row[7] == nil {
+				unseen[t.sources] = true
+			}
+		}
+		k := &keys[len(keys)-1]
+		k.Columns, k.Targets = append(k.Columns, string(row[3])), append(k.Targets, string(row[6]))
+		t.sources.ForeignKeys = keys
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for t := range unseen {
+		if err := readActions(ctx, conn, t); err != nil {
+			return fmt.Errorf("read foreign keys of %s: %w", t, err)
+		}
+	}
+	return nil
+}
+
+// readActions reads what a table's foreign keys do from the statement that
+// creates it, which is shown to whoever may read the table.
+func readActions(ctx context.Context, conn *conn, t *sources.Table) error {
+	row, err := conn.one(ctx, "SHOW CREATE TABLE "+quoteTable(t))
+	if err != nil {
+		return err
+	}
+	for line := range strings.SplitSeq(row[1], "\n") {
+		for i := range t.ForeignKeys {
+			k := &t.ForeignKeys[i]
+			if strings.HasPrefix(strings.TrimSpace(line), "CONSTRAINT "+quote(k.Name)+" FOREIGN KEY ") {
+				k.OnDelete, k.OnUpdate = writtenActions(line)
+			}
+		}
+	}
+	return nil
+}
+
+// writtenActions reads the end of a foreign key's line: … ON DELETE CASCADE ON UPDATE SET NULL,
+func writtenActions(line string) (onDelete, onUpdate sources.ReferenceAction) {
+	end := strings.TrimSuffix(line[strings.LastIndexByte(line, ')')+1:], ",")
+	end, update, _ := strings.Cut(end, " ON UPDATE ")
+	_, remove, _ := strings.Cut(end, " ON DELETE ")
+	return referenceAction(remove), referenceAction(update)
+}
+
+// referenceAction reads a rule. Servers treat SET DEFAULT as they do RESTRICT
+// or NO ACTION.
+func referenceAction(rule string) sources.ReferenceAction {
+	switch a := sources.ReferenceAction(rule); a {
+	case sources.Cascade, sources.SetNull:
+		return a
+	}
+	return sources.Restrict
+}
