@@ -1,0 +1,216 @@
+package rowstore
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"haystream/sources"
+)
+
+// A Reader reads the store: a Snapshot as it was in one moment, a Batch with its
+// own writes in it. Not for concurrent use; a Snapshot's Fork is another one.
+//
+// Rows are valid until Forget. Keys and data that a callback is given are valid
+// until it returns. A callback may read, and write to the Batch that it is
+// called by; what it writes is not seen by the call that it is in. It ends the
+// call with false or an error, which the call returns as it is.
+type Reader interface {
+	// Get returns the row with a key; ok is false where there is none.
+	Get(t *Table, key []byte) (row sources.Row, ok bool, err error)
+
+	// Scan gives the rows with a value of an index, in order of their keys,
+	// from the first one after a key; all of them where after is nil.
+	Scan(t *Table, index int, value, after []byte, each func(key []byte, row sources.Row) (more bool, err error)) error
+
+	// Keys is Scan without the rows, for what needs no row.
+	Keys(t *Table, index int, value, after []byte, each func(key []byte) (more bool, err error)) error
+
+	// All gives the rows of a table in order of their keys, from the first one
+	// after a key; all of them where after is nil. A caller with much to read
+	// calls Forget when it is done with a row.
+	All(t *Table, after []byte, each func(key []byte, row sources.Row) (more bool, err error)) error
+
+	// Forget ends the validity of all rows, and keeps their memory for the next ones.
+	Forget()
+
+	// Marks gives the documents of a target that are not delivered yet, in
+	// order of their keys, from the first one after a key.
+	Marks(target uint32, after []byte, each func(key, data []byte) (more bool, err error)) error
+
+	// Marked returns what a document is marked with, valid until Forget; ok is
+	// false where it is not.
+	Marked(target uint32, key []byte) (data []byte, ok bool, err error)
+
+	// Work gives the work that is left, in order of ids.
+	Work(each func(id uint64, data []byte) (more bool, err error)) error
+
+	// Due gives the documents that are due up to a time, in microseconds since
+	// 1970, soonest first.
+	Due(until int64, each func(at int64, target uint32, key []byte) (more bool, err error)) error
+
+	// DueOf returns when a document is due; ok is false where it is not.
+	DueOf(target uint32, key []byte) (at int64, ok bool, err error)
+
+	// Note returns what was Set under a name, valid until Forget; nil where nothing was.
+	Note(name string) ([]byte, error)
+}
+
+// reader is a Reader of a snapshot or an indexed batch.
+type reader struct {
+	store *Store
+	from  pebble.Reader
+	rows  *sources.Arena
+	key   []byte // a key being built, needed until the call that takes it returns
+}
+
+func newReader(s *Store, from pebble.Reader) reader {
+	return reader{store: s, from: from, rows: sources.NewArena(1 << 10)}
+}
+
+func (r *reader) Forget() { r.rows.Reset() }
+
+func (r *reader) Get(t *Table, key []byte) (sources.Row, bool, error) {
+	r.key = append(appendRowSpace(r.key[:0], t), key...)
+	data, closer, err := r.from.Get(r.key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return sources.Row{}, false, nil
+	}
+	if err != nil {
+		return sources.Row{}, false, r.store.failed("read row of "+t.String(), err)
+	}
+	row, err := readRow(r.rows, t, data)
+	closeErr := closer.Close()
+	if err != nil {
+		return sources.Row{}, false, r.store.damaged("read row of "+t.String(), err)
+	}
+	return row, true, closeErr
+}
+
+func (r *reader) Scan(t *Table, index int, value, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
+	return r.Keys(t, index, value, after, func(key []byte) (bool, error) {
+		row, ok, err := r.Get(t, key)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			return false, r.store.damaged("read row of "+t.String(), errors.New("an index names a row that is not there"))
+		}
+		return each(key, row)
+	})
+}
+
+func (r *reader) Keys(t *Table, index int, value, after []byte, each func(key []byte) (bool, error)) error {
+	prefix := append(append(appendIndexSpace(r.key[:0], t), byte(index)), value...)
+	r.key = prefix
+	return r.scan(prefix, after, nil, func(key, _ []byte) (bool, error) { return each(key) })
+}
+
+func (r *reader) All(t *Table, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
+	r.key = appendRowSpace(r.key[:0], t)
+	return r.scan(r.key, after, nil, func(key, data []byte) (bool, error) {
+		row, err := readRow(r.rows, t, data)
+		if err != nil {
+			return false, r.store.damaged("read row of "+t.String(), err)
+		}
+		return each(key, row)
+	})
+}
+
+func (r *reader) Marks(target uint32, after []byte, each func(key, data []byte) (bool, error)) error {
+	r.key = appendTarget(r.key[:0], spaceMark, target)
+	return r.scan(r.key, after, nil, each)
+}
+
+func (r *reader) Work(each func(id uint64, data []byte) (bool, error)) error {
+	r.key = append(r.key[:0], spaceWork)
+	return r.scan(r.key, nil, nil, func(key, data []byte) (bool, error) {
+		if len(key) != 8 {
+			return false, r.store.damaged("read work", errors.New("its id cannot be read"))
+		}
+		return each(binary.BigEndian.Uint64(key), data)
+	})
+}
+
+func (r *reader) Due(until int64, each func(at int64, target uint32, key []byte) (bool, error)) error {
+	r.key = append(r.key[:0], spaceDue)
+	end := appendEnd(nil, appendDue(nil, until))
+	return r.scan(r.key, nil, end, func(key, _ []byte) (bool, error) {
+		if len(key) < 12 {
+			return false, r.store.damaged("read due documents", errors.New("a time cannot be read"))
+		}
+		return each(int64(binary.BigEndian.Uint64(key)^1<<63), binary.BigEndian.Uint32(key[8:]), key[12:])
+	})
+}
+
+func (r *reader) DueOf(target uint32, key []byte) (int64, bool, error) {
+	r.key = append(appendTarget(r.key[:0], spaceDueOf, target), key...)
+	data, ok, err := r.value("due document")
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	if len(data) != 8 {
+		return 0, false, r.store.damaged("read due document", errors.New("its time cannot be read"))
+	}
+	return int64(binary.BigEndian.Uint64(data)), true, nil
+}
+
+func (r *reader) Marked(target uint32, key []byte) ([]byte, bool, error) {
+	r.key = append(appendTarget(r.key[:0], spaceMark, target), key...)
+	return r.value("mark")
+}
+
+func (r *reader) Note(name string) ([]byte, error) {
+	r.key = append(append(r.key[:0], spaceNote), name...)
+	data, _, err := r.value("note")
+	return data, err
+}
+
+// value returns a copy of what is stored under r.key.
+func (r *reader) value(what string) ([]byte, bool, error) {
+	data, closer, err := r.from.Get(r.key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, r.store.failed("read "+what, err)
+	}
+	r.rows.StartRow(1)
+	r.rows.Text(data)
+	return r.rows.EndRow().Text(0), true, closer.Close()
+}
+
+// scan gives what is stored under a prefix, up to end where it is not nil, each
+// key without the prefix, which is copied before each is called.
+func (r *reader) scan(prefix, after, end []byte, each func(key, data []byte) (bool, error)) error {
+	bounds := make([]byte, 0, 3*len(prefix)+len(after)+1)
+	bounds = append(append(bounds, prefix...), after...)
+	if after != nil {
+		bounds = append(bounds, 0) // the first key after it
+	}
+	lower := bounds[:len(bounds):len(bounds)]
+	if end == nil {
+		end = appendEnd(bounds[len(bounds):], prefix)
+	}
+	skip := len(prefix)
+	iter, err := r.from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: end})
+	if err != nil {
+		return r.store.failed("read the row store", err)
+	}
+	more := true
+	for ok := iter.First(); ok && more && err == nil; ok = iter.Next() {
+		data, valueErr := iter.ValueAndErr()
+		if valueErr != nil {
+			break // Close returns it
+		}
+		more, err = each(iter.Key()[skip:], data)
+		if !more || err != nil {
+			break
+		}
+	}
+	if closeErr := iter.Close(); err == nil && closeErr != nil {
+		err = r.store.failed("read the row store", closeErr)
+	}
+	return err
+}
