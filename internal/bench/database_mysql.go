@@ -94,7 +94,8 @@ func (db *mysqlDatabase) fill(ctx context.Context) error {
 	return db.exec(ctx, "ANALYZE TABLE bench.bench")
 }
 
-func (db *mysqlDatabase) url() string { return db.server.URL + "bench" }
+// url is without TLS, as the baselines and PostgreSQL's are.
+func (db *mysqlDatabase) url() string { return db.server.URL + "bench?ssl-mode=DISABLED" }
 
 // scan selects everything and looks at no more of the packets than their sizes.
 func (db *mysqlDatabase) scan(ctx context.Context) (took time.Duration, err error) {
