@@ -132,7 +132,8 @@ type Start struct {
 }
 
 // A Batch is a run of changes in commit order: several small transactions, or
-// a piece of a large one. A batch without changes only moves the Position.
+// a piece of a large one. A batch without changes only moves the Position; one
+// comes when nothing follows the last change, even where the Position stays.
 type Batch struct {
 	Changes []Change
 

@@ -168,6 +168,9 @@ func (st *stream) place(h header, data []byte) error {
 		switch {
 		case !ok || st.tx.open:
 			return nil
+		}
+		st.quiet = st.busy
+		switch {
 		case beat.Offset > 0:
 			st.file, st.offset = beat.Filename, beat.Offset
 		case beat.Filename == st.file:

@@ -59,6 +59,8 @@ type stream struct {
 	whole    time.Time      // when it first held a whole transaction; zero: not yet
 	sent     position
 	sentAt   time.Time
+	busy     bool // what was sent last had changes
+	quiet    bool // and the server has said since that nothing follows
 	received time.Time
 	failed   error // why idle ended the stream
 }
@@ -203,11 +205,14 @@ func (st *stream) due(now time.Time) (time.Duration, error) {
 
 // sendAt is when the batch is due; not ok: it holds nothing to send yet. A
 // finished transaction lingers a little. A position alone is sent once in a
-// while, but at once where a chunk waits for it.
+// while, but at once where a chunk waits for it, or where it says that nothing
+// follows the changes that were sent.
 func (st *stream) sendAt() (at time.Time, ok bool) {
 	switch {
 	case !st.whole.IsZero():
 		return st.whole.Add(linger), true
+	case st.quiet:
+		return st.sentAt, true
 	case len(st.prepared.held) > 0 || st.end.file == st.sent.file && st.end.offset == st.sent.offset:
 		return time.Time{}, false
 	}
@@ -266,6 +271,7 @@ func (st *stream) send() error {
 	}
 	st.received = time.Now() // the silence was ours
 	st.whole, st.sent, st.sentAt = time.Time{}, st.committed, time.Now()
+	st.busy, st.quiet = len(b.Changes) > 0, false
 	return nil
 }
 

@@ -91,7 +91,8 @@ func (f *fixture) page(table string, maxRows, maxBytes int) []string {
 	}
 }
 
-// testIdle: a chunk's mark is reached without another write.
+// testIdle: without another write, a chunk's mark is reached, and a batch says
+// that nothing follows the last change.
 func testIdle(f *fixture) {
 	f.create("people", people)
 	f.exec("INSERT INTO people VALUES (1, 'a', 1)")
@@ -100,6 +101,10 @@ func testIdle(f *fixture) {
 	chunk, err := f.source.Chunk(f.Context(), sources.ChunkRequest{Table: f.table("people"), MaxRows: 10, MaxBytes: 1 << 20})
 	f.must(err)
 	for !f.source.Reached(t.mark().Position, chunk.Mark) {
+		t.next()
+	}
+	t.catchUp()
+	for !t.idle {
 		t.next()
 	}
 }

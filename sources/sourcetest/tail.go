@@ -48,6 +48,7 @@ type tail struct {
 	last    int64                // version
 	marks   []sources.Checkpoint // each batch's
 	batches int                  // with changes
+	idle    bool                 // the last batch had none
 	largest int                  // batch, in bytes
 }
 
@@ -108,7 +109,8 @@ func (t *tail) record(batch *sources.Batch) {
 	if batch.Checkpoint.Version > t.last {
 		t.Errorf("a checkpoint's version is %d, the last change's %d", batch.Checkpoint.Version, t.last)
 	}
-	if len(batch.Changes) > 0 {
+	t.idle = len(batch.Changes) == 0
+	if !t.idle {
 		t.batches++
 	}
 	t.largest = max(t.largest, batch.Size())
