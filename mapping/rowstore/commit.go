@@ -9,8 +9,8 @@ import (
 )
 
 // Commit makes the Batch take effect and ends it. With sync it survives a power
-// cut, and so do all before it; without, it does after the next Sync, and
-// survives the end of the process only.
+// cut, and so do all before it; without, a kill may undo it and all after it
+// until the next Sync.
 //
 // After an error of the volume (ErrFull, ErrReadOnly, …) the store's files stay
 // as they were, and no later Commit succeeds until the store is closed and

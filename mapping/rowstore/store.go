@@ -108,10 +108,10 @@ func Open(dir string, layout *Layout, of Meta, options Options) (*Store, error) 
 
 // acquire makes the directory and keeps other processes out of it.
 func (s *Store) acquire() error {
-	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
+	err := s.makeDir()
+	if err != nil {
 		return fmt.Errorf("make directory of row store: %w", classify(err))
 	}
-	var err error
 	s.lock, err = s.fs.Lock(s.fs.PathJoin(s.dir, "lock"))
 	if err == nil {
 		return nil
@@ -122,6 +122,36 @@ func (s *Store) acquire() error {
 		return fmt.Errorf("lock row store: %w", classify(err))
 	}
 	return fmt.Errorf("lock %s: %w: %w", s.dir, ErrLocked, err)
+}
+
+// makeDir makes the directory and those that it is in, so that they survive a power cut.
+func (s *Store) makeDir() error {
+	var parents []string // of directories that are not there
+	for at := s.dir; ; {
+		parent := s.fs.PathDir(at)
+		if _, err := s.fs.Stat(at); err == nil || parent == at {
+			break
+		}
+		parents = append(parents, parent)
+		at = parent
+	}
+	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	for _, parent := range parents {
+		if err := s.syncDir(parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) syncDir(name string) error {
+	dir, err := s.fs.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (s *Store) rows() string { return s.fs.PathJoin(s.dir, "rows") }
@@ -261,11 +291,7 @@ func (s *Store) Reset() error {
 	if err := s.fs.Rename(s.rows(), s.old()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("put former row store aside: %w", classify(err))
 	}
-	dir, err := s.fs.OpenDir(s.dir)
-	if err != nil {
-		return fmt.Errorf("open directory of row store: %w", classify(err))
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := s.syncDir(s.dir); err != nil {
 		return fmt.Errorf("sync directory of row store: %w", classify(err))
 	}
 	return s.open()

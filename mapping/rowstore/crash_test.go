@@ -1,0 +1,321 @@
+package rowstore
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+// A power cut keeps what was synced, and of the rest any part that the disk has.
+func TestPowerCut(t *testing.T) {
+	for seed := range uint64(25) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 0))
+			disk, l, m := vfs.NewCrashableMem(), layout(), newModel()
+			s := open(t, disk, l)
+			dumps := []string{m.dump(l)}
+			synced := 0
+			for range 5 {
+				for range 1 + r.IntN(40) {
+					sync := r.IntN(15) == 0
+					if err := m.commit(s, l, r, sync); err != nil {
+						t.Fatal(err)
+					}
+					dumps = append(dumps, m.dump(l))
+					if sync {
+						synced = len(dumps) - 1
+					}
+				}
+				if r.IntN(2) == 0 {
+					if err := s.Sync(); err != nil {
+						t.Fatal(err)
+					}
+					synced = len(dumps) - 1
+				}
+				cut := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 25 * r.IntN(5), RNG: r})
+				after := open(t, cut, l)
+				n := int(after.Sequence())
+				if n < synced || n >= len(dumps) {
+					t.Fatalf("found at %d, was synced at %d of %d", n, synced, len(dumps)-1)
+				}
+				if got := current(t, l, after); got != dumps[n] {
+					t.Fatalf("found\n%s\nwant\n%s", got, dumps[n])
+				}
+				if err := after.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// A power cut at any step of Reset leaves the old store, an empty one, or none.
+func TestPowerCutInReset(t *testing.T) {
+	l := layout()
+	for step := int32(0); ; step++ {
+		disk := vfs.NewCrashableMem()
+		s := open(t, disk, l)
+		id := s.ID()
+		if err := newModel().commit(s, l, rand.New(rand.NewPCG(1, 1)), true); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var cut *vfs.MemFS
+		index := errorfs.OnIndex(1 << 30)
+		s = open(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && index.MaybeError(op) != nil {
+				cut = disk.CrashClone(vfs.CrashCloneCfg{})
+			}
+			return nil
+		})), l)
+		index.Store(step)
+		if err := s.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if cut == nil {
+			if step < 5 {
+				t.Fatalf("Reset has %d steps only", step)
+			}
+			return
+		}
+		s, err := Open("/data/store", l, source, Options{FS: cut})
+		switch {
+		case err != nil && !errors.Is(err, ErrRebuild):
+			t.Fatalf("step %d: %v", step, err)
+		case err == nil && s.ID() == id && s.Sequence() != 1, err == nil && s.ID() != id && s.Sequence() != 0:
+			t.Fatalf("step %d: found at %d", step, s.Sequence())
+		}
+		if err := errors.Join(s.Reset(), s.Close()); err != nil {
+			t.Fatalf("step %d: %v", step, err)
+		}
+	}
+}
+
+// failing is a volume that takes no writes from some operation on.
+type failing struct {
+	vfs.FS
+	on  *errorfs.InjectIndex
+	why error
+}
+
+func newFailing(fs vfs.FS, why error) *failing {
+	f := &failing{on: errorfs.OnIndex(1 << 30), why: why}
+	var failed atomic.Bool
+	f.FS = errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose {
+			return nil
+		}
+		if f.on.MaybeError(op) != nil {
+			failed.Store(true)
+		}
+		if failed.Load() {
+			return f.why
+		}
+		return nil
+	}))
+	return f
+}
+
+// A volume that takes no writes from any moment on stops the store as a kill
+// would; what is there stays readable, and the store goes on when it is mended.
+func TestFull(t *testing.T) {
+	l := layout()
+	steps := 0
+	for step := int32(0); ; step += 1 + step/8 {
+		disk := vfs.NewMem()
+		volume := newFailing(disk, &os.PathError{Op: "write", Path: "store", Err: syscall.ENOSPC})
+		s := open(t, volume, l)
+		r, chance, m := rand.New(rand.NewPCG(9, 9)), rand.New(rand.NewPCG(uint64(step), 0)), newModel()
+		var synced uint64
+		var failed error
+		volume.on.Store(step)
+		for failed == nil && m.sequence < 1500 {
+			sync := chance.IntN(10) == 0
+			if failed = m.commit(s, l, r, sync); failed == nil && sync {
+				synced = m.sequence
+			}
+		}
+		if failed == nil {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+		steps++
+		if !errors.Is(failed, ErrFull) {
+			t.Fatalf("step %d: %v", step, failed)
+		}
+		if err := s.Sync(); !errors.Is(err, ErrFull) {
+			t.Fatalf("step %d: sync after the failure: %v", step, err)
+		}
+		if err := s.Batch().Commit(false); !errors.Is(err, ErrFull) {
+			t.Fatalf("step %d: commit after the failure: %v", step, err)
+		}
+		if got := current(t, l, s); !sameRows(got, replay(t, l, 9, s.Sequence())) && !sameRows(got, replay(t, l, 9, m.sequence)) {
+			t.Fatalf("step %d: the store shows\n%s", step, got)
+		}
+		s.Close()
+		if _, err := Open("/data/store", l, source, Options{FS: volume}); !errors.Is(err, ErrFull) {
+			t.Fatalf("step %d: open while full: %v", step, err)
+		}
+		s = open(t, disk, l)
+		if n := s.Sequence(); n < synced || n > m.sequence {
+			t.Fatalf("step %d: found at %d, was synced at %d of %d", step, n, synced, m.sequence)
+		}
+		if got, want := current(t, l, s), replay(t, l, 9, s.Sequence()); got != want {
+			t.Fatalf("step %d: found\n%s\nwant\n%s", step, got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d moments", steps)
+	if steps < 20 {
+		t.Errorf("the volume was full at %d moments only", steps)
+	}
+}
+
+// sameRows compares dumps without the position, which a failed commit does not move.
+func sameRows(a, b string) bool {
+	_, a, _ = strings.Cut(a, "\n")
+	_, b, _ = strings.Cut(b, "\n")
+	return a == b
+}
+
+func TestReadOnly(t *testing.T) {
+	l := layout()
+	for _, number := range []syscall.Errno{syscall.EROFS, syscall.EACCES} {
+		disk := vfs.NewMem()
+		volume := newFailing(disk, &os.PathError{Op: "open", Path: "store", Err: number})
+		s := open(t, volume, l)
+		volume.on.Store(0)
+		err := newModel().commit(s, l, rand.New(rand.NewPCG(1, 1)), true)
+		if !errors.Is(err, ErrReadOnly) {
+			t.Errorf("commit: %v", err)
+		}
+		s.Close()
+		if _, err := Open("/data/store", l, source, Options{FS: volume}); !errors.Is(err, ErrReadOnly) {
+			t.Errorf("open: %v", err)
+		}
+	}
+}
+
+// A store with a file that is gone, cut short or changed says so, or is an
+// older one by its Sequence; it never shows anything that it did not hold.
+func TestDamage(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	disk, l, m := vfs.NewMem(), layout(), newModel()
+	s := open(t, disk, l)
+	dumps := []string{m.dump(l)}
+	for range 900 {
+		if err := m.commit(s, l, r, false); err != nil {
+			t.Fatal(err)
+		}
+		dumps = append(dumps, m.dump(l))
+	}
+	if s.Metrics().Flushes == 0 {
+		t.Fatal("nothing was flushed")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := disk.List("/data/store/rows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rebuilt := 0
+	for _, name := range names {
+		for _, how := range []string{"gone", "cut short", "changed", "changed", "changed"} {
+			copied := vfs.NewMem()
+			if _, err := vfs.Clone(disk, copied, "/data", "/data"); err != nil {
+				t.Fatal(err)
+			}
+			damage(t, copied, "/data/store/rows/"+name, how, r)
+			s, err := Open("/data/store", l, source, Options{FS: copied})
+			switch {
+			case err == nil:
+				snapshot := s.Snapshot()
+				got, err := dump(l, s, snapshot)
+				snapshot.Release()
+				if err == nil && got != dumps[s.Sequence()] {
+					t.Errorf("%s %s: found at %d\n%s", name, how, s.Sequence(), got)
+				}
+				if err != nil && !errors.Is(err, ErrRebuild) {
+					t.Errorf("%s %s: read: %v", name, how, err)
+				}
+				if err != nil {
+					rebuilt++
+				}
+			case errors.Is(err, ErrRebuild):
+				rebuilt++
+			default:
+				t.Errorf("%s %s: open: %v", name, how, err)
+				continue
+			}
+			if err := s.Reset(); err != nil {
+				t.Errorf("%s %s: reset: %v", name, how, err)
+			}
+			if err := errors.Join(newModel().commit(s, l, r, true), s.Close()); err != nil {
+				t.Errorf("%s %s: after reset: %v", name, how, err)
+			}
+		}
+	}
+	if rebuilt < len(names) {
+		t.Errorf("of %d files only %d damages were noticed", len(names), rebuilt)
+	}
+}
+
+func damage(t *testing.T, fs *vfs.MemFS, name, how string, r *rand.Rand) {
+	t.Helper()
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, info.Size())
+	if len(data) > 0 {
+		if _, err := f.ReadAt(data, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Close()
+	if err := fs.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case how == "gone":
+		return
+	case how == "cut short":
+		data = data[:len(data)/2]
+	case len(data) > 0:
+		data[r.IntN(len(data))] ^= 1 << r.IntN(8)
+	}
+	if f, err = fs.Create(name, vfs.WriteCategoryUnspecified); err != nil {
+		t.Fatal(err)
+	}
+	f.Write(data)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
