@@ -41,6 +41,7 @@ type daemon struct {
 	log    zerolog.Logger
 	status *status
 	ran    bool            // a session has begun to replicate
+	unfit  time.Time       // since when the definitions have not fitted the tables; zero: they fit
 	warned map[string]bool // warnings that were logged
 }
 
@@ -121,8 +122,8 @@ func (d *daemon) checkRetained(ctx context.Context) error {
 }
 
 // A refusal is what preflight found wrong. At the start, or where the
-// definitions no longer fit the tables, it is final; a daemon that has run waits
-// for somebody to mend what went wrong since.
+// definitions have not fitted the tables for a while, it is final; a daemon that
+// has run waits for somebody to mend what went wrong since.
 type refusal struct {
 	findings []preflight.Finding
 	final    bool

@@ -19,8 +19,9 @@ func (d *daemon) session(ctx context.Context) error {
 		return err
 	}
 	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
-		return &refusal{findings: errs, final: pf.plan == nil || !d.ran}
+		return &refusal{findings: errs, final: d.final(pf.plan)}
 	}
+	d.unfit = time.Time{}
 	d.warn(pf.findings)
 	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
 	if err != nil {
@@ -55,6 +56,25 @@ func (d *daemon) session(ctx context.Context) error {
 	d.status.running(p, targets, pf)
 	d.ran = true
 	return p.run(ctx)
+}
+
+// tableGrace is how long a daemon that has run lives with definitions that do
+// not fit the tables: between DROP TABLE and CREATE TABLE there is none.
+const tableGrace = 10 * time.Second
+
+// final reports whether what preflight found ends the daemon. plan is nil where
+// the definitions do not fit the tables.
+func (d *daemon) final(plan *mapping.Plan) bool {
+	switch {
+	case !d.ran:
+		return true
+	case plan != nil:
+		d.unfit = time.Time{}
+		return false
+	case d.unfit.IsZero():
+		d.unfit = time.Now()
+	}
+	return time.Since(d.unfit) > tableGrace
 }
 
 // warn logs each warning once in the life of the process.
