@@ -195,7 +195,9 @@ func (p *pipeline) truncates(b *sources.Batch) error {
 			if r.renderer.Append || t.build.Since >= c.Version || t.heir != nil && t.heir.build.Since >= c.Version {
 				continue
 			}
-			rebuild.aliases = append(rebuild.aliases, t.alias)
+			if !slices.Contains(rebuild.aliases, t.alias) { // the old index and the new one share it
+				rebuild.aliases = append(rebuild.aliases, t.alias)
+			}
 		}
 		if len(rebuild.aliases) > 0 {
 			return rebuild
