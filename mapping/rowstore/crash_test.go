@@ -16,7 +16,7 @@ import (
 
 // A power cut keeps what was synced, and of the rest any part that the disk has.
 func TestPowerCut(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			disk, l, m := vfs.NewCrashableMem(), layout(), newModel()
@@ -137,7 +137,7 @@ func newFailing(fs vfs.FS, why error) *failing {
 func TestFull(t *testing.T) {
 	l := layout()
 	steps := 0
-	for step := int32(0); ; step += 1 + step/8 {
+	for step := int32(0); ; step += 1 + step/4 {
 		disk := vfs.NewMem()
 		volume := newFailing(disk, &os.PathError{Op: "write", Path: "store", Err: syscall.ENOSPC})
 		s := open(t, volume, l)
@@ -145,7 +145,7 @@ func TestFull(t *testing.T) {
 		var synced uint64
 		var failed error
 		volume.on.Store(step)
-		for failed == nil && m.sequence < 1500 {
+		for failed == nil && m.sequence < 400 {
 			sync := chance.IntN(10) == 0
 			if failed = m.commit(s, l, r, sync); failed == nil && sync {
 				synced = m.sequence
@@ -186,7 +186,7 @@ func TestFull(t *testing.T) {
 		}
 	}
 	t.Logf("%d moments", steps)
-	if steps < 20 {
+	if steps < 15 {
 		t.Errorf("the volume was full at %d moments only", steps)
 	}
 }
@@ -225,7 +225,7 @@ func TestDamage(t *testing.T) {
 	disk, l, m := vfs.NewMem(), layout(), newModel()
 	s := open(t, disk, l)
 	dumps := []string{m.dump(l)}
-	for range 900 {
+	for range 300 {
 		if err := m.commit(s, l, r, false); err != nil {
 			t.Fatal(err)
 		}

@@ -301,7 +301,7 @@ func TestOldCopy(t *testing.T) {
 // child commits for ever and says after each Sync how far it is.
 func child(dir string) error {
 	l, m, r := layout(), newModel(), rand.New(rand.NewPCG(5, 5))
-	s, err := Open(dir, l, source, Options{CacheBytes: 1 << 20})
+	s, err := Open(dir, l, source, Options{CacheBytes: 1 << 18})
 	if err != nil {
 		return err
 	}
@@ -336,7 +336,7 @@ func startChild(t *testing.T, dir string) (*exec.Cmd, *bufio.Scanner, *bytes.Buf
 }
 
 func TestKill(t *testing.T) {
-	for _, syncs := range []int{1, 10, 200} {
+	for _, syncs := range []int{1, 10, 50} {
 		dir := t.TempDir()
 		cmd, lines, stderr := startChild(t, dir)
 		var synced uint64
@@ -406,11 +406,11 @@ func TestLocked(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	var log bytes.Buffer
 	l, m, r := layout(), newModel(), rand.New(rand.NewPCG(7, 8))
-	s, err := Open(t.TempDir(), l, source, Options{Log: zerolog.New(&log), CacheBytes: 1 << 20})
+	s, err := Open(t.TempDir(), l, source, Options{Log: zerolog.New(&log), CacheBytes: 1 << 18})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 1000 {
+	for range 400 {
 		if err := m.commit(s, l, r, false); err != nil {
 			t.Fatal(err)
 		}

@@ -281,7 +281,7 @@ func (m *model) commit(s *Store, l *Layout, r *rand.Rand, sync bool) error {
 
 func open(t *testing.T, fs vfs.FS, l *Layout) *Store {
 	t.Helper()
-	s, err := Open("/data/store", l, source, Options{FS: fs, CacheBytes: 1 << 20})
+	s, err := Open("/data/store", l, source, Options{FS: fs, CacheBytes: 1 << 18})
 	if err != nil {
 		t.Fatal(err)
 	}
