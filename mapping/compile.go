@@ -7,6 +7,7 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
+	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
 
@@ -21,8 +22,28 @@ type Plan struct {
 	// Sets holds each set's indexes, sorted by alias.
 	Sets [][]*Index
 
+	// Layout is what the row store holds; nil where no definition needs one.
+	Layout *rowstore.Layout
+
+	// Stored holds for each of Tables how its rows are stored; nil for those
+	// that are not, and altogether where Layout is.
+	Stored []*StoredTable
+
 	// Warnings are what an operator should know.
 	Warnings []preflight.Finding
+}
+
+// Options say what a plan may count on.
+type Options struct {
+	// Types are the sink's field types beyond the basic ones; nil for any.
+	Types map[string]bool
+
+	// Store: there may be a row store. Without, definitions that need one are refused.
+	Store bool
+
+	// Complete, with Store: definitions of which the log may leave out a value
+	// are rendered from stored rows.
+	Complete bool
 }
 
 // Compile makes a plan of definitions. The first set is the configuration's;
@@ -30,8 +51,14 @@ type Plan struct {
 // be fed as well. types are the sink's field types beyond the basic ones; nil
 // for any. The error is Problems: everything that is wrong, at once.
 func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
-	p := &planner{catalog: catalog, plan: &Plan{}}
-	p.infer = &inferrer{types: types}
+	return Options{Types: types}.Compile(catalog, sets...)
+}
+
+// Compile makes a plan of definitions as the function Compile does, with a row
+// store where there may be one.
+func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
+	p := &planner{catalog: catalog, plan: &Plan{}, options: o, storage: newStorage()}
+	p.infer = &inferrer{types: o.Types}
 	for i := range sets {
 		p.units(i, sets[i], p.tables(sets[i]))
 	}
@@ -43,10 +70,14 @@ func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Pla
 		return nil, p.problems.sorted()
 	}
 	p.infer.missed = func(string, string) {} // told by the first pass
-	projected := p.project(used)
+	for t, columns := range p.storage.used {
+		use(used, t, columns)
+	}
+	projected, stored := p.project(used), p.storage.layout()
+	p.store(stored, projected)
 	p.plan.Sets = make([][]*Index, len(sets))
 	for i := range sets {
-		p.plan.Sets[i] = p.indexes(i, projected)
+		p.plan.Sets[i] = p.indexes(i, projected, stored)
 	}
 	if len(p.problems) > 0 {
 		return nil, p.problems.sorted()
@@ -54,58 +85,98 @@ func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Pla
 	return p.plan, nil
 }
 
+func use(used map[*sources.Table][]bool, t *sources.Table, columns []bool) {
+	if used[t] == nil {
+		used[t] = make([]bool, len(t.Columns))
+	}
+	for i := range columns {
+		used[t][i] = used[t][i] || columns[i]
+	}
+}
+
 // A planner holds what Compile knows so far.
 type planner struct {
 	catalog    []*sources.Table
+	options    Options
 	infer      *inferrer
 	problems   Problems
 	plan       *Plan
+	storage    *storage
 	unitsFound []*unit
 }
 
-// tables checks the `tables:` of a set and returns the keys that they give.
-func (p *planner) tables(set Set) map[*sources.Table]keyConfig {
-	keys := map[*sources.Table]keyConfig{}
+// tables checks the `tables:` of a set and returns what they say.
+func (p *planner) tables(set Set) *schema {
+	s := &schema{
+		catalog: p.catalog, keys: map[*sources.Table]keyConfig{},
+		computed: map[*sources.Table]map[string]string{}, relations: map[*sources.Table]map[string]*relation{},
+	}
+	found := map[string]*sources.Table{}
 	for _, name := range slices.Sorted(maps.Keys(set.Tables)) {
 		config, at := set.Tables[name], "tables."+name
-		found, err := findTables(p.catalog, name)
-		switch {
-		case err != nil:
+		t, err := s.find(name)
+		if err != nil {
 			p.problems.add(at, "%v", err)
 			continue
-		case len(found) > 1 || strings.ContainsAny(name, "*?["):
-			p.problems.add(at, "a glob has no meaning here; name one table")
-			continue
-		case config == nil:
+		}
+		if config == nil {
 			continue
 		}
-		for column := range config.Computed {
-			p.problems.add(at+".computed."+column, "computed columns are not in this version yet; a field with a template or expr can do the same")
-		}
-		for relation := range config.Relations {
-			p.problems.add(at+".relations."+relation, "relations to other tables are not in this version yet")
-		}
-		columns := newColumns(found[0])
+		found[name] = t
 		for _, column := range config.Key {
-			if _, err := columns.use(column); err != nil {
+			if _, err := newScope(t).use(column); err != nil {
 				p.problems.add(at+".key", "%v", err)
 			}
 		}
 		if len(config.Key) > 0 {
-			keys[found[0]] = keyConfig{path: at + ".key", names: config.Key}
+			s.keys[t] = keyConfig{path: at + ".key", names: config.Key}
 		}
 	}
-	return keys
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		p.virtual(s, found[name], "tables."+name, set.Tables[name])
+	}
+	s.discover()
+	return s
+}
+
+// virtual checks what a table is given beyond its columns.
+func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableConfig) {
+	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
+		switch path := at + ".computed." + name; {
+		case !p.options.Store:
+			p.problems.add(path, "computed columns are not in this version yet; a field with a template or expr can do the same")
+		case t.Column(name) >= 0:
+			p.problems.add(path, "table %s has a column of that name", t)
+		case config.Computed[name] == "":
+			p.problems.add(path, "the template is empty")
+		}
+	}
+	s.computed[t] = config.Computed
+	for _, name := range slices.Sorted(maps.Keys(config.Relations)) {
+		path, r := at+".relations."+name, config.Relations[name]
+		switch {
+		case !p.options.Store:
+			p.problems.add(path, "relations to other tables are not in this version yet")
+		case t.Column(name) >= 0:
+			p.problems.add(path, "table %s has a column of that name", t)
+		case config.Computed[name] != "":
+			p.problems.add(path, "table %s has a computed column of that name", t)
+		case r == nil || r.Table == "":
+			p.problems.add(path+".table", "name the table")
+		default:
+			s.declare(t, name, r, func(setting string, err error) { p.problems.add(path+"."+setting, "%v", err) })
+		}
+	}
 }
 
 // units finds the tables of each definition of a set.
-func (p *planner) units(n int, set Set, keys map[*sources.Table]keyConfig) {
+func (p *planner) units(n int, set Set, s *schema) {
 	for _, name := range slices.Sorted(maps.Keys(set.Indexes)) {
 		d := set.Indexes[name]
 		if d == nil {
 			d = &Definition{}
 		}
-		u := unit{set: n, name: name, alias: name, def: d}
+		u := unit{set: n, name: name, alias: name, def: d, schema: s}
 		if d.Index != "" {
 			u.alias = d.Index
 		}
@@ -129,8 +200,8 @@ func (p *planner) units(n int, set Set, keys map[*sources.Table]keyConfig) {
 		for _, t := range tables {
 			one := u
 			one.table = t
-			one.fields = expandFields(d, t, func(column string) { p.notLogged(&one, column) })
-			if one.key = p.key(&one, keys[t]); one.key != nil {
+			one.fields = expandFields(d, t, s, func(column string) { p.notLogged(&one, column) })
+			if one.key = p.key(&one, s.keys[t]); one.key != nil {
 				p.unitsFound = append(p.unitsFound, &one)
 			}
 		}
@@ -141,7 +212,7 @@ func (p *planner) units(n int, set Set, keys map[*sources.Table]keyConfig) {
 func (p *planner) excluded(u *unit, tables []*sources.Table) {
 	var names []string
 	for _, t := range tables {
-		names = append(names, newColumns(t).names()...)
+		names = append(names, t.Names(every(len(t.Columns)))...)
 	}
 	for _, name := range u.def.Exclude {
 		if !slices.Contains(names, name) {
@@ -221,19 +292,68 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 			Text: "the sink has no field type " + wanted + "; " + instead + " is used instead",
 		})
 	}
-	out := u.compile(u.table, p.infer, &p.problems)
-	if used[u.table] == nil {
-		used[u.table] = make([]bool, len(u.table.Columns))
+	tree := &tree{schema: u.schema, at: func(t *sources.Table) *sources.Table { return t }}
+	out := u.compile(tree, p.infer, p.options.Store, &p.problems)
+	root := out.renderer.root
+	columns := make([]bool, len(u.table.Columns))
+	for i, used := range root.used {
+		columns[i] = used != 0
 	}
-	for i := range out.used {
-		used[u.table][i] = used[u.table][i] || out.used[i]
+	use(used, u.table, columns)
+	if len(p.problems) > before {
+		return
 	}
-	for _, name := range u.key {
-		used[u.table][u.table.Column(name)] = true
+	u.joined = p.reasons(u, out)
+	if len(u.joined) == 0 {
+		p.incomplete(u, columns)
+		return
 	}
-	if len(p.problems) == before {
-		p.incomplete(u, out.used)
+	if !p.options.Store {
+		p.problems.add("indexes."+u.name, "%s; that needs rows of tables to be stored, which is not in this version yet", u.joined[0])
+		return
 	}
+	root.all(func(s *scope) {
+		if s.parent != nil {
+			p.related(u, s)
+		}
+	})
+	if len(p.problems) > before {
+		return
+	}
+	root.all(func(s *scope) {
+		for _, why := range u.joined {
+			p.storage.add(s, "index "+u.alias+": "+why)
+		}
+	})
+}
+
+// reasons says why a unit's documents are rendered from stored rows; nothing
+// where they need not be.
+func (p *planner) reasons(u *unit, out compiled) []string {
+	var why []string
+	for _, c := range out.renderer.root.children {
+		why = append(why, "its rows are joined by "+c.relation.name)
+	}
+	if w := out.renderer.where; w != nil && w.timely {
+		why = append(why, "its where depends on the time")
+	}
+	why = append(why, out.outside...)
+	if !p.options.Complete || u.table.Identity == sources.IdentityFull {
+		return why
+	}
+	for i, c := range u.table.Columns {
+		if out.renderer.root.used[i] != 0 && c.MayBeMissing && !carriesOld(u.table, i) {
+			why = append(why, "the log may leave out the value of column "+c.Name)
+		}
+	}
+	return why
+}
+
+// related checks that the rows of a table that relations lead to can be followed.
+func (p *planner) related(u *unit, s *scope) {
+	one := *u
+	one.table = s.source
+	p.key(&one, u.schema.keys[s.source])
 }
 
 // warn notes a finding once.
@@ -272,9 +392,12 @@ func (p *planner) project(used map[*sources.Table][]bool) map[*sources.Table]*so
 	for _, t := range slices.SortedFunc(maps.Keys(used), compareTables) {
 		small := t.Project(func(i int) bool { return used[t][i] })
 		small.Ordinal = len(p.plan.Tables)
+		if keys := p.storage.keys[t]; keys != nil {
+			small.Key = places(small, keys)
+		}
 		for _, u := range p.unitsFound {
 			if u.table == t { // the first set's key gives the order of snapshots
-				small.Key = (&unitCompiler{unit: u, table: small}).keyColumns()
+				small.Key = places(small, u.key)
 				break
 			}
 		}

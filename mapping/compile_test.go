@@ -15,7 +15,7 @@ import (
 
 func definitions(d map[string]*Definition) Set { return Set{Indexes: d} }
 
-func columnNames(t *sources.Table) string { return strings.Join(newColumns(t).names(), " ") }
+func columnNames(t *sources.Table) string { return strings.Join(t.Names(every(len(t.Columns))), " ") }
 
 func TestPlanProjectsTheUnion(t *testing.T) {
 	other := &sources.Table{

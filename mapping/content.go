@@ -65,7 +65,7 @@ type templateContent struct{ template *textTemplate }
 
 func (c *templateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	s.text = s.text[:0]
-	if err := c.template.run(s.view, &s.text); err != nil {
+	if err := c.template.run(s.view.values, &s.text); err != nil {
 		return dst, false, err
 	}
 	return sources.AppendJSONString(dst, s.text), false, nil

@@ -171,10 +171,35 @@ type TableConfig struct {
 
 // A Relation leads from a row to related ones.
 type Relation struct {
-	Table        string   `yaml:"table" json:"table"`
-	Column       string   `yaml:"column" json:"column,omitempty"`
-	Through      string   `yaml:"through" json:"through,omitempty"`
-	TargetColumn string   `yaml:"target_column" json:"target_column,omitempty"`
-	Many         bool     `yaml:"many" json:"many,omitempty"`
-	OrderBy      []string `yaml:"order_by" json:"order_by,omitempty"`
+	// Table is the one that is led to.
+	Table string `yaml:"table" json:"table"`
+
+	// Column names the referring columns: of the own table; of the other one
+	// where many rows are led to; of Through, where they refer to the own row.
+	// A foreign key tells where they are left out.
+	Column Names `yaml:"column" json:"column,omitempty"`
+
+	// Through is a table in between, whose rows each join an own row and another one.
+	Through string `yaml:"through" json:"through,omitempty"`
+
+	// TargetColumn names the columns that Column refers to, where they are not
+	// the key; the columns of Through that refer to the other row.
+	TargetColumn Names `yaml:"target_column" json:"target_column,omitempty"`
+
+	// Many: any number of rows are led to, in the order of OrderBy, columns of
+	// theirs, each the other way round where a minus is before it.
+	Many    bool  `yaml:"many" json:"many,omitempty"`
+	OrderBy Names `yaml:"order_by" json:"order_by,omitempty"`
+}
+
+// Names are one name, or a list.
+type Names []string
+
+// UnmarshalYAML reads either form.
+func (n *Names) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*n = Names{node.Value}
+		return nil
+	}
+	return conf.Decode(node, (*[]string)(n))
 }

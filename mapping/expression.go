@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -18,8 +19,9 @@ import (
 // operators are replaced by the functions of operate.go.
 type expression struct {
 	program *vm.Program
-	columns []int
+	columns []int // of the root
 	kind    kind
+	timely  bool // depends on the current time
 }
 
 // run evaluates the expression for the row that v holds.
@@ -31,17 +33,20 @@ func (e *expression) run(v *view) (any, error) {
 	return out, nil
 }
 
-// compileExpression compiles text for a table. boolean wants a condition.
-func compileExpression(text string, c *columns, boolean bool) (*expression, error) {
+// compileExpression compiles text for the rows of a scope. boolean wants a
+// condition, which may depend on the current time.
+func compileExpression(text string, c *scope, boolean bool) (*expression, error) {
 	tree, err := parser.Parse(text)
 	if err != nil {
 		return nil, errors.New(exprMessage(err))
 	}
 	p := &patcher{
-		text: text, columns: c, functions: functions(),
+		text: text, scope: c, functions: functions(), timely: boolean,
 		kinds: map[ast.Node]kind{}, lets: map[string]bool{}, pending: map[*ast.IdentifierNode]bool{},
+		rows: map[ast.Node]shape{}, pointers: map[int]shape{}, clocks: map[ast.Node]time.Duration{},
 	}
 	ast.Walk(&tree.Node, (*letFinder)(p))
+	p.findPointers(&tree.Node)
 	program, err := expr.Compile(text,
 		expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), p.register, expr.Patch(p), expr.Patch((*columnNamer)(p)))
 	p.resolve()
@@ -51,7 +56,7 @@ func compileExpression(text string, c *columns, boolean bool) (*expression, erro
 	if err != nil {
 		return nil, errors.New(exprMessage(err))
 	}
-	e := &expression{program: program, kind: p.root, columns: p.sortedColumns()}
+	e := &expression{program: program, kind: p.root, columns: p.sortedColumns(), timely: p.timed}
 	if boolean && !e.kind.open() && e.kind != kindBool {
 		return nil, fmt.Errorf("wants a condition, true or false, and this is %s", e.kind)
 	}
@@ -70,12 +75,17 @@ func exprMessage(err error) string {
 // and kinds, and notes the columns used.
 type patcher struct {
 	text      string
-	columns   *columns
+	scope     *scope
 	functions map[string]function
 	kinds     map[ast.Node]kind
 	lets      map[string]bool              // variables that the expression declares
 	pending   map[*ast.IdentifierNode]bool // columns, unless a call makes them functions' names
-	found     []int
+	rows      map[ast.Node]shape           // nodes that stand for rows of relations, until they are taken
+	pointers  map[int]shape                // what # stands for, by its place in the text
+	clocks    map[ast.Node]time.Duration   // now() plus so much, until it is compared
+	timely    bool                         // now() is allowed
+	timed     bool                         // and there
+	found     []int                        // columns of the root
 	root      kind
 	errs      []error
 }
@@ -86,7 +96,7 @@ type letFinder patcher
 func (f *letFinder) Visit(node *ast.Node) {
 	if n, ok := (*node).(*ast.VariableDeclaratorNode); ok {
 		f.lets[n.Name] = true
-		if f.columns.table.Column(n.Name) >= 0 {
+		if f.scope.table.Column(n.Name) >= 0 {
 			f.errs = append(f.errs, fmt.Errorf("%q is a column; give the variable another name", n.Name))
 		}
 	}
@@ -111,22 +121,27 @@ func (p *patcher) fail(n ast.Node, format string, args ...any) {
 }
 
 func (p *patcher) use(n ast.Node, name string) kind {
-	i, err := p.columns.use(name)
-	if err != nil {
-		p.fail(n, "%w", err)
-		return kindAny
-	}
-	if !slices.Contains(p.found, i) {
-		p.found = append(p.found, i)
-	}
-	return kindOf(&p.columns.column(i).Type)
+	k, v := p.memberOfRow(n, shape{scope: p.scope}, name)
+	p.keep(n, v)
+	return k
 }
 
 // resolve looks up the identifiers that turned out to be no functions' names.
 func (p *patcher) resolve() {
 	for n := range p.pending {
-		p.use(n, n.Value)
+		p.take(n)
+		m, err := p.scope.member(n.Value)
+		if err != nil {
+			p.fail(n, "%w", err)
+		}
+		if m.rows.scope != nil {
+			p.fail(n, "%q is a function's name too; write $env[%q]", n.Value, n.Value)
+		}
+		if m.column >= 0 && !slices.Contains(p.found, m.column) {
+			p.found = append(p.found, m.column)
+		}
 	}
+	p.untaken()
 	slices.SortFunc(p.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 }
 
@@ -165,6 +180,11 @@ func (p *patcher) Visit(node *ast.Node) {
 		p.set(n, kindObject)
 	case *ast.IdentifierNode:
 		p.identifier(n)
+	case *ast.PointerNode:
+		if v := p.pointers[n.Location().From]; v.scope != nil && n.Name == "" {
+			p.set(n, kindObject)
+			p.keep(n, v)
+		}
 	case *ast.UnaryNode:
 		p.unary(node, n)
 	case *ast.BinaryNode:
@@ -182,6 +202,7 @@ func (p *patcher) Visit(node *ast.Node) {
 		p.slice(node, n)
 	case *ast.ChainNode:
 		p.set(n, p.kinds[n.Node])
+		p.pass(n.Node, n)
 	case *ast.PredicateNode:
 		p.set(n, p.kinds[n.Node])
 	case *ast.VariableDeclaratorNode:

@@ -178,13 +178,16 @@ func TestExpressions(t *testing.T) {
 	}
 	table := sample()
 	for _, tt := range tests {
-		e, err := compileExpression(tt.expr, newColumns(table), false)
+		at := newScope(table)
+		e, err := compileExpression(tt.expr, at, false)
 		if err != nil {
 			t.Errorf("%s: compile: %v", tt.expr, err)
 			continue
 		}
-		v := newView()
-		if err := v.fill(table, row(table, sampleRow), e.columns); err != nil {
+		at.settle()
+		s := NewScratch()
+		v := s.view
+		if err := s.fill(v.values, at, row(table, sampleRow), nil, fieldsNumber); err != nil {
 			t.Fatal(err)
 		}
 		var got string
@@ -216,7 +219,7 @@ func TestExpressionMistakes(t *testing.T) {
 		{"lowr(title)", `there is no function "lowr"; did you mean "lower"?`},
 		{"lower(title, 1)", "lower:"},
 		{"round()", "round: wants at least 1"},
-		{"now() > created", "now() is not in this version yet"},
+		{"now() > created", "now() is for `where` only"},
 		{"title.length", "text has no members"},
 		{"created.Yeer()", `a time has no method "Yeer"`},
 		{"title - 1", "cannot reckon text - a number"},
@@ -226,7 +229,7 @@ func TestExpressionMistakes(t *testing.T) {
 		{"type(title)", `there is no function "type"`},
 	}
 	for _, tt := range tests {
-		_, err := compileExpression(tt.expr, newColumns(sample()), false)
+		_, err := compileExpression(tt.expr, newScope(sample()), false)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %s", tt.expr, err, tt.want)
 		}
@@ -240,7 +243,7 @@ func TestExpressionKinds(t *testing.T) {
 		"published ? 1 : 2.5": kindDecimal, "len(title)": kindInt, "created - day": kindDuration,
 		"title ?? 'x'": kindText, "tags": kindList, "round(price)": kindDecimal, "any(tags, # == 'x')": kindBool,
 	} {
-		e, err := compileExpression(text, newColumns(sample()), false)
+		e, err := compileExpression(text, newScope(sample()), false)
 		if err != nil || e.kind != want {
 			t.Errorf("%s: got %v (%v), want %v", text, e, err, want)
 		}
@@ -248,7 +251,7 @@ func TestExpressionKinds(t *testing.T) {
 }
 
 func TestExpressionColumns(t *testing.T) {
-	c := newColumns(sample())
+	c := newScope(sample())
 	e, err := compileExpression(`published && date(status) > created && $env["Odd Name"] > 1`, c, true)
 	if err != nil {
 		t.Fatal(err)
@@ -263,17 +266,19 @@ func TestExpressionColumns(t *testing.T) {
 
 func BenchmarkWhere(b *testing.B) {
 	table := sample()
-	e, err := compileExpression(`published && status in ["open", "new"] && quantity > 2`, newColumns(table), true)
+	at := newScope(table)
+	e, err := compileExpression(`published && status in ["open", "new"] && quantity > 2`, at, true)
 	if err != nil {
 		b.Fatal(err)
 	}
-	r, v := row(table, sampleRow), newView()
+	at.settle()
+	r, s := row(table, sampleRow), NewScratch()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := v.fill(table, r, e.columns); err != nil {
+		if err := s.fill(s.view.values, at, r, nil, fieldsNumber); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := e.run(v); err != nil {
+		if _, err := e.run(s.view); err != nil {
 			b.Fatal(err)
 		}
 	}

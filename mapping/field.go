@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,18 +16,18 @@ type fieldPlan struct {
 }
 
 // field compiles one field. Its content is nil where it has problems.
-func (c *unitCompiler) field(name string, f *Field, columns *columns) fieldPlan {
+func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 	before := len(*c.problems)
 	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || c.def.Haystack != nil && f.Default == nil, fallback: []byte("null")}}
 	var inferred object
 	if c.fieldForm(name, f) {
-		plan.content, inferred = c.content(name, f, columns)
+		plan.content, inferred = c.content(name, f, at)
 	}
 	plan.mapping = c.fieldMapping(name, f, inferred, plan.content != nil)
 	if f.Default != nil {
 		fallback, err := canonical(f.Default)
 		if err != nil {
-			c.problems.add(c.path("fields", name, "default"), "%v", err)
+			c.problems.add(c.fieldPath(name, "default"), "%v", err)
 		}
 		plan.fallback = fallback
 	}
@@ -39,13 +41,13 @@ func (c *unitCompiler) field(name string, f *Field, columns *columns) fieldPlan 
 func (c *unitCompiler) fieldForm(name string, f *Field) bool {
 	before := len(*c.problems)
 	fail := func(setting, format string, args ...any) {
-		c.problems.add(c.path("fields", name, setting), format, args...)
+		c.problems.add(c.fieldPath(name, setting), format, args...)
 	}
 	if f.content() > 1 {
-		c.problems.add(c.path("fields", name), "give one of from, template, template_file, expr and value")
+		c.problems.add(c.fieldPath(name), "give one of from, template, template_file, expr and value")
 	}
-	if len(f.Fields) > 0 {
-		fail("fields", "fields of related rows are not in this version yet")
+	if len(f.Fields) > 0 && f.From == "" {
+		fail("fields", "goes with from only, the relation to the rows that have them")
 	}
 	if f.TemplateFile != "" && !f.inlined {
 		fail("template_file", "the file has not been read")
@@ -57,7 +59,7 @@ func (c *unitCompiler) fieldForm(name string, f *Field) bool {
 		fail("omit_null", "has no effect beside default")
 	}
 	if f.hasTemplate() && (f.Default != nil || f.OmitNull) {
-		c.problems.add(c.path("fields", name), "a template never gives NULL, so default and omit_null have no effect; use {{ … | default \"…\" }} in it")
+		c.problems.add(c.fieldPath(name), "a template never gives NULL, so default and omit_null have no effect; use {{ … | default \"…\" }} in it")
 	}
 	if f.DateFormat != "" && f.From == "" {
 		fail("date_format", "goes with a date or timestamp column only")
@@ -66,7 +68,7 @@ func (c *unitCompiler) fieldForm(name string, f *Field) bool {
 		fail("document", "goes with haystack only")
 	}
 	if reserved, _, _ := strings.Cut(name, "."); isReserved(reserved) {
-		c.problems.add(c.path("fields", name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
+		c.problems.add(c.fieldPath(name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
 	}
 	return len(*c.problems) == before
 }
@@ -82,59 +84,105 @@ func isReserved(name string) bool {
 
 // content compiles where a field's value comes from, and infers its mapping
 // (nil where that is not known).
-func (c *unitCompiler) content(name string, f *Field, columns *columns) (content, object) {
+func (c *unitCompiler) content(name string, f *Field, at *scope) (content, object) {
 	switch {
 	case f.hasTemplate():
 		setting := "template"
 		if f.inlined {
 			setting = "template_file"
 		}
-		t, err := compileTemplate(f.Template, columns)
+		t, err := compileTemplate(f.Template, at)
 		if err != nil {
-			c.problems.addEach(c.path("fields", name, setting), err)
+			c.problems.addEach(c.fieldPath(name, setting), err)
 			return nil, nil
 		}
-		c.boxed = append(c.boxed, t.columns...)
 		return &templateContent{t}, textWithKeyword()
 	case f.Expr != "":
-		e, err := compileExpression(f.Expr, columns, false)
+		e, err := compileExpression(f.Expr, at, false)
 		if err != nil {
-			c.problems.addEach(c.path("fields", name, "expr"), err)
+			c.problems.addEach(c.fieldPath(name, "expr"), err)
 			return nil, nil
 		}
-		c.boxed = append(c.boxed, e.columns...)
 		return &expressionContent{e}, expressionMapping(e.kind)
 	case f.Value != nil:
 		value, err := canonical(f.Value)
 		if err != nil {
-			c.problems.add(c.path("fields", name, "value"), "%v", err)
+			c.problems.add(c.fieldPath(name, "value"), "%v", err)
 			return nil, nil
 		}
 		return valueContent(value), valueMapping(value)
 	}
-	return c.columnField(name, f, columns)
+	return c.pathField(name, f, at)
+}
+
+// pathField compiles a field that shows what a path leads to.
+func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, object) {
+	p, err := at.usePath(f.From)
+	if err != nil {
+		c.problems.addEach(c.fieldPath(name), err)
+		return nil, nil
+	}
+	var of content
+	var inferred object
+	switch {
+	case p.computed != nil && f.DateFormat == "":
+		of, inferred = &computedContent{p.scope, p.computed}, textWithKeyword()
+		if len(f.Fields) > 0 {
+			c.problems.add(c.fieldPath(name, "fields"), "%s is no relation", f.From)
+		}
+	case p.column < 0 && f.DateFormat == "":
+		of, inferred = c.rowsField(name, f, p)
+	case len(f.Fields) > 0:
+		c.problems.add(c.fieldPath(name, "fields"), "%s is a column, no relation", f.From)
+	case p.column < 0:
+		c.problems.add(c.fieldPath(name, "date_format"), "goes with a date or timestamp column only")
+	default:
+		of, inferred = c.columnField(name, f, p)
+	}
+	if of == nil {
+		return nil, nil
+	}
+	if c.def.Haystack != nil && p.computed != nil {
+		inferred = snowball()
+	}
+	return along(p, of), inferred
+}
+
+// rowsField compiles a field that shows related rows as objects.
+func (c *unitCompiler) rowsField(name string, f *Field, p fieldPath) (content, object) {
+	if len(f.Fields) == 0 {
+		c.problems.add(c.fieldPath(name), "%s leads to rows of table %s; go on to a column of theirs, or name fields", f.From, p.scope.table)
+		return nil, nil
+	}
+	properties := object{}
+	root := &docField{}
+	c.within = append(c.within, name, "fields")
+	for _, inner := range slices.Sorted(maps.Keys(f.Fields)) {
+		if plan := c.field(inner, f.Fields[inner], p.scope); plan.content != nil {
+			c.place(root, properties, inner, plan)
+		}
+	}
+	c.within = c.within[:len(c.within)-2]
+	root.sort()
+	boxes := slices.ContainsFunc(slices.Collect(maps.Values(f.Fields)), func(f *Field) bool { return f.hasTemplate() || f.Expr != "" })
+	return &objectContent{scope: p.scope, fields: root.fields, boxes: boxes}, object{"properties": properties}
 }
 
 // columnField compiles a field that shows a column, or a value inside one.
-func (c *unitCompiler) columnField(name string, f *Field, columns *columns) (content, object) {
-	at := c.path("fields", name)
-	i, into, err := columns.usePath(f.From)
-	if err != nil {
-		c.problems.add(at, "%v", err)
-		return nil, nil
-	}
-	t := &c.table.Columns[i].Type
+func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content, object) {
+	at, i := c.fieldPath(name), p.column
+	t := &p.scope.table.Columns[i].Type
 	isDate := t.Kind == sources.Date || t.Kind == sources.Timestamp || t.Kind == sources.TimestampTZ
 	switch {
-	case f.DateFormat != "" && (!isDate || into != nil):
+	case f.DateFormat != "" && (!isDate || p.into != nil):
 		c.problems.add(at+".date_format", "goes with a date or timestamp column only; %s is %s", f.From, t.SQL)
 	case f.DateFormat == epochMillis || f.DateFormat == epochSecond:
 		return &dateContent{i, f.DateFormat}, object{"type": "date", "format": f.DateFormat}
 	case f.DateFormat != "":
 		c.checkLayout(name, f)
 		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
-	case into != nil:
-		return &pathContent{i, into}, textWithKeyword()
+	case p.into != nil:
+		return &pathContent{i, p.into}, textWithKeyword()
 	case c.def.Haystack != nil:
 		return haystackContent(i, t)
 	}
@@ -144,7 +192,7 @@ func (c *unitCompiler) columnField(name string, f *Field, columns *columns) (con
 // checkLayout refuses a date_format that is no Go layout, or that the sink
 // would not be able to read as a date.
 func (c *unitCompiler) checkLayout(name string, f *Field) {
-	at := c.path("fields", name, "date_format")
+	at := c.fieldPath(name, "date_format")
 	a := time.Date(2001, 11, 22, 13, 44, 55, 123456789, time.UTC)
 	b := time.Date(1999, 8, 9, 1, 2, 3, 987654321, time.UTC)
 	if a.Format(f.DateFormat) == b.Format(f.DateFormat) {
@@ -158,7 +206,7 @@ func (c *unitCompiler) checkLayout(name string, f *Field) {
 
 // fieldMapping puts together what is inferred and what the field says.
 func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, compiled bool) object {
-	at := c.path("fields", name)
+	at := c.fieldPath(name)
 	over, err := decodeObject(f.Mapping)
 	if err != nil {
 		c.problems.add(at+".mapping", "%v", err)

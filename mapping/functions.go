@@ -56,6 +56,7 @@ func functions() map[string]function {
 		}
 	}
 	operators(all)
+	clockFunctions(all)
 	for name, f := range map[string]func(x any, digits int) (any, error){
 		"abs": absolute, "round": rounded(0), "floor": rounded(-1), "ceil": rounded(1),
 	} {

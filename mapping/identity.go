@@ -23,19 +23,20 @@ type documentName struct {
 	key      []int  // nil where a template is set
 	escaped  bool   // the key's values are percent-escaped
 	template *textTemplate
-	required bool // empty is an error rather than "none"
-	columns  []int
+	scope    *scope // of the template
+	required bool   // empty is an error rather than "none"
+	columns  []int  // of the row itself
 }
 
 // append appends the name for a row. Nothing is appended where there is none.
 func (n *documentName) append(dst []byte, s *Scratch, t *sources.Table, row sources.Row) ([]byte, error) {
 	start := len(dst)
 	if n.template != nil {
-		if err := s.view.fill(t, row, n.template.columns); err != nil {
+		if err := s.fill(s.view.values, n.scope, row, s.at, nameNumber); err != nil {
 			return dst, err
 		}
 		s.text = s.text[:0]
-		if err := n.template.run(s.view, &s.text); err != nil {
+		if err := n.template.run(s.view.values, &s.text); err != nil {
 			return dst, err
 		}
 		dst = append(dst, s.text...)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
 
@@ -14,8 +15,9 @@ type Index struct {
 	Alias     string
 	Names     []string // of the definitions, sorted
 	Renderers []*Renderer
-	Mappings  json.RawMessage // {"dynamic":"strict","properties":{…}}
-	Settings  json.RawMessage // as configured; nil for none
+	Joined    []*JoinedRenderer // of definitions whose documents are rendered from stored rows
+	Mappings  json.RawMessage   // {"dynamic":"strict","properties":{…}}
+	Settings  json.RawMessage   // as configured; nil for none
 	Pipeline  string
 
 	// Normalized is canonical JSON of everything that decides the documents
@@ -26,7 +28,7 @@ type Index struct {
 
 // indexes compiles the units of a set against the projected tables and puts
 // those of one alias together.
-func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) []*Index {
+func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table, stored map[*sources.Table]*rowstore.Table) []*Index {
 	groups := map[string][]*unit{}
 	var aliases []string
 	for _, u := range p.unitsFound {
@@ -42,7 +44,7 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) 
 	var all []*Index
 	for _, alias := range aliases {
 		p.apart(groups[alias])
-		if index := p.index(alias, groups[alias], projected); index != nil {
+		if index := p.index(alias, groups[alias], projected, stored); index != nil {
 			all = append(all, index)
 		}
 	}
@@ -50,15 +52,23 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) 
 }
 
 // index puts one alias together; nil where there are problems.
-func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table) *Index {
+func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table, stored map[*sources.Table]*rowstore.Table) *Index {
 	before := len(p.problems)
 	index := &Index{Alias: alias}
 	mappings, settings := object{}, object{}
 	var made []compiled
 	for _, u := range units {
-		out := u.compile(projected[u.table], p.infer, &p.problems)
+		tree := &tree{schema: u.schema, stored: stored, at: func(t *sources.Table) *sources.Table { return projected[t] }}
+		if len(u.joined) > 0 {
+			tree.at = func(t *sources.Table) *sources.Table { return stored[t].Table }
+		}
+		out := u.compile(tree, p.infer, p.options.Store, &p.problems)
 		made = append(made, out)
-		index.Renderers = append(index.Renderers, out.renderer)
+		if len(u.joined) > 0 {
+			index.Joined = append(index.Joined, p.joined(out.renderer, stored))
+		} else {
+			index.Renderers = append(index.Renderers, out.renderer)
+		}
 		if !slices.Contains(index.Names, u.name) {
 			index.Names = append(index.Names, u.name)
 		}

@@ -211,6 +211,9 @@ func typed(t string, inferred object) object {
 	if inferred["type"] == t {
 		return inferred
 	}
+	if properties, ok := inferred["properties"]; ok {
+		o["properties"] = properties
+	}
 	switch {
 	case t == "date" || t == "date_nanos" || t == "date_range":
 		if f, ok := inferred["format"]; ok {

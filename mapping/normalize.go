@@ -21,6 +21,9 @@ type savedIndex struct {
 type savedTable struct {
 	Key     []string          `json:"key"`
 	Columns map[string]string `json:"columns"` // SQL types of the columns in use
+
+	Computed  map[string]string    `json:"computed,omitempty"`  // those in use
+	Relations map[string]*Relation `json:"relations,omitempty"` // those in use, in full
 }
 
 // normalize writes down everything that decides the index, with <, > and &
@@ -40,16 +43,7 @@ func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, e
 
 func (s *savedIndex) add(u *unit, made compiled) error {
 	name := configName(u.table)
-	t := s.Tables[name]
-	if t == nil {
-		t = &savedTable{Key: u.key, Columns: map[string]string{}}
-		s.Tables[name] = t
-	}
-	for i, used := range made.used {
-		if used {
-			t.Columns[made.renderer.Table.Columns[i].Name] = made.renderer.Table.Columns[i].Type.SQL
-		}
-	}
+	made.renderer.root.all(s.addTable)
 	d := s.Definitions[u.name]
 	if d == nil {
 		d = &Definition{}
@@ -68,14 +62,36 @@ func (s *savedIndex) add(u *unit, made compiled) error {
 	return d.canonical()
 }
 
+// addTable writes down what rows of a scope take from their table.
+func (s *savedIndex) addTable(at *scope) {
+	name := configName(at.source)
+	t := s.Tables[name]
+	if t == nil {
+		t = &savedTable{Key: at.tree.schema.key(at.source), Columns: map[string]string{}}
+		s.Tables[name] = t
+	}
+	for i, used := range at.used {
+		if used != 0 {
+			t.Columns[at.table.Columns[i].Name] = at.table.Columns[i].Type.SQL
+		}
+	}
+	for _, c := range at.computed {
+		if t.Computed == nil {
+			t.Computed = map[string]string{}
+		}
+		t.Computed[c.name] = at.tree.schema.computed[at.source][c.name]
+	}
+	for _, c := range at.children {
+		if t.Relations == nil {
+			t.Relations = map[string]*Relation{}
+		}
+		t.Relations[c.relation.name] = c.relation.save()
+	}
+}
+
 // canonical puts the definition's raw JSON into one form.
 func (d *Definition) canonical() error {
-	raws := []*json.RawMessage{&d.Settings, &d.Mapping}
-	for name, f := range d.Fields.Named {
-		own := *f
-		d.Fields.Named[name] = &own
-		raws = append(raws, &own.Value, &own.Mapping, &own.Default)
-	}
+	raws := append(rawFields(d.Fields.Named), &d.Settings, &d.Mapping)
 	for _, raw := range raws {
 		text, err := canonical(*raw)
 		if err != nil {
@@ -84,6 +100,19 @@ func (d *Definition) canonical() error {
 		*raw = text
 	}
 	return nil
+}
+
+// rawFields are the fields' raw JSON, of copies that take the fields' place.
+func rawFields(fields map[string]*Field) []*json.RawMessage {
+	var raws []*json.RawMessage
+	for name, f := range fields {
+		own := *f
+		own.Fields = maps.Clone(f.Fields)
+		fields[name] = &own
+		raws = append(raws, &own.Value, &own.Mapping, &own.Default)
+		raws = append(raws, rawFields(own.Fields)...)
+	}
+	return raws
 }
 
 // Restore returns the set that gives an index again: from its Normalized form,
@@ -95,7 +124,7 @@ func Restore(normalized json.RawMessage) (Set, error) {
 	}
 	set := Set{Indexes: saved.Definitions, Tables: map[string]*TableConfig{}}
 	for name, t := range saved.Tables {
-		set.Tables[name] = &TableConfig{Key: t.Key}
+		set.Tables[name] = &TableConfig{Key: t.Key, Computed: t.Computed, Relations: t.Relations}
 	}
 	return set, nil
 }

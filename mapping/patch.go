@@ -30,10 +30,18 @@ func (p *patcher) identifier(n *ast.IdentifierNode) {
 	if n.Value == "$env" || p.lets[n.Value] {
 		return
 	}
-	if i := p.columns.table.Column(n.Value); i >= 0 {
-		p.set(n, kindOf(&p.columns.column(i).Type))
-	}
 	p.pending[n] = true // a function's name, as far as is known
+	if !slices.Contains(p.scope.names(), n.Value) {
+		return
+	}
+	if _, taken := p.functions[n.Value]; taken || slices.Contains(predicates, n.Value) {
+		if i := p.scope.table.Column(n.Value); i >= 0 {
+			p.set(n, kindOf(&p.scope.column(i).Type))
+		}
+		return // noted where it turns out to be no function's name
+	}
+	p.set(n, p.use(n, n.Value))
+	delete(p.pending, n)
 }
 
 // condition makes NULL false where true or false is wanted.
@@ -98,6 +106,10 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		}
 		p.comparison(node, n, left, right)
 	case "<", "<=", ">", ">=":
+		if p.compareClock(node, n) {
+			p.timed = true
+			return
+		}
 		p.comparison(node, n, left, right)
 	case "in":
 		if !right.open() && right != kindList && right != kindObject {
@@ -117,6 +129,9 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	case "..":
 		p.set(n, kindList)
 	case "+", "-", "*", "/", "%", "**", "^":
+		if p.shiftClock(node, n) {
+			return
+		}
 		k, ok := reckoned(n.Operator, left, right)
 		if !ok {
 			p.fail(n, "cannot reckon %s %s %s", left, n.Operator, right)
@@ -137,6 +152,7 @@ func (p *patcher) nullTest(node *ast.Node, n *ast.BinaryNode) {
 	if n.Operator == "!=" {
 		function = fnIsNotNull
 	}
+	p.take(value)
 	p.replace(node, kindBool, function, value)
 }
 
@@ -192,10 +208,11 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 			p.fail(n, "$env wants a column's name in quotes")
 			return
 		}
-		k := p.use(n, name.Value)
 		id := &ast.IdentifierNode{Value: name.Value}
+		k := p.use(n, name.Value)
 		ast.Patch(node, id)
 		p.set(id, k)
+		p.pass(n, id)
 		return
 	}
 	if n.Method {
@@ -204,7 +221,18 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 	if k := p.kinds[n.Node]; !k.open() && k != kindList && k != kindObject {
 		p.fail(n, "%s has no members", k)
 	}
-	p.replace(node, kindAny, fnMember, n.Node, n.Property)
+	k, rows := kindAny, shape{}
+	switch v := p.take(n.Node); {
+	case v.scope == nil:
+	case isName:
+		k, rows = p.memberOfRow(n, v, name.Value)
+	case v.many:
+		k, rows = kindObject, shape{scope: v.scope}
+	default:
+		p.fail(n, "write the column's name after a dot")
+	}
+	p.replace(node, k, fnMember, n.Node, n.Property)
+	p.keep(*node, rows)
 }
 
 // slice makes a missing bound nil: from the start, to the end.
@@ -219,7 +247,9 @@ func (p *patcher) slice(node *ast.Node, n *ast.SliceNode) {
 			bounds[i] = &ast.NilNode{}
 		}
 	}
-	p.replace(node, k, fnSlice, n.Node, bounds[0], bounds[1])
+	of := n.Node
+	p.replace(node, k, fnSlice, of, bounds[0], bounds[1])
+	p.pass(of, *node)
 }
 
 // call checks a function's name, and rewrites a method's call.
@@ -240,6 +270,12 @@ func (p *patcher) call(node *ast.Node, n *ast.CallNode) {
 			k = p.kinds[n.Arguments[0]]
 		}
 		p.set(n, k)
+		if slices.Contains(rowFunctions, callee.Value) && len(n.Arguments) == 1 {
+			if v := p.take(n.Arguments[0]); v.many && callee.Value != "len" {
+				p.set(n, kindObject)
+				p.keep(n, shape{scope: v.scope})
+			}
+		}
 	case *ast.MemberNode:
 		name, ok := callee.Property.(*ast.StringNode)
 		if !ok {
@@ -262,7 +298,7 @@ var predicates = []string{"all", "any", "none", "one", "filter", "map", "find", 
 func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	switch n.Name {
 	case "now":
-		p.fail(n, "now() is not in this version yet: conditions on the current time come later")
+		p.now(node, n)
 		return
 	case "all", "none", "any", "one", "filter", "find", "findIndex", "findLast", "findLastIndex", "count":
 		if len(n.Arguments) > 1 {
@@ -284,8 +320,19 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 		p.fail(n, "there is no function %q%s", n.Name, conf.DidYouMean(n.Name, p.functionNames()))
 		return
 	}
+	rows := p.rows[n.Arguments[0]]
 	p.list(&n.Arguments[0])
 	p.set(n, predicateKind(n.Name))
+	switch {
+	case rows.scope == nil:
+	case n.Name == "filter", n.Name == "sortBy":
+		p.keep(n, rows)
+	case n.Name == "find", n.Name == "findLast":
+		p.set(n, kindObject)
+		p.keep(n, shape{scope: rows.scope})
+	case n.Name == "groupBy":
+		p.fail(n, "rows cannot be grouped")
+	}
 }
 
 // list makes NULL an empty list where a list is gone through.
@@ -299,6 +346,9 @@ func (p *patcher) list(node *ast.Node) {
 		p.fail(*node, "wants a list, not %s", k)
 	}
 	n := *node
+	if v := p.take(n); v.scope != nil && !v.many {
+		p.fail(n, "wants a list, not a row")
+	}
 	p.replace(node, kindList, fnList, n)
 }
 

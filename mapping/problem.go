@@ -51,24 +51,33 @@ func (s *Set) ReadTemplates(fsys fs.FS) Problems {
 		if d == nil {
 			continue
 		}
-		for _, fieldName := range slices.Sorted(maps.Keys(d.Fields.Named)) {
-			f := d.Fields.Named[fieldName]
-			if f == nil || f.TemplateFile == "" || f.Template != "" {
-				continue
-			}
-			at := "indexes." + name + ".fields." + fieldName + ".template_file"
-			file := path.Clean(f.TemplateFile)
-			if !fs.ValidPath(file) {
-				problems.add(at, "%q is not a relative path below the configuration's folder", f.TemplateFile)
-				continue
-			}
-			text, err := fs.ReadFile(fsys, file)
-			if err != nil {
-				problems.add(at, "read template: %v", err)
-				continue
-			}
-			f.Template, f.inlined = string(text), true
-		}
+		d.Fields.readTemplates(fsys, "indexes."+name, &problems)
 	}
 	return problems
+}
+
+// readTemplates reads the template files of fields, and of those of related rows.
+func (f *Fields) readTemplates(fsys fs.FS, within string, problems *Problems) {
+	for _, name := range slices.Sorted(maps.Keys(f.Named)) {
+		field, at := f.Named[name], within+".fields."+name
+		if field == nil {
+			continue
+		}
+		(&Fields{Named: field.Fields}).readTemplates(fsys, at, problems)
+		if field.TemplateFile == "" || field.Template != "" {
+			continue
+		}
+		at += ".template_file"
+		file := path.Clean(field.TemplateFile)
+		if !fs.ValidPath(file) {
+			problems.add(at, "%q is not a relative path below the configuration's folder", field.TemplateFile)
+			continue
+		}
+		text, err := fs.ReadFile(fsys, file)
+		if err != nil {
+			problems.add(at, "read template: %v", err)
+			continue
+		}
+		field.Template, field.inlined = string(text), true
+	}
 }

@@ -22,25 +22,38 @@ type Renderer struct {
 	// cannot hold them: NaN, Infinity, infinite dates.
 	Nulled atomic.Int64
 
+	root    *scope
 	where   *expression // nil: every row has a document
 	fields  []*docField
 	needs   []int // columns of fields
-	boxed   []int // those of them that templates and expressions read
 	id      *documentName
 	routing *documentName // nil for none
 }
 
 // A Scratch holds what rendering needs besides its input. One for each goroutine.
 type Scratch struct {
-	row    sources.Row
-	view   *view
-	text   textBuffer
-	out    []byte // an id, routing or document until the batch keeps it
-	nulled int64
+	// Now is the current time for `where`, in microseconds since 1970.
+	Now int64
+
+	row      sources.Row
+	at       *loaded // the row with what its relations lead to; nil where it has none
+	scope    *scope  // of the row, where it has relations
+	view     *view
+	text     textBuffer
+	computed textBuffer
+	out      []byte // an id, routing or document until the batch keeps it
+	nulled   int64
+	clock    clock
+
+	loader loader
 }
 
 // NewScratch returns an empty Scratch.
-func NewScratch() *Scratch { return &Scratch{view: newView()} }
+func NewScratch() *Scratch {
+	s := &Scratch{view: newView()}
+	s.view.values[nowName] = &s.clock
+	return s
+}
 
 // An IncompleteError says that the log left out values that a definition uses.
 type IncompleteError struct {
@@ -167,6 +180,21 @@ func (r *Renderer) oldPlace(s *Scratch, b *sinks.Batch, before sources.Row) (pla
 
 // place renders the id and routing of a row.
 func (r *Renderer) place(s *Scratch, b *sinks.Batch, row sources.Row) (place, error) {
+	p, err := r.name(s, row)
+	if err != nil {
+		return p, err
+	}
+	end := len(p.id)
+	kept := b.Keep(s.out)
+	p.id, p.routing = kept[:end:end], nil
+	if len(kept) > end {
+		p.routing = kept[end:]
+	}
+	return p, nil
+}
+
+// name is place, of bytes that are the scratch's.
+func (r *Renderer) name(s *Scratch, row sources.Row) (place, error) {
 	if err := r.complete(row, r.id.columns); err != nil {
 		return place{}, err
 	}
@@ -184,12 +212,7 @@ func (r *Renderer) place(s *Scratch, b *sinks.Batch, row sources.Row) (place, er
 		}
 	}
 	s.out = out
-	kept := b.Keep(out)
-	p := place{id: kept[:end:end], known: true}
-	if len(kept) > end {
-		p.routing = kept[end:]
-	}
-	return p, nil
+	return place{id: out[:end:end], routing: out[end:], known: true}, nil
 }
 
 // matches reports whether a row has a document.
@@ -200,7 +223,7 @@ func (r *Renderer) matches(s *Scratch, row sources.Row) (bool, error) {
 	if err := r.complete(row, r.where.columns); err != nil {
 		return false, err
 	}
-	if err := s.view.fill(r.Table, row, r.where.columns); err != nil {
+	if err := s.fill(s.view.values, r.root, row, s.at, whereNumber); err != nil {
 		return false, err
 	}
 	v, err := r.where.run(s.view)
@@ -219,10 +242,13 @@ func (r *Renderer) index(s *Scratch, b *sinks.Batch, t *sinks.Target, row source
 		return err
 	}
 	s.row, s.nulled = row, 0
-	err := s.view.fill(r.Table, row, r.boxed)
+	err := s.fill(s.view.values, r.root, row, s.at, fieldsNumber)
 	body := s.out[:0]
 	if err == nil {
 		body, err = appendFields(body, r.fields, s)
+	}
+	if isStoreError(err) {
+		return err
 	}
 	if err != nil {
 		r.reject(b, t, to, version, err)

@@ -29,8 +29,8 @@ const (
 	truthName = "_true"
 )
 
-// compileTemplate compiles text for a table.
-func compileTemplate(text string, c *columns) (*textTemplate, error) {
+// compileTemplate compiles text for the rows of a scope.
+func compileTemplate(text string, c *scope) (*textTemplate, error) {
 	t, err := template.New("template").Funcs(templateFunctions()).Parse(text)
 	if err != nil {
 		return nil, templateError(err)
@@ -38,11 +38,12 @@ func compileTemplate(text string, c *columns) (*textTemplate, error) {
 	if t.Tree == nil || t.Root == nil {
 		return nil, errors.New("the template is empty")
 	}
-	w := &templateWalker{columns: c, tree: t.Tree, rows: map[string]bool{"$": true}}
+	root := shape{scope: c}
+	w := &templateWalker{root: root, tree: t.Tree, rows: map[string]shape{"$": root}}
 	if len(t.Templates()) > 1 {
 		w.fail(t.Root, "define and block are not available")
 	}
-	w.list(t.Root, true)
+	w.list(t.Root, root)
 	if len(w.errs) > 0 {
 		return nil, errors.Join(w.errs...)
 	}
@@ -66,9 +67,9 @@ func templateError(err error) error {
 	return errors.New(text)
 }
 
-// run renders the row that v holds onto out.
-func (t *textTemplate) run(v *view, out *textBuffer) error {
-	if err := t.template.Execute(out, v.values); err != nil {
+// run renders a boxed row onto out.
+func (t *textTemplate) run(row map[string]any, out *textBuffer) error {
+	if err := t.template.Execute(out, row); err != nil {
 		if exec, ok := errors.AsType[template.ExecError](err); ok {
 			text := exec.Err.Error()
 			if _, after, ok := strings.Cut(text, ">: "); ok {
@@ -93,11 +94,11 @@ func (b *textBuffer) Write(p []byte) (int, error) {
 // A templateWalker checks the names that a template uses, notes its columns,
 // and rewrites it: `object` becomes $, and what is printed goes through show.
 type templateWalker struct {
-	columns *columns
-	tree    *parse.Tree
-	rows    map[string]bool // variables that hold the row
-	found   []int
-	errs    []error
+	root  shape
+	tree  *parse.Tree
+	rows  map[string]shape // variables that hold rows
+	found []int            // columns of the root
+	errs  []error
 }
 
 func (w *templateWalker) fail(n parse.Node, format string, args ...any) {
@@ -107,30 +108,31 @@ func (w *templateWalker) fail(n parse.Node, format string, args ...any) {
 	w.errs = append(w.errs, fmt.Errorf(format+" (template line %s)", append(args, line)...))
 }
 
-// list walks nodes; row says whether the dot is the row there.
-func (w *templateWalker) list(l *parse.ListNode, row bool) {
+// list walks nodes; dot says what the dot is there.
+func (w *templateWalker) list(l *parse.ListNode, dot shape) {
 	if l == nil {
 		return
 	}
 	for _, n := range l.Nodes {
 		switch n := n.(type) {
 		case *parse.ActionNode:
-			whole := w.pipe(n.Pipe, row)
+			v := w.pipe(n.Pipe, dot)
 			if len(n.Pipe.Decl) == 0 {
-				w.noRow(n, whole)
+				w.noRow(n, v)
 				w.appendFunction(n.Pipe, showName)
 			}
 		case *parse.IfNode:
-			w.noRow(n, w.pipe(n.Pipe, row))
+			if v := w.pipe(n.Pipe, dot); v == w.root {
+				w.noRow(n, v)
+			}
 			if len(n.Pipe.Decl) == 0 {
 				w.appendFunction(n.Pipe, truthName)
 			}
-			w.branches(&n.BranchNode, row, row)
+			w.branches(&n.BranchNode, dot, dot)
 		case *parse.RangeNode:
-			w.noRow(n, w.pipe(n.Pipe, row))
-			w.branches(&n.BranchNode, false, row)
+			w.branches(&n.BranchNode, w.element(n, dot), dot)
 		case *parse.WithNode:
-			w.branches(&n.BranchNode, w.pipe(n.Pipe, row), row)
+			w.branches(&n.BranchNode, w.pipe(n.Pipe, dot), dot)
 		case *parse.TemplateNode:
 			w.fail(n, "template is not available")
 		}
@@ -139,13 +141,16 @@ func (w *templateWalker) list(l *parse.ListNode, row bool) {
 
 // noRow refuses the row itself where a value is wanted: it would stand for
 // every column.
-func (w *templateWalker) noRow(n parse.Node, whole bool) {
-	if whole {
+func (w *templateWalker) noRow(n parse.Node, v shape) {
+	switch {
+	case v.many:
+		w.fail(n, "rows are no value of their own; range over them, and use their columns by name")
+	case v.scope != nil:
 		w.fail(n, "the row is no value of its own; use its columns by name")
 	}
 }
 
-func (w *templateWalker) branches(n *parse.BranchNode, inside, outside bool) {
+func (w *templateWalker) branches(n *parse.BranchNode, inside, outside shape) {
 	w.list(n.List, inside)
 	w.list(n.ElseList, outside)
 }
@@ -156,58 +161,49 @@ func (w *templateWalker) appendFunction(p *parse.PipeNode, name string) {
 	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: []parse.Node{id}})
 }
 
-// pipe walks a pipeline and reports whether its value is the row itself.
-func (w *templateWalker) pipe(p *parse.PipeNode, row bool) bool {
+// pipe walks a pipeline and returns what its value is.
+func (w *templateWalker) pipe(p *parse.PipeNode, dot shape) shape {
 	if p == nil {
-		return false
+		return shape{}
 	}
-	whole := len(p.Cmds) == 1 && len(p.Cmds[0].Args) == 1 && w.isRow(p.Cmds[0].Args[0], row)
-	if whole {
-		w.rename(p.Cmds[0].Args)
+	var v shape
+	if len(p.Cmds) == 1 && len(p.Cmds[0].Args) == 1 {
+		p.Cmds[0].Args[0], v = w.operand(p.Cmds[0].Args[0], dot, 0)
 	} else {
 		for _, c := range p.Cmds {
-			w.command(c, row)
+			w.command(c, dot)
 		}
 	}
 	for _, d := range p.Decl {
-		w.rows[d.Ident[0]] = whole
+		w.rows[d.Ident[0]] = v
 	}
-	return whole
+	return v
 }
 
-// isRow reports whether n stands for the row itself.
-func (w *templateWalker) isRow(n parse.Node, row bool) bool {
-	switch n := n.(type) {
-	case *parse.DotNode:
-		return row
-	case *parse.IdentifierNode:
-		return n.Ident == rowName
-	case *parse.VariableNode:
-		return len(n.Ident) == 1 && w.rows[n.Ident[0]]
-	}
-	return false
-}
-
-// rename makes `object` the variable $.
-func (w *templateWalker) rename(args []parse.Node) {
-	if id, ok := args[0].(*parse.IdentifierNode); ok && id.Ident == rowName {
-		args[0] = w.root(id.Pos)
-	}
-}
-
-func (w *templateWalker) root(pos parse.Pos, fields ...string) parse.Node {
+func (w *templateWalker) rootNode(pos parse.Pos, fields ...string) parse.Node {
 	return &parse.VariableNode{NodeType: parse.NodeVariable, Pos: pos, Ident: append([]string{"$"}, fields...)}
 }
 
-func (w *templateWalker) command(c *parse.CommandNode, row bool) {
+func (w *templateWalker) command(c *parse.CommandNode, dot shape) {
+	first := 0
 	if id, ok := c.Args[0].(*parse.IdentifierNode); ok {
 		switch {
-		case id.Ident == "index" && len(c.Args) > 2 && w.isRow(c.Args[1], row):
-			if name, ok := c.Args[2].(*parse.StringNode); ok {
-				w.use(c, []string{name.Text}, 0)
-				w.rename(c.Args[1:2])
+		case id.Ident == "index" && len(c.Args) > 2:
+			row, v := w.operand(c.Args[1], dot, 0)
+			c.Args[1] = row
+			if name, ok := c.Args[2].(*parse.StringNode); ok && v.scope != nil && !v.many {
+				w.noRow(c, w.names(c, v, []string{name.Text}, 0))
 				return
 			}
+			w.noRow(c, v)
+			first = 2
+		case (id.Ident == "len" || id.Ident == "not") && len(c.Args) == 2:
+			row, v := w.operand(c.Args[1], dot, 0)
+			c.Args[1] = row
+			if !v.many && (v == w.root || id.Ident == "len") {
+				w.noRow(c, v)
+			}
+			return
 		case id.Ident == rowName && len(c.Args) > 1:
 			w.fail(c, "%s takes no arguments", rowName)
 			return
@@ -215,58 +211,81 @@ func (w *templateWalker) command(c *parse.CommandNode, row bool) {
 			w.fail(c, "there is no function %q", id.Ident)
 		}
 	}
-	for i, arg := range c.Args {
+	for i := first; i < len(c.Args); i++ {
 		arguments := 0
 		if i == 0 {
 			arguments = len(c.Args) - 1
 		}
-		c.Args[i] = w.argument(arg, row, arguments)
+		var v shape
+		c.Args[i], v = w.operand(c.Args[i], dot, arguments)
+		w.noRow(c, v)
 	}
 }
 
-// argument checks one operand, called with so many arguments, and returns what
-// stands in its place.
-func (w *templateWalker) argument(n parse.Node, row bool, arguments int) parse.Node {
-	if w.isRow(n, row) {
-		w.noRow(n, true)
-		return n
-	}
+// operand checks one operand, called with so many arguments, and returns what
+// stands in its place and what its value is.
+func (w *templateWalker) operand(n parse.Node, dot shape, arguments int) (parse.Node, shape) {
 	switch n := n.(type) {
+	case *parse.DotNode:
+		return n, dot
+	case *parse.IdentifierNode:
+		if n.Ident == rowName {
+			return w.rootNode(n.Pos), w.root
+		}
 	case *parse.FieldNode:
-		if row {
-			w.use(n, n.Ident, arguments)
+		if dot.scope != nil {
+			return n, w.names(n, dot, n.Ident, arguments)
 		}
 	case *parse.VariableNode:
-		if w.rows[n.Ident[0]] {
-			w.use(n, n.Ident[1:], arguments)
+		if v := w.rows[n.Ident[0]]; v.scope != nil {
+			return n, w.names(n, v, n.Ident[1:], arguments)
 		}
 	case *parse.PipeNode:
-		w.pipe(n, row)
+		return n, w.pipe(n, dot)
 	case *parse.ChainNode:
-		if w.isRow(n.Node, row) {
-			w.use(n, n.Field, arguments)
-			return w.root(n.Pos, n.Field...)
+		inner, v := w.operand(n.Node, dot, 0)
+		if v.scope == nil {
+			n.Node = inner
+			return n, shape{}
 		}
-		if p, ok := n.Node.(*parse.PipeNode); ok {
-			if w.pipe(p, row) {
-				w.use(n, n.Field, arguments)
-			}
-			return n
+		if id, ok := n.Node.(*parse.IdentifierNode); ok && id.Ident == rowName {
+			return w.rootNode(n.Pos, n.Field...), w.names(n, v, n.Field, arguments)
 		}
-		n.Node = w.argument(n.Node, row, 0)
+		n.Node = inner
+		return n, w.names(n, v, n.Field, arguments)
 	}
-	return n
+	return n, shape{}
 }
 
-// use notes a column, and checks the names after it.
-func (w *templateWalker) use(n parse.Node, names []string, arguments int) {
-	i, err := w.columns.use(names[0])
-	if err != nil {
-		w.unknown(n, names, err)
-		return
+// names follows names from a row, one after the other, and returns what the
+// last one is.
+func (w *templateWalker) names(n parse.Node, v shape, names []string, arguments int) shape {
+	for len(names) > 0 {
+		if v.many {
+			w.fail(n, "there may be many rows before %q; range over them", names[0])
+			return shape{}
+		}
+		m, err := v.scope.member(names[0])
+		if err != nil {
+			w.fail(n, "%w", err)
+			return shape{}
+		}
+		if m.rows.scope == nil {
+			w.value(n, v.scope, m, names, arguments)
+			return shape{}
+		}
+		v, names = m.rows, names[1:]
 	}
-	if !slices.Contains(w.found, i) {
-		w.found = append(w.found, i)
+	if arguments > 0 && v.scope != nil {
+		w.fail(n, "a relation takes no arguments")
+	}
+	return v
+}
+
+// value notes a column, and checks the names after it.
+func (w *templateWalker) value(n parse.Node, s *scope, m named, names []string, arguments int) {
+	if m.column >= 0 && s.parent == nil && !slices.Contains(w.found, m.column) {
+		w.found = append(w.found, m.column)
 	}
 	if len(names) == 1 {
 		if arguments > 0 {
@@ -274,7 +293,11 @@ func (w *templateWalker) use(n parse.Node, names []string, arguments int) {
 		}
 		return
 	}
-	switch t := &w.columns.column(i).Type; kindOf(t) {
+	if m.computed != nil {
+		w.fail(n, "column %q is computed and has no member %q", names[0], names[1])
+		return
+	}
+	switch t := &s.column(m.column).Type; kindOf(t) {
 	case kindAny, kindObject:
 	case kindTime:
 		if _, ok := reflect.TypeFor[Time]().MethodByName(names[1]); !ok {
@@ -285,10 +308,18 @@ func (w *templateWalker) use(n parse.Node, names []string, arguments int) {
 	}
 }
 
-func (w *templateWalker) unknown(n parse.Node, names []string, err error) {
-	if len(names) > 1 && w.columns.table.Column(names[0]+"_id") >= 0 {
-		w.fail(n, "%q is not a column, and following the relation %q into another table is not in this version yet", names[0], names[0])
-		return
+// element walks the pipeline of a range and returns what the dot is in it.
+func (w *templateWalker) element(n *parse.RangeNode, dot shape) shape {
+	list := w.pipe(n.Pipe, dot)
+	if list.scope != nil && !list.many {
+		w.noRow(n, list)
 	}
-	w.fail(n, "%w", err)
+	row := shape{scope: list.scope}
+	for i, d := range n.Pipe.Decl {
+		w.rows[d.Ident[0]] = shape{}
+		if i == len(n.Pipe.Decl)-1 {
+			w.rows[d.Ident[0]] = row
+		}
+	}
+	return row
 }

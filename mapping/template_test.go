@@ -68,16 +68,18 @@ func TestTemplates(t *testing.T) {
 
 func render(t *testing.T, text string) string {
 	table := sample()
-	tmpl, err := compileTemplate(text, newColumns(table))
+	at := newScope(table)
+	tmpl, err := compileTemplate(text, at)
 	if err != nil {
 		return "ERROR " + err.Error()
 	}
-	v := newView()
-	if err := v.fill(table, row(table, sampleRow), tmpl.columns); err != nil {
+	at.settle()
+	s := NewScratch()
+	if err := s.fill(s.view.values, at, row(table, sampleRow), nil, fieldsNumber); err != nil {
 		t.Fatal(err)
 	}
 	var out textBuffer
-	if err := tmpl.run(v, &out); err != nil {
+	if err := tmpl.run(s.view.values, &out); err != nil {
 		return "ERROR " + err.Error()
 	}
 	return string(out)

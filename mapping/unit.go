@@ -19,15 +19,17 @@ type unit struct {
 	glob    bool
 	schemas bool // the glob spans schemas
 	table   *sources.Table
+	schema  *schema
 	key     []string
 	fields  map[string]*Field // "*" expanded
+	joined  []string          // why its rows must be stored; none where they need not be
 }
 
 // compiled is what a unit becomes.
 type compiled struct {
 	renderer *Renderer
-	mapping  object // of the document, such as {"dynamic":"strict","properties":{…}}
-	used     []bool // columns of the table
+	mapping  object   // of the document, such as {"dynamic":"strict","properties":{…}}
+	outside  []string // what else makes it need stored rows
 }
 
 // A unitCompiler compiles one unit against one table.
@@ -36,8 +38,11 @@ type unitCompiler struct {
 	table    *sources.Table
 	infer    *inferrer
 	problems *Problems
+	stores   bool // a row store may be used
+	tree     *tree
+	root     *scope
+	within   []string // the fields around the one that is compiled
 	out      compiled
-	boxed    []int
 }
 
 // path is where a setting of the definition is in the configuration.
@@ -45,37 +50,35 @@ func (u *unit) path(parts ...string) string {
 	return strings.Join(append([]string{"indexes", u.name}, parts...), ".")
 }
 
-// compile compiles the unit against table.
-func (u *unit) compile(table *sources.Table, infer *inferrer, problems *Problems) compiled {
-	c := &unitCompiler{unit: u, table: table, infer: infer, problems: problems}
-	r := &Renderer{Name: u.name, Table: table, Append: u.def.Mode == modeAppend}
-	c.out = compiled{renderer: r, used: make([]bool, len(table.Columns))}
-	c.where(r)
-	c.names(r)
-	c.document(r)
-	for _, columns := range [][]int{r.needs, r.id.columns} {
-		c.use(columns)
-	}
-	if r.where != nil {
-		c.use(r.where.columns)
-	}
-	if r.routing != nil {
-		c.use(r.routing.columns)
-	}
-	return c.out
+// fieldPath is where a setting of a field is.
+func (c *unitCompiler) fieldPath(name string, parts ...string) string {
+	return c.path(slices.Concat([]string{"fields"}, c.within, []string{name}, parts)...)
 }
 
-func (c *unitCompiler) use(columns []int) {
-	for _, i := range columns {
-		c.out.used[i] = true
+// compile compiles the unit against the tables of a tree.
+func (u *unit) compile(tree *tree, infer *inferrer, stores bool, problems *Problems) compiled {
+	root := tree.root(u.table)
+	c := &unitCompiler{unit: u, table: root.table, tree: tree, root: root, infer: infer, stores: stores, problems: problems}
+	r := &Renderer{Name: u.name, Table: c.table, Append: u.def.Mode == modeAppend, root: root}
+	c.out = compiled{renderer: r}
+	tree.purpose = forWhere
+	c.where(r)
+	tree.purpose = forName
+	c.names(r)
+	tree.purpose = forFields
+	c.document(r)
+	for _, i := range c.keyColumns() {
+		root.used[i] |= forName
 	}
+	root.settle()
+	return c.out
 }
 
 func (c *unitCompiler) where(r *Renderer) {
 	if c.def.Where == "" {
 		return
 	}
-	e, err := compileExpression(c.def.Where, newColumns(c.table), true)
+	e, err := compileExpression(c.def.Where, c.root, true)
 	if err != nil {
 		c.problems.addEach(c.path("where"), err)
 		return
@@ -130,17 +133,16 @@ func (c *unitCompiler) keyColumns() []int {
 
 // name compiles an id or routing: a column, or a template.
 func (c *unitCompiler) name(what, text string) *documentName {
-	columns := newColumns(c.table)
-	n := &documentName{what: what}
+	n := &documentName{what: what, scope: c.root}
 	if strings.Contains(text, "{{") {
-		t, err := compileTemplate(text, columns)
+		t, err := compileTemplate(text, c.root)
 		if err != nil {
 			c.problems.addEach(c.path(what), err)
 			return nil
 		}
 		n.template, n.columns = t, t.columns
 	} else {
-		i, err := columns.use(text)
+		i, err := c.root.use(text)
 		if err != nil {
 			c.problems.add(c.path(what), "%v (a template would hold {{ }})", err)
 			return nil
@@ -157,7 +159,11 @@ func (c *unitCompiler) name(what, text string) *documentName {
 // document that a row leaves could not be found.
 func (c *unitCompiler) followed(what string, columns []int) {
 	for _, i := range columns {
-		if !carriesOld(c.table, i) {
+		switch {
+		case carriesOld(c.table, i):
+		case c.stores:
+			c.out.outside = append(c.out.outside, "its "+what+" comes from column "+c.table.Columns[i].Name+", whose old value is not in the log")
+		default:
 			c.problems.add(c.path(what), "column %q is outside the replica identity of table %s, so its old value is not in the log, and %s needs it to find the document that a row leaves; %s",
 				c.table.Columns[i].Name, c.table, what, fullIdentity(c.table))
 		}
@@ -176,11 +182,10 @@ func fullIdentity(t *sources.Table) string {
 
 // document compiles the fields and their mapping.
 func (c *unitCompiler) document(r *Renderer) {
-	columns := newColumns(c.table)
 	root := &docField{}
 	properties := object{}
 	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
-		f := c.field(name, c.fields[name], columns)
+		f := c.field(name, c.fields[name], c.root)
 		if f.content != nil {
 			c.place(root, properties, name, f)
 		}
@@ -190,13 +195,7 @@ func (c *unitCompiler) document(r *Renderer) {
 	}
 	root.sort()
 	r.fields = root.fields
-	for i, used := range columns.used {
-		if used {
-			r.needs = append(r.needs, i)
-		}
-	}
-	slices.Sort(c.boxed)
-	r.boxed = slices.Compact(c.boxed)
+	r.needs = c.root.columnsFor(forFields)
 	c.out.mapping = object{"dynamic": "strict", "properties": properties}
 	if hasDynamic(properties) {
 		override(c.out.mapping, dynamicRules())
@@ -217,7 +216,7 @@ func (c *unitCompiler) place(root *docField, properties object, name string, f f
 		last := i == len(parts)-1
 		next := at.child(part)
 		if part == "" || next != nil && (last || next.content != nil) {
-			c.problems.add(c.path("fields", name), "there cannot be a field %q beside this one: dots in names lead into objects", strings.Join(parts[:i+1], "."))
+			c.problems.add(c.fieldPath(name), "there cannot be a field %q beside this one: dots in names lead into objects", strings.Join(parts[:i+1], "."))
 			return
 		}
 		if last {
@@ -259,7 +258,7 @@ func (f *docField) sort() {
 }
 
 // expandFields returns the definition's fields with "*" written out.
-func expandFields(d *Definition, table *sources.Table, warn func(column string)) map[string]*Field {
+func expandFields(d *Definition, table *sources.Table, schema *schema, warn func(column string)) map[string]*Field {
 	fields := map[string]*Field{}
 	if d.Fields.All {
 		for i := range table.Columns {
@@ -276,19 +275,32 @@ func expandFields(d *Definition, table *sources.Table, warn func(column string))
 		}
 	}
 	for name, f := range d.Fields.Named {
-		full := Field{}
-		if f != nil {
-			full = *f
-		}
-		if full.content() == 0 && len(full.Fields) == 0 {
-			full.From = name
-		}
-		if len(d.Only) > 0 && full.From != "" && table.Column(full.From) < 0 {
+		full := f.full(name)
+		if len(d.Only) > 0 && full.From != "" && !schema.knows(table, full.From) {
 			continue // of another table: written out from a saved glob's "*"
 		}
-		fields[name] = &full
+		fields[name] = full
 	}
 	return fields
+}
+
+// full is the field with what it leaves out filled in; f may be nil.
+func (f *Field) full(name string) *Field {
+	full := Field{}
+	if f != nil {
+		full = *f
+	}
+	if full.content() == 0 {
+		full.From = name
+	}
+	if len(full.Fields) > 0 {
+		inner := map[string]*Field{}
+		for name, f := range full.Fields {
+			inner[name] = f.full(name)
+		}
+		full.Fields = inner
+	}
+	return &full
 }
 
 // addEach adds the parts of a joined error as problems of their own.

@@ -8,8 +8,8 @@ import (
 	"haystream/sources"
 )
 
-// A view shows a row to templates and expressions: boxed values by column
-// name. It is filled anew for each row with the columns that are asked for.
+// A view shows a row to templates and expressions: boxed values by name. It is
+// filled anew for each row with what is asked for.
 type view struct {
 	values  map[string]any
 	machine vm.VM
@@ -17,15 +17,61 @@ type view struct {
 
 func newView() *view { return &view{values: map[string]any{}} }
 
-// fill boxes columns of a row.
-func (v *view) fill(t *sources.Table, row sources.Row, columns []int) error {
-	for _, i := range columns {
-		c := &t.Columns[i]
+// presence is in the values of every related row, so that a row of which
+// nothing is read is still true as a condition. No template can spell it.
+const presence = "="
+
+// fill boxes what templates and expressions see of a row for a purpose, given
+// as its number.
+func (s *Scratch) fill(values map[string]any, at *scope, row sources.Row, loaded *loaded, p int) error {
+	plan := &at.plan[p]
+	for _, i := range plan.columns {
+		c := at.column(i)
 		value, err := box(&c.Type, row.Text(i))
 		if err != nil {
 			return fmt.Errorf("read column %s: %w", c.Name, err)
 		}
-		v.values[c.Name] = value
+		values[c.Name] = value
+	}
+	for _, i := range plan.children {
+		value, err := s.boxRows(at, loaded, i, p)
+		if err != nil {
+			return err
+		}
+		values[at.children[i].relation.name] = value
+	}
+	for _, c := range plan.computed {
+		start := len(s.computed)
+		err := c.template.run(values, &s.computed)
+		values[c.name] = string(s.computed[start:])
+		s.computed = s.computed[:start]
+		if err != nil {
+			return fmt.Errorf("computed column %s: %w", c.name, err)
+		}
 	}
 	return nil
+}
+
+// boxRows boxes the rows that a relation leads to: a list, or one row or NULL.
+func (s *Scratch) boxRows(at *scope, loaded *loaded, i, p int) (any, error) {
+	child := at.children[i]
+	rows, err := s.related(at, loaded, i)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]any, 0, len(rows))
+	for _, r := range rows {
+		values := map[string]any{presence: true}
+		if err := s.fill(values, child, r.row, r, p); err != nil {
+			return nil, err
+		}
+		list = append(list, values)
+	}
+	switch {
+	case child.relation.many:
+		return list, nil
+	case len(list) == 0:
+		return null(nil), nil
+	}
+	return list[0], nil
 }

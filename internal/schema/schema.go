@@ -54,6 +54,7 @@ var (
 	rawType        = reflect.TypeFor[json.RawMessage]()
 	fieldType      = reflect.TypeFor[mapping.Field]()
 	fieldsType     = reflect.TypeFor[mapping.Fields]()
+	namesType      = reflect.TypeFor[mapping.Names]()
 	textualType    = reflect.TypeFor[encoding.TextUnmarshaler]()
 	variable       = `\$\{`
 	fieldReference = "#/definitions/field"
@@ -68,6 +69,8 @@ func (b *builder) value(v reflect.Value, path string) *schema {
 		return b.fields()
 	case t == fieldType:
 		return b.field()
+	case t == namesType:
+		return &schema{AnyOf: []*schema{{Type: "string"}, {Type: "array", Items: &schema{Type: "string"}}}}
 	case t == secretType:
 		return &schema{Type: "string"}
 	case reflect.PointerTo(t).Implements(textualType):

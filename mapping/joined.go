@@ -1,0 +1,138 @@
+package mapping
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"haystream/mapping/rowstore"
+	"haystream/sinks"
+)
+
+// A JoinedRenderer renders the documents of one definition from stored rows.
+//
+// Its documents are named by marks: opaque keys that Touched and Continue give,
+// and Document takes. Marks of places that rows have left sort before all
+// others and must be rendered first, since another row may have taken the place.
+type JoinedRenderer struct {
+	*Renderer
+	Stored *rowstore.Table // of the definition's own rows
+
+	scopes []*scope // of all rows, the root first
+}
+
+// What marks begin with.
+const (
+	markPlace = 0 // a place that a row's document has left: its id's length, id, routing
+	markRow   = 1 // the row's key in the row store
+)
+
+// Mark appends the mark of the row with a key in the row store.
+func (r *JoinedRenderer) Mark(dst, key []byte) []byte { return append(append(dst, markRow), key...) }
+
+func appendPlace(dst []byte, p place) []byte {
+	dst = binary.AppendUvarint(append(dst, markPlace), uint64(len(p.id)))
+	return append(append(dst, p.id...), p.routing...)
+}
+
+var errMark = errors.New("a mark cannot be read")
+
+func parsePlace(mark []byte) (place, error) {
+	n, size := binary.Uvarint(mark[1:])
+	if rest := mark[1:]; size > 0 && n <= uint64(len(rest)-size) {
+		id, routing := rest[size:size+int(n)], rest[size+int(n):]
+		return place{id: id, routing: routing, known: true}, nil
+	}
+	return place{}, errMark
+}
+
+// Document appends what a mark stands for: the document of a row as it is now,
+// its delete where `where` is not true, or the delete at a place that was left.
+// A row that is gone gives nothing: its place has a mark of its own. due is when
+// the answer of `where` may change next, in microseconds since 1970; 0 for never.
+// It ends the validity of the rows that were read from rows.
+func (r *JoinedRenderer) Document(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, mark []byte, version int64) (due int64, err error) {
+	return r.render(s, rows, b, t, mark, version, !r.Append)
+}
+
+// First is Document for an index that has no documents yet: it deletes nothing.
+func (r *JoinedRenderer) First(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, mark []byte, version int64) (due int64, err error) {
+	return r.render(s, rows, b, t, mark, version, false)
+}
+
+func (r *JoinedRenderer) render(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, mark []byte, version int64, deletes bool) (int64, error) {
+	if len(mark) > 0 && mark[0] == markPlace {
+		p, err := parsePlace(mark)
+		if err != nil || !deletes {
+			return 0, err
+		}
+		kept := b.Keep(mark[len(mark)-len(p.id)-len(p.routing):])
+		p.id = kept[:len(p.id):len(p.id)]
+		if len(p.routing) > 0 {
+			p.routing = kept[len(p.id):]
+		} else {
+			p.routing = nil
+		}
+		r.delete(b, t, p, version)
+		return 0, nil
+	}
+	if len(mark) == 0 || mark[0] != markRow {
+		return 0, errMark
+	}
+	row, ok, err := rows.Get(r.Stored, mark[1:])
+	if err != nil || !ok {
+		return 0, err
+	}
+	defer rows.Forget()
+	s.load(rows, newLoaded(r.root, row))
+	defer s.unload()
+	s.clock = clock{now: s.Now}
+	matches, err := r.matches(s, row)
+	if isStoreError(err) {
+		return 0, err
+	}
+	due := s.clock.due
+	if err != nil {
+		return due, r.refused(s, b, t, row, version, err)
+	}
+	if !matches && !deletes {
+		return due, nil
+	}
+	to, err := r.place(s, b, row)
+	switch {
+	case isStoreError(err):
+		return due, err
+	case err != nil && !matches:
+		return due, nil // it has no name, so it had no document
+	case err != nil:
+		return due, r.refused(s, b, t, row, version, err)
+	case !matches:
+		r.delete(b, t, to, version)
+		return due, nil
+	}
+	return due, r.index(s, b, t, row, to, version)
+}
+
+func (s *Scratch) load(rows rowstore.Reader, root *loaded) {
+	s.loader.rows, s.row, s.at = rows, root.row, root
+}
+
+func (s *Scratch) unload() {
+	s.loader.rows, s.at = nil, nil
+}
+
+// A storeError is one of the row store, not of the document.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
+func isStoreError(err error) bool {
+	if err == nil {
+		return false
+	}
+	_, ok := errors.AsType[storeError](err)
+	return ok
+}
+
+// String names the definition and its table, for messages.
+func (r *JoinedRenderer) String() string { return fmt.Sprintf("%s from %s", r.Name, r.Stored) }

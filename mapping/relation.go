@@ -1,0 +1,302 @@
+package mapping
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"haystream/internal/conf"
+	"haystream/sources"
+)
+
+// A relation leads from the rows of a table to those of another one.
+type relation struct {
+	name  string
+	steps []step // two through a table, else one
+	many  bool
+	order []ordering
+}
+
+// A step leads to the rows of a table where the values of to are those of from.
+type step struct {
+	from  []string
+	table *sources.Table
+	to    []string
+}
+
+// An ordering is one column that related rows are sorted by.
+type ordering struct {
+	column  string
+	reverse bool
+}
+
+// A schema is what a set says of the tables, beside the catalog.
+type schema struct {
+	catalog   []*sources.Table
+	keys      map[*sources.Table]keyConfig
+	computed  map[*sources.Table]map[string]string
+	relations map[*sources.Table]map[string]*relation
+}
+
+// key names the columns that identify a row; none where nothing does.
+func (s *schema) key(t *sources.Table) []string {
+	if k := s.keys[t]; k.names != nil {
+		return k.names
+	}
+	return t.Names(t.Key)
+}
+
+// names lists what a definition can name at a row of the table.
+func (s *schema) names(t *sources.Table) []string {
+	names := t.Names(every(len(t.Columns)))
+	names = slices.AppendSeq(names, maps.Keys(s.computed[t]))
+	names = slices.AppendSeq(names, maps.Keys(s.relations[t]))
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// knows reports whether a path begins with something that rows of the table have.
+func (s *schema) knows(t *sources.Table, path string) bool {
+	head, _, _ := strings.Cut(path, ".")
+	return t.Column(path) >= 0 || slices.Contains(s.names(t), head)
+}
+
+func every(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// find returns the table of the catalog that a name stands for.
+func (s *schema) find(name string) (*sources.Table, error) {
+	found, err := findTables(s.catalog, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) > 1 || strings.ContainsAny(name, "*?[") {
+		return nil, fmt.Errorf("a glob has no meaning here; name one table")
+	}
+	return found[0], nil
+}
+
+// discover adds a relation for each foreign key: user for the column user_id,
+// else the name of the table that it refers to. A name that two could have, or
+// that is a column's or declared, stands for none.
+func (s *schema) discover() {
+	for _, t := range s.catalog {
+		found := map[string][]*relation{}
+		for i := range t.ForeignKeys {
+			k := &t.ForeignKeys[i]
+			name := k.Table
+			if stem, ok := strings.CutSuffix(k.Columns[0], "_id"); ok && len(k.Columns) == 1 && stem != "" {
+				name = stem
+			}
+			if target := s.tableOf(k); target != nil {
+				found[name] = append(found[name], &relation{name: name, steps: []step{{from: k.Columns, table: target, to: k.Targets}}})
+			}
+		}
+		for name, all := range found {
+			if len(all) > 1 || s.relations[t][name] != nil || s.computed[t][name] != "" || t.Column(name) >= 0 {
+				continue
+			}
+			if joinable(t, all[0].steps[0].from, all[0].steps[0].table, all[0].steps[0].to) == nil {
+				s.add(t, all[0])
+			}
+		}
+	}
+}
+
+func (s *schema) add(t *sources.Table, r *relation) {
+	if s.relations[t] == nil {
+		s.relations[t] = map[string]*relation{}
+	}
+	s.relations[t][r.name] = r
+}
+
+// tableOf is the table that a foreign key refers to.
+func (s *schema) tableOf(k *sources.ForeignKey) *sources.Table {
+	i := slices.IndexFunc(s.catalog, func(t *sources.Table) bool { return t.Schema == k.Schema && t.Name == k.Table })
+	if i < 0 {
+		return nil
+	}
+	return s.catalog[i]
+}
+
+// declare adds the relation that the configuration declares for a table.
+func (s *schema) declare(t *sources.Table, name string, config *Relation, fail func(setting string, err error)) {
+	r := &relation{name: name, many: config.Many}
+	target, err := s.find(config.Table)
+	if err != nil {
+		fail("table", err)
+		return
+	}
+	switch {
+	case config.Through != "":
+		r.many = true
+		r.steps, err = s.through(t, target, config, fail)
+	case config.Many:
+		var k reference
+		if k, err = s.refer(target, config.Column, t, config.TargetColumn); err == nil {
+			r.steps = []step{{from: k.to, table: target, to: k.from}}
+		}
+	default:
+		var k reference
+		if k, err = s.refer(t, config.Column, target, config.TargetColumn); err == nil {
+			r.steps = []step{{from: k.from, table: target, to: k.to}}
+		}
+	}
+	if err != nil {
+		fail("column", err)
+		return
+	}
+	if len(config.OrderBy) > 0 && !r.many {
+		fail("order_by", fmt.Errorf("has a meaning only where many rows are led to"))
+	}
+	for _, column := range config.OrderBy {
+		o := ordering{column: column}
+		if target.Column(column) < 0 {
+			o.column, o.reverse = strings.CutPrefix(column, "-")
+		}
+		if _, err := newScope(target).use(o.column); err != nil {
+			fail("order_by", err)
+		}
+		r.order = append(r.order, o)
+	}
+	if len(r.steps) > 0 {
+		s.add(t, r)
+	}
+}
+
+// through finds the two references that the rows of a table in between make.
+func (s *schema) through(t, target *sources.Table, config *Relation, fail func(string, error)) ([]step, error) {
+	between, err := s.find(config.Through)
+	if err != nil {
+		fail("through", err)
+		return nil, nil
+	}
+	own, err := s.refer(between, config.Column, t, nil)
+	if err != nil {
+		return nil, err
+	}
+	other, err := s.refer(between, config.TargetColumn, target, nil)
+	if err != nil {
+		fail("target_column", err)
+		return nil, nil
+	}
+	return []step{{from: own.to, table: between, to: own.from}, {from: other.from, table: target, to: other.to}}, nil
+}
+
+// A reference is the columns of one table that refer to those of another.
+type reference struct{ from, to []string }
+
+// refer finds how rows of a table refer to those of another: by the given
+// columns, or by the one foreign key that does.
+func (s *schema) refer(t *sources.Table, columns []string, other *sources.Table, targets []string) (reference, error) {
+	var keys []*sources.ForeignKey
+	for i := range t.ForeignKeys {
+		k := &t.ForeignKeys[i]
+		if s.tableOf(k) == other && (len(columns) == 0 || slices.Equal(columns, k.Columns)) && (len(targets) == 0 || slices.Equal(targets, k.Targets)) {
+			keys = append(keys, k)
+		}
+	}
+	r := reference{from: columns, to: targets}
+	switch {
+	case len(columns) == 0 && len(keys) == 0:
+		return r, fmt.Errorf("no foreign key of table %s refers to %s; name the column that does", t, other)
+	case len(columns) == 0 && len(keys) > 1:
+		return r, fmt.Errorf("several foreign keys of table %s refer to %s; name the column: %s", t, other, foreignColumns(keys))
+	case len(columns) == 0:
+		r.from, r.to = keys[0].Columns, keys[0].Targets
+	case len(targets) == 0 && len(keys) > 0:
+		r.to = keys[0].Targets
+	case len(targets) == 0:
+		r.to = s.key(other)
+	}
+	return r, joinable(t, r.from, other, r.to)
+}
+
+func foreignColumns(keys []*sources.ForeignKey) string {
+	var names []string
+	for _, k := range keys {
+		names = append(names, strings.Join(k.Columns, " and "))
+	}
+	return strings.Join(names, ", ")
+}
+
+// joinable reports why values of columns of two tables cannot be looked up by
+// each other; nil where they can.
+func joinable(t *sources.Table, columns []string, other *sources.Table, targets []string) error {
+	if len(columns) != len(targets) {
+		return fmt.Errorf("%s of table %s refers to %s of table %s: their numbers differ", listed(columns), t, listed(targets), other)
+	}
+	for i := range columns {
+		a, err := newScope(t).use(columns[i])
+		if err != nil {
+			return err
+		}
+		b, err := newScope(other).use(targets[i])
+		if err != nil {
+			return err
+		}
+		x, y := &t.Columns[a].Type, &other.Columns[b].Type
+		if k := joinKind(x); k == kindAny || k != joinKind(y) {
+			return fmt.Errorf("column %q of table %s is %s, and %q of table %s is %s; values of the two are never equal", columns[i], t, x.SQL, targets[i], other, y.SQL)
+		}
+	}
+	return nil
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, " and ")
+}
+
+// joinKind puts types together whose values can be equal; kindAny cannot be looked up.
+func joinKind(t *sources.Type) kind {
+	switch t.Kind {
+	case sources.Bool, sources.Int, sources.Decimal:
+		return kindInt
+	case sources.Date, sources.Timestamp:
+		return kindTime
+	case sources.TimestampTZ:
+		return kindDuration // of its own: a moment is not a clock's reading
+	case sources.Text, sources.Keyword, sources.Inet:
+		return kindText
+	case sources.Bytes:
+		return kindObject
+	}
+	return kindAny
+}
+
+// save is the relation as configuration declares it, in full.
+func (r *relation) save() *Relation {
+	last := r.steps[len(r.steps)-1]
+	saved := &Relation{Table: configName(last.table), Many: r.many}
+	switch {
+	case len(r.steps) == 2:
+		saved.Through = configName(r.steps[0].table)
+		saved.Column, saved.TargetColumn = r.steps[0].to, last.from
+	case r.many:
+		saved.Column, saved.TargetColumn = last.to, last.from
+	default:
+		saved.Column, saved.TargetColumn = last.from, last.to
+	}
+	for _, o := range r.order {
+		name := o.column
+		if o.reverse {
+			name = "-" + name
+		}
+		saved.OrderBy = append(saved.OrderBy, name)
+	}
+	return saved
+}
+
+// unknownName is the error for a name that stands for nothing at a table's rows.
+func (s *scope) unknownName(name string) error {
+	return fmt.Errorf("no column %q in %s%s", name, s.table, conf.DidYouMean(name, s.names()))
+}
