@@ -33,6 +33,7 @@ func BenchmarkRows(b *testing.B) {
 		b.Fatal(err)
 	}
 	loaded := float64(count) / time.Since(began).Seconds()
+	settle(s)
 	m := s.Metrics()
 	b.Logf("%d rows loaded at %.0f rows/s, %.1f CPU seconds per million; %d bytes on disk per row; %d MiB resident, %d of them cache",
 		count, loaded, float64(processor()-used)/1000/float64(count), m.Bytes/int64(count), int(resident())>>20, m.MemoryBytes>>20)
@@ -40,6 +41,7 @@ func BenchmarkRows(b *testing.B) {
 		measured(b)
 		rows.put(b, s, b.N, func(int) int { return rand.IntN(count) })
 	})
+	settle(s)
 	b.Run("get", func(b *testing.B) {
 		snapshot := s.Snapshot()
 		defer snapshot.Release()
@@ -96,6 +98,16 @@ func BenchmarkRows(b *testing.B) {
 	b.Logf("at the end %d MiB resident; %d hits and %d misses of the cache, %d compactions", int(resident())>>20, m.CacheHits, m.CacheMisses, m.Compactions)
 }
 
+// settle waits until nothing goes on in the background.
+func settle(s *Store) {
+	for m := s.db.Metrics(); m.Compact.NumInProgress+m.Flush.NumInProgress > 0; m = s.db.Metrics() {
+		select {
+		case <-s.pace.changed:
+		case <-time.After(50 * time.Millisecond): // it ended just before it was asked for
+		}
+	}
+}
+
 // measured reports a benchmark's processor time, as others may use the machine.
 func measured(b *testing.B) {
 	b.Helper()
@@ -115,13 +127,12 @@ func processor() int64 {
 
 // rows makes the benchmark's rows.
 type rows struct {
-	table                 *Table
-	count                 int
-	arena                 *sources.Arena
-	body, number          []byte
-	keyRow                sources.Row
-	keyArena              *sources.Arena
-	keyBytes, value, user []byte
+	table           *Table
+	count           int
+	arena           *sources.Arena
+	body, number    []byte
+	keyArena        *sources.Arena
+	keyBytes, value []byte
 }
 
 func newRows(t *Table, count int) *rows {

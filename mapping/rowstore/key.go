@@ -2,6 +2,7 @@ package rowstore
 
 import (
 	"bytes"
+	"slices"
 
 	"haystream/sources"
 )
@@ -87,7 +88,7 @@ func trimTime(text []byte) []byte {
 		text = bytes.TrimSuffix(bytes.TrimRight(text, "0"), []byte("."))
 	} else if dot >= 0 {
 		digits := bytes.TrimSuffix(bytes.TrimRight(text[:len(text)-1], "0"), []byte("."))
-		return append(digits[:len(digits):len(digits)], 'Z')
+		return append(slices.Clip(digits), 'Z')
 	}
 	if !zoned {
 		text = bytes.TrimSuffix(text, []byte(midnight))

@@ -3,6 +3,7 @@ package rowstore
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -189,7 +190,7 @@ func (r *reader) scan(prefix, after, end []byte, each func(key, data []byte) (bo
 	if after != nil {
 		bounds = append(bounds, 0) // the first key after it
 	}
-	lower := bounds[:len(bounds):len(bounds)]
+	lower := slices.Clip(bounds)
 	if end == nil {
 		end = appendEnd(bounds[len(bounds):], prefix)
 	}
