@@ -203,7 +203,15 @@ func (db *mysqlDatabase) follow(ctx context.Context, _ int) (time.Duration, erro
 func (db *mysqlDatabase) dropLog(context.Context) error { return nil }
 
 func (db *mysqlDatabase) connect(ctx context.Context) (session, error) {
-	return connectMySQL(ctx, db.server)
+	s, err := connectMySQL(ctx, db.server)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.exec(ctx, "USE bench"); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // A mysqlSession is one connection to MySQL or MariaDB.
