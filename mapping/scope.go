@@ -254,9 +254,11 @@ func (s *scope) useEdges() error {
 	}
 	if !s.between && s.relation.many { // ties are sorted by the key
 		for _, name := range s.tree.schema.key(s.source) {
-			if i := s.table.Column(name); i >= 0 {
-				s.order = append(s.order, sortColumn{column: i})
+			i, err := s.use(name)
+			if err != nil {
+				return err
 			}
+			s.order = append(s.order, sortColumn{column: i})
 		}
 	}
 	if s.parent.between {
