@@ -68,7 +68,7 @@ func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error)
 
 // compile plans the definitions over the catalog.
 func (in *inspection) compile(cfg *Config, file *conf.Source) {
-	plan, err := mapping.Compile(in.catalog, in.sink.Types, cfg.set())
+	plan, err := compileOptions(in.sink).Compile(in.catalog, cfg.set())
 	if err == nil {
 		in.plan = plan
 		return
@@ -213,7 +213,7 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	if in.readSource(ctx, source) != nil {
 		return errs
 	}
-	_, err = mapping.Compile(in.catalog, nil, cfg.set())
+	_, err = mapping.Options{Store: true}.Compile(in.catalog, cfg.set())
 	errs = merge(file, errs, located(problems(err), file))
 	errs.Sort()
 	return errs

@@ -27,8 +27,17 @@ type checkpoint struct {
 
 	Indexes map[string]*indexState `json:"indexes"` // by alias
 
+	// Store is the row store as it was when this was saved; zero without one.
+	Store storeState `json:"store,omitzero"`
+
 	// Garbage holds physical indexes that were replaced and are to be dropped.
 	Garbage []string `json:"garbage,omitempty"`
+}
+
+// A storeState tells a row store from another one, and from an older copy of itself.
+type storeState struct {
+	ID       string `json:"id"`
+	Sequence uint64 `json:"sequence"`
 }
 
 // An indexState is what is known of one alias.

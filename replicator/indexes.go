@@ -174,6 +174,9 @@ func newBuild(w *mapping.Index, since int64, now time.Time) *build {
 	for _, r := range w.Renderers {
 		b.Tables[r.Table.String()] = &tableProgress{}
 	}
+	for _, r := range w.Joined {
+		b.Tables[r.Table.String()] = &tableProgress{}
+	}
 	return b
 }
 

@@ -43,6 +43,7 @@ type pipeline struct {
 	windows *windows
 	tracker *tracker
 	outputs outputs
+	joins   *joins // nil where no definition needs the row store
 
 	// Owned by apply.
 	seq      int64
@@ -86,9 +87,21 @@ func (p *pipeline) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	drained := make(chan struct{})
+	g.Go(func() error {
+		defer close(drained)
+		if p.joins == nil {
+			return nil
+		}
+		stop(p.joins.drain.run(reading, func(piece *piece) error {
+			return hand(working, &job{piece: piece, out: p.outputs.get(0)}, work, ordered)
+		}))
+		return nil
+	})
 	g.Go(func() error {
 		defer close(ordered)
 		defer close(work)
+		defer func() { <-drained }()
 		stop(p.apply(reading, working, batches, work, ordered))
 		return nil
 	})
@@ -134,6 +147,8 @@ func (p *pipeline) run(ctx context.Context) error {
 func (p *pipeline) apply(reading, working context.Context, batches <-chan *sources.Batch, work, ordered chan<- *job) error {
 	send := func(j *job) error { return p.send(working, j, work, ordered) }
 	for {
+		landing, due, left := p.joins.channels()
+		var err error
 		select {
 		case <-reading.Done():
 			return nil
@@ -141,6 +156,9 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 			p.gauges.batch(b)
 			p.windows.record(b)
 			if err := p.truncates(b); err != nil {
+				return err
+			}
+			if err := p.joins.apply(b); err != nil {
 				return err
 			}
 			p.position = b.Checkpoint.Position
@@ -153,6 +171,15 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 			}
 		case c := <-p.loader.chunks:
 			p.waiting = append(p.waiting, c)
+		case <-landing:
+			err = p.joins.settle()
+		case <-due:
+			err = p.joins.due()
+		case <-left:
+			err = p.joins.slice()
+		}
+		if err != nil {
+			return err
 		}
 		for c := p.ready(); c != nil; c = p.ready() {
 			if err := p.merge(c, send); err != nil {
@@ -165,12 +192,23 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 // send hands a job to the renderers and, in order, to delivery.
 func (p *pipeline) send(ctx context.Context, j *job, work, ordered chan<- *job) error {
 	p.tracker.add(j.delivery)
-	if j.chunk == nil && len(j.batch.Changes) == 0 {
+	if j.chunk == nil && !p.routed(j.batch) {
 		p.tracker.finish(j.delivery)
 		return nil
 	}
 	p.seq++
-	j.seq, j.out, j.rendered = p.seq, p.outputs.get(j.size()), make(chan struct{})
+	j.seq, j.out = p.seq, p.outputs.get(j.size())
+	return hand(ctx, j, work, ordered)
+}
+
+// routed reports whether a change of the batch is rendered from its own images.
+func (p *pipeline) routed(b *sources.Batch) bool {
+	return slices.ContainsFunc(b.Changes, func(c sources.Change) bool { return len(p.routes[c.Table.Ordinal]) > 0 })
+}
+
+// hand gives a job to the renderers and, in order, to delivery.
+func hand(ctx context.Context, j *job, work, ordered chan<- *job) error {
+	j.rendered = make(chan struct{})
 	for _, to := range []chan<- *job{work, ordered} {
 		select {
 		case to <- j:
@@ -232,6 +270,13 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 		return nil
 	}
 	read := len(c.chunk.Rows)
+	if c.scan.stored {
+		if err := p.joins.merge(c, rows); err != nil {
+			return err
+		}
+		p.merged(c, read)
+		return nil
+	}
 	j := &job{chunk: c, rows: rows, version: p.version}
 	j.delivery = &delivery{chunk: &chunkProgress{scan: c.scan, last: c.chunk.Last, rows: int64(read), done: c.chunk.Done}}
 	for _, r := range c.scan.routes {
@@ -240,13 +285,18 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 	if err := send(j); err != nil {
 		return err
 	}
+	p.merged(c, read)
+	return nil
+}
+
+// merged tells the scan to go on.
+func (p *pipeline) merged(c *loadedChunk, read int) {
 	p.gauges.rows.Add(int64(read))
 	c.scan.read.Add(int64(read))
 	if c.chunk.Last != nil {
 		c.scan.last = c.chunk.Last
 	}
 	c.answer <- true
-	return nil
 }
 
 // deliver passes rendered jobs to the sink in order.
@@ -261,15 +311,18 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			return j.err
 		}
 		j.batch, j.rows = nil, nil
-		out, d := j.out, j.delivery
-		if len(out.Actions) == 0 {
-			p.outputs.put(out)
-			p.tracker.finish(d)
-			continue
-		}
+		out, d, piece := j.out, j.delivery, j.piece
 		out.Done = func() {
 			p.outputs.put(out)
+			if piece != nil {
+				p.joins.drain.hold(piece)
+				return
+			}
 			p.tracker.finish(d)
+		}
+		if len(out.Actions) == 0 {
+			out.Done()
+			continue
 		}
 		select {
 		case actions <- out:
@@ -336,6 +389,9 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 // what is loaded.
 func (p *pipeline) save(ctx context.Context) error {
 	if p.state.due() {
+		if err := p.joins.sync(p.state); err != nil {
+			return err
+		}
 		position, err := p.state.save(ctx)
 		if err != nil {
 			return err
@@ -343,6 +399,24 @@ func (p *pipeline) save(ctx context.Context) error {
 		p.source.Ack(position)
 	}
 	return p.finish(ctx)
+}
+
+// barrier returns a channel that is closed once everything now on its way to the
+// sink is held there.
+func (p *pipeline) barrier() <-chan struct{} {
+	if p.joins == nil {
+		return p.tracker.barrier()
+	}
+	both := make(chan struct{})
+	streamed := p.tracker.barrier()
+	joined := make(chan struct{})
+	p.joins.drain.await(func() { close(joined) })
+	go func() { // ends with what is on its way, or with the process
+		<-streamed
+		<-joined
+		close(both)
+	}()
+	return both
 }
 
 // holed notes that a target lacks a change that only its heir will have: should

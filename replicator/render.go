@@ -19,7 +19,8 @@ type job struct {
 	batch    *sources.Batch // changes, or
 	chunk    *loadedChunk   // rows of its scan
 	rows     []sources.Row
-	version  int64 // of the rows
+	piece    *piece // marked documents
+	version  int64  // of the rows
 	out      *sinks.Batch
 	delivery *delivery
 
@@ -29,7 +30,10 @@ type job struct {
 
 // size is about how many bytes the job's documents will have.
 func (j *job) size() int {
-	if j.chunk != nil {
+	switch {
+	case j.piece != nil:
+		return len(j.piece.marks) << 10
+	case j.chunk != nil:
 		return j.chunk.chunk.Arena.Size() * len(j.chunk.scan.routes)
 	}
 	return j.batch.Size()
@@ -73,9 +77,12 @@ func (r *renderer) run(ctx context.Context, work <-chan *job) error {
 			if !ok {
 				return nil
 			}
-			if j.chunk != nil {
+			switch {
+			case j.piece != nil:
+				j.err = r.piece(j)
+			case j.chunk != nil:
 				j.err = r.rows(j)
-			} else {
+			default:
 				j.err = r.changes(j)
 			}
 			close(j.rendered)
@@ -128,6 +135,23 @@ func (r *renderer) rows(j *job) error {
 				return fmt.Errorf("render %s from a row of table %s: %w", to.renderer.Name, j.chunk.scan.table, err)
 			}
 		}
+	}
+	return nil
+}
+
+// piece renders marked documents from the row store.
+func (r *renderer) piece(j *job) error {
+	p := j.piece
+	defer p.rendered()
+	for i, mark := range p.marks {
+		if p.to.retired.Load() {
+			return nil
+		}
+		due, err := p.to.renderer.Document(r.scratch, p.rows, j.out, p.to.Target, []byte(mark), p.version)
+		if err != nil {
+			return fmt.Errorf("render %s: %w", p.to.renderer, err)
+		}
+		p.dues[i] = due
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"haystream/internal/preflight"
 	"haystream/mapping"
+	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
 
@@ -32,6 +33,13 @@ func (d *daemon) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	store, err := d.openStore(st, plan, pf.source)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		defer store.Close()
+	}
 	start, err := d.prepare(ctx, st, plan.Tables)
 	if err != nil {
 		return err
@@ -46,8 +54,11 @@ func (d *daemon) session(ctx context.Context) error {
 		return err
 	}
 	targets := x.targets(wanted, old)
-	p := d.pipeline(st, plan.Tables, targets)
-	x.barrier = p.tracker.barrier
+	p, err := d.pipeline(st, plan, store, targets)
+	if err != nil {
+		return err
+	}
+	x.barrier = p.barrier
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
 		return x.finish(ctx, targets)
@@ -55,6 +66,7 @@ func (d *daemon) session(ctx context.Context) error {
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
 	d.status.running(p, targets, pf)
 	d.ran = true
+	defer p.joins.close()
 	return p.run(ctx)
 }
 
@@ -108,13 +120,13 @@ func (d *daemon) plan(st *state, pf *inspection) (plan *mapping.Plan, old map[st
 	}
 	sets := []mapping.Set{d.cfg.set()}
 	for alias, set := range saved {
-		if _, err := mapping.Compile(pf.catalog, pf.sink.Types, set); err != nil {
+		if _, err := compileOptions(pf.sink).Compile(pf.catalog, set); err != nil {
 			d.log.Warn().Err(err).Str("index", alias).Msg("the saved definition no longer fits the tables; the old index gets no changes while the new one is built")
 			continue
 		}
 		sets = append(sets, set)
 	}
-	plan, err = mapping.Compile(pf.catalog, pf.sink.Types, sets...)
+	plan, err = compileOptions(pf.sink).Compile(pf.catalog, sets...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("compile definitions: %w", err)
 	}
@@ -147,7 +159,8 @@ func (d *daemon) prepare(ctx context.Context, st *state, tables []*sources.Table
 }
 
 // pipeline puts the pieces of one session together.
-func (d *daemon) pipeline(st *state, tables []*sources.Table, targets []*target) *pipeline {
+func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, targets []*target) (*pipeline, error) {
+	tables := plan.Tables
 	p := &pipeline{
 		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
 		routes:  newRoutes(len(tables), targets),
@@ -157,11 +170,19 @@ func (d *daemon) pipeline(st *state, tables []*sources.Table, targets []*target)
 	p.position, p.version = p.from.Position, p.from.Version
 	p.tracker = newTracker(p.delivered)
 	p.scans = newScans(p.routes)
+	if store != nil {
+		var err error
+		if p.joins, err = newJoins(store, plan, targets, p.from.Version); err != nil {
+			return nil, err
+		}
+		p.joins.drain.loaded = p.passed
+		p.scans = append(p.scans, p.joins.scans()...)
+	}
 	p.loader = &snapshot{
 		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk),
 		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, caught: p.gauges.caughtUp, log: d.log,
 	}
-	return p
+	return p, nil
 }
 
 // chunkBytes bounds the memory of one chunk.

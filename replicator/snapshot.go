@@ -20,6 +20,7 @@ import (
 type scan struct {
 	table  *sources.Table
 	routes []*route // that want the rows
+	stored bool     // the row store wants them
 
 	// progress of the table in each build that the routes lead to.
 	progress []*tableProgress

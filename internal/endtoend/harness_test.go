@@ -208,6 +208,11 @@ func (w *world) settle() {
 	w.t.Helper()
 	end := w.logEnd()
 	w.eventually("the daemon has passed "+end, func() bool { return w.passed(end) })
+	w.eventually("what is marked was delivered", func() bool {
+		status := w.status()
+		store, joined := status["row_store"].(map[string]any)
+		return status != nil && (!joined || store["documents_pending"] == 0.0)
+	})
 	w.eventually("the daemon is ready", w.ready)
 }
 

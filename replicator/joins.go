@@ -1,0 +1,535 @@
+package replicator
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync/atomic"
+	"time"
+
+	"haystream/mapping"
+	"haystream/mapping/rowstore"
+	"haystream/sources"
+)
+
+// joins keeps the row store up with the stream, and notes which joined
+// documents are to be rendered anew. The apply loop owns it and makes all its
+// writes; the drain reads what they have left.
+//
+// A document is marked in the same atomic batch as the row that touches it, and
+// unmarked once the sink holds it. So a checkpoint may pass a change when its
+// batch is synced: what is not delivered by then is found in the marks.
+type joins struct {
+	store   *rowstore.Store
+	tables  []*storedTable // by ordinal; nil where a table is not stored
+	targets []*joinedTarget
+	drain   *drain
+
+	applied int64 // Version of the last change that is in the store
+	nextID  uint64
+	working bool // there is work left
+	now     func() time.Time
+	timer   *time.Timer // for documents that are due
+	arena   sources.Arena
+	scratch *mapping.Scratch
+	key     []byte
+}
+
+// A storedTable is a table in use with how far it was read into the store.
+type storedTable struct {
+	*mapping.StoredTable
+	load tableProgress
+}
+
+// A joinedTarget is a physical index of joined documents of one table.
+type joinedTarget struct {
+	*target
+	renderer *mapping.JoinedRenderer
+	id       uint32      // in marks
+	began    atomic.Bool // the pass over all rows has begun: changes mark documents
+	done     bool        // the pass is over, and all that it marked is held; owned by the drain
+}
+
+// Notes in the store.
+const (
+	noteApplied = "applied"
+	noteLoad    = "load/"  // and the table's name
+	notePass    = "pass/"  // and the physical index: the pass is over
+	noteBegan   = "began/" // and the physical index: the pass has begun
+)
+
+// Kinds of work that is done in slices.
+const (
+	workPass   = 'p' // mark every row of a target's table: target, key of the last one
+	workFanOut = 'f' // a change that touches many documents: target, mapping.Work
+)
+
+const (
+	// sliceKeys is how many documents one slice of work marks.
+	sliceKeys = 1000
+)
+
+// newJoins reads what earlier sessions have left in the store.
+func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, version int64) (*joins, error) {
+	j := &joins{store: store, tables: make([]*storedTable, len(plan.Tables)), applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch()}
+	snap := store.Snapshot()
+	defer snap.Release()
+	if note, err := snap.Note(noteApplied); err != nil {
+		return nil, fmt.Errorf("read row store: %w", err)
+	} else if len(note) == 8 {
+		j.applied = max(j.applied, int64(binary.BigEndian.Uint64(note)))
+	}
+	for ordinal, t := range plan.Stored {
+		if t == nil {
+			continue
+		}
+		j.tables[ordinal] = &storedTable{StoredTable: t}
+		if err := readNote(snap, noteLoad+t.Source.String(), &j.tables[ordinal].load); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range targets {
+		for n, renderer := range t.index.Joined {
+			jt := &joinedTarget{target: t, renderer: renderer, id: targetID(t.Physical, n)}
+			var began bool
+			if err := readNote(snap, noteBegan+jt.name(), &began); err != nil {
+				return nil, err
+			}
+			jt.began.Store(began)
+			j.targets = append(j.targets, jt)
+		}
+	}
+	err := snap.Work(func(id uint64, _ []byte) (bool, error) {
+		j.nextID, j.working = id+1, true
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read row store: %w", err)
+	}
+	j.drain = newDrain(store, j.targets, version)
+	return j, nil
+}
+
+func readNote(from rowstore.Reader, name string, into any) error {
+	note, err := from.Note(name)
+	if err == nil && note != nil {
+		err = json.Unmarshal(note, into)
+	}
+	if err != nil {
+		return fmt.Errorf("read note %s of the row store: %w", name, err)
+	}
+	return nil
+}
+
+func writeNote(b *rowstore.Batch, name string, value any) error {
+	text, err := json.Marshal(value)
+	if err == nil {
+		err = b.Set(name, text)
+	}
+	if err != nil {
+		return fmt.Errorf("write note %s of the row store: %w", name, err)
+	}
+	return nil
+}
+
+// targetID numbers a physical index and one of its definition's tables for marks.
+func targetID(physical string, n int) uint32 {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s/%d", physical, n)
+	return h.Sum32()
+}
+
+func (t *joinedTarget) name() string { return fmt.Sprintf("%s/%d", t.Physical, t.id) }
+
+// loaded reports whether every stored table has been read whole.
+func (j *joins) loaded() bool {
+	for _, t := range j.tables {
+		if t != nil && !t.load.Done {
+			return false
+		}
+	}
+	return true
+}
+
+// write makes one atomic change of the store, which has the source's changes up
+// to a Version after it.
+func (j *joins) write(applied int64, change func(*rowstore.Batch) error) error {
+	b := j.store.Batch()
+	defer func() { _ = b.Discard() }() // after Commit it does nothing
+	j.drain.begin(applied)
+	if err := change(b); err != nil {
+		return err
+	}
+	var note [8]byte
+	binary.BigEndian.PutUint64(note[:], uint64(applied))
+	if err := b.Set(noteApplied, note[:]); err != nil {
+		return fmt.Errorf("write row store: %w", err)
+	}
+	if err := j.drain.commit(b); err != nil {
+		return err
+	}
+	j.applied = applied
+	return nil
+}
+
+// apply puts a batch's changes into the store and marks what they touch. Those
+// that are in it already, after a restart, are passed over: their images are
+// older than the rows, and would forget which documents a row has left.
+func (j *joins) apply(batch *sources.Batch) error {
+	if j == nil {
+		return nil
+	}
+	applied := j.applied
+	if n := len(batch.Changes); n > 0 {
+		applied = max(applied, batch.Changes[n-1].Version)
+	}
+	err := j.write(applied, func(b *rowstore.Batch) error {
+		for i := range batch.Changes {
+			c := &batch.Changes[i]
+			t := j.tables[c.Table.Ordinal]
+			if t == nil || c.Version <= j.applied {
+				continue
+			}
+			if err := j.change(b, t, c); err != nil {
+				return fmt.Errorf("store change of table %s: %w", c.Table, err)
+			}
+		}
+		if pos := batch.Checkpoint.Position; !pos.IsZero() {
+			j.drain.position = pos
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return j.begin()
+}
+
+// change applies one change to the store. The documents that it touches are
+// found in the store as it was before.
+func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
+	if c.Kind == sources.Truncate {
+		return b.Truncate(t.Table)
+	}
+	defer b.Forget()
+	j.arena.Reset()
+	var from, to []byte // keys
+	var old, row sources.Row
+	if !c.Before.IsZero() {
+		key, null := t.Key(nil, &j.arena, c.Before)
+		if !null {
+			from = key
+		}
+	}
+	if c.Kind != sources.Delete {
+		key, null := t.Key(nil, &j.arena, c.After)
+		if null {
+			return errors.New("the log left out the row's key")
+		}
+		to = key
+	}
+	if from == nil {
+		from = to
+	}
+	old, _, err := b.Get(t.Table, from)
+	if err != nil {
+		return err
+	}
+	if to != nil {
+		if row = t.Row(&j.arena, old, c.After); hasMissing(row) {
+			if !t.load.Done {
+				return nil // a chunk that has seen the change brings the whole row
+			}
+			return errors.New("the log left out a value that the row store does not have")
+		}
+	}
+	if err := j.touch(b, t, old, row); err != nil {
+		return err
+	}
+	if !old.IsZero() && !bytes.Equal(from, to) {
+		if _, err := b.Delete(t.Table, from); err != nil {
+			return err
+		}
+	}
+	if to != nil {
+		_, err = b.Put(t.Table, row)
+	}
+	return err
+}
+
+// touch marks the documents that a changed row can affect.
+func (j *joins) touch(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
+	for _, to := range j.targets {
+		if !to.began.Load() || to.retired.Load() {
+			continue
+		}
+		mark := func(mark []byte) error { return j.drain.mark(b, to, mark) }
+		work, err := to.renderer.Touched(j.scratch, b, t.Table, old, row, sliceKeys, mark)
+		if err != nil {
+			return fmt.Errorf("find documents of index %s: %w", to.alias, err)
+		}
+		for i := range work {
+			if err := j.addWork(b, workFanOut, to, work[i].Append(nil)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (j *joins) addWork(b *rowstore.Batch, kind byte, to *joinedTarget, data []byte) error {
+	record := binary.BigEndian.AppendUint32([]byte{kind}, to.id)
+	j.nextID++
+	j.working = true
+	return b.PutWork(j.nextID, append(record, data...))
+}
+
+// merge stores the rows of a chunk that the stream has not touched since.
+func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
+	t := j.tables[c.scan.table.Ordinal]
+	progress := t.load
+	progress.Rows += int64(len(c.chunk.Rows))
+	progress.Done = c.chunk.Done
+	if c.chunk.Last != nil {
+		progress.Last = c.chunk.Last
+	}
+	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		for _, r := range rows {
+			j.arena.Reset()
+			if _, err := b.Put(t.Table, t.Row(&j.arena, sources.Row{}, r)); err != nil {
+				return fmt.Errorf("store row of table %s: %w", c.scan.table, err)
+			}
+			b.Forget()
+		}
+		return writeNote(b, noteLoad+t.Source.String(), &progress)
+	})
+	if err != nil {
+		return err
+	}
+	t.load = progress
+	return j.begin()
+}
+
+// begin starts the pass over all rows for each target that has not had it: when
+// the tables are loaded, and the change that made a fresh index necessary is in
+// the store.
+func (j *joins) begin() error {
+	if !j.loaded() {
+		return nil
+	}
+	for _, to := range j.targets {
+		if to.began.Load() || j.applied < to.build.Since {
+			continue
+		}
+		err := j.write(j.applied, func(b *rowstore.Batch) error {
+			return errors.Join(writeNote(b, noteBegan+to.name(), true), j.addWork(b, workPass, to, nil))
+		})
+		if err != nil {
+			return err
+		}
+		to.began.Store(true)
+	}
+	return nil
+}
+
+// slice goes on with the first work that is left.
+func (j *joins) slice() error {
+	return j.write(j.applied, func(b *rowstore.Batch) error {
+		var id uint64
+		var record []byte
+		err := b.Work(func(first uint64, data []byte) (bool, error) {
+			id, record = first, append([]byte(nil), data...)
+			return false, nil
+		})
+		if err != nil || record == nil {
+			j.working = false
+			return err
+		}
+		if err := b.DeleteWork(id); err != nil {
+			return err
+		}
+		to := j.target(record)
+		if to == nil || to.retired.Load() {
+			return nil // of an index that is gone
+		}
+		rest, err := j.work(b, record[0], to, record[5:])
+		if err != nil || rest == nil {
+			return err
+		}
+		return b.PutWork(id, append(record[:5:5], rest...))
+	})
+}
+
+func (j *joins) target(record []byte) *joinedTarget {
+	if len(record) < 5 {
+		return nil
+	}
+	for _, to := range j.targets {
+		if to.id == binary.BigEndian.Uint32(record[1:]) {
+			return to
+		}
+	}
+	return nil
+}
+
+// work does one slice and returns what is left; nil where nothing is.
+func (j *joins) work(b *rowstore.Batch, kind byte, to *joinedTarget, data []byte) (rest []byte, err error) {
+	mark := func(mark []byte) error { return j.drain.mark(b, to, mark) }
+	if kind == workFanOut {
+		w, err := mapping.ParseWork(data)
+		if err != nil {
+			return nil, fmt.Errorf("read work: %w", err)
+		}
+		next, err := to.renderer.Continue(j.scratch, b, w, sliceKeys, mark)
+		if err != nil || next == nil {
+			return nil, err
+		}
+		return next.Append(nil), nil
+	}
+	var after []byte
+	if len(data) > 0 {
+		after = data
+	}
+	n := 0
+	err = b.All(to.renderer.Stored, after, func(key []byte, _ sources.Row) (bool, error) {
+		n++
+		rest = append(rest[:0], key...)
+		j.key = to.renderer.Mark(j.key[:0], key)
+		err := mark(j.key)
+		b.Forget()
+		return n < sliceKeys, err
+	})
+	if err != nil || n == sliceKeys {
+		return rest, err
+	}
+	return nil, writeNote(b, notePass+to.name(), true)
+}
+
+// settle unmarks what the sink holds by now, and notes when documents are due.
+func (j *joins) settle() error {
+	held := j.drain.takeHeld()
+	if len(held) == 0 {
+		return nil
+	}
+	timed := false
+	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		for _, p := range held {
+			due, err := p.unmark(b)
+			timed = timed || due
+			if err != nil {
+				return fmt.Errorf("unmark documents: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	j.drain.landed(held)
+	if timed {
+		return j.schedule()
+	}
+	return nil
+}
+
+// due marks the documents whose time has come.
+func (j *joins) due() error {
+	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		n := 0
+		return b.Due(j.now().UnixMicro(), func(_ int64, target uint32, key []byte) (bool, error) {
+			n++
+			for _, to := range j.targets {
+				if to.id == target {
+					if err := j.drain.mark(b, to, key); err != nil {
+						return false, err
+					}
+				}
+			}
+			return n < sliceKeys, b.DeleteDue(target, key)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return j.schedule()
+}
+
+// schedule sets the timer for the next document that is due.
+func (j *joins) schedule() error {
+	const far = 1<<63 - 1
+	snap := j.store.Snapshot()
+	defer snap.Release()
+	return snap.Due(far, func(at int64, _ uint32, _ []byte) (bool, error) {
+		j.timer.Reset(max(time.UnixMicro(at).Sub(j.now()), 0))
+		return false, nil
+	})
+}
+
+// The methods below stand for nothing where there is no row store.
+
+// channels are what the apply loop waits for: documents that are held, a time
+// that has come, work that is left.
+func (j *joins) channels() (landing <-chan struct{}, due <-chan time.Time, left <-chan struct{}) {
+	if j == nil {
+		return nil, nil, nil
+	}
+	if j.working {
+		left = always
+	}
+	return j.drain.landing, j.timer.C, left
+}
+
+// sync makes what the checkpoint will pass survive a power cut.
+func (j *joins) sync(st *state) error {
+	if j == nil {
+		return nil
+	}
+	if err := j.store.Sync(); err != nil {
+		return fmt.Errorf("sync row store: %w", err)
+	}
+	st.update(func(cp *checkpoint) { cp.Store = storeState{j.store.ID(), j.store.Sequence()} })
+	return nil
+}
+
+// scans are the tables that are not read whole into the store.
+func (j *joins) scans() []*scan {
+	if j == nil {
+		return nil
+	}
+	var all []*scan
+	for _, t := range j.tables {
+		if t != nil && !t.load.Done {
+			all = append(all, &scan{table: t.Source, stored: true, last: t.load.Last, rows: t.load.Rows})
+		}
+	}
+	return all
+}
+
+// status is the store's part of /status.
+func (j *joins) status() *StoreStatus {
+	if j == nil {
+		return nil
+	}
+	m := j.store.Metrics()
+	return &StoreStatus{
+		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: j.drain.pending(),
+		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
+	}
+}
+
+// close ends all reading.
+func (j *joins) close() {
+	if j != nil {
+		j.drain.close()
+	}
+}
+
+// always is ready.
+var always = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

@@ -1,0 +1,81 @@
+package replicator
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"haystream/mapping"
+	"haystream/mapping/rowstore"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// compileOptions are those of every plan of the daemon.
+func compileOptions(sink sinks.Info) mapping.Options {
+	return mapping.Options{Types: sink.Types, Store: true}
+}
+
+// openStore opens the row store, or begins it anew where it is not what the
+// checkpoint was saved with; nil where no definition needs one. Documents whose
+// marks are lost with a store may be too many or too old, so that their indexes
+// are rebuilt beside.
+func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (*rowstore.Store, error) {
+	if plan.Layout == nil {
+		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
+		return nil, nil
+	}
+	dir := filepath.Join(d.cfg.State.Path, d.cfg.Name, "rows")
+	store, err := rowstore.Open(dir, plan.Layout, rowstore.Meta{Identity: source.Identity}, rowstore.Options{Log: d.log})
+	if err != nil && !errors.Is(err, rowstore.ErrRebuild) {
+		return nil, fmt.Errorf("open row store %s: %w", dir, err)
+	}
+	var saved storeState
+	fresh := false
+	st.view(func(cp *checkpoint) { saved, fresh = cp.Store, cp.Position.IsZero() })
+	position, _ := store.Position()
+	switch {
+	case err != nil:
+		d.log.Warn().Err(err).Msg("the row store is begun anew")
+		err = store.Reset()
+	case fresh && !position.IsZero(), saved.ID == store.ID() && store.Sequence() < saved.Sequence, saved.ID != "" && saved.ID != store.ID() && !position.IsZero():
+		d.log.Warn().Msg("the row store is not as the checkpoint left it; it is begun anew")
+		err = store.Reset()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reset row store %s: %w", dir, err), store.Close())
+	}
+	st.update(func(cp *checkpoint) {
+		if saved.ID != store.ID() {
+			cp.loseStore(plan)
+		}
+		cp.Store = storeState{store.ID(), store.Sequence()}
+	})
+	return store, nil
+}
+
+// loseStore marks the indexes stale that were rendered from a store that is gone.
+func (cp *checkpoint) loseStore(plan *mapping.Plan) {
+	joined := map[string]bool{}
+	for _, set := range plan.Sets {
+		for _, index := range set {
+			joined[index.Alias] = joined[index.Alias] || len(index.Joined) > 0
+		}
+	}
+	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+		if b := cp.Indexes[alias].Live; joined[alias] && b != nil && b.UUID != "" {
+			cp.markStale(alias, "the row store was begun anew", cp.Version)
+		}
+	}
+}
+
+// passed notes that every document of a target was rendered from the store and is held.
+func (p *pipeline) passed(to *joinedTarget) {
+	p.state.update(func(*checkpoint) {
+		if progress := to.build.Tables[to.renderer.Table.String()]; progress != nil {
+			progress.Done = true
+		}
+	})
+}
