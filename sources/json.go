@@ -2,6 +2,7 @@ package sources
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -56,6 +57,11 @@ func AppendJSONString(dst, text []byte) []byte {
 	valid := utf8.Valid(text)
 	start := 0
 	for i := 0; i < len(text); {
+		if valid {
+			if i += plain(text[i:]); i == len(text) {
+				break
+			}
+		}
 		c := text[i]
 		if c >= ' ' && c != '"' && c != '\\' && (valid || c < utf8.RuneSelf) {
 			i++
@@ -76,6 +82,26 @@ func AppendJSONString(dst, text []byte) []byte {
 	}
 	dst = append(dst, text[start:]...)
 	return append(dst, '"')
+}
+
+// plain is how many bytes come before the first that needs an escape, eight at
+// a time: those below a space, quotes and backslashes.
+func plain(text []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; len(text)-i >= 8; i += 8 {
+		w := binary.LittleEndian.Uint64(text[i:])
+		quote, slash := w^(ones*'"'), w^(ones*'\\')
+		if ((w-ones*' ')&^w|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 {
+			break
+		}
+	}
+	for ; i < len(text); i++ {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
 }
 
 func appendEscape(dst []byte, c byte) []byte {
