@@ -146,8 +146,8 @@ func TestFanOutInSlices(t *testing.T) {
 			r.insert("org", "id=1 name=o", "id=2 name=p")
 			for person := 1; person <= 4; person++ {
 				r.insert("person", fmt.Sprintf("id=%d code=c%d name=n org_id=1", person, person))
-				for note := range 3 {
-					r.insert("note", fmt.Sprintf("id=%d author_id=%d published=true", person*10+note, person))
+				for note := range 3 { // in another order than their authors
+					r.insert("note", fmt.Sprintf("id=%d author_id=%d published=true", 90-person*10+note, person))
 				}
 			}
 			r.settle()
