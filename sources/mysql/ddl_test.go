@@ -138,6 +138,22 @@ func TestNames(t *testing.T) {
 	})
 }
 
+// MariaDB logs a statement with the settings that it was given alone.
+func TestSettingsOfOneStatement(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		if !r.isMaria() {
+			return
+		}
+		r.exec("CREATE TABLE t" + people)
+		r.prepare("t")
+		tail := r.stream(r.start)
+		r.exec("SET STATEMENT sql_mode = 'ANSI', lock_wait_timeout = 5 FOR TRUNCATE TABLE t", "SET STATEMENT max_statement_time = 9 FOR INSERT INTO t VALUES (1, 'a')")
+		tail.expect("truncate t", "insert t (1,a)")
+		r.on(r.session(), "SET SESSION binlog_format = STATEMENT", "SET STATEMENT max_statement_time = 9 FOR UPDATE t SET name = 'b'")
+		tail.fails(sources.ErrPositionLost, "binlog_format")
+	})
+}
+
 // Where letter case does not matter, a statement's names may differ from the
 // catalog's. MySQL would need a data directory of its own for it.
 func TestNamesInOneCase(t *testing.T) {

@@ -67,6 +67,10 @@ func parseStatement(text, schema string) statement {
 		return s.alter()
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH":
 		return statement{kind: writingStatement}
+	case "SET": // MariaDB: SET STATEMENT variable=value, … FOR another statement
+		if s.skip("STATEMENT") && s.skipPast("FOR") {
+			return parseStatement(s.text, schema)
+		}
 	case "SELECT", "DO", "CALL": // in the log only for what the functions in it have written
 		return statement{kind: callingStatement}
 	}
@@ -169,6 +173,16 @@ func (s *scanner) skip(words ...string) bool {
 		skipped = true
 	}
 	return skipped
+}
+
+// skipPast takes everything off up to and with the word; false: it does not come.
+func (s *scanner) skipPast(word string) bool {
+	for s.text != "" {
+		if s.word() == word {
+			return true
+		}
+	}
+	return false
 }
 
 // name is the next table's.
