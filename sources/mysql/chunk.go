@@ -142,7 +142,7 @@ func (s *Source) exactChunk(ctx context.Context, c *conn, q *chunkQuery, f facts
 		return nil, err
 	}
 	var chunk *sources.Chunk
-	if !at.before(emitted) {
+	if emitted.server == "" || !at.before(emitted) { // or nothing is streamed at all
 		if chunk, err = q.read(ctx, c); err != nil {
 			return nil, err
 		}

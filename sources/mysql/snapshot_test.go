@@ -52,6 +52,19 @@ func TestChunkWaitsForWhatWasEmitted(t *testing.T) {
 	})
 }
 
+// Without a stream, as for a preview, a chunk waits for nothing.
+func TestChunkWithoutStream(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE t"+people, "INSERT INTO t VALUES (1, 'a')")
+		r.project("t")
+		chunk, err := r.chunk("t")
+		r.must(err)
+		if len(chunk.Rows) != 1 {
+			t.Errorf("the chunk has %d rows, want 1", len(chunk.Rows))
+		}
+	})
+}
+
 // Of a transaction that is handed over in parts, a chunk must see all.
 func TestPartOfTransactionIsEmitted(t *testing.T) {
 	eachRig(t, func(r *rig) {
