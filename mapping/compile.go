@@ -321,9 +321,11 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 		return
 	}
 	root.all(func(s *scope) {
-		for _, why := range u.joined {
-			p.storage.add(s, "index "+u.alias+": "+why)
+		why := s.way()
+		if s.parent == nil {
+			why = strings.Join(u.joined, "; ")
 		}
+		p.storage.add(s, "index "+u.alias+": "+why)
 	})
 }
 
@@ -331,8 +333,8 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 // where they need not be.
 func (p *planner) reasons(u *unit, out compiled) []string {
 	var why []string
-	for _, c := range out.renderer.root.children {
-		why = append(why, "its rows are joined by "+c.relation.name)
+	if names := out.renderer.root.relations(); len(names) > 0 {
+		why = append(why, "it follows "+strings.Join(names, ", "))
 	}
 	if w := out.renderer.where; w != nil && w.timely {
 		why = append(why, "its where depends on the time")

@@ -28,7 +28,8 @@ import (
 //	catalog        tables: "table schema.name identity", then a line "name type [key] [flags]" for each column
 //	changes        one a line: row|insert|update|delete table {"column":"canonical text",…} [after image of an update]
 //	               null is NULL, [] is Missing
-//	actions, mapping, problems, warnings: what is expected; -update writes them
+//	store          is there where the plan may have a row store
+//	actions, mapping, problems, stored, warnings: what is expected; -update writes them
 var update = flag.Bool("update", false, "write what golden cases give into their files")
 
 const goldenFolder = "../testdata/mapping"
@@ -64,7 +65,7 @@ func goldenCase(t *testing.T, file string) {
 	}
 }
 
-var outputs = []string{"problems", "warnings", "mapping", "actions"}
+var outputs = []string{"problems", "warnings", "stored", "mapping", "actions"}
 
 func writeCase(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {
 	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return slices.Contains(outputs, f.Name) })
@@ -93,7 +94,8 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 			types[name] = true
 		}
 	}
-	plan, err := Compile(catalog, types, set)
+	_, store := in["store"]
+	plan, err := Options{Types: types, Store: store}.Compile(catalog, set)
 	if err != nil {
 		got["problems"] = err.Error() + "\n"
 		return got
@@ -103,8 +105,9 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 	}
 	for _, index := range plan.Sets[0] {
 		got["mapping"] += describeIndex(t, index)
-		checkRestored(t, catalog, types, index)
+		checkRestored(t, catalog, Options{Types: types, Store: store}, index)
 	}
+	got["stored"] = describeStored(plan)
 	got["actions"] = runChanges(t, plan, in["changes"])
 	return got
 }
@@ -152,13 +155,13 @@ func describeIndex(t *testing.T, index *Index) string {
 }
 
 // checkRestored wants an index's saved form to give the same index again.
-func checkRestored(t *testing.T, catalog []*sources.Table, types map[string]bool, index *Index) {
+func checkRestored(t *testing.T, catalog []*sources.Table, options Options, index *Index) {
 	t.Helper()
 	set, err := Restore(index.Normalized)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := Compile(catalog, types, set)
+	plan, err := options.Compile(catalog, set)
 	if err != nil {
 		t.Fatalf("compile restored %s: %v", index.Alias, err)
 	}
@@ -284,6 +287,24 @@ func parseCatalog(t *testing.T, text string) []*sources.Table {
 	return catalog
 }
 
+// describeStored is what the row store holds, and why.
+func describeStored(plan *Plan) string {
+	text := ""
+	for _, t := range plan.Stored {
+		if t == nil {
+			continue
+		}
+		text += fmt.Sprintf("%s key %v: %v\n", t.Table, t.Names(t.Table.Key), t.Names(every(len(t.Table.Columns))))
+		for _, index := range t.Indexes {
+			text += fmt.Sprintf("  by %v\n", t.Names(index))
+		}
+		for _, why := range t.Why {
+			text += "  " + why + "\n"
+		}
+	}
+	return text
+}
+
 func addColumn(t *testing.T, table *sources.Table, words []string) {
 	i := len(table.Columns)
 	c := sources.Column{Name: words[0], Type: parseType(t, words[1])}
@@ -303,7 +324,14 @@ func addColumn(t *testing.T, table *sources.Table, words []string) {
 		case "generated":
 			c.Generated, c.NotLogged = true, true
 		default:
-			t.Fatalf("column %v: unknown flag %q", words, flag)
+			target, ok := strings.CutPrefix(flag, "references=")
+			name := strings.Split(target, ".")
+			if !ok || len(name) != 3 {
+				t.Fatalf("column %v: unknown flag %q", words, flag)
+			}
+			table.ForeignKeys = append(table.ForeignKeys, sources.ForeignKey{
+				Name: c.Name, Columns: []string{c.Name}, Schema: name[0], Table: name[1], Targets: name[2:],
+			})
 		}
 	}
 	table.Columns = append(table.Columns, c)

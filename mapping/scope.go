@@ -359,6 +359,31 @@ func (s *scope) columnPath(path string) (column int, into []string, err error) {
 	return column, strings.Split(rest, "."), err
 }
 
+// relations names those that are followed from here.
+func (s *scope) relations() []string {
+	var names []string
+	for _, c := range s.children {
+		names = append(names, c.relation.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// way says for people how the rows here are come to.
+func (s *scope) way() string {
+	leads := " leads to its rows"
+	if s.between {
+		leads = " leads through its rows"
+	}
+	var names []string
+	for at := s; at.parent != nil; at = at.parent {
+		if at == s || !at.between {
+			names = append([]string{at.relation.name}, names...)
+		}
+	}
+	return strings.Join(names, ".") + leads
+}
+
 // all calls each for this scope and every one below, those of tables in
 // between too.
 func (s *scope) all(each func(*scope)) {

@@ -131,9 +131,12 @@ func (c *unitCompiler) keyColumns() []int {
 	return key
 }
 
-// name compiles an id or routing: a column, or a template.
+// name compiles an id or routing: a column, a path, or a template.
 func (c *unitCompiler) name(what, text string) *documentName {
 	n := &documentName{what: what, scope: c.root}
+	if !strings.Contains(text, "{{") && strings.Contains(text, ".") && c.table.Column(text) < 0 {
+		text = "{{ ." + text + " }}" // a path
+	}
 	if strings.Contains(text, "{{") {
 		t, err := compileTemplate(text, c.root)
 		if err != nil {
