@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"haystream/mapping"
 	"haystream/sinks"
@@ -143,6 +144,7 @@ func (r *renderer) rows(j *job) error {
 func (r *renderer) piece(j *job) error {
 	p := j.piece
 	defer p.rendered()
+	r.scratch.Now = time.Now().UnixMicro()
 	for i, mark := range p.marks {
 		if p.to.retired.Load() {
 			return nil

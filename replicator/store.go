@@ -35,12 +35,11 @@ func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (
 	var saved storeState
 	fresh := false
 	st.view(func(cp *checkpoint) { saved, fresh = cp.Store, cp.Position.IsZero() })
-	position, _ := store.Position()
 	switch {
 	case err != nil:
 		d.log.Warn().Err(err).Msg("the row store is begun anew")
 		err = store.Reset()
-	case fresh && !position.IsZero(), saved.ID == store.ID() && store.Sequence() < saved.Sequence, saved.ID != "" && saved.ID != store.ID() && !position.IsZero():
+	case store.Sequence() > 0 && (fresh || saved.ID != store.ID()), saved.ID == store.ID() && store.Sequence() < saved.Sequence:
 		d.log.Warn().Msg("the row store is not as the checkpoint left it; it is begun anew")
 		err = store.Reset()
 	}
