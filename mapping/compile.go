@@ -356,6 +356,14 @@ func (p *planner) related(u *unit, s *scope) {
 	one := *u
 	one.table = s.source
 	p.key(&one, u.schema.keys[s.source])
+	for _, name := range s.step().to {
+		if c := s.source.Columns[s.source.Column(name)]; comparisonOf(&c).caseless {
+			p.warn(preflight.Finding{
+				Level: preflight.Warning, Subject: "table " + s.source.String(),
+				Text: "rows are found by column " + name + " without regard to case; accents count there, even where its collation leaves them out",
+			})
+		}
+	}
 }
 
 // warn notes a finding once.

@@ -245,6 +245,9 @@ func joinable(t *sources.Table, columns []string, other *sources.Table, targets 
 		if k := joinKind(x); k == kindAny || k != joinKind(y) {
 			return fmt.Errorf("column %q of table %s is %s, and %q of table %s is %s; values of the two are never equal", columns[i], t, x.SQL, targets[i], other, y.SQL)
 		}
+		if x, y := &t.Columns[a], &other.Columns[b]; comparisonOf(x).caseless != comparisonOf(y).caseless {
+			return fmt.Errorf("letter case counts in only one of column %q of table %s and %q of table %s; give the two one collation", columns[i], t, targets[i], other)
+		}
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func (g *storage) layout() map[*sources.Table]*rowstore.Table {
 	for t, used := range g.used {
 		small := t.Project(func(i int) bool { return used[i] })
 		small.Key = places(small, g.keys[t])
-		st := &rowstore.Table{Table: small}
+		st := &rowstore.Table{Table: small, Folds: folds(small)}
 		for _, columns := range g.indexes[t] {
 			st.Indexes = append(st.Indexes, places(small, columns))
 		}

@@ -78,6 +78,10 @@ type Column struct {
 	Type    Type
 	NotNull bool
 
+	// Collation is what texts are compared by, where that may hold texts of
+	// different bytes equal; else empty.
+	Collation string
+
 	// MayBeMissing: an update's new image may leave the value out where it did
 	// not change (a TOASTable column without a full old image, a partial row image).
 	MayBeMissing bool

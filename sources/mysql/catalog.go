@@ -166,7 +166,7 @@ func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]strin
 		generated := strings.Contains(string(row[13]), "VIRTUAL GENERATED") || strings.Contains(string(row[13]), "STORED GENERATED")
 		t.columns = append(t.columns, col)
 		t.sources.Columns = append(t.sources.Columns, sources.Column{
-			Name: col.name, Type: col.Type, NotNull: string(row[12]) == "NO",
+			Name: col.name, Type: col.Type, NotNull: string(row[12]) == "NO", Collation: col.collation,
 			Generated: generated, NotLogged: generated && conn.flavor.omitsGenerated(conn.version),
 		})
 		return nil
