@@ -93,6 +93,22 @@ func (f facts) continues(ctx context.Context, c *conn, from position) error {
 	case row[1] != "1":
 		return fmt.Errorf("%w: the server has purged transactions that were not read yet (gtid_purged is %s); keep them for longer with binlog_expire_logs_seconds", sources.ErrPositionLost, row[2])
 	}
+	return f.notBegunAnew(ctx, c, from)
+}
+
+// notBegunAnew looks whether a server's log still reaches to where it was read: one
+// that was emptied gives the same numbers to other transactions.
+func (f facts) notBegunAnew(ctx context.Context, c *conn, from position) error {
+	if from.server != f.server || from.file == "" {
+		return nil
+	}
+	end, err := f.end(ctx, c)
+	if err != nil {
+		return err
+	}
+	if end.before(from) {
+		return fmt.Errorf("%w: the server's log ends at %s:%d and was read to %s:%d; it was begun anew", sources.ErrPositionLost, end.file, end.offset, from.file, from.offset)
+	}
 	return nil
 }
 
@@ -163,5 +179,5 @@ func (f facts) hasDomains(ctx context.Context, c *conn, from position) error {
 				sources.ErrPositionLost, domain, g.server, g.number)
 		}
 	}
-	return nil
+	return f.notBegunAnew(ctx, c, from)
 }

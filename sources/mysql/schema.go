@@ -133,8 +133,9 @@ func (st *stream) statementFormat(text string, named bool) error {
 	folded := strings.ToLower(text)
 	for _, t := range st.tables {
 		if !named || strings.Contains(folded, strings.ToLower(t.Name)) {
-			return fmt.Errorf("%w: a statement may have changed %s and is not in the log as rows; run: %s, and let no session set another: %.200s",
-				sources.ErrPositionLost, t, st.conn.flavor.set("binlog_format", "'ROW'"), text)
+			verb, _, _ := strings.Cut(strings.TrimSpace(text), " ") // the rest may hold what is nobody's business
+			return fmt.Errorf("%w: a statement (%.20s …) may have changed %s and is not in the log as rows; run: %s, and let no session set another",
+				sources.ErrPositionLost, verb, t, st.conn.flavor.set("binlog_format", "'ROW'"))
 		}
 	}
 	return nil
