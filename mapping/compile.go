@@ -300,6 +300,9 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 		columns[i] = used != 0
 	}
 	use(used, u.table, columns)
+	for _, name := range u.key {
+		used[u.table][u.table.Column(name)] = true
+	}
 	if len(p.problems) > before {
 		return
 	}

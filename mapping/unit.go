@@ -67,7 +67,7 @@ func (u *unit) compile(tree *tree, infer *inferrer, stores bool, problems *Probl
 	c.names(r)
 	tree.purpose = forFields
 	c.document(r)
-	for _, i := range c.keyColumns() {
+	for _, i := range r.id.columns {
 		root.used[i] |= forName
 	}
 	root.settle()
