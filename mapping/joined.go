@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
@@ -19,6 +20,11 @@ type JoinedRenderer struct {
 	Stored *rowstore.Table // of the definition's own rows
 
 	scopes []*scope // of all rows, the root first
+}
+
+// Reads reports whether documents are made of the table's rows.
+func (r *JoinedRenderer) Reads(t *rowstore.Table) bool {
+	return slices.ContainsFunc(r.scopes, func(s *scope) bool { return s.layoutTable() == t })
 }
 
 // What marks begin with.

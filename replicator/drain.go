@@ -30,10 +30,11 @@ type drain struct {
 	flying   map[flight]int64 // and the version that each was rendered with
 	pieces   map[int64]*piece // on their way, by sequence number
 	sequence int64
-	held     []*piece
+	settled  int64 // the last piece that is unmarked, or about to be
 	waiting  []barrierAt
 	moments  map[*moment]bool // not released yet
 	clear    int64            // the version at which nothing was marked
+	closed   bool
 
 	marked  chan struct{} // there may be something to render
 	landing chan struct{} // there is something to unmark
@@ -50,6 +51,7 @@ type piece struct {
 	drain    *drain
 	to       *joinedTarget
 	sequence int64
+	held     bool
 	marks    []string
 	dues     []int64 // when each may change by itself, once rendered; 0: never
 	version  int64
@@ -174,6 +176,9 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 		if err != nil {
 			return fmt.Errorf("render documents of index %s: %w", to.alias, err)
 		}
+		if ctx.Err() != nil {
+			return nil // not all that is marked is on its way
+		}
 		marked = marked || some
 		if err := d.finish(m, to); err != nil {
 			return err
@@ -187,16 +192,23 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 	return nil
 }
 
-// pending is a number of documents that are to be rendered, or on their way: 0
-// only where there is none.
-func (d *drain) pending() int64 {
+// status says how the store is, and a number of documents that are to be
+// rendered or on their way, 0 only where there is none; nil once it is closed.
+func (d *drain) status() *StoreStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := int64(len(d.flying))
-	if n == 0 && d.clear != d.visible {
-		n = 1
+	if d.closed {
+		return nil
 	}
-	return n
+	m := d.store.Metrics()
+	out := &StoreStatus{
+		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(len(d.flying)),
+		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
+	}
+	if out.Pending == 0 && d.clear != d.visible {
+		out.Pending = 1
+	}
+	return out
 }
 
 func (d *drain) target(ctx context.Context, m *moment, version int64, to *joinedTarget, send func(*piece) error) (marked bool, err error) {
@@ -277,16 +289,21 @@ func (d *drain) await(reached func()) {
 // hold says that the sink holds the piece.
 func (d *drain) hold(p *piece) {
 	d.mu.Lock()
-	d.held = append(d.held, p)
+	p.held = true
 	d.mu.Unlock()
 	wake(d.landing)
 }
 
-func (d *drain) takeHeld() []*piece {
+// takeHeld takes the pieces that are held, but for those that were sent after one
+// that is not. Unmarked out of order, a place that a row has left would be
+// deleted after a restart though another row has taken it.
+func (d *drain) takeHeld() (held []*piece) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	held := d.held
-	d.held = nil
+	for p := d.pieces[d.settled+1]; p != nil && p.held; p = d.pieces[d.settled+1] {
+		held = append(held, p)
+		d.settled++
+	}
 	return held
 }
 
@@ -354,4 +371,5 @@ func (d *drain) close() {
 		_ = m.snapshot.Release() // nothing is written
 	}
 	clear(d.moments)
+	d.closed = true
 }

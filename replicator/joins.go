@@ -317,7 +317,7 @@ func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
 // the tables are loaded, and the change that made a fresh index necessary is in
 // the store.
 func (j *joins) begin() error {
-	if !j.loaded() {
+	if j == nil || !j.loaded() {
 		return nil
 	}
 	for _, to := range j.targets {
@@ -482,16 +482,18 @@ func (j *joins) channels() (landing <-chan struct{}, due <-chan time.Time, left 
 	return j.drain.landing, j.timer.C, left
 }
 
-// sync makes what the checkpoint will pass survive a power cut.
-func (j *joins) sync(st *state) error {
-	if j == nil {
+// reading lists the targets whose documents are made of the table's rows.
+func (j *joins) reading(t *sources.Table) []*target {
+	if j == nil || j.tables[t.Ordinal] == nil {
 		return nil
 	}
-	if err := j.store.Sync(); err != nil {
-		return fmt.Errorf("sync row store: %w", err)
+	var all []*target
+	for _, to := range j.targets {
+		if to.renderer.Reads(j.tables[t.Ordinal].Table) {
+			all = append(all, to.target)
+		}
 	}
-	st.update(func(cp *checkpoint) { cp.Store = storeState{j.store.ID(), j.store.Sequence()} })
-	return nil
+	return all
 }
 
 // scans are the tables that are not read whole into the store.
@@ -513,11 +515,7 @@ func (j *joins) status() *StoreStatus {
 	if j == nil {
 		return nil
 	}
-	m := j.store.Metrics()
-	return &StoreStatus{
-		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: j.drain.pending(),
-		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
-	}
+	return j.drain.status()
 }
 
 // close ends all reading.

@@ -146,6 +146,9 @@ func (p *pipeline) run(ctx context.Context) error {
 // chunk of a snapshot whose moment the stream has reached.
 func (p *pipeline) apply(reading, working context.Context, batches <-chan *sources.Batch, work, ordered chan<- *job) error {
 	send := func(j *job) error { return p.send(working, j, work, ordered) }
+	if err := p.joins.begin(); err != nil {
+		return err
+	}
 	for {
 		landing, due, left := p.joins.channels()
 		var err error
@@ -228,14 +231,19 @@ func (p *pipeline) truncates(b *sources.Batch) error {
 			continue
 		}
 		rebuild := &rebuildError{reason: "table " + c.Table.String() + " was truncated", since: c.Version}
-		for _, r := range p.routes[c.Table.Ordinal] {
-			t := r.target
-			if r.renderer.Append || t.build.Since >= c.Version || t.heir != nil && t.heir.build.Since >= c.Version {
-				continue
-			}
-			if !slices.Contains(rebuild.aliases, t.alias) { // the old index and the new one share it
+		add := func(t *target) {
+			told := t.build.Since >= c.Version || t.heir != nil && t.heir.build.Since >= c.Version
+			if !told && !slices.Contains(rebuild.aliases, t.alias) { // the old index and the new one share it
 				rebuild.aliases = append(rebuild.aliases, t.alias)
 			}
+		}
+		for _, r := range p.routes[c.Table.Ordinal] {
+			if !r.renderer.Append {
+				add(r.target)
+			}
+		}
+		for _, t := range p.joins.reading(c.Table) {
+			add(t)
 		}
 		if len(rebuild.aliases) > 0 {
 			return rebuild
@@ -389,9 +397,6 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 // what is loaded.
 func (p *pipeline) save(ctx context.Context) error {
 	if p.state.due() {
-		if err := p.joins.sync(p.state); err != nil {
-			return err
-		}
 		position, err := p.state.save(ctx)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // session connects, plans, makes what is missing and runs the pipeline until
 // something ends it. Everything that it knows of earlier sessions it reads
 // from the checkpoint.
-func (d *daemon) session(ctx context.Context) error {
+func (d *daemon) session(ctx context.Context) (err error) {
 	pf, err := inspect(ctx, d.source, d.sink, d.cfg, d.file)
 	if err != nil {
 		return err
@@ -38,7 +39,8 @@ func (d *daemon) session(ctx context.Context) error {
 		return err
 	}
 	if store != nil {
-		defer store.Close()
+		defer func() { err = errors.Join(err, store.Close()) }()
+		st.store = store
 	}
 	start, err := d.prepare(ctx, st, plan.Tables)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -21,6 +22,8 @@ type state struct {
 	mu    sync.Mutex
 	cp    *checkpoint
 	dirty bool
+
+	store *rowstore.Store // synced before a checkpoint that passes what is in it; nil without one
 
 	saving sync.Mutex // guards token, and orders saves
 	token  sinks.Token
@@ -70,24 +73,40 @@ func (s *state) save(ctx context.Context) (sources.Position, error) {
 	if err != nil {
 		return "", err
 	}
-	token, err := s.sink.SaveCheckpoint(ctx, s.name, data, s.token)
-	if err != nil {
+	if err := s.put(ctx, data); err != nil {
 		s.mu.Lock()
 		s.dirty = true
 		s.mu.Unlock()
 		return "", fmt.Errorf("save checkpoint: %w", err)
 	}
-	s.token = token
 	s.mu.Lock()
 	s.saved = began
 	s.mu.Unlock()
 	return position, nil
 }
 
+// put syncs what the checkpoint passes, and then replaces it.
+func (s *state) put(ctx context.Context, data []byte) error {
+	if s.store != nil {
+		if err := s.store.Sync(); err != nil {
+			return fmt.Errorf("sync row store: %w", err)
+		}
+	}
+	token, err := s.sink.SaveCheckpoint(ctx, s.name, data, s.token)
+	if err != nil {
+		return err
+	}
+	s.token = token
+	return nil
+}
+
 func (s *state) encode(now time.Time) ([]byte, sources.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cp.Owner, s.cp.SavedAt = s.owner, now.UTC()
+	if s.store != nil {
+		s.cp.Store = storeState{s.store.ID(), s.store.Sequence()}
+	}
 	data, err := json.Marshal(s.cp)
 	if err != nil {
 		return nil, "", fmt.Errorf("encode checkpoint: %w", err)

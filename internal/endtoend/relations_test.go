@@ -123,7 +123,7 @@ func relations(t *testing.T, w *world) {
 	seed := relationSeed(t)
 	t.Logf("seed %d: run again with HAYSTREAM_SEED", seed)
 	w.exec(relationTables(w.server.Kind)...)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random, pauses := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
 	conn, err := w.db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func relations(t *testing.T, w *world) {
 	})
 	for range 4 {
 		w.start()
-		at, pause := changes.Load(), int64(100+random.IntN(400))
+		at, pause := changes.Load(), int64(100+pauses.IntN(400))
 		w.eventually("the writer goes on", func() bool { return changes.Load() > at+pause })
 		w.kill()
 	}
