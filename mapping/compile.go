@@ -343,7 +343,7 @@ func (p *planner) reasons(u *unit, out compiled) []string {
 		why = append(why, "its where depends on the time")
 	}
 	why = append(why, out.outside...)
-	if !p.options.Complete || u.table.Identity == sources.IdentityFull {
+	if !p.options.Store || !p.options.Complete || u.table.Identity == sources.IdentityFull {
 		return why
 	}
 	for i, c := range u.table.Columns {
