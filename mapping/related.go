@@ -2,9 +2,22 @@ package mapping
 
 import (
 	"fmt"
+	"slices"
 
+	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
+
+// Related are the stored tables that the renderer's relations lead to.
+func (r *JoinedRenderer) Related() []*rowstore.Table {
+	var all []*rowstore.Table
+	for _, s := range r.scopes {
+		if t := s.layoutTable(); s.parent != nil && !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
 
 // along renders what is at the end of a path: a value, or an array where many
 // rows are on the way.

@@ -139,6 +139,7 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	if in.try("source", sourceErr) {
 		in.okf("source", "%s at %s", in.source.Kind, in.source.Address)
 		in.compile(cfg, file)
+		in.listStored()
 		in.try("source", in.checkSource(ctx, source))
 	}
 	if in.try("sink", sinkErr) {
@@ -146,6 +147,28 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	}
 }
 
+// storedRow is about what a row of some hundred bytes takes in the row store,
+// with its place in an index.
+const storedRow = 250
+
+// listStored says which tables are kept in the row store, and why.
+func (in *inspection) listStored() {
+	if in.plan == nil {
+		return
+	}
+	for _, t := range in.plan.Stored {
+		if t == nil {
+			continue
+		}
+		size := ""
+		if rows := t.Source.EstimatedRows; rows >= 0 {
+			size = fmt.Sprintf("; about %s on disk for %s", conf.Bytes(rows*storedRow), count(int(rows), "row", "rows"))
+		}
+		in.okf("table "+t.Source.String(), "stored: %s%s", strings.Join(t.Why, "; "), size)
+	}
+}
+
+// okf adds a finding that is well.
 func (in *inspection) okf(subject, format string, args ...any) {
 	in.findings = append(in.findings, preflight.Finding{Level: preflight.OK, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -30,6 +31,7 @@ type preview struct {
 	Index     string            `json:"index"` // the alias
 	Mappings  json.RawMessage   `json:"mappings"`
 	Settings  json.RawMessage   `json:"settings,omitempty"`
+	Warnings  []string          `json:"warnings,omitempty"` // what the documents may lack
 	Documents []previewDocument `json:"documents"`
 }
 
@@ -66,7 +68,7 @@ func Preview(ctx context.Context, cfg *Config, file *conf.Source, options Previe
 			continue
 		}
 		p.Index, p.Mappings, p.Settings = index.Alias, index.Mappings, index.Settings
-		if err := p.read(ctx, source, index, options); err != nil {
+		if err := p.read(ctx, source, in.plan, index, options); err != nil {
 			return err
 		}
 	}
@@ -77,31 +79,22 @@ func Preview(ctx context.Context, cfg *Config, file *conf.Source, options Previe
 }
 
 // read renders rows of the definition's tables until there are enough documents.
-func (p *preview) read(ctx context.Context, source sources.Source, index *mapping.Index, options PreviewOptions) error {
-	for _, renderer := range index.Renderers {
-		if renderer.Name != options.Index {
+func (p *preview) read(ctx context.Context, source sources.Source, plan *mapping.Plan, index *mapping.Index, options PreviewOptions) error {
+	scratch := mapping.NewScratch()
+	scratch.Now = time.Now().UnixMicro()
+	for _, r := range index.Renderers {
+		if r.Name != options.Index {
 			continue
 		}
-		request := sources.ChunkRequest{Table: renderer.Table, MaxRows: options.Limit, MaxBytes: chunkBytes}
-		if options.Key != "" {
-			request.After, request.Inclusive, request.MaxRows = strings.Split(options.Key, ","), true, 1
-			if len(request.After) != len(renderer.Table.Key) {
-				return fmt.Errorf("the key of %s has %s, joined by commas", renderer.Table, count(len(renderer.Table.Key), "column", "columns"))
-			}
+		err := p.table(ctx, source, r.Table, options, func(row sources.Row, b *sinks.Batch) error {
+			return r.Row(scratch, b, &sinks.Target{}, row, 1)
+		})
+		if err != nil {
+			return err
 		}
-		for len(p.Documents) < options.Limit {
-			chunk, err := source.Chunk(ctx, request)
-			if err != nil {
-				return fmt.Errorf("read table %s: %w", renderer.Table, err)
-			}
-			if err := p.render(renderer, chunk, options); err != nil {
-				return err
-			}
-			if chunk.Done || options.Key != "" {
-				break
-			}
-			request.After = chunk.Last
-		}
+	}
+	if err := p.readJoined(ctx, source, plan, index, options, scratch); err != nil {
+		return err
 	}
 	if options.Key != "" && len(p.Documents) == 0 {
 		return fmt.Errorf("the row with key %s is not there, or has no document", options.Key)
@@ -109,24 +102,74 @@ func (p *preview) read(ctx context.Context, source sources.Source, index *mappin
 	return nil
 }
 
-// render adds the documents of a chunk's rows. A row that has none is left out.
-func (p *preview) render(renderer *mapping.Renderer, chunk *sources.Chunk, options PreviewOptions) error {
-	scratch, target := mapping.NewScratch(), &sinks.Target{}
-	for _, row := range chunk.Rows {
-		if options.Key != "" && strings.Join(row.Key(renderer.Table.Key), ",") != options.Key {
+// readJoined does the same for documents of several tables.
+func (p *preview) readJoined(ctx context.Context, source sources.Source, plan *mapping.Plan, index *mapping.Index, options PreviewOptions, scratch *mapping.Scratch) error {
+	if len(index.Joined) == 0 {
+		return nil
+	}
+	s, err := newSample(source, plan)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for _, r := range index.Joined {
+		if r.Name != options.Index {
 			continue
 		}
-		batch := &sinks.Batch{}
-		if err := renderer.Row(scratch, batch, target, row, 1); err != nil {
-			return fmt.Errorf("render row of %s: %w", renderer.Table, err)
+		if err := s.load(ctx, r); err != nil {
+			return err
 		}
-		for _, a := range batch.Actions {
-			if a.Op != sinks.OpDelete && len(p.Documents) < options.Limit {
-				p.Documents = append(p.Documents, newPreviewDocument(a))
-			}
+		root := s.stored(r.Stored)
+		err := p.table(ctx, source, root.Source, options, func(row sources.Row, b *sinks.Batch) error {
+			return s.render(scratch, r, row, b)
+		})
+		if err != nil {
+			return err
 		}
 	}
+	p.Warnings = s.warnings
 	return nil
+}
+
+// table renders rows of one table until there are enough documents.
+func (p *preview) table(ctx context.Context, source sources.Source, t *sources.Table, options PreviewOptions, render func(sources.Row, *sinks.Batch) error) error {
+	request := sources.ChunkRequest{Table: t, MaxRows: options.Limit, MaxBytes: chunkBytes}
+	if options.Key != "" {
+		request.After, request.Inclusive, request.MaxRows = strings.Split(options.Key, ","), true, 1
+		if len(request.After) != len(t.Key) {
+			return fmt.Errorf("the key of %s has %s, joined by commas", t, count(len(t.Key), "column", "columns"))
+		}
+	}
+	for len(p.Documents) < options.Limit {
+		chunk, err := source.Chunk(ctx, request)
+		if err != nil {
+			return fmt.Errorf("read table %s: %w", t, err)
+		}
+		for _, row := range chunk.Rows {
+			if options.Key != "" && strings.Join(row.Key(t.Key), ",") != options.Key {
+				continue
+			}
+			batch := &sinks.Batch{}
+			if err := render(row, batch); err != nil {
+				return fmt.Errorf("render row of %s: %w", t, err)
+			}
+			p.add(batch, options.Limit)
+		}
+		if chunk.Done || options.Key != "" {
+			break
+		}
+		request.After = chunk.Last
+	}
+	return nil
+}
+
+// add takes a row's documents. A row that has none is left out.
+func (p *preview) add(batch *sinks.Batch, limit int) {
+	for _, a := range batch.Actions {
+		if a.Op != sinks.OpDelete && len(p.Documents) < limit {
+			p.Documents = append(p.Documents, newPreviewDocument(a))
+		}
+	}
 }
 
 func newPreviewDocument(a sinks.Action) previewDocument {
