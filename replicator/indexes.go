@@ -118,7 +118,8 @@ func (x *indexes) serve(ctx context.Context, alias string, st *indexState, servi
 // Nothing in such an index is ever too much: what it lacks is read again into it,
 // where a fresh one would lose the documents of rows that are gone.
 func appendOnly(w *mapping.Index) bool {
-	return !slices.ContainsFunc(w.Renderers, func(r *mapping.Renderer) bool { return !r.Append })
+	return !slices.ContainsFunc(w.Renderers, func(r *mapping.Renderer) bool { return !r.Append }) &&
+		!slices.ContainsFunc(w.Joined, func(r *mapping.JoinedRenderer) bool { return !r.Append })
 }
 
 // readAgain is the same build before any row was read into it.
