@@ -269,7 +269,7 @@ func parseRows(t *testing.T, table *sources.Table, images string) []sources.Row 
 	return rows
 }
 
-func parseCatalog(t *testing.T, text string) []*sources.Table {
+func parseCatalog(t testing.TB, text string) []*sources.Table {
 	var catalog []*sources.Table
 	for line := range strings.SplitSeq(text, "\n") {
 		words := strings.Fields(line)
@@ -305,7 +305,7 @@ func describeStored(plan *Plan) string {
 	return text
 }
 
-func addColumn(t *testing.T, table *sources.Table, words []string) {
+func addColumn(t testing.TB, table *sources.Table, words []string) {
 	i := len(table.Columns)
 	c := sources.Column{Name: words[0], Type: parseType(t, words[1])}
 	for _, flag := range words[2:] {
@@ -337,7 +337,7 @@ func addColumn(t *testing.T, table *sources.Table, words []string) {
 	table.Columns = append(table.Columns, c)
 }
 
-func parseType(t *testing.T, sql string) sources.Type {
+func parseType(t testing.TB, sql string) sources.Type {
 	if elem, ok := strings.CutSuffix(sql, "[]"); ok {
 		e := parseType(t, elem)
 		return sources.Type{Kind: sources.Array, SQL: sql, Elem: &e}

@@ -60,7 +60,7 @@ note_id integer
 tag_id integer
 `
 
-func joinedTables(t *testing.T) []*sources.Table {
+func joinedTables(t testing.TB) []*sources.Table {
 	catalog := parseCatalog(t, joinedCatalog)
 	for _, line := range []string{
 		"person org_id org id", "category parent_id category id", "note author_id person id", "note editor_id person id",
@@ -122,7 +122,7 @@ indexes:
 // A joinedRig is a plan with a row store and indexes that hold documents by
 // their places, and beside it the rows as a database would have them.
 type joinedRig struct {
-	*testing.T
+	testing.TB
 	plan    *Plan
 	store   *rowstore.Store
 	scratch *Scratch
@@ -139,7 +139,7 @@ type joinedRig struct {
 	compared int // documents
 }
 
-func newJoinedRig(t *testing.T, seed uint64) *joinedRig {
+func newJoinedRig(t testing.TB, seed uint64) *joinedRig {
 	t.Helper()
 	set, err := decodeSet(map[string]string{"config.yaml": joinedConfig})
 	if err != nil {
@@ -159,7 +159,7 @@ func newJoinedRig(t *testing.T, seed uint64) *joinedRig {
 		}
 	})
 	r := &joinedRig{
-		T: t, plan: plan, store: store, scratch: NewScratch(), random: rand.New(rand.NewPCG(seed, 1)), limit: 2,
+		TB: t, plan: plan, store: store, scratch: NewScratch(), random: rand.New(rand.NewPCG(seed, 1)), limit: 2,
 		tables: map[string]map[string]map[string]string{}, indexes: map[string]map[string]string{}, seen: map[string]int64{}, due: map[string]map[string]int64{},
 	}
 	for _, table := range plan.Layout.Tables {

@@ -67,7 +67,7 @@ func (r *joinedRig) names(marks []string) []string {
 	return names
 }
 
-func touchRig(t *testing.T) *joinedRig {
+func touchRig(t testing.TB) *joinedRig {
 	r := newJoinedRig(t, 0)
 	r.insert("org", "id=1 name=o", "id=2 name=p")
 	r.insert("person", "id=1 code=one name=a region=north org_id=1", "id=2 code=two name=b region=south", "id=3 code=three name=c org_id=1")
