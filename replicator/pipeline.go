@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"haystream/internal/backoff"
 	"haystream/mapping"
@@ -43,7 +44,9 @@ type pipeline struct {
 	windows *windows
 	tracker *tracker
 	outputs outputs
-	joins   *joins // nil where no definition needs the row store
+	memory  *semaphore.Weighted // for jobs between apply and the sink's answer
+	held    int64               // of it at most
+	joins   *joins              // nil where no definition needs the row store
 
 	// Owned by apply.
 	seq      int64
@@ -71,7 +74,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	g, working := errgroup.WithContext(working)
 	defer context.AfterFunc(working, func() { stop(context.Cause(working)) })()
 
-	batches := make(chan *sources.Batch, 2)
+	batches := make(chan *sources.Batch, 1)
 	work := make(chan *job, 2)
 	ordered := make(chan *job, 2)
 	actions := make(chan *sinks.Batch)
@@ -94,7 +97,9 @@ func (p *pipeline) run(ctx context.Context) error {
 			return nil
 		}
 		stop(p.joins.drain.run(reading, func(piece *piece) error {
-			return hand(working, &job{piece: piece, out: p.outputs.get(0)}, work, ordered)
+			j := &job{piece: piece}
+			j.out = p.outputs.get(j.size())
+			return p.hand(working, j, work, ordered)
 		}))
 		return nil
 	})
@@ -201,7 +206,7 @@ func (p *pipeline) send(ctx context.Context, j *job, work, ordered chan<- *job) 
 	}
 	p.seq++
 	j.seq, j.out = p.seq, p.outputs.get(j.size())
-	return hand(ctx, j, work, ordered)
+	return p.hand(ctx, j, work, ordered)
 }
 
 // routed reports whether a change of the batch is rendered from its own images.
@@ -209,9 +214,13 @@ func (p *pipeline) routed(b *sources.Batch) bool {
 	return slices.ContainsFunc(b.Changes, func(c sources.Change) bool { return len(p.routes[c.Table.Ordinal]) > 0 })
 }
 
-// hand gives a job to the renderers and, in order, to delivery.
-func hand(ctx context.Context, j *job, work, ordered chan<- *job) error {
-	j.rendered = make(chan struct{})
+// hand gives a job to the renderers and, in order, to delivery, when there is
+// memory for it. One that is larger than all of it passes alone.
+func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) error {
+	j.rendered, j.held = make(chan struct{}), min(int64(j.size()), p.held)
+	if err := p.memory.Acquire(ctx, j.held); err != nil {
+		return err
+	}
 	for _, to := range []chan<- *job{work, ordered} {
 		select {
 		case to <- j:
@@ -319,9 +328,10 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			return j.err
 		}
 		j.batch, j.rows = nil, nil
-		out, d, piece := j.out, j.delivery, j.piece
+		out, d, piece, held := j.out, j.delivery, j.piece, j.held
 		out.Done = func() {
 			p.outputs.put(out)
+			p.memory.Release(held)
 			if piece != nil {
 				p.joins.drain.hold(piece)
 				return

@@ -22,6 +22,7 @@ type job struct {
 	rows     []sources.Row
 	piece    *piece // marked documents
 	version  int64  // of the rows
+	held     int64  // of the pipeline's memory
 	out      *sinks.Batch
 	delivery *delivery
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"haystream/internal/preflight"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -165,9 +167,11 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, 
 	tables := plan.Tables
 	p := &pipeline{
 		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
+		held:    int64(d.cfg.Limits.MaxMemory) / 3,
 		routes:  newRoutes(len(tables), targets),
 		windows: newWindows(len(tables)),
 	}
+	p.memory = semaphore.NewWeighted(p.held)
 	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
 	p.position, p.version = p.from.Position, p.from.Version
 	p.tracker = newTracker(p.delivered)
