@@ -31,7 +31,7 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 		return now, fmt.Errorf("the server has said nothing for %s", st.silence)
 	}
 	st.wanted = st.source.wanted.Load()
-	mustAsk := pglogrepl.LSN(st.wanted) > st.decoder.end
+	mustAsk := pglogrepl.LSN(st.wanted) > st.decoder.end || st.busy && !st.quiet && now.Sub(st.sentAt) >= positionEvery
 	if !now.Before(st.status) {
 		if err := st.lookAgain(ctx); err != nil {
 			return now, err
@@ -55,6 +55,8 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 	}
 	if mustAsk {
 		next = earlier(next, st.ask)
+	} else if st.busy {
+		next = earlier(next, st.sentAt.Add(positionEvery))
 	}
 	if at, ok := st.sendAt(); ok {
 		next = earlier(next, at)
@@ -71,11 +73,14 @@ func earlier(a, b time.Time) time.Time {
 
 // sendAt is when the batch is due; not ok: it holds nothing to send yet. A
 // finished transaction lingers a little. A position alone is sent once in a
-// while, but at once where a chunk waits for it.
+// while, but at once where a chunk waits for it. That nothing follows the last
+// change is said by a batch that has none.
 func (st *stream) sendAt() (at time.Time, ok bool) {
 	switch {
 	case !st.whole.IsZero():
 		return st.whole.Add(linger), true
+	case st.quiet:
+		return st.sentAt, true
 	case st.decoder.end == st.sent:
 		return time.Time{}, false
 	case st.source.wanted.Load() > uint64(st.sent):
@@ -92,7 +97,8 @@ func (st *stream) send(ctx context.Context) error {
 		Position: position{system: st.where.id, timeline: st.where.timeline, lsn: st.decoder.end}.String(),
 		Version:  st.decoder.version,
 	}
-	if len(b.Changes) > 0 {
+	st.busy, st.quiet = len(b.Changes) > 0, false
+	if st.busy {
 		b.CommitTime = st.decoder.commit
 	}
 	if err := st.handOver(ctx, b); err != nil {

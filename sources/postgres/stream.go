@@ -61,6 +61,8 @@ type stream struct {
 
 	batch  *sources.Batch // being filled
 	whole  time.Time      // when it first held a whole transaction; zero: not yet
+	busy   bool           // the last batch had changes
+	quiet  bool           // the server has said since that nothing follows
 	sent   pglogrepl.LSN  // position of the last batch
 	sentAt time.Time
 
@@ -270,6 +272,7 @@ func (st *stream) copyData(ctx context.Context, data []byte) error {
 		// Everything up to this position was sent before it. Within a
 		// transaction it says nothing of that one's end.
 		if !st.decoder.inTx {
+			st.quiet = st.busy
 			st.decoder.advance(pglogrepl.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
 		if data[keepaliveLength-1] != 0 {
