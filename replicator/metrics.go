@@ -35,6 +35,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if st.Source.SafeBytes >= 0 {
 		emit("safe_bytes", "Log that may be written before the source gives the slot up.", gauge, float64(st.Source.SafeBytes))
 	}
+	if store := st.Store; store != nil {
+		emit("row_store_bytes", "Size of the row store on disk.", gauge, float64(store.Bytes))
+		emit("row_store_memory_bytes", "Memory that the row store holds.", gauge, float64(store.MemoryBytes))
+		emit("row_store_pending", "Documents of several tables that are to be rendered or on their way, at least; 0 only where there is none.", gauge, float64(store.Pending))
+		emit("row_store_cache_hits_total", "Blocks of the row store found in memory.", counter, float64(store.CacheHits))
+		emit("row_store_cache_misses_total", "Blocks of the row store read from disk.", counter, float64(store.CacheMisses))
+		emit("row_store_compactions_total", "Compactions of the row store.", counter, float64(store.Compactions))
+	}
 	for _, index := range st.Indexes {
 		emit("documents_written_total", "Documents indexed.", counter, float64(index.Written), "index", index.Alias)
 		emit("documents_deleted_total", "Documents deleted.", counter, float64(index.Deleted), "index", index.Alias)
