@@ -67,7 +67,7 @@ func mysqlDialect() dialect {
 		analyze: "ANALYZE TABLE hot",
 		rows: func(from, to int) string {
 			return fmt.Sprintf(`INSERT INTO hot (id, name, amount, tags, flag, body)
-				SELECT n, CONCAT('name ', n), n * 1.01, JSON_OBJECT('a', n %% 7, 'ü"', 'b'), n %% 3 = 0, REPEAT(MD5(n), 5) FROM (
+				SELECT n, CONCAT('name ', n), n * 1.01, JSON_OBJECT('a', n %% 7, 'ü"', 'b'), n %% 3 = 0, REPEAT(CONCAT('words of ', n, ' '), 10) FROM (
 					SELECT %d + a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n + 100000 * f.n AS n
 					FROM %s a, %[2]s b, %[2]s c, %[2]s d, %[2]s e, %[2]s f) numbers WHERE n <= %d`,
 				from, "(SELECT 0 n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)", to)
