@@ -308,7 +308,6 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 	}
 	u.joined = p.reasons(u, out)
 	if len(u.joined) == 0 {
-		p.incomplete(u, columns)
 		return
 	}
 	if !p.options.Store {
@@ -381,22 +380,6 @@ func (p *planner) notLogged(u *unit, column string) {
 		Level: preflight.Warning, Subject: "index " + u.alias,
 		Text: "column " + column + " of table " + u.table.String() + ` is computed by the server and absent from its log; fields: "*" leaves it out`,
 	})
-}
-
-// incomplete warns of used columns that the log may leave out.
-func (p *planner) incomplete(u *unit, used []bool) {
-	if u.table.Identity == sources.IdentityFull {
-		return
-	}
-	for i, c := range u.table.Columns {
-		if used[i] && c.MayBeMissing && !carriesOld(u.table, i) {
-			p.warn(preflight.Finding{
-				Level: preflight.Warning, Subject: "table " + u.table.String(),
-				Text:   "the log leaves out a large value of column " + c.Name + " that an update does not change; the pipeline pauses when it meets one",
-				Remedy: fullIdentity(u.table),
-			})
-		}
-	}
 }
 
 // project makes the plan's tables, each with the columns in use.
