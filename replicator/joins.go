@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ type joins struct {
 	applied int64 // Version of the last change that is in the store
 	nextID  uint64
 	working bool // there is work left
+	alone   bool // nothing is rendered from the changes' own images
 	now     func() time.Time
 	timer   *time.Timer // for documents that are due
 	arena   sources.Arena
@@ -56,6 +58,7 @@ type joinedTarget struct {
 // Notes in the store.
 const (
 	noteApplied = "applied"
+	noteFrom    = "from"   // where to go on: what came before needs nothing but the store
 	noteLoad    = "load/"  // and the table's name
 	notePass    = "pass/"  // and the physical index: the pass is over
 	noteBegan   = "began/" // and the physical index: the pass has begun
@@ -111,6 +114,16 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, vers
 	}
 	j.drain = newDrain(store, j.targets, version)
 	return j, nil
+}
+
+// own notes whether changes are rendered from their own images, too: then what
+// the store holds is not all that is to be delivered.
+func (j *joins) own(routes [][]*route) error {
+	j.alone = !slices.ContainsFunc(routes, func(of []*route) bool { return len(of) > 0 })
+	if j.alone {
+		return nil
+	}
+	return j.write(j.applied, func(b *rowstore.Batch) error { return writeNote(b, noteFrom, &sources.Checkpoint{}) })
 }
 
 func readNote(from rowstore.Reader, name string, into any) error {
@@ -199,6 +212,9 @@ func (j *joins) apply(batch *sources.Batch) error {
 		}
 		if pos := batch.Checkpoint.Position; !pos.IsZero() {
 			j.drain.position = pos
+			if j.alone {
+				return writeNote(b, noteFrom, &batch.Checkpoint)
+			}
 		}
 		return nil
 	})

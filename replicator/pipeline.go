@@ -409,11 +409,26 @@ func (p *pipeline) save(ctx context.Context) error {
 	if p.state.due() {
 		position, err := p.state.save(ctx)
 		if err != nil {
-			return err
+			return errors.Join(err, p.ahead(err))
 		}
 		p.source.Ack(position)
 	}
 	return p.finish(ctx)
+}
+
+// ahead lets the source's log go where the sink, and so the checkpoint, is away
+// and all that came is in the row store: the next session goes on from there.
+func (p *pipeline) ahead(why error) error {
+	if p.joins == nil || !p.joins.alone || errors.Is(why, sinks.ErrConflict) {
+		return nil
+	}
+	var position sources.Position
+	p.state.view(func(cp *checkpoint) { position = cp.Position })
+	if err := p.joins.store.Sync(); err != nil {
+		return fmt.Errorf("sync row store: %w", err)
+	}
+	p.source.Ack(position)
+	return nil
 }
 
 // barrier returns a channel that is closed once everything now on its way to the

@@ -182,6 +182,9 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, 
 			return nil, err
 		}
 		p.joins.drain.loaded = p.passed
+		if err := p.joins.own(p.routes); err != nil {
+			return nil, err
+		}
 		p.scans = append(p.scans, p.joins.scans()...)
 	}
 	p.loader = &snapshot{

@@ -46,13 +46,26 @@ func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reset row store %s: %w", dir, err), store.Close())
 	}
+	from, err := readFrom(store)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	st.update(func(cp *checkpoint) {
 		if saved.ID != store.ID() {
 			cp.loseStore(plan)
+		} else if !from.Position.IsZero() && from.Version >= cp.Version {
+			cp.Position, cp.Version = from.Position, from.Version
 		}
 		cp.Store = storeState{store.ID(), store.Sequence()}
 	})
 	return store, nil
+}
+
+// readFrom reads where the session before went on to while the sink was away.
+func readFrom(store *rowstore.Store) (from sources.Checkpoint, err error) {
+	snap := store.Snapshot()
+	err = readNote(snap, noteFrom, &from)
+	return from, errors.Join(err, snap.Release())
 }
 
 // loseStore marks the indexes stale that were rendered from a store that is gone.
