@@ -32,6 +32,7 @@ type drain struct {
 	sequence int64
 	settled  int64 // the last piece that is unmarked, or about to be
 	waiting  []barrierAt
+	asked    []func()         // to be told once what is marked is held
 	moments  map[*moment]bool // not released yet
 	clear    int64            // the version at which nothing was marked
 	closed   bool
@@ -165,6 +166,8 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 	m := &moment{snapshot: d.store.Snapshot(), readers: 1}
 	d.moments[m] = true
 	version := d.visible
+	asked := d.asked
+	d.asked = nil
 	d.mu.Unlock()
 	defer d.leave(m)
 	marked := false
@@ -183,6 +186,9 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 		if err := d.finish(m, to); err != nil {
 			return err
 		}
+	}
+	for _, reached := range asked {
+		d.await(reached)
 	}
 	if !marked {
 		d.mu.Lock()
@@ -284,6 +290,14 @@ func (d *drain) await(reached func()) {
 	d.waiting = append(d.waiting, barrierAt{d.sequence, reached})
 	d.mu.Unlock()
 	d.landed(nil)
+}
+
+// awaitMarked calls reached once every document that is marked now is held.
+func (d *drain) awaitMarked(reached func()) {
+	d.mu.Lock()
+	d.asked = append(d.asked, reached)
+	d.mu.Unlock()
+	wake(d.marked)
 }
 
 // hold says that the sink holds the piece.

@@ -431,8 +431,8 @@ func (p *pipeline) ahead(why error) error {
 	return nil
 }
 
-// barrier returns a channel that is closed once everything now on its way to the
-// sink is held there.
+// barrier returns a channel that is closed once everything now marked, or on its
+// way to the sink, is held there.
 func (p *pipeline) barrier() <-chan struct{} {
 	if p.joins == nil {
 		return p.tracker.barrier()
@@ -440,7 +440,7 @@ func (p *pipeline) barrier() <-chan struct{} {
 	both := make(chan struct{})
 	streamed := p.tracker.barrier()
 	joined := make(chan struct{})
-	p.joins.drain.await(func() { close(joined) })
+	p.joins.drain.awaitMarked(func() { close(joined) })
 	go func() { // ends with what is on its way, or with the process
 		<-streamed
 		<-joined
