@@ -64,22 +64,11 @@ const (
 	noteBegan   = "began/" // and the physical index: the pass has begun
 )
 
-// Kinds of work that is done in slices.
-const (
-	workPass   = 'p' // mark every row of a target's table: target, key of the last one
-	workFanOut = 'f' // a change that touches many documents: target, mapping.Work
-)
-
-const (
-	// sliceKeys is how many documents one slice of work marks.
-	sliceKeys = 1000
-)
-
 // newJoins reads what earlier sessions have left in the store.
 func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, version int64) (*joins, error) {
 	j := &joins{store: store, tables: make([]*storedTable, len(plan.Tables)), applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch()}
 	snap := store.Snapshot()
-	defer snap.Release()
+	defer func() { _ = snap.Release() }() // nothing is written
 	if note, err := snap.Note(noteApplied); err != nil {
 		return nil, fmt.Errorf("read row store: %w", err)
 	} else if len(note) == 8 {
@@ -296,13 +285,6 @@ func (j *joins) touch(b *rowstore.Batch, t *storedTable, old, row sources.Row) e
 	return nil
 }
 
-func (j *joins) addWork(b *rowstore.Batch, kind byte, to *joinedTarget, data []byte) error {
-	record := binary.BigEndian.AppendUint32([]byte{kind}, to.id)
-	j.nextID++
-	j.working = true
-	return b.PutWork(j.nextID, append(record, data...))
-}
-
 // merge stores the rows of a chunk that the stream has not touched since.
 func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
 	t := j.tables[c.scan.table.Ordinal]
@@ -327,101 +309,6 @@ func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
 	}
 	t.load = progress
 	return j.begin()
-}
-
-// begin starts the pass over all rows for each target that has not had it: when
-// the tables are loaded, and the change that made a fresh index necessary is in
-// the store.
-func (j *joins) begin() error {
-	if j == nil || !j.loaded() {
-		return nil
-	}
-	for _, to := range j.targets {
-		if to.began.Load() || j.applied < to.build.Since {
-			continue
-		}
-		err := j.write(j.applied, func(b *rowstore.Batch) error {
-			return errors.Join(writeNote(b, noteBegan+to.name(), true), j.addWork(b, workPass, to, nil))
-		})
-		if err != nil {
-			return err
-		}
-		to.began.Store(true)
-	}
-	return nil
-}
-
-// slice goes on with the first work that is left.
-func (j *joins) slice() error {
-	return j.write(j.applied, func(b *rowstore.Batch) error {
-		var id uint64
-		var record []byte
-		err := b.Work(func(first uint64, data []byte) (bool, error) {
-			id, record = first, append([]byte(nil), data...)
-			return false, nil
-		})
-		if err != nil || record == nil {
-			j.working = false
-			return err
-		}
-		if err := b.DeleteWork(id); err != nil {
-			return err
-		}
-		to := j.target(record)
-		if to == nil || to.retired.Load() {
-			return nil // of an index that is gone
-		}
-		rest, err := j.work(b, record[0], to, record[5:])
-		if err != nil || rest == nil {
-			return err
-		}
-		return b.PutWork(id, append(record[:5:5], rest...))
-	})
-}
-
-func (j *joins) target(record []byte) *joinedTarget {
-	if len(record) < 5 {
-		return nil
-	}
-	for _, to := range j.targets {
-		if to.id == binary.BigEndian.Uint32(record[1:]) {
-			return to
-		}
-	}
-	return nil
-}
-
-// work does one slice and returns what is left; nil where nothing is.
-func (j *joins) work(b *rowstore.Batch, kind byte, to *joinedTarget, data []byte) (rest []byte, err error) {
-	mark := func(mark []byte) error { return j.drain.mark(b, to, mark) }
-	if kind == workFanOut {
-		w, err := mapping.ParseWork(data)
-		if err != nil {
-			return nil, fmt.Errorf("read work: %w", err)
-		}
-		next, err := to.renderer.Continue(j.scratch, b, w, sliceKeys, mark)
-		if err != nil || next == nil {
-			return nil, err
-		}
-		return next.Append(nil), nil
-	}
-	var after []byte
-	if len(data) > 0 {
-		after = data
-	}
-	n := 0
-	err = b.All(to.renderer.Stored, after, func(key []byte, _ sources.Row) (bool, error) {
-		n++
-		rest = append(rest[:0], key...)
-		j.key = to.renderer.Mark(j.key[:0], key)
-		err := mark(j.key)
-		b.Forget()
-		return n < sliceKeys, err
-	})
-	if err != nil || n == sliceKeys {
-		return rest, err
-	}
-	return nil, writeNote(b, notePass+to.name(), true)
 }
 
 // settle unmarks what the sink holds by now, and notes when documents are due.
@@ -477,7 +364,7 @@ func (j *joins) due() error {
 func (j *joins) schedule() error {
 	const far = 1<<63 - 1
 	snap := j.store.Snapshot()
-	defer snap.Release()
+	defer func() { _ = snap.Release() }() // nothing is written
 	return snap.Due(far, func(at int64, _ uint32, _ []byte) (bool, error) {
 		j.timer.Reset(max(time.UnixMicro(at).Sub(j.now()), 0))
 		return false, nil
