@@ -24,6 +24,7 @@ import (
 var (
 	postgres = servers.Shared{Spec: servers.Spec{Kind: servers.Postgres, Version: "15", Args: []string{
 		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.track=all",
+		"-c", "max_replication_slots=100", "-c", "max_wal_senders=100", // each test has its own, for as long as the server runs
 	}}}
 	mysqls = newShared(servers.MySQL, servers.MySQLVersions())
 	marias = newShared(servers.MariaDB, servers.MariaDBVersions())
