@@ -41,8 +41,13 @@ func (j *joins) begin() error {
 		err := j.write(j.applied, func(b *rowstore.Batch) error {
 			return errors.Join(writeNote(b, noteBegan+to.name(), true), j.addWork(b, workPass, to, nil))
 		})
+		if err == nil {
+			// From now on documents are written. A store that had lost this would read the
+			// rows again, and not miss those that were deleted meanwhile.
+			err = j.store.Sync()
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("begin documents of index %s: %w", to.alias, err)
 		}
 		to.began.Store(true)
 	}
