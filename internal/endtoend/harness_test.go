@@ -209,8 +209,14 @@ func (w *world) settle() {
 	w.t.Helper()
 	end := w.logEnd()
 	w.eventually("the daemon has passed "+end, func() bool { return w.passed(end) })
-	w.eventually("what is marked was delivered", func() bool {
+	w.eventually("what is marked was delivered, and no index is built beside", func() bool {
 		status := w.status()
+		indexes, _ := status["indexes"].([]any)
+		for _, index := range indexes {
+			if fields, ok := index.(map[string]any); !ok || fields["building"] != nil {
+				return false
+			}
+		}
 		store, joined := status["row_store"].(map[string]any)
 		return status != nil && (!joined || store["documents_pending"] == 0.0)
 	})

@@ -92,9 +92,9 @@ func relationDocuments(kind string) string {
 	}
 	return `SELECT CAST(n.id AS char), JSON_OBJECT('title', n.title, 'author', a.name, 'label', CONCAT(COALESCE(a.name, ''), ' <', COALESCE(a.email, ''), '>'), 'country', c.name,
 		'region', r.name, 'editor', e.name, 'category', cat.name, 'parent', up.name,
-		'tags', JSON_EXTRACT(CONCAT('[', COALESCE((SELECT GROUP_CONCAT(JSON_QUOTE(t.name) ORDER BY t.name, t.id SEPARATOR ',')` + tags + `), ''), ']'), '$'),
+		'tags', JSON_EXTRACT(CONCAT('[', COALESCE((SELECT GROUP_CONCAT(JSON_QUOTE(t.name) ORDER BY CAST(t.name AS BINARY), t.id SEPARATOR ',')` + tags + `), ''), ']'), '$'),
 		'remarks', JSON_EXTRACT(CONCAT('[', COALESCE((SELECT GROUP_CONCAT(JSON_OBJECT('body', m.body, 'by', u.name, 'from', uc.name) ORDER BY m.created, m.id SEPARATOR ',')` + remarks + `), ''), ']'), '$'),
-		'text', CONCAT(COALESCE(n.title, ''), ' by ', COALESCE(a.name, ''), ': ', COALESCE((SELECT GROUP_CONCAT(CONCAT(t.name, ' ') ORDER BY t.name, t.id SEPARATOR '')` + tags + `), '')))` + from
+		'text', CONCAT(COALESCE(n.title, ''), ' by ', COALESCE(a.name, ''), ': ', COALESCE((SELECT GROUP_CONCAT(CONCAT(t.name, ' ') ORDER BY CAST(t.name AS BINARY), t.id SEPARATOR '')` + tags + `), '')))` + from
 }
 
 // How many rows of each table there may be: few, so that changes meet.
