@@ -17,8 +17,8 @@ type packages struct {
 	names []string
 }
 
-// publicMirror has every suite.
-const publicMirror = "https://deb.debian.org/debian"
+// mirrorVariable names a mirror of Debian where this machine's own apt has none.
+const mirrorVariable = "HAYSTREAM_DEBIAN_MIRROR"
 
 // assumed is the list of installed packages that apt is shown: only Perl, which servers depend on for scripts that nothing here runs.
 const assumed = `Package: perl
@@ -63,15 +63,15 @@ func (p packages) unpack(ctx context.Context, store cache, dir string) error {
 	if err != nil {
 		return err
 	}
-	var failures error
-	for _, mirror := range mirrors(ctx) {
-		archives, err := p.download(ctx, dir, mirror, keyring)
-		if err == nil {
-			return unpackArchives(ctx, archives, dir)
-		}
-		failures = errors.Join(failures, fmt.Errorf("take %s of Debian %s from %s: %w", strings.Join(p.names, ", "), p.suite, mirror, err))
+	mirror, err := debianMirror(ctx)
+	if err != nil {
+		return fmt.Errorf("take %s of Debian %s: %w", strings.Join(p.names, ", "), p.suite, err)
 	}
-	return fmt.Errorf("%w; if this machine has a mirror of its own, type: sudo apt-get update; and try again", failures)
+	archives, err := p.download(ctx, dir, mirror, keyring)
+	if err != nil {
+		return fmt.Errorf("take %s of Debian %s from %s: %w; type: sudo apt-get update; and try again", strings.Join(p.names, ", "), p.suite, mirror, err)
+	}
+	return unpackArchives(ctx, archives, dir)
 }
 
 // download fetches the packages by an apt of its own, in a folder inside dir, and returns the folder with them.
@@ -124,20 +124,22 @@ func unpackArchives(ctx context.Context, archives, dir string) error {
 	return nil
 }
 
-// mirrors lists where packages may come from: first the mirror that this machine's own apt uses, where that is one of Debian.
-func mirrors(ctx context.Context) []string {
-	all := []string{publicMirror}
+// debianMirror is where packages come from: the mirror that the environment names, or that this machine's own apt uses.
+func debianMirror(ctx context.Context) (string, error) {
+	if mirror := os.Getenv(mirrorVariable); mirror != "" {
+		return mirror, nil
+	}
 	output, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(SITE)",
-		"Created-By: Packages", "Origin: Debian", "Label: Debian").Output()
+		"Created-By: Packages", "Origin: Debian", "Label: Debian").CombinedOutput()
 	if err != nil {
-		return all
+		return "", fmt.Errorf("ask apt for its mirror: %w: %s", err, output)
 	}
 	for site := range strings.FieldsSeq(string(output)) {
-		if !strings.HasPrefix(site, "cdrom:") && site != publicMirror {
-			return append([]string{site}, all...)
+		if !strings.HasPrefix(site, "cdrom:") {
+			return site, nil
 		}
 	}
-	return all
+	return "", errors.New("apt knows no mirror of Debian; type: sudo apt-get update; or, on another system: export " + mirrorVariable + "=ADDRESS_OF_A_MIRROR")
 }
 
 // proxies returns the settings by which this machine's own apt reaches its mirrors.
