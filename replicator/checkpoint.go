@@ -69,6 +69,15 @@ type tableProgress struct {
 	Done bool        `json:"done,omitempty"`
 }
 
+// advance notes a chunk.
+func (t *tableProgress) advance(last sources.Key, rows int64, done bool) {
+	t.Rows += rows
+	t.Done = done
+	if last != nil {
+		t.Last = last
+	}
+}
+
 // loaded reports whether every table has been read whole.
 func (b *build) loaded() bool {
 	for _, t := range b.Tables {

@@ -146,6 +146,16 @@ func targetID(physical string, n int) uint32 {
 
 func (t *joinedTarget) name() string { return fmt.Sprintf("%s/%d", t.Physical, t.id) }
 
+// target finds a target by its number; nil where its index is gone.
+func (j *joins) target(id uint32) *joinedTarget {
+	for _, to := range j.targets {
+		if to.id == id {
+			return to
+		}
+	}
+	return nil
+}
+
 // loaded reports whether every stored table has been read whole.
 func (j *joins) loaded() bool {
 	for _, t := range j.tables {
@@ -188,6 +198,14 @@ func (j *joins) apply(batch *sources.Batch) error {
 	if n := len(batch.Changes); n > 0 {
 		applied = max(applied, batch.Changes[n-1].Version)
 	}
+	pos := batch.Checkpoint.Position
+	if !pos.IsZero() {
+		j.drain.position = pos
+	}
+	if !j.alone && !slices.ContainsFunc(batch.Changes, func(c sources.Change) bool { return j.tables[c.Table.Ordinal] != nil }) {
+		j.applied = applied // nothing of it is for the store
+		return j.begin()
+	}
 	err := j.write(applied, func(b *rowstore.Batch) error {
 		for i := range batch.Changes {
 			c := &batch.Changes[i]
@@ -199,11 +217,8 @@ func (j *joins) apply(batch *sources.Batch) error {
 				return fmt.Errorf("store change of table %s: %w", c.Table, err)
 			}
 		}
-		if pos := batch.Checkpoint.Position; !pos.IsZero() {
-			j.drain.position = pos
-			if j.alone {
-				return writeNote(b, noteFrom, &batch.Checkpoint)
-			}
+		if j.alone && !pos.IsZero() {
+			return writeNote(b, noteFrom, &batch.Checkpoint)
 		}
 		return nil
 	})
@@ -289,18 +304,10 @@ func (j *joins) touch(b *rowstore.Batch, t *storedTable, old, row sources.Row) e
 func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
 	t := j.tables[c.scan.table.Ordinal]
 	progress := t.load
-	progress.Rows += int64(len(c.chunk.Rows))
-	progress.Done = c.chunk.Done
-	if c.chunk.Last != nil {
-		progress.Last = c.chunk.Last
-	}
+	progress.advance(c.chunk.Last, int64(len(c.chunk.Rows)), c.chunk.Done)
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
-		for _, r := range rows {
-			j.arena.Reset()
-			if _, err := b.Put(t.Table, t.Row(&j.arena, sources.Row{}, r)); err != nil {
-				return fmt.Errorf("store row of table %s: %w", c.scan.table, err)
-			}
-			b.Forget()
+		if err := putRows(b, &j.arena, t.StoredTable, rows); err != nil {
+			return err
 		}
 		return writeNote(b, noteLoad+t.Source.String(), &progress)
 	})
@@ -309,6 +316,18 @@ func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
 	}
 	t.load = progress
 	return j.begin()
+}
+
+// putRows stores whole rows.
+func putRows(b *rowstore.Batch, a *sources.Arena, t *mapping.StoredTable, rows []sources.Row) error {
+	for _, row := range rows {
+		a.Reset()
+		if _, err := b.Put(t.Table, t.Row(a, sources.Row{}, row)); err != nil {
+			return fmt.Errorf("store row of table %s: %w", t.Source, err)
+		}
+		b.Forget()
+	}
+	return nil
 }
 
 // settle unmarks what the sink holds by now, and notes when documents are due.
@@ -344,11 +363,9 @@ func (j *joins) due() error {
 		n := 0
 		return b.Due(j.now().UnixMicro(), func(_ int64, target uint32, key []byte) (bool, error) {
 			n++
-			for _, to := range j.targets {
-				if to.id == target {
-					if err := j.drain.mark(b, to, key); err != nil {
-						return false, err
-					}
+			if to := j.target(target); to != nil {
+				if err := j.drain.mark(b, to, key); err != nil {
+					return false, err
 				}
 			}
 			return n < sliceKeys, b.DeleteDue(target, key)

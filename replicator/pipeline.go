@@ -359,11 +359,7 @@ func (p *pipeline) delivered(d *delivery) {
 		}
 		if c := d.chunk; c != nil {
 			for _, progress := range c.scan.progress {
-				progress.Rows += c.rows
-				progress.Done = c.done
-				if c.last != nil {
-					progress.Last = c.last
-				}
+				progress.advance(c.last, c.rows, c.done)
 			}
 		}
 	})

@@ -84,12 +84,8 @@ func (s *sample) table(ctx context.Context, t *mapping.StoredTable) error {
 func (s *sample) put(t *mapping.StoredTable, rows ...sources.Row) error {
 	b := s.store.Batch()
 	defer func() { _ = b.Discard() }() // after Commit it does nothing
-	for _, row := range rows {
-		s.arena.Reset()
-		if _, err := b.Put(t.Table, t.Row(&s.arena, sources.Row{}, row)); err != nil {
-			return fmt.Errorf("store row of table %s: %w", t.Source, err)
-		}
-		b.Forget()
+	if err := putRows(b, &s.arena, t, rows); err != nil {
+		return err
 	}
 	return b.Commit(false)
 }

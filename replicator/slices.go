@@ -16,6 +16,9 @@ const (
 	workFanOut = 'f' // a change that touches many documents: target, mapping.Work
 )
 
+// workHeader is the size of what work begins with: its kind and target.
+const workHeader = 1 + 4
+
 // sliceKeys is how many documents one slice of work marks.
 const sliceKeys = 1000
 
@@ -63,35 +66,23 @@ func (j *joins) slice() error {
 			id, record = first, append([]byte(nil), data...)
 			return false, nil
 		})
-		if err != nil || record == nil {
+		if err != nil || len(record) < workHeader {
 			j.working = false
 			return err
 		}
 		if err := b.DeleteWork(id); err != nil {
 			return err
 		}
-		to := j.target(record)
+		kind, rest := record[0], record[workHeader:]
+		to := j.target(binary.BigEndian.Uint32(record[1:]))
 		if to == nil || to.retired.Load() {
 			return nil // of an index that is gone
 		}
-		rest, err := j.work(b, record[0], to, record[5:])
-		if err != nil || rest == nil {
+		if rest, err = j.work(b, kind, to, rest); err != nil || rest == nil {
 			return err
 		}
-		return b.PutWork(id, append(record[:5:5], rest...))
+		return b.PutWork(id, append(record[:workHeader:workHeader], rest...))
 	})
-}
-
-func (j *joins) target(record []byte) *joinedTarget {
-	if len(record) < 5 {
-		return nil
-	}
-	for _, to := range j.targets {
-		if to.id == binary.BigEndian.Uint32(record[1:]) {
-			return to
-		}
-	}
-	return nil
 }
 
 // work does one slice and returns what is left; nil where nothing is.

@@ -209,6 +209,9 @@ func (s *status) indexes() []IndexStatus {
 			for _, r := range t.index.Renderers {
 				line.Nulled += r.Nulled.Load()
 			}
+			for _, r := range t.index.Joined {
+				line.Nulled += r.Nulled.Load()
+			}
 			if t.serving {
 				line.Physical, line.Building = t.Physical, ""
 			} else {
