@@ -82,14 +82,16 @@ func TestSwappedTables(t *testing.T) {
 			r.exec(s.copied...)
 			tail.expect("insert t (2,b)")
 			mark := tail.mark()
-			r.exec(s.swap...)
-			r.exec("INSERT INTO t VALUES (3, 'c')")
-			if strings.HasPrefix(name, "ALTER") { // the table is away for a moment
-				tail.wait()
+			if !strings.HasPrefix(name, "ALTER") {
+				r.exec(s.swap...)
+				r.exec("INSERT INTO t VALUES (3, 'c')")
+				tail.expect("truncate t", "insert t (3,c)")
+			} else { // the table is away for a moment: as long as the stream takes to see it
+				r.exec(s.swap[0])
+				tail.fails(sources.ErrSchemaChanged, "is gone")
+				r.exec(s.swap[1], "INSERT INTO t VALUES (3, 'c')")
 				tail = r.restart(mark, "t")
 				tail.expect("truncate t", "truncate t", "insert t (3,c)")
-			} else {
-				tail.expect("truncate t", "insert t (3,c)")
 			}
 			tail.stop()
 		}

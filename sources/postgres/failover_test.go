@@ -36,12 +36,15 @@ func testFailover(t *testing.T, version string) {
 	r.must(err)
 	copied := major >= failoverFrom/10000
 	if copied {
-		// A copy is made of a slot that has caught up with the standby.
+		// A copy is made by decoding on the standby what is between the last record of running transactions that
+		// the slot has passed and its position, so the position must be past all of the record.
 		r.eventually("the slot is copied", func() bool {
-			r.exec("SELECT pg_log_standby_snapshot()")
-			_, err := f.next()
-			r.must(err)
+			record := r.lsn("SELECT pg_log_standby_snapshot()")
+			f.reach(position{system: "any", lsn: record}.String())
 			r.source.Ack(f.at.Position)
+			r.eventually("the slot is past the record", func() bool {
+				return r.ask("SELECT confirmed_flush_lsn >= $2::pg_lsn FROM pg_replication_slots WHERE slot_name = $1", r.name, record) == "true"
+			})
 			_, _ = second.Exec(t.Context(), "SELECT pg_sync_replication_slots()") // an error means: not yet
 			var synced bool
 			r.must(second.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND synced AND NOT temporary)", r.name).Scan(&synced))
