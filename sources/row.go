@@ -8,7 +8,8 @@ type Row struct {
 	cells []cell
 }
 
-// cell is a span of data; length < 0 says why there is none.
+// cell is a span of data; length < 0 says why there is none. Below
+// lengthMissing it counts the bytes of a patch downwards.
 type cell struct {
 	start  uint32
 	length int32
@@ -29,7 +30,18 @@ func (r Row) Len() int { return len(r.cells) }
 func (r Row) Null(i int) bool { return r.cells[i].length == lengthNull }
 
 // Missing reports whether the log left cell i out, so that its value is not known.
-func (r Row) Missing(i int) bool { return r.cells[i].length == lengthMissing }
+func (r Row) Missing(i int) bool { return r.cells[i].length <= lengthMissing }
+
+// Patch is what ApplyPatch makes the value of a Missing cell i from, given the
+// old one; nil where the value has not changed.
+func (r Row) Patch(i int) []byte {
+	c := r.cells[i]
+	if c.length >= lengthMissing {
+		return nil
+	}
+	end := c.start + uint32(lengthMissing-c.length)
+	return r.data[c.start:end:end]
+}
 
 // Text is cell i's canonical text; nil where it is NULL or Missing, never nil otherwise.
 func (r Row) Text(i int) []byte {
@@ -87,6 +99,13 @@ func (a *Arena) Null() { a.cells = append(a.cells, cell{length: lengthNull}) }
 // Missing adds a cell whose value the log left out.
 func (a *Arena) Missing() { a.cells = append(a.cells, cell{length: lengthMissing}) }
 
+// Patch adds a Missing cell of which the log has told what changed. patch is not empty.
+func (a *Arena) Patch(patch []byte) {
+	a.Text(patch)
+	last := &a.cells[len(a.cells)-1]
+	last.length = lengthMissing - last.length
+}
+
 // Buffer returns the arena's tail for a converter to append one value's text
 // to; Value takes the result back.
 func (a *Arena) Buffer() []byte {
@@ -108,6 +127,8 @@ func (a *Arena) Copy(r Row, i int) {
 	switch {
 	case r.Null(i):
 		a.Null()
+	case r.Patch(i) != nil:
+		a.Patch(r.Patch(i))
 	case r.Missing(i):
 		a.Missing()
 	default:

@@ -191,6 +191,9 @@ type Change struct {
 	Table *Table // one of the projected tables given to Stream
 	Kind  ChangeKind
 
+	// Cascades: Unlogged foreign keys that refer to the row have acted.
+	Cascades bool
+
 	// Version orders this change against all others of the source.
 	Version int64
 

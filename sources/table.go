@@ -49,6 +49,9 @@ type ForeignKey struct {
 	// OnDelete and OnUpdate are what happens to the rows that refer to one
 	// that goes, or changes its key.
 	OnDelete, OnUpdate ReferenceAction
+
+	// Unlogged: the log has nothing of what the actions do.
+	Unlogged bool
 }
 
 // A ReferenceAction is what a foreign key does to rows that refer to another.
