@@ -41,8 +41,8 @@ type Options struct {
 	// Store: there may be a row store. Without, definitions that need one are refused.
 	Store bool
 
-	// Complete, with Store: definitions of which the log may leave out a value
-	// are rendered from stored rows.
+	// Complete, with Store: the first set's definitions of which the log may leave out a value,
+	// or all of a change, are rendered from stored rows.
 	Complete bool
 }
 
@@ -65,6 +65,12 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	used := map[*sources.Table][]bool{}
 	for _, u := range p.unitsFound {
 		p.firstPass(u, used)
+	}
+	if len(p.problems) == 0 && o.Store {
+		p.findHidden(used)
+		for _, u := range p.unitsFound {
+			p.keep(u)
+		}
 	}
 	if len(p.problems) > 0 {
 		return nil, p.problems.sorted()
@@ -102,6 +108,7 @@ type planner struct {
 	problems   Problems
 	plan       *Plan
 	storage    *storage
+	hidden     []hidden
 	unitsFound []*unit
 }
 
@@ -295,34 +302,32 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 	tree := &tree{schema: u.schema, at: func(t *sources.Table) *sources.Table { return t }}
 	out := u.compile(tree, p.infer, p.options.Store, &p.problems)
 	root := out.renderer.root
-	columns := make([]bool, len(u.table.Columns))
-	for i, used := range root.used {
-		columns[i] = used != 0
-	}
-	use(used, u.table, columns)
+	use(used, u.table, root.columns())
 	for _, name := range u.key {
 		used[u.table][u.table.Column(name)] = true
 	}
 	if len(p.problems) > before {
 		return
 	}
-	u.joined = p.reasons(u, out)
-	if len(u.joined) == 0 {
-		return
-	}
-	if !p.options.Store {
+	u.root, u.joined = root, p.reasons(u, out)
+	if len(u.joined) > 0 && !p.options.Store {
 		p.problems.add("indexes."+u.name, "%s; that needs rows of tables to be stored, which is not in this version yet", u.joined[0])
 		return
 	}
 	root.all(func(s *scope) {
 		if s.parent != nil {
 			p.related(u, s)
+			use(used, s.source, s.columns())
 		}
 	})
-	if len(p.problems) > before {
+}
+
+// keep notes what the row store has to hold for a unit.
+func (p *planner) keep(u *unit) {
+	if len(u.joined) == 0 {
 		return
 	}
-	root.all(func(s *scope) {
+	u.root.all(func(s *scope) {
 		why := s.way()
 		if s.parent == nil {
 			why = strings.Join(u.joined, "; ")
@@ -342,7 +347,7 @@ func (p *planner) reasons(u *unit, out compiled) []string {
 		why = append(why, "its where depends on the time")
 	}
 	why = append(why, out.outside...)
-	if !p.options.Store || !p.options.Complete || u.table.Identity == sources.IdentityFull {
+	if !p.options.Store || !p.options.Complete || u.set > 0 || u.table.Identity == sources.IdentityFull {
 		return why
 	}
 	for i, c := range u.table.Columns {

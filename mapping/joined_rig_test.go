@@ -211,10 +211,10 @@ func (r *joinedRig) change(b *rowstore.Batch, table string, old, row map[string]
 	var a sources.Arena
 	var before, after sources.Row
 	if old != nil {
-		before = t.Row(&a, sources.Row{}, image(t.Source, old))
+		before = t.Cut(&a, image(t.Source, old))
 	}
 	if row != nil {
-		after = t.Row(&a, sources.Row{}, image(t.Source, row))
+		after = t.Cut(&a, image(t.Source, row))
 	}
 	for n, index := range r.plan.Sets[0] {
 		work, err := index.Joined[0].Touched(r.scratch, b, t.Table, before, after, r.limit, func(mark []byte) error {

@@ -100,6 +100,15 @@ func (t *tree) root(table *sources.Table) *scope {
 
 func (s *scope) column(i int) *sources.Column { return &s.table.Columns[i] }
 
+// columns tells which of the table's are used.
+func (s *scope) columns() []bool {
+	used := make([]bool, len(s.used))
+	for i, purposes := range s.used {
+		used[i] = purposes != 0
+	}
+	return used
+}
+
 func (s *scope) names() []string {
 	if s.tree != nil {
 		return s.tree.schema.names(s.source)

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -19,26 +20,46 @@ type StoredTable struct {
 
 	// Why says for people which definitions need it, and what for.
 	Why []string
+
+	// Cascades are the foreign keys to this table that act without a word in the log.
+	Cascades []*Cascade
 }
 
-// Row is a row of Source cut down to the stored columns, its Missing cells
-// filled from the row as it is stored; old may be the zero Row.
-func (t *StoredTable) Row(a *sources.Arena, old, row sources.Row) sources.Row {
+// Cut is a row of Source with the stored columns only.
+func (t *StoredTable) Cut(a *sources.Arena, row sources.Row) sources.Row {
 	a.StartRow(len(t.Columns))
-	for n, i := range t.Columns {
-		if row.Missing(i) && !old.IsZero() {
-			a.Copy(old, n)
-		} else {
-			a.Copy(row, i)
-		}
+	for _, i := range t.Columns {
+		a.Copy(row, i)
 	}
 	return a.EndRow()
+}
+
+// Row is Cut with Missing cells filled from the row as it is stored; old may be the zero Row.
+func (t *StoredTable) Row(a *sources.Arena, old, row sources.Row) (sources.Row, error) {
+	a.StartRow(len(t.Columns))
+	for n, i := range t.Columns {
+		switch {
+		case !row.Missing(i):
+			a.Copy(row, i)
+		case old.IsZero() || old.Missing(n):
+			a.Missing()
+		case row.Patch(i) != nil:
+			text, err := sources.ApplyPatch(a.Buffer(), old.Text(n), row.Patch(i))
+			if err != nil {
+				return sources.Row{}, fmt.Errorf("change value of column %s: %w", t.Table.Columns[n].Name, err)
+			}
+			a.Value(text)
+		default:
+			a.Copy(old, n)
+		}
+	}
+	return a.EndRow(), nil
 }
 
 // Key appends the key of a row of Source in the row store, such as an old image
 // that holds no more than its key. null: it lacks a value.
 func (t *StoredTable) Key(dst []byte, a *sources.Arena, row sources.Row) (key []byte, null bool) {
-	return rowstore.AppendKey(dst, t.Table, t.Row(a, sources.Row{}, row), t.Table.Key)
+	return rowstore.AppendKey(dst, t.Table, t.Cut(a, row), t.Table.Key)
 }
 
 // A storage collects what the row store has to hold.
@@ -59,15 +80,9 @@ func newStorage() *storage {
 // add notes what the rows of a definition's scope need.
 func (g *storage) add(at *scope, why string) {
 	t := at.source
-	if g.used[t] == nil {
-		g.used[t] = make([]bool, len(t.Columns))
-		g.keys[t] = at.tree.schema.key(t)
-	}
+	g.table(t, at.tree.schema, why)
 	for i, u := range at.used {
 		g.used[t][i] = g.used[t][i] || u != 0
-	}
-	if !slices.Contains(g.why[t], why) {
-		g.why[t] = append(g.why[t], why)
 	}
 	if at.parent == nil {
 		return
@@ -75,6 +90,24 @@ func (g *storage) add(at *scope, why string) {
 	step := at.step()
 	g.index(t, step.to)
 	g.index(at.parent.source, step.from)
+}
+
+// table notes that the rows of a table are stored.
+func (g *storage) table(t *sources.Table, s *schema, why string) {
+	if g.used[t] == nil {
+		g.used[t] = make([]bool, len(t.Columns))
+		g.keys[t] = s.key(t)
+	}
+	if !slices.Contains(g.why[t], why) {
+		g.why[t] = append(g.why[t], why)
+	}
+}
+
+// columns notes that named columns of a stored table are.
+func (g *storage) columns(t *sources.Table, names []string) {
+	for _, name := range names {
+		g.used[t][t.Column(name)] = true
+	}
 }
 
 // index notes that rows are looked up by columns.
@@ -128,6 +161,7 @@ func (p *planner) store(stored map[*sources.Table]*rowstore.Table, projected map
 		p.plan.Layout.Tables = append(p.plan.Layout.Tables, st.Table)
 		p.plan.Stored[st.Source.Ordinal] = st
 	}
+	p.cascades(projected)
 }
 
 // joined makes a unit's renderer one that renders from the row store.

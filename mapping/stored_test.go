@@ -67,7 +67,7 @@ func TestStoredRow(t *testing.T) {
 		t.Errorf("stores %s", got)
 	}
 	var a sources.Arena
-	old := note.Row(&a, sources.Row{}, image(note.Source, map[string]string{"id": "1", "title": "long", "author_id": "7", "unused": "x"}))
+	old := note.Cut(&a, image(note.Source, map[string]string{"id": "1", "title": "long", "author_id": "7", "unused": "x"}))
 	change := image(note.Source, map[string]string{"id": "1"})
 	a.StartRow(change.Len())
 	for i := range change.Len() {
@@ -77,7 +77,10 @@ func TestStoredRow(t *testing.T) {
 			a.Copy(change, i)
 		}
 	}
-	row := note.Row(&a, old, a.EndRow())
+	row, err := note.Row(&a, old, a.EndRow())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if string(row.Text(0)) != "1" || string(row.Text(1)) != "long" || !row.Null(2) {
 		t.Errorf("completed to %q %q %q", row.Text(0), row.Text(1), row.Text(2))
 	}

@@ -22,6 +22,7 @@ type unit struct {
 	schema  *schema
 	key     []string
 	fields  map[string]*Field // "*" expanded
+	root    *scope            // of the first pass
 	joined  []string          // why its rows must be stored; none where they need not be
 }
 

@@ -93,7 +93,7 @@ func problems(err error) mapping.Problems {
 func (in *inspection) checkSource(ctx context.Context, source sources.Source) error {
 	var tables []*sources.Table
 	if in.plan != nil {
-		tables = checked(in.plan)
+		tables = in.plan.Tables
 	}
 	findings, err := source.Check(ctx, tables)
 	if err != nil {
@@ -101,31 +101,6 @@ func (in *inspection) checkSource(ctx context.Context, source sources.Source) er
 	}
 	in.findings = append(in.findings, findings...)
 	return nil
-}
-
-// checked are the tables in use, as the source is to look at them: where all
-// documents of a table are rendered from stored rows, the store knows the values
-// that the log leaves out.
-func checked(plan *mapping.Plan) []*sources.Table {
-	flat := map[int]bool{}
-	for _, index := range plan.Sets[0] {
-		for _, r := range index.Renderers {
-			flat[r.Table.Ordinal] = true
-		}
-	}
-	tables := slices.Clone(plan.Tables)
-	for i, t := range tables {
-		if plan.Layout == nil || plan.Stored[i] == nil || flat[i] {
-			continue
-		}
-		known := *t
-		known.Columns = slices.Clone(t.Columns)
-		for c := range known.Columns {
-			known.Columns[c].MayBeMissing = false
-		}
-		tables[i] = &known
-	}
-	return tables
 }
 
 func (in *inspection) checkSink(ctx context.Context, sink sinks.Sink) error {

@@ -27,6 +27,10 @@ type checkpoint struct {
 
 	Indexes map[string]*indexState `json:"indexes"` // by alias
 
+	// Partial are the tables of which the log has left out a value that nothing
+	// held: their rows are stored since.
+	Partial []string `json:"partial,omitempty"`
+
 	// Store is the row store as it was when this was saved; zero without one.
 	Store storeState `json:"store,omitzero"`
 
@@ -59,6 +63,7 @@ type build struct {
 	Definition json.RawMessage           `json:"definition"`
 	Since      int64                     `json:"since,omitempty"`    // changes up to this Version are in the rows that are read for it
 	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
+	Stored     bool                      `json:"stored,omitempty"`   // its documents are rendered from stored rows
 	Tables     map[string]*tableProgress `json:"tables"`
 }
 
@@ -125,6 +130,13 @@ func (cp *checkpoint) markStale(alias, reason string, since int64) {
 		return
 	}
 	st.Stale, st.Since = reason, since
+}
+
+// leftOut notes that the log has left out a value of the table.
+func (cp *checkpoint) leftOut(table string) {
+	if !slices.Contains(cp.Partial, table) {
+		cp.Partial = append(cp.Partial, table)
+	}
 }
 
 // restart forgets the position: the log does not continue from it. Every index

@@ -14,6 +14,9 @@ import (
 // drainKeys is how many documents are rendered in one piece.
 const drainKeys = 256
 
+// spillBytes is how much of a batch of the store is kept in memory.
+const spillBytes = 1 << 20
+
 // A drain renders marked documents, each from the store as one commit has left
 // it and with that commit's version, and says when they are held. A document
 // that is marked again while it is on its way is rendered once more.
@@ -107,6 +110,23 @@ func (d *drain) commit(b *rowstore.Batch) error {
 		return fmt.Errorf("write row store: %w", err)
 	}
 	d.visible = d.version
+	wake(d.marked)
+	return nil
+}
+
+// spill makes a part of the batch visible that is too large for memory, and goes on with the rest.
+func (d *drain) spill(b *rowstore.Batch) error {
+	if b.Size() < spillBytes {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b.SetPosition(d.position, d.version)
+	if err := b.Spill(); err != nil {
+		return fmt.Errorf("write row store: %w", err)
+	}
+	d.visible = d.version
+	d.version++
 	wake(d.marked)
 	return nil
 }

@@ -141,8 +141,12 @@ func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 		return "there is none yet"
 	case st.Live == nil:
 		return "the checkpoint does not know the one that serves"
-	case !st.Live.is(w):
+	case !st.Live.by(w):
 		return "its definition has changed"
+	case !st.Live.is(w) && st.Live.Stored:
+		return "its tables' rows need not be stored any more"
+	case !st.Live.is(w):
+		return "its tables' rows are stored from now on"
 	}
 	return ""
 }
@@ -171,7 +175,7 @@ func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 // newBuild plans a physical index. Its name tells when it was made, in UTC.
 func newBuild(w *mapping.Index, since int64, now time.Time) *build {
 	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "-", 1)
-	b := &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Since: since, Tables: map[string]*tableProgress{}}
+	b := &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Since: since, Stored: len(w.Joined) > 0, Tables: map[string]*tableProgress{}}
 	for _, r := range w.Renderers {
 		b.Tables[r.Table.String()] = &tableProgress{}
 	}
@@ -181,8 +185,11 @@ func newBuild(w *mapping.Index, since int64, now time.Time) *build {
 	return b
 }
 
-// is reports whether the build was made by the definition.
-func (b *build) is(w *mapping.Index) bool { return b != nil && bytes.Equal(b.Definition, w.Normalized) }
+// is reports whether the build was made by the definition, in the same way.
+func (b *build) is(w *mapping.Index) bool { return b.by(w) && b.Stored == (len(w.Joined) > 0) }
+
+// by reports whether the build was made by the definition.
+func (b *build) by(w *mapping.Index) bool { return b != nil && bytes.Equal(b.Definition, w.Normalized) }
 
 // make creates the planned indexes that do not exist yet. The plan is saved
 // first, so that a crash leaves no index that nobody knows of.

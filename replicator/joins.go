@@ -29,7 +29,9 @@ type joins struct {
 	targets []*joinedTarget
 	drain   *drain
 
-	applied int64 // Version of the last change that is in the store
+	windows *windows
+	acting  map[string]bool // rows that foreign keys are acting on
+	applied int64           // Version of the last change that is in the store
 	nextID  uint64
 	working bool // there is work left
 	alone   bool // nothing is rendered from the changes' own images
@@ -43,7 +45,8 @@ type joins struct {
 // A storedTable is a table in use with how far it was read into the store.
 type storedTable struct {
 	*mapping.StoredTable
-	load tableProgress
+	load   tableProgress
+	shaken bool // rows may be there that have gone
 }
 
 // A joinedTarget is a physical index of joined documents of one table.
@@ -58,15 +61,19 @@ type joinedTarget struct {
 // Notes in the store.
 const (
 	noteApplied = "applied"
-	noteFrom    = "from"   // where to go on: what came before needs nothing but the store
-	noteLoad    = "load/"  // and the table's name
-	notePass    = "pass/"  // and the physical index: the pass is over
-	noteBegan   = "began/" // and the physical index: the pass has begun
+	noteFrom    = "from"    // where to go on: what came before needs nothing but the store
+	noteLoad    = "load/"   // and the table's name
+	notePass    = "pass/"   // and the physical index: the pass is over
+	noteBegan   = "began/"  // and the physical index: the pass has begun
+	noteShaken  = "shaken/" // and the table's name
 )
 
 // newJoins reads what earlier sessions have left in the store.
-func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, version int64) (*joins, error) {
-	j := &joins{store: store, tables: make([]*storedTable, len(plan.Tables)), applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch()}
+func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *windows, version int64) (*joins, error) {
+	j := &joins{
+		store: store, tables: make([]*storedTable, len(plan.Tables)), windows: w, acting: map[string]bool{},
+		applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
+	}
 	snap := store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
 	if note, err := snap.Note(noteApplied); err != nil {
@@ -79,7 +86,11 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, vers
 			continue
 		}
 		j.tables[ordinal] = &storedTable{StoredTable: t}
-		if err := readNote(snap, noteLoad+t.Source.String(), &j.tables[ordinal].load); err != nil {
+		err := errors.Join(
+			readNote(snap, noteLoad+t.Source.String(), &j.tables[ordinal].load),
+			readNote(snap, noteShaken+t.Source.String(), &j.tables[ordinal].shaken),
+		)
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -199,9 +210,6 @@ func (j *joins) apply(batch *sources.Batch) error {
 		applied = max(applied, batch.Changes[n-1].Version)
 	}
 	pos := batch.Checkpoint.Position
-	if !pos.IsZero() {
-		j.drain.position = pos
-	}
 	if !j.alone && !slices.ContainsFunc(batch.Changes, func(c sources.Change) bool { return j.tables[c.Table.Ordinal] != nil }) {
 		j.applied = applied // nothing of it is for the store
 		return j.begin()
@@ -217,12 +225,19 @@ func (j *joins) apply(batch *sources.Batch) error {
 				return fmt.Errorf("store change of table %s: %w", c.Table, err)
 			}
 		}
+		if !pos.IsZero() {
+			j.drain.position = pos
+		}
 		if j.alone && !pos.IsZero() {
 			return writeNote(b, noteFrom, &batch.Checkpoint)
 		}
 		return nil
 	})
-	if err != nil {
+	var again *reloadError
+	switch {
+	case errors.As(err, &again):
+		return j.reload(again.table, again.reason)
+	case err != nil:
 		return err
 	}
 	return j.begin()
@@ -258,25 +273,52 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 	if err != nil {
 		return err
 	}
-	if to != nil {
-		if row = t.Row(&j.arena, old, c.After); hasMissing(row) {
-			if !t.load.Done {
-				return nil // a chunk that has seen the change brings the whole row
-			}
-			return errors.New("the log left out a value that the row store does not have")
-		}
+	cascades := c.Cascades && len(t.Cascades) > 0
+	if cascades && !old.IsZero() {
+		old = rowstore.Merge(&j.arena, sources.Row{}, old)
 	}
+	if to != nil {
+		if row, err = t.Row(&j.arena, old, c.After); err != nil {
+			return err
+		}
+		switch {
+		case !hasMissing(row):
+		case t.load.Done:
+			return errors.New("the log left out a value that the row store does not have")
+		case !bytes.Equal(from, to) && t.load.Rows > 0:
+			return &reloadError{t, "a row moved, and the log has not all of it"}
+		} // else the chunk that brings the row fills it
+	}
+	return j.replace(b, t, from, old, row, cascades)
+}
+
+// replace puts a row in place of the one with a key, either of which may be
+// missing, marks the documents that it touches, and lets foreign keys act.
+func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row sources.Row, cascades bool) error {
 	if err := j.touch(b, t, old, row); err != nil {
 		return err
+	}
+	if cascades {
+		if err := j.cascade(b, t, old, row); err != nil {
+			return err
+		}
+	}
+	var to []byte
+	if !row.IsZero() {
+		to, _ = rowstore.AppendKey(nil, t.Table, row, t.Table.Key)
 	}
 	if !old.IsZero() && !bytes.Equal(from, to) {
 		if _, err := b.Delete(t.Table, from); err != nil {
 			return err
 		}
 	}
-	if to != nil {
-		_, err = b.Put(t.Table, row)
+	switch {
+	case to == nil:
+		return nil
+	case bytes.Equal(from, to) && !cascades:
+		return b.Replace(t.Table, to, old, row)
 	}
+	_, err := b.Put(t.Table, row)
 	return err
 }
 
@@ -300,14 +342,19 @@ func (j *joins) touch(b *rowstore.Batch, t *storedTable, old, row sources.Row) e
 	return nil
 }
 
-// merge stores the rows of a chunk that the stream has not touched since.
-func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
+// merge stores the rows of a chunk but for those that have changed since it was
+// read. hidden is what foreign keys have done to rows since.
+func (j *joins) merge(c *loadedChunk, changed keySet, hidden []hiddenChange) error {
 	t := j.tables[c.scan.table.Ordinal]
 	progress := t.load
 	progress.advance(c.chunk.Last, int64(len(c.chunk.Rows)), c.chunk.Done)
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
-		if err := putRows(b, &j.arena, t.StoredTable, rows); err != nil {
-			return err
+		for _, row := range c.chunk.Rows {
+			j.key = appendKey(j.key[:0], row, c.scan.table.Key)
+			if err := j.mergeRow(b, t, row, changed.has(j.key), hidden); err != nil {
+				return fmt.Errorf("store row of table %s: %w", t.Source, err)
+			}
+			b.Forget()
 		}
 		return writeNote(b, noteLoad+t.Source.String(), &progress)
 	})
@@ -318,11 +365,44 @@ func (j *joins) merge(c *loadedChunk, rows []sources.Row) error {
 	return j.begin()
 }
 
+// mergeRow stores a row that was read. What changes have told of it since is
+// newer, and all of it where their images were whole.
+func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, changed bool, hidden []hiddenChange) error {
+	j.arena.Reset()
+	row = t.Cut(&j.arena, row)
+	j.key, _ = rowstore.AppendKey(j.key[:0], t.Table, row, t.Table.Key)
+	key := j.key
+	old, ok, err := b.Get(t.Table, key)
+	switch {
+	case err != nil:
+		return err
+	case ok && hasMissing(old):
+		row = rowstore.Merge(&j.arena, row, old)
+	case changed:
+		return nil
+	}
+	if err := b.Replace(t.Table, key, old, row); err != nil {
+		return err
+	}
+	for i := range hidden {
+		if value, null := hidden[i].ValueOf(nil, row); null || !bytes.Equal(value, hidden[i].value) {
+			continue
+		}
+		if err := j.actOn(b, t, key, &hidden[i]); err != nil {
+			return err
+		}
+		if row, ok, err = b.Get(t.Table, key); err != nil || !ok {
+			return err
+		}
+	}
+	return nil
+}
+
 // putRows stores whole rows.
 func putRows(b *rowstore.Batch, a *sources.Arena, t *mapping.StoredTable, rows []sources.Row) error {
 	for _, row := range rows {
 		a.Reset()
-		if _, err := b.Put(t.Table, t.Row(a, sources.Row{}, row)); err != nil {
+		if _, err := b.Put(t.Table, t.Cut(a, row)); err != nil {
 			return fmt.Errorf("store row of table %s: %w", t.Source, err)
 		}
 		b.Forget()
@@ -416,15 +496,40 @@ func (j *joins) reading(t *sources.Table) []*target {
 	return all
 }
 
-// scans are the tables that are not read whole into the store.
+// scans are the tables that are not read whole into the store, each after those
+// whose rows act on its own without a word in the log, but for rings.
 func (j *joins) scans() []*scan {
 	if j == nil {
 		return nil
 	}
 	var all []*scan
+	seen := make([]bool, len(j.tables))
+	of := make([]*scan, len(j.tables))
+	var add func(t *storedTable)
+	add = func(t *storedTable) {
+		n := t.Source.Ordinal
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		s := &scan{table: t.Source, stored: true, last: t.load.Last, rows: t.load.Rows, done: make(chan struct{})}
+		for _, parent := range j.tables {
+			if parent == nil || !slices.ContainsFunc(parent.Cascades, func(k *mapping.Cascade) bool { return k.Child == t.StoredTable }) {
+				continue
+			}
+			add(parent)
+			if before := of[parent.Source.Ordinal]; before != nil {
+				s.after = append(s.after, before)
+			}
+		}
+		if !t.load.Done {
+			of[n] = s
+			all = append(all, s)
+		}
+	}
 	for _, t := range j.tables {
-		if t != nil && !t.load.Done {
-			all = append(all, &scan{table: t.Source, stored: true, last: t.load.Last, rows: t.load.Rows})
+		if t != nil {
+			add(t)
 		}
 	}
 	return all

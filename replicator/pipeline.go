@@ -281,19 +281,15 @@ func (p *pipeline) ready() *loadedChunk {
 // applied, since they show the table as that change left it.
 func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 	defer p.windows.close(c.window)
+	if c.scan.stored {
+		return p.store(c)
+	}
 	rows, ok := p.windows.merge(c.window, c.chunk)
 	if !ok || !sameKey(c.after, c.scan.last) {
 		c.answer <- false
 		return nil
 	}
 	read := len(c.chunk.Rows)
-	if c.scan.stored {
-		if err := p.joins.merge(c, rows); err != nil {
-			return err
-		}
-		p.merged(c, read)
-		return nil
-	}
 	j := &job{chunk: c, rows: rows, version: p.version}
 	j.delivery = &delivery{chunk: &chunkProgress{scan: c.scan, last: c.chunk.Last, rows: int64(read), done: c.chunk.Done}}
 	for _, r := range c.scan.routes {
@@ -303,6 +299,20 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 		return err
 	}
 	p.merged(c, read)
+	return nil
+}
+
+// store puts a chunk's rows into the row store.
+func (p *pipeline) store(c *loadedChunk) error {
+	changed, hidden, ok := p.windows.stored(c.window, c.chunk)
+	if !ok || !sameKey(c.after, c.scan.last) {
+		c.answer <- false
+		return nil
+	}
+	if err := p.joins.merge(c, changed, hidden); err != nil {
+		return err
+	}
+	p.merged(c, len(c.chunk.Rows))
 	return nil
 }
 

@@ -41,22 +41,12 @@ func (j *job) size() int {
 	return j.batch.Size()
 }
 
-// An incompleteError stops the pipeline: the log left out a value that a
-// definition uses, and nothing else holds it.
+// An incompleteError ends a session: the log left out a value that a definition
+// uses, and nothing holds it. From then on the table's rows are stored.
 type incompleteError struct {
 	*mapping.IncompleteError
-	table   *sources.Table
 	alias   string
 	version int64
-}
-
-// Error names the statement that mends it. There is none where the table's rows
-// are logged whole, and a session has set something else for itself.
-func (e *incompleteError) Error() string {
-	if e.table.WholeRows == "" {
-		return e.IncompleteError.Error() + "; let no session log less than the server is set to"
-	}
-	return e.IncompleteError.Error() + "; run: " + e.table.WholeRows
 }
 
 // Unwrap gives the table and columns.
@@ -114,12 +104,12 @@ func (r *renderer) changes(j *job) error {
 			}
 			switch {
 			case to.awaitsRows(j.seq):
-			case to.heir != nil && to.heir.awaitsRows(j.seq):
+			case to.heir != nil && to.heir.awaitsRows(j.seq), to.target.heir != nil && to.target.heir.build.Stored:
 				if !to.target.holed.Swap(true) {
 					r.holed(to.target)
 				}
 			default:
-				return &incompleteError{IncompleteError: incomplete, table: c.Table, alias: to.target.alias, version: c.Version}
+				return &incompleteError{IncompleteError: incomplete, alias: to.target.alias, version: c.Version}
 			}
 		}
 	}

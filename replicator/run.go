@@ -181,6 +181,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		refused    *refusal
 		rebuild    *rebuildError
 		incomplete *incompleteError
+		reload     *reloadError
 		problems   mapping.Problems
 	)
 	switch {
@@ -192,12 +193,14 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 			}
 		}), nil
 	case errors.As(err, &incomplete):
-		if err := d.awaitIdentity(ctx, incomplete); err != nil {
-			return d.answer(ctx, err)
-		}
+		d.log.Warn().Str("index", incomplete.alias).Msg(incomplete.Error() + "; the table's rows are stored from now on, and the index is built anew from them beside")
 		return d.amend(ctx, func(cp *checkpoint) {
+			cp.leftOut(incomplete.Table)
 			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, incomplete.version)
 		}), nil
+	case errors.As(err, &reload):
+		d.log.Warn().Msg(reload.Error())
+		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):
 		d.log.Warn().Err(err).Msg("a table has changed; planning anew")
 		return again, nil
@@ -232,35 +235,6 @@ func (d *daemon) amend(ctx context.Context, change func(*checkpoint)) answer {
 		return later
 	}
 	return again
-}
-
-// awaitIdentity blocks until the table's log carries whole rows.
-func (d *daemon) awaitIdentity(ctx context.Context, e *incompleteError) error {
-	d.status.waiting(e)
-	if e.table.WholeRows == "" { // it does, but for one session's
-		d.log.Error().Str("index", e.alias).Str("table", e.Table).Msg(e.Error())
-		return nil
-	}
-	d.log.Error().Str("index", e.alias).Str("table", e.Table).Strs("columns", e.Columns).
-		Msg(e.Error() + " (paused until that is done; then the index is rebuilt beside and swapped)")
-	poll := backoff.Backoff{Min: time.Second, Max: 5 * time.Second}
-	for {
-		catalog, err := d.source.Catalog(ctx)
-		for _, t := range catalog {
-			if t.String() == e.Table && t.Identity == sources.IdentityFull {
-				return nil
-			}
-		}
-		if err != nil {
-			d.log.Warn().Err(err).Msg("catalog not read")
-		}
-		if err := d.checkRetained(ctx); err != nil {
-			return err
-		}
-		if err := poll.Wait(ctx, 0); err != nil {
-			return err
-		}
-	}
 }
 
 // giveUp drops the log handle on the source, so that its disk does not fill,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -117,10 +118,18 @@ func (d *daemon) sameSource(st *state, info sources.Info) {
 // plan compiles the definitions, and beside them the saved ones of live
 // indexes that are to be replaced. old is what the latter became, by alias.
 func (d *daemon) plan(st *state, pf *inspection) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
+	var partial []string
+	st.view(func(cp *checkpoint) { partial = slices.Clone(cp.Partial) })
+	if plan = pf.plan; len(partial) > 0 {
+		distrust(pf.catalog, partial)
+		if plan, err = compileOptions(pf.sink).Compile(pf.catalog, d.cfg.set()); err != nil {
+			return nil, nil, fmt.Errorf("compile definitions: %w", err)
+		}
+	}
 	var saved map[string]mapping.Set
-	st.view(func(cp *checkpoint) { saved = restore(cp, pf.plan.Sets[0], d.log) })
+	st.view(func(cp *checkpoint) { saved = restore(cp, plan.Sets[0], d.log) })
 	if len(saved) == 0 {
-		return pf.plan, nil, nil
+		return plan, nil, nil
 	}
 	sets := []mapping.Set{d.cfg.set()}
 	for alias, set := range saved {
@@ -141,6 +150,21 @@ func (d *daemon) plan(st *state, pf *inspection) (plan *mapping.Plan, old map[st
 		}
 	}
 	return plan, old, nil
+}
+
+// distrust makes tables ones of which the log may leave out any value but the key's.
+func distrust(catalog []*sources.Table, names []string) {
+	for _, t := range catalog {
+		if !slices.Contains(names, t.String()) {
+			continue
+		}
+		if t.Identity == sources.IdentityFull {
+			t.Identity, t.IdentityColumns = sources.IdentityKey, t.Key
+		}
+		for i := range t.Columns {
+			t.Columns[i].MayBeMissing = !slices.Contains(t.Key, i)
+		}
+	}
 }
 
 // prepare makes the source ready and settles where numbering goes on.
@@ -178,7 +202,7 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, 
 	p.scans = newScans(p.routes)
 	if store != nil {
 		var err error
-		if p.joins, err = newJoins(store, plan, targets, p.from.Version); err != nil {
+		if p.joins, err = newJoins(store, plan, targets, p.windows, p.from.Version); err != nil {
 			return nil, err
 		}
 		p.joins.drain.loaded = p.passed

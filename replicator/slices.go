@@ -37,6 +37,9 @@ func (j *joins) begin() error {
 	if j == nil || !j.loaded() {
 		return nil
 	}
+	if err := j.steady(); err != nil {
+		return err
+	}
 	for _, to := range j.targets {
 		if to.began.Load() || j.applied < to.build.Since {
 			continue

@@ -22,6 +22,9 @@ type scan struct {
 	routes []*route // that want the rows
 	stored bool     // the row store wants them
 
+	after []*scan       // are done before this one begins
+	done  chan struct{} // closed at the end; nil where nobody waits
+
 	// progress of the table in each build that the routes lead to.
 	progress []*tableProgress
 
@@ -92,8 +95,18 @@ func (s *snapshot) run(ctx context.Context, scans []*scan) error {
 	g.SetLimit(max(s.limits.Parallel, 1))
 	for _, sc := range scans {
 		g.Go(func() error {
+			for _, before := range sc.after { // begun before this one, so that they end
+				select {
+				case <-before.done:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
 			if err := s.scan(ctx, sc); err != nil {
 				return fmt.Errorf("read table %s: %w", sc.table, err)
+			}
+			if sc.done != nil {
+				close(sc.done)
 			}
 			return nil
 		})

@@ -15,7 +15,7 @@ import (
 
 // compileOptions are those of every plan of the daemon.
 func compileOptions(sink sinks.Info) mapping.Options {
-	return mapping.Options{Types: sink.Types, Store: true}
+	return mapping.Options{Types: sink.Types, Store: true, Complete: true}
 }
 
 // openStore opens the row store, or begins it anew where it is not what the

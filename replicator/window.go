@@ -1,7 +1,9 @@
 package replicator
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"haystream/sources"
@@ -16,11 +18,23 @@ type windows struct {
 
 // touched is one table's record since its oldest open window.
 type touched struct {
-	keys       []byte   // length-prefixed
+	keys       []byte   // of whole changes, length-prefixed
+	partial    []byte   // of changes whose image lacked a column, length-prefixed
 	count      int      // keys recorded
-	incomplete []uint64 // transactions whose image lacked a column
-	open       int      // windows
-	overflow   bool     // the record outgrew its bound: no open window can be trusted
+	incomplete []uint64 // transactions of the latter
+	moved      []uint64 // and of those that need a row which the store may not have
+	hidden     []hiddenChange
+	open       int  // windows
+	overflow   bool // the record outgrew its bound: no open window can be trusted
+}
+
+// size is about how many bytes the record takes.
+func (t *touched) size() int {
+	n := len(t.keys) + len(t.partial) + 8*len(t.incomplete) + 8*len(t.moved)
+	for i := range t.hidden {
+		n += t.hidden[i].size()
+	}
+	return n
 }
 
 // maxTouched bounds one table's record in bytes. A chunk whose window outgrows
@@ -29,10 +43,11 @@ const maxTouched = 8 << 20
 
 // A window is open from before a chunk is read until it is merged.
 type window struct {
-	table      *sources.Table
-	of         *touched
-	start      int // offset in keys
-	incomplete int // offset in incomplete
+	table *sources.Table
+	of    *touched
+
+	// How long each part of the record was when it was opened.
+	keys, partial, incomplete, moved, hidden int
 }
 
 // newWindows has room for the given number of tables.
@@ -48,7 +63,10 @@ func (w *windows) open(table *sources.Table) *window {
 		w.tables[table.Ordinal] = t
 	}
 	t.open++
-	return &window{table: table, of: t, start: len(t.keys), incomplete: len(t.incomplete)}
+	return &window{
+		table: table, of: t, keys: len(t.keys), partial: len(t.partial),
+		incomplete: len(t.incomplete), moved: len(t.moved), hidden: len(t.hidden),
+	}
 }
 
 // close ends the window; the last one frees the record.
@@ -72,30 +90,61 @@ func (w *windows) record(b *sources.Batch) {
 			continue
 		}
 		t.add(c)
-		if len(t.keys)+8*len(t.incomplete) > maxTouched {
-			t.keys, t.incomplete, t.overflow = nil, nil, true
-		}
+		t.bound()
+	}
+}
+
+// hide notes what a foreign key does to a table's rows.
+func (w *windows) hide(table *sources.Table, h hiddenChange) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.tables[table.Ordinal]; t != nil && !t.overflow {
+		t.hidden = append(t.hidden, h)
+		t.bound()
+	}
+}
+
+func (t *touched) bound() {
+	if t.size() > maxTouched {
+		*t = touched{open: t.open, overflow: true}
 	}
 }
 
 // add notes one change. An image that lacks a column is not a whole row, so the
-// chunk's row is still wanted; but the chunk must have seen the change.
+// chunk's row is still wanted.
 func (t *touched) add(c *sources.Change) {
+	key, into := c.Table.Key, &t.keys
 	if !c.After.IsZero() {
 		if hasMissing(c.After) {
+			into = &t.partial
 			t.incomplete = append(t.incomplete, c.Tx)
-			return
+			if hasPatch(c.After) || !c.Before.IsZero() && !sameCells(c.Before, c.After, key) {
+				t.moved = append(t.moved, c.Tx)
+			}
 		}
-		t.addKey(c.After, c.Table.Key)
+		*into = appendKey(*into, c.After, key)
+		t.count++
 	}
 	if !c.Before.IsZero() {
-		t.addKey(c.Before, c.Table.Key)
+		*into = appendKey(*into, c.Before, key)
+		t.count++
 	}
 }
 
-func (t *touched) addKey(r sources.Row, key []int) {
-	t.keys = appendKey(t.keys, r, key)
-	t.count++
+// sameCells reports whether two images of a row have the same values in some columns.
+func sameCells(a, b sources.Row, columns []int) bool {
+	return !slices.ContainsFunc(columns, func(i int) bool {
+		return a.Null(i) != b.Null(i) || a.Missing(i) != b.Missing(i) || !bytes.Equal(a.Text(i), b.Text(i))
+	})
+}
+
+func hasPatch(r sources.Row) bool {
+	for i := range r.Len() {
+		if r.Patch(i) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // appendKey appends a row's key in a form that is equal for equal keys only:
@@ -122,36 +171,65 @@ func hasMissing(r sources.Row) bool {
 }
 
 // merge returns the rows of a chunk that no change since the window opened has
-// touched, and false where the chunk has to be read again.
+// touched, and false where the chunk has to be read again: it must have seen
+// the changes whose images were not whole.
 func (w *windows) merge(win *window, chunk *sources.Chunk) ([]sources.Row, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
-	if t.overflow {
+	if t.overflow || unseen(t.incomplete[win.incomplete:], chunk) {
 		return nil, false
 	}
-	for _, tx := range t.incomplete[win.incomplete:] {
-		if !chunk.Sees(tx) {
-			return nil, false
-		}
-	}
-	keys := t.keys[win.start:]
-	if len(keys) == 0 {
+	changed := newKeySet(t.count, t.keys[win.keys:])
+	if len(changed) == 0 {
 		return chunk.Rows, true
-	}
-	changed := make(map[string]struct{}, t.count)
-	for len(keys) > 0 {
-		n := 4 + binary.BigEndian.Uint32(keys)
-		changed[string(keys[4:n])] = struct{}{}
-		keys = keys[n:]
 	}
 	rows := chunk.Rows[:0]
 	var key []byte
 	for _, r := range chunk.Rows {
 		key = appendKey(key[:0], r, win.table.Key)
-		if _, ok := changed[string(key[4:])]; !ok {
+		if !changed.has(key) {
 			rows = append(rows, r)
 		}
 	}
 	return rows, true
+}
+
+// stored returns what has happened to a table since the window opened, for
+// chunk rows that are to be stored, and false where the chunk has to be read again.
+func (w *windows) stored(win *window, chunk *sources.Chunk) (changed keySet, hidden []hiddenChange, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := win.of
+	if t.overflow || unseen(t.moved[win.moved:], chunk) {
+		return nil, nil, false
+	}
+	return newKeySet(t.count, t.keys[win.keys:], t.partial[win.partial:]), t.hidden[win.hidden:], true
+}
+
+func unseen(txs []uint64, chunk *sources.Chunk) bool {
+	return slices.ContainsFunc(txs, func(tx uint64) bool { return !chunk.Sees(tx) })
+}
+
+// A keySet is keys as appendKey writes them.
+type keySet map[string]struct{}
+
+func newKeySet(count int, lists ...[]byte) keySet {
+	var s keySet
+	for _, keys := range lists {
+		if s == nil && len(keys) > 0 {
+			s = make(keySet, count)
+		}
+		for len(keys) > 0 {
+			n := 4 + binary.BigEndian.Uint32(keys)
+			s[string(keys[4:n])] = struct{}{}
+			keys = keys[n:]
+		}
+	}
+	return s
+}
+
+func (s keySet) has(key []byte) bool {
+	_, ok := s[string(key[4:])]
+	return ok
 }

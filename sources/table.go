@@ -86,7 +86,7 @@ type Column struct {
 	Collation string
 
 	// MayBeMissing: an update's new image may leave the value out where it did
-	// not change (a TOASTable column without a full old image, a partial row image).
+	// not change (a column of a table with TOASTed values and without full old images, a partial row image).
 	MayBeMissing bool
 
 	// Generated columns are computed by the server; NotLogged ones are absent

@@ -37,24 +37,29 @@ func (s *Store) Batch() *Batch {
 }
 
 // Put stores a row in place of the one with its key, if there is one, which it
-// returns. A row with a Missing cell or a NULL in its key is an error.
+// returns. A NULL or Missing cell in its key is an error.
 func (b *Batch) Put(t *Table, row sources.Row) (old sources.Row, err error) {
 	key, err := b.rowKey(t, row)
 	if err != nil {
 		return old, err
 	}
-	if b.value, err = appendRow(b.value[:0], t, row); err != nil {
+	if old, _, err = b.Get(t, key); err != nil {
 		return old, err
 	}
-	old, _, err = b.Get(t, key)
-	if err != nil {
-		return old, err
+	return old, b.Replace(t, key, old, row)
+}
+
+// Replace is Put for a caller that has read what is stored with the row's key;
+// old is the zero Row where that is nothing.
+func (b *Batch) Replace(t *Table, key []byte, old, row sources.Row) (err error) {
+	if b.value, err = appendRow(b.value[:0], t, row); err != nil {
+		return err
 	}
 	if err = b.reindex(t, key, old, row); err != nil {
-		return old, err
+		return err
 	}
 	b.to = append(appendRowSpace(b.to[:0], t), key...)
-	return old, b.written("store row", b.of.Set(b.to, b.value, nil))
+	return b.written("store row", b.of.Set(b.to, b.value, nil))
 }
 
 // Delete removes the row with a key and returns it; the zero Row where there is none.

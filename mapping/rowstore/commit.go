@@ -18,21 +18,41 @@ import (
 // Batch then, but a Snapshot taken afterwards may: no document is to be
 // rendered from it.
 func (b *Batch) Commit(sync bool) error {
+	err := b.commit(sync)
+	return errors.Join(err, b.Discard())
+}
+
+// Spill makes what the Batch holds take effect, so that it needs no memory, and
+// goes on with it. Rows stay valid.
+func (b *Batch) Spill() error {
+	if err := b.commit(false); err != nil {
+		return errors.Join(err, b.Discard())
+	}
+	if err := b.of.Close(); err != nil {
+		return b.store.failed("end batch", err)
+	}
+	b.of = b.store.db.NewIndexedBatch()
+	b.reader.from = b.of
+	b.next.sequence++
+	return nil
+}
+
+func (b *Batch) commit(sync bool) error {
 	s := b.store
 	b.value = b.next.append(b.value[:0])
 	if err := b.of.Set([]byte{spaceState}, b.value, nil); err != nil {
-		return errors.Join(s.failed("commit to row store", err), b.Discard())
+		return s.failed("commit to row store", err)
 	}
 	if err := s.apply(b.of, sync); err != nil {
-		return errors.Join(err, b.Discard())
+		return err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.state = b.next
 	if sync {
 		s.synced = b.next.sequence
 	}
-	s.mu.Unlock()
-	return b.Discard()
+	return nil
 }
 
 // Discard ends the Batch without effect; after Commit it does nothing.

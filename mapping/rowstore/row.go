@@ -23,8 +23,14 @@ func Merge(a *sources.Arena, old, change sources.Row) sources.Row {
 	return a.EndRow()
 }
 
-// appendRow appends a row's stored form: for each cell 0 where it is NULL, else
-// its length plus one and its text.
+// How a cell begins where it has no text; others begin with their length plus cellText.
+const (
+	cellNull = iota
+	cellMissing
+	cellText
+)
+
+// appendRow appends a row's stored form.
 func appendRow(dst []byte, t *Table, row sources.Row) ([]byte, error) {
 	if row.Len() != len(t.Columns) {
 		return dst, fmt.Errorf("store row of %s: %d values for %d columns", t, row.Len(), len(t.Columns))
@@ -32,12 +38,12 @@ func appendRow(dst []byte, t *Table, row sources.Row) ([]byte, error) {
 	for i := range t.Columns {
 		switch {
 		case row.Missing(i):
-			return dst, fmt.Errorf("store row of %s: the value of %s is missing", t, t.Columns[i].Name)
+			dst = append(dst, cellMissing)
 		case row.Null(i):
-			dst = append(dst, 0)
+			dst = append(dst, cellNull)
 		default:
 			text := row.Text(i)
-			dst = append(binary.AppendUvarint(dst, uint64(len(text))+1), text...)
+			dst = append(binary.AppendUvarint(dst, uint64(len(text))+cellText), text...)
 		}
 	}
 	return dst, nil
@@ -50,16 +56,19 @@ func readRow(a *sources.Arena, t *Table, data []byte) (sources.Row, error) {
 	a.StartRow(len(t.Columns))
 	for range t.Columns {
 		n, size := binary.Uvarint(data)
-		if size <= 0 || n > uint64(len(data)-size)+1 {
+		if size <= 0 || n > uint64(len(data)-size)+cellText {
 			return sources.Row{}, errCell
 		}
 		data = data[size:]
-		if n == 0 {
+		switch n {
+		case cellNull:
 			a.Null()
-			continue
+		case cellMissing:
+			a.Missing()
+		default:
+			a.Text(data[:n-cellText])
+			data = data[n-cellText:]
 		}
-		a.Text(data[:n-1])
-		data = data[n-1:]
 	}
 	if len(data) > 0 {
 		return sources.Row{}, errCell

@@ -30,7 +30,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 1
+const format = 2
 
 // Meta says whose rows a store holds.
 type Meta struct {

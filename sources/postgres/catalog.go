@@ -20,6 +20,9 @@ import (
 // The replica identity is as the WAL has it: DEFAULT is the primary key where
 // there is one that is not deferrable (PostgreSQL documentation, ALTER TABLE,
 // REPLICA IDENTITY).
+//
+// Values are stored apart, and so may be left out of the log, in a relation of
+// their own, which is empty where there has never been one.
 const tablesQuery = `
 SELECT c.oid, n.nspname, c.relname, c.relkind::text,
        COALESCE(pg_catalog.pg_partition_root(c.oid), c.oid)::oid,
@@ -27,6 +30,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text,
        CASE WHEN c.reltuples < 0 THEN -1
             WHEN c.reltuples = 0 AND c.relpages = 0 AND pg_catalog.current_setting('server_version_num')::int < 140000 THEN -1
             ELSE c.reltuples::int8 END,
+       c.reltoastrelid <> 0 AND COALESCE(pg_catalog.pg_relation_size(c.reltoastrelid), 0) > 0,
        COALESCE(k.columns, '{}'), COALESCE(r.columns, '{}')
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -143,6 +147,7 @@ type relation struct {
 	kind         string // r ordinary, p partitioned
 	replident    string // d default, n nothing, f full, i index
 	rows         int64  // -1 unknown
+	apart        bool   // some values are stored apart
 	key          []string
 	identity     []string
 }
@@ -153,7 +158,7 @@ func readRelations(ctx context.Context, conn *pgx.Conn) ([]relation, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r relation, err error) {
-		return r, row.Scan(&r.oid, &r.schema, &r.name, &r.kind, &r.root, &r.replident, &r.rows, &r.key, &r.identity)
+		return r, row.Scan(&r.oid, &r.schema, &r.name, &r.kind, &r.root, &r.replident, &r.rows, &r.apart, &r.key, &r.identity)
 	})
 }
 
@@ -209,7 +214,7 @@ func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, re
 // replica identity. The log carries the identity of the relation that holds
 // the row, so that for a partitioned table the partitions' count: the weakest.
 func setIdentities(registry *typeRegistry, relations []relation) {
-	seen := map[*sources.Table]bool{}
+	seen, apart := map[*sources.Table]bool{}, map[*sources.Table]bool{}
 	for _, r := range relations {
 		t := registry.tables[r.oid]
 		if t == nil {
@@ -224,6 +229,7 @@ func setIdentities(registry *typeRegistry, relations []relation) {
 		if r.rows >= 0 {
 			t.EstimatedRows = max(t.EstimatedRows, 0) + r.rows
 		}
+		apart[t] = apart[t] || r.apart
 		identity, columns := r.identityOf(t)
 		if identity != sources.IdentityFull {
 			if t.WholeRows != "" {
@@ -249,7 +255,7 @@ func setIdentities(registry *typeRegistry, relations []relation) {
 		if !seen[t] { // a partitioned table without partitions
 			t.Identity, t.IdentityColumns = r.identityOf(t)
 		}
-		if t.Identity == sources.IdentityFull {
+		if t.Identity == sources.IdentityFull || !apart[t] {
 			for i := range t.Columns {
 				t.Columns[i].MayBeMissing = false
 			}

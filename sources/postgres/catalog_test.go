@@ -31,12 +31,12 @@ CREATE TABLE partial (a int NOT NULL)
 CREATE UNIQUE INDEX ON partial (a) WHERE a > 0
 CREATE TABLE "Quo""ted" ("Mixed Case" int PRIMARY KEY, "Ünïcode" text)
 CREATE TABLE shortest (a int NOT NULL, b int NOT NULL, c int NOT NULL, UNIQUE (a, b), UNIQUE (c))`, `
-Quo"ted key[Mixed Case] identity[Mixed Case]: Mixed Case integer!, Ünïcode text?
+Quo"ted key[Mixed Case] identity[Mixed Case]: Mixed Case integer!, Ünïcode text
 common key[a] identity[a]: a integer!, b integer!
-composite key[c a] identity[c a]: a integer!, b text?, c uuid!
+composite key[c a] identity[c a]: a integer!, b text, c uuid!
 covering key[a] identity[a]: a integer!, b integer!, c integer
 deferred key[b] identity none: a integer!, b integer!
-expression key[] identity none: a text!?
+expression key[] identity none: a text!
 invited key[c b] identity[c b]: a integer!, b integer!, c integer!
 nullable key[] identity none: a integer, b integer!
 partial key[] identity none: a integer!
@@ -52,17 +52,21 @@ ALTER TABLE lost REPLICA IDENTITY USING INDEX lost_index
 DROP INDEX lost_index
 CREATE TABLE nothing (a int PRIMARY KEY, b text)
 ALTER TABLE nothing REPLICA IDENTITY NOTHING`, `
-by_default key[a] identity[a]: a integer!, b text?
+by_default key[a] identity[a]: a integer!, b text
 full_row key[a] identity full: a integer!, b text
 lost key[a] identity none: a integer!, b integer!
-nothing key[a] identity none: a integer!, b text?`},
+nothing key[a] identity none: a integer!, b text`},
 
 		{"columns", `
 CREATE TABLE generated (a int PRIMARY KEY, b text GENERATED ALWAYS AS ('x' || a::text) STORED, c int GENERATED ALWAYS AS IDENTITY)
 CREATE TABLE storage (a int PRIMARY KEY, gone text, b text, c bytea, d numeric(10,2), e varchar(5), f int[])
 ALTER TABLE storage DROP COLUMN gone
-ALTER TABLE storage ALTER b SET STORAGE PLAIN`, `
+ALTER TABLE storage ALTER b SET STORAGE PLAIN, ALTER c SET STORAGE EXTERNAL
+INSERT INTO storage (a, c) VALUES (1, decode(repeat('00', 3000), 'hex'))
+CREATE TABLE short (a int PRIMARY KEY, b text)
+INSERT INTO short VALUES (1, 'b')`, `
 generated key[a] identity[a]: a integer!, b text generated, c integer!
+short key[a] identity[a]: a integer!, b text
 storage key[a] identity[a]: a integer!, b text, c bytea?, d numeric(10,2)?, e character varying(5)?, f integer[]?`},
 
 		{"partitions", `
@@ -72,7 +76,7 @@ CREATE TABLE deep_1_1 PARTITION OF deep_1 FOR VALUES IN (1)
 CREATE TABLE deep_2 (gone int, t text, b int NOT NULL, a int NOT NULL)
 ALTER TABLE deep_2 DROP COLUMN gone
 ALTER TABLE deep ATTACH PARTITION deep_2 FOR VALUES FROM (10) TO (20)
-INSERT INTO deep VALUES (1, 1), (10, 1), (11, 1)
+INSERT INTO deep VALUES (1, 1, NULL), (10, 1, NULL), (11, 1, (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 400) n))
 ANALYZE deep
 CREATE TABLE all_full (a int PRIMARY KEY, t text) PARTITION BY HASH (a)
 CREATE TABLE all_full_1 PARTITION OF all_full FOR VALUES WITH (MODULUS 2, REMAINDER 0)
@@ -94,7 +98,7 @@ all_full key[a] identity full: a integer!, t text
 deep key[a b] identity[a b] rows 3: a integer!, b integer!, t text?
 differing key[] identity[a]: a integer!, b integer!, c integer!
 empty key[a] identity[a]: a integer!
-mixed key[a] identity[a]: a integer!, t text?`},
+mixed key[a] identity[a]: a integer!, t text`},
 
 		{"references", `
 CREATE TABLE person (id bigint PRIMARY KEY, a int, b text, UNIQUE (b, a))
@@ -102,9 +106,9 @@ CREATE TABLE note (id int PRIMARY KEY, user_id int REFERENCES person ON DELETE C
 CREATE TABLE parted (id int PRIMARY KEY, person int REFERENCES person) PARTITION BY HASH (id)
 CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0)
 CREATE TABLE to_parted (id int PRIMARY KEY, of_root int REFERENCES parted, of_part int REFERENCES parted_0)`, `
-note key[id] identity[id]: id integer!, user_id integer, second integer, x text?, y integer, parent integer [second]->person[id] SET DEFAULT RESTRICT [parent]->note[id] RESTRICT RESTRICT [user_id]->person[id] CASCADE SET NULL [y x]->person[a b] RESTRICT RESTRICT
+note key[id] identity[id]: id integer!, user_id integer, second integer, x text, y integer, parent integer [second]->person[id] SET DEFAULT RESTRICT [parent]->note[id] RESTRICT RESTRICT [user_id]->person[id] CASCADE SET NULL [y x]->person[a b] RESTRICT RESTRICT
 parted key[id] identity[id]: id integer!, person integer [person]->person[id] RESTRICT RESTRICT
-person key[id] identity[id]: id bigint!, a integer, b text?
+person key[id] identity[id]: id bigint!, a integer, b text
 to_parted key[id] identity[id]: id integer!, of_root integer, of_part integer [of_part]->parted[id] RESTRICT RESTRICT [of_root]->parted[id] RESTRICT RESTRICT`},
 
 		{"others", `

@@ -98,32 +98,22 @@ func (c *check) key(subject string, t *sources.Table, indexed bool) {
 	}
 }
 
-// identity reports on what the log tells of a row's old and unchanged values.
+// identity reports on what the log tells of a row's old values.
 func (c *check) identity(subject string, t *sources.Table, relations []relationIdentity) {
-	var without, partial []string
+	var without []string
 	for _, r := range relations {
 		if !r.usable {
 			without = append(without, r.name)
-		}
-		if !r.full {
-			partial = append(partial, r.name)
 		}
 	}
 	if len(without) > 0 {
 		c.fail(subject, "without a replica identity its updates and deletes cannot be followed, and would fail once it is published", identityRemedy(without))
 	}
-	var missing, unlogged []string
+	var unlogged []string
 	for i := range t.Columns {
-		if t.Columns[i].MayBeMissing {
-			missing = append(missing, t.Columns[i].Name)
-		}
 		if t.Columns[i].NotLogged && !slices.Contains(t.Key, i) {
 			unlogged = append(unlogged, t.Columns[i].Name)
 		}
-	}
-	if len(missing) > 0 && len(without) == 0 {
-		c.warn(subject, "a large value that an update does not change is not in the log; where that happens, the pipeline pauses. Columns: "+strings.Join(missing, ", "),
-			identityRemedy(partial))
 	}
 	if len(unlogged) > 0 {
 		c.fail(subject, "generated columns are not in the log: "+strings.Join(unlogged, ", "), "leave them out of the definition with exclude, or use the columns they are made of")

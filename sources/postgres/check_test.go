@@ -54,9 +54,9 @@ func (r *rig) expectFindings(want string, subjects ...string) {
 
 func testCheckTables(r *rig) {
 	r.exec("CREATE TABLE good (id int PRIMARY KEY, n int)",
-		"CREATE TABLE toasted (id int PRIMARY KEY, body text)",
 		"CREATE TABLE keyless (n int)",
 		`CREATE TABLE "Odd" (id int, body text)`, `ALTER TABLE "Odd" REPLICA IDENTITY FULL`,
+		"CREATE TABLE toasted (id int PRIMARY KEY, body text)", "ALTER TABLE toasted ALTER body SET STORAGE EXTERNAL", "INSERT INTO toasted VALUES (1, repeat('x', 3000))",
 		"CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY)",
 		"CREATE TABLE computed (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)",
 		"CREATE TABLE other (id int PRIMARY KEY, code int NOT NULL UNIQUE)", "ALTER TABLE other REPLICA IDENTITY USING INDEX other_code_key",
@@ -70,7 +70,7 @@ func testCheckTables(r *rig) {
 	r.tables[5] = &computed
 	r.expectFindings(`
 ok: table public.good: key (id)
-warning: table public.toasted: a large value that an update does not change is not in the log; where that happens, the pipeline pauses. Columns: body; to mend it: ALTER TABLE public.toasted REPLICA IDENTITY FULL
+ok: table public.toasted: key (id)
 error: table public.keyless: it has no key; to mend it: add a primary key; or, if some columns identify a row all the same, ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL and name them in tables.keyless.key
 error: table public.keyless: without a replica identity its updates and deletes cannot be followed, and would fail once it is published; to mend it: ALTER TABLE public.keyless REPLICA IDENTITY FULL
 error: table public.Odd: its key column id may be NULL; to mend it: ALTER TABLE "public"."Odd" ALTER COLUMN "id" SET NOT NULL

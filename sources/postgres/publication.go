@@ -179,14 +179,13 @@ func refuseWithoutIdentity(ctx context.Context, conn *pgx.Conn, tables []*source
 type relationIdentity struct {
 	name   string // quoted
 	usable bool   // its updates and deletes can be described
-	full   bool
 }
 
 // relationsOf reads the replica identities of a table's relations. Each
 // partition has its own, whatever the partitioned table says.
 func relationsOf(ctx context.Context, conn *pgx.Conn, t *sources.Table) ([]relationIdentity, error) {
 	const query = `
-SELECT format('%I.%I', n.nspname, c.relname), c.relreplident = 'f', c.relreplident = 'f' OR EXISTS (
+SELECT format('%I.%I', n.nspname, c.relname), c.relreplident = 'f' OR EXISTS (
     SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
     AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident))
 FROM pg_class root JOIN pg_namespace s ON s.oid = root.relnamespace
@@ -198,7 +197,7 @@ WHERE s.nspname = $1 AND root.relname = $2 AND c.relkind = 'r' ORDER BY 1`
 		return nil, fmt.Errorf("read replica identity of %s: %w", t, err)
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r relationIdentity, err error) {
-		return r, row.Scan(&r.name, &r.full, &r.usable)
+		return r, row.Scan(&r.name, &r.usable)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read replica identity of %s: %w", t, err)

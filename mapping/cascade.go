@@ -1,0 +1,159 @@
+package mapping
+
+import (
+	"slices"
+
+	"haystream/internal/preflight"
+	"haystream/mapping/rowstore"
+	"haystream/sources"
+)
+
+// A Cascade is a foreign key whose actions the log does not show: what happens
+// to the rows of Child when one that they refer to goes or changes its key.
+type Cascade struct {
+	Name               string
+	Child              *StoredTable
+	Columns            []int // of Child.Table
+	Targets            []int // of the table that is referred to, one for each of Columns
+	OnDelete, OnUpdate sources.ReferenceAction
+
+	rows   lookup // of Child, by what they refer to
+	target lookup // the row that one of Child refers to
+}
+
+// Value appends what rows of Child that refer to a row are found by. null: none can.
+func (c *Cascade) Value(dst []byte, of *rowstore.Table, row sources.Row) (value []byte, null bool) {
+	return rowstore.AppendKey(dst, of, row, c.rows.args)
+}
+
+// ValueOf appends the Value of the row that a row of Child refers to. null: to none.
+func (c *Cascade) ValueOf(dst []byte, child sources.Row) (value []byte, null bool) {
+	columns := c.Child.Table.Key
+	if c.rows.index >= 0 {
+		columns = c.Child.Indexes[c.rows.index]
+	}
+	return rowstore.AppendKey(dst, c.Child.Table, child, columns)
+}
+
+// Keys gives the keys of the rows of Child that refer to a value, from the first one after a key.
+func (c *Cascade) Keys(from rowstore.Reader, value, after []byte, each func(key []byte) (bool, error)) error {
+	return c.rows.keys(from, value, after, each)
+}
+
+// Dangles reports whether a row of Child refers to one that is not stored.
+func (c *Cascade) Dangles(from rowstore.Reader, child sources.Row) (bool, error) {
+	value, null := rowstore.AppendKey(nil, c.Child.Table, child, c.target.args)
+	if null {
+		return false, nil
+	}
+	found := false
+	err := c.target.keys(from, value, nil, func([]byte) (bool, error) {
+		found = true
+		return false, nil
+	})
+	return !found, err
+}
+
+// A hidden is a foreign key that changes a table's rows without a word in the log.
+type hidden struct {
+	table, target *sources.Table // of the catalog
+	key           *sources.ForeignKey
+}
+
+// findHidden finds the hidden foreign keys that matter to the tables in use, and
+// to those that lead there, and notes what the row store has to hold for them.
+func (p *planner) findHidden(used map[*sources.Table][]bool) {
+	if !p.options.Complete {
+		return
+	}
+	schemas := map[*sources.Table]*schema{}
+	var tables []*sources.Table // to be looked at
+	for _, u := range p.unitsFound {
+		u.root.all(func(s *scope) {
+			if u.set == 0 && schemas[s.source] == nil {
+				schemas[s.source] = u.schema
+				tables = append(tables, s.source)
+			}
+		})
+	}
+	found := map[*sources.ForeignKey]bool{}
+	for again := true; again; {
+		again = false
+		for i := 0; i < len(tables); i++ { // it grows
+			t := tables[i]
+			for n := range t.ForeignKeys {
+				k := &t.ForeignKeys[n]
+				target := schemas[t].tableOf(k)
+				if found[k] || target == nil || !matters(k, t, used[t], p.storage.used[t]) || !p.followable(schemas[t], t, target, k) {
+					continue
+				}
+				if schemas[target] == nil {
+					schemas[target] = schemas[t]
+					tables = append(tables, target)
+				}
+				p.hide(schemas[t], hidden{t, target, k})
+				found[k], again = true, true
+			}
+		}
+	}
+	for _, u := range p.unitsFound {
+		for _, h := range p.hidden {
+			if u.set == 0 && h.table == u.table {
+				u.joined = append(u.joined, "foreign key "+h.key.Name+" changes its rows and the log does not tell")
+			}
+		}
+	}
+}
+
+// matters reports whether what a foreign key does unlogged can be seen in the columns in use.
+func matters(k *sources.ForeignKey, t *sources.Table, used ...[]bool) bool {
+	switch {
+	case !k.Unlogged:
+		return false
+	case k.OnDelete == sources.Cascade:
+		return true
+	case k.OnDelete != sources.SetNull && k.OnUpdate != sources.Cascade && k.OnUpdate != sources.SetNull:
+		return false
+	}
+	return slices.ContainsFunc(k.Columns, func(name string) bool {
+		return slices.ContainsFunc(used, func(columns []bool) bool { return columns != nil && columns[t.Column(name)] })
+	})
+}
+
+// followable reports whether the tables of a foreign key can be stored.
+func (p *planner) followable(s *schema, t, target *sources.Table, k *sources.ForeignKey) bool {
+	for _, side := range []*sources.Table{t, target} {
+		if len(s.key(side)) == 0 {
+			p.warn(preflight.Finding{
+				Level: preflight.Warning, Subject: "table " + t.String(),
+				Text: "foreign key " + k.Name + " changes its rows and the log does not tell; that cannot be followed, since table " + side.String() + " has no key",
+			})
+			return false
+		}
+	}
+	return true
+}
+
+func (p *planner) hide(s *schema, h hidden) {
+	p.hidden = append(p.hidden, h)
+	p.storage.table(h.table, s, "foreign key "+h.key.Name+" changes its rows and the log does not tell")
+	p.storage.table(h.target, s, "foreign key "+h.key.Name+" of table "+h.table.String()+" follows its rows and the log does not tell")
+	p.storage.columns(h.table, h.key.Columns)
+	p.storage.columns(h.target, h.key.Targets)
+	p.storage.index(h.table, h.key.Columns)
+	p.storage.index(h.target, h.key.Targets)
+}
+
+// cascades gives the stored tables what was found.
+func (p *planner) cascades(projected map[*sources.Table]*sources.Table) {
+	at := func(t *sources.Table) *StoredTable { return p.plan.Stored[projected[t].Ordinal] }
+	for _, h := range p.hidden {
+		child, target := at(h.table), at(h.target)
+		target.Cascades = append(target.Cascades, &Cascade{
+			Name: h.key.Name, Child: child, Columns: places(child.Table.Table, h.key.Columns), Targets: places(target.Table.Table, h.key.Targets),
+			OnDelete: h.key.OnDelete, OnUpdate: h.key.OnUpdate,
+			rows:   findLookup(child.Table, h.key.Columns, target.Table.Table, h.key.Targets),
+			target: findLookup(target.Table, h.key.Targets, child.Table.Table, h.key.Columns),
+		})
+	}
+}
