@@ -46,6 +46,8 @@ type catalog struct {
 	tables map[string]*table // by catalogName
 	fold   bool              // letter case of names does not matter
 
+	cascadesLogged bool // the server carries out foreign keys itself, and logs what they do
+
 	flavor   flavor
 	charsets map[uint64]string // by the number that the log has for a collation
 }
@@ -55,8 +57,10 @@ type table struct {
 	sources   *sources.Table
 	columns   []column // as a row image has them
 	engine    string
-	partial   bool // the user may not see all columns, so that their places in a row image are not known
-	versioned bool // MariaDB: images may have two more columns, and rows of the past are in the log as rows of their own
+	partial   bool                 // the user may not see all columns, so that their places in a row image are not known
+	acts      bool                 // foreign keys change other tables where its rows go or change
+	unseen    []sources.ForeignKey // to tables that the user may not see
+	versioned bool                 // MariaDB: images may have two more columns, and rows of the past are in the log as rows of their own
 }
 
 // A column with all that its values depend on.

@@ -18,7 +18,7 @@ SHOW GLOBAL VARIABLES WHERE Variable_name IN (
     'log_bin', 'server_id', 'binlog_format', 'binlog_row_image', 'binlog_row_value_options', 'binlog_row_metadata', 'binlog_storage_engine',
     'gtid_mode', 'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge', 'max_binlog_total_size', 'binlog_order_commits',
     'log_replica_updates', 'log_slave_updates', 'replica_parallel_workers', 'slave_parallel_workers',
-    'replica_preserve_commit_order', 'slave_preserve_commit_order', 'innodb_native_foreign_keys')`
+    'replica_preserve_commit_order', 'slave_preserve_commit_order')`
 	c.variables = map[string]string{}
 	err := conn.query(ctx, query, func(row [][]byte) error {
 		c.variables[strings.ToLower(string(row[0]))] = string(row[1])

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -21,25 +22,28 @@ ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION`
 
 // readForeignKeys gives the tables their foreign keys.
 func (c *catalog) readForeignKeys(ctx context.Context, conn *conn) error {
-	unseen := map[*sources.Table]bool{} // tables with keys of which the user may not see what they do
+	unseen := map[*table]bool{} // tables with keys of which the user may not see what they do
 	err := conn.query(ctx, foreignKeysQuery, func(row [][]byte) error {
 		t, target := c.table(string(row[0]), string(row[1])), c.table(string(row[4]), string(row[5]))
-		if t == nil || target == nil {
+		if t == nil {
 			return nil
 		}
-		keys := t.sources.ForeignKeys
-		if name := string(row[2]); len(keys) == 0 || keys[len(keys)-1].Name != name {
-			keys = append(keys, sources.ForeignKey{
-				Name: name, Schema: target.sources.Schema, Table: target.sources.Name,
-				OnDelete: referenceAction(string(row[7])), OnUpdate: referenceAction(string(row[8])),
-			})
+		one := sources.ForeignKey{
+			Name: string(row[2]), Schema: string(row[4]), Table: string(row[5]),
+			OnDelete: referenceAction(string(row[7])), OnUpdate: referenceAction(string(row[8])),
+		}
+		to := &t.unseen
+		if target != nil {
+			to, one.Schema, one.Table = &t.sources.ForeignKeys, target.sources.Schema, target.sources.Name
+		}
+		if n := len(*to); n == 0 || (*to)[n-1].Name != one.Name {
+			*to = append(*to, one)
 			if row[7] == nil {
-				unseen[t.sources] = true
+				unseen[t] = true
 			}
 		}
-		k := &keys[len(keys)-1]
+		k := &(*to)[len(*to)-1]
 		k.Columns, k.Targets = append(k.Columns, string(row[3])), append(k.Targets, string(row[6]))
-		t.sources.ForeignKeys = keys
 		return nil
 	})
 	if err != nil {
@@ -47,7 +51,33 @@ func (c *catalog) readForeignKeys(ctx context.Context, conn *conn) error {
 	}
 	for t := range unseen {
 		if err := readActions(ctx, conn, t); err != nil {
-			return fmt.Errorf("read foreign keys of %s: %w", t, err)
+			return fmt.Errorf("read foreign keys of %s: %w", t.sources, err)
+		}
+	}
+	return c.readUnlogged(ctx, conn)
+}
+
+// readUnlogged finds out whether the log has what foreign keys do, which
+// InnoDB keeps to itself. MySQL 9.6 and later do it in InnoDB's place, unless
+// they are told to leave it as it was.
+func (c *catalog) readUnlogged(ctx context.Context, conn *conn) error {
+	row, err := conn.one(ctx, "SHOW GLOBAL VARIABLES LIKE 'innodb\\_native\\_foreign\\_keys'")
+	if err != nil && !errors.Is(err, errNoRow) {
+		return fmt.Errorf("read who carries them out: %w", err)
+	}
+	c.cascadesLogged = err == nil && row[1] == "OFF"
+	for _, t := range c.tables {
+		for _, keys := range [][]sources.ForeignKey{t.sources.ForeignKeys, t.unseen} {
+			for i := range keys {
+				k := &keys[i]
+				if k.OnDelete == sources.Restrict && k.OnUpdate == sources.Restrict {
+					continue
+				}
+				k.Unlogged = !c.cascadesLogged
+				if parent := c.table(k.Schema, k.Table); parent != nil {
+					parent.acts = true
+				}
+			}
 		}
 	}
 	return nil
@@ -55,16 +85,21 @@ func (c *catalog) readForeignKeys(ctx context.Context, conn *conn) error {
 
 // readActions reads what a table's foreign keys do from the statement that
 // creates it, which is shown to whoever may read the table.
-func readActions(ctx context.Context, conn *conn, t *sources.Table) error {
-	row, err := conn.one(ctx, "SHOW CREATE TABLE "+quoteTable(t))
+func readActions(ctx context.Context, conn *conn, t *table) error {
+	row, err := conn.one(ctx, "SHOW CREATE TABLE "+quoteTable(t.sources))
+	if code := serverCode(err); code == codeTableDenied || code == codeColumnDenied {
+		return nil // nor can the log be read for who may see some columns only
+	}
 	if err != nil {
 		return err
 	}
 	for line := range strings.SplitSeq(row[1], "\n") {
-		for i := range t.ForeignKeys {
-			k := &t.ForeignKeys[i]
-			if strings.HasPrefix(strings.TrimSpace(line), "CONSTRAINT "+quote(k.Name)+" FOREIGN KEY ") {
-				k.OnDelete, k.OnUpdate = writtenActions(line)
+		for _, keys := range [][]sources.ForeignKey{t.sources.ForeignKeys, t.unseen} {
+			for i := range keys {
+				k := &keys[i]
+				if strings.HasPrefix(strings.TrimSpace(line), "CONSTRAINT "+quote(k.Name)+" FOREIGN KEY ") {
+					k.OnDelete, k.OnUpdate = writtenActions(line)
+				}
 			}
 		}
 	}

@@ -24,6 +24,7 @@ type logTable struct {
 	names     []string       // of the log's columns
 	skip      []func([]byte) (int, error)
 	cells     []logCell
+	acts      bool // foreign keys change other tables where its rows go or change
 }
 
 // A logCell is where a projected column comes from.
@@ -116,7 +117,7 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 // or where the log has no names by their places in the catalog. It also says
 // how the log differs from the catalog; nil where it does not.
 func newLogTable(description *description, table *sources.Table, whole *table) (*logTable, error) {
-	t := &logTable{table: table, names: make([]string, len(description.ColumnType)), skip: make([]func([]byte) (int, error), len(description.ColumnType))}
+	t := &logTable{table: table, acts: whole.acts, names: make([]string, len(description.ColumnType)), skip: make([]func([]byte) (int, error), len(description.ColumnType))}
 	var difference error
 	named := len(description.ColumnName) == len(t.names)
 	if len(t.names) != len(whole.columns) {

@@ -159,6 +159,7 @@ type tail struct {
 	out      chan *sources.Batch
 	done     chan error
 	changes  []string // without those of the fence
+	cascades []string // those of the changes through which foreign keys have acted unlogged
 	versions []int64
 	fence    int
 	marks    []sources.Checkpoint // each batch's
@@ -209,6 +210,9 @@ func (t *tail) record(batch *sources.Batch) {
 			continue
 		}
 		t.changes = append(t.changes, changeText(c))
+		if c.Cascades {
+			t.cascades = append(t.cascades, changeText(c))
+		}
 		t.versions = append(t.versions, c.Version)
 	}
 	t.marks = append(t.marks, batch.Checkpoint)

@@ -42,6 +42,12 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("rows of %s: %w", t.table, err)
 	}
+	cascades := false
+	if change != sources.Insert {
+		if cascades, err = st.cascades(t, body); err != nil {
+			return err
+		}
+	}
 	for len(data) > 0 {
 		var before, after sources.Row
 		a := st.arena()
@@ -59,11 +65,33 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 				return fmt.Errorf("rows of %s: new image: %w", t.table, err)
 			}
 		}
-		if err := st.append(t.table, change, before, after); err != nil {
+		c := sources.Change{Table: t.table, Kind: change, Cascades: cascades, Before: before, After: after}
+		if err := st.append(c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Flags of rows (MySQL source, Rows_event::enum_flag; "Replication and Foreign
+// Keys" in the manual for that of MySQL 9.6, which MariaDB does not have).
+const (
+	flagNoForeignKeys     = 1 << 1
+	flagServerForeignKeys = 1 << 4
+)
+
+// cascades reports whether foreign keys have acted on other tables without a
+// word in the log.
+func (st *stream) cascades(t *logTable, body []byte) (bool, error) {
+	flags := binary.LittleEndian.Uint16(body[6:])
+	if flags&flagNoForeignKeys != 0 || st.catalog.flavor == mysqlServer && flags&flagServerForeignKeys != 0 {
+		return false, nil
+	}
+	if st.catalog.cascadesLogged && t.acts {
+		return false, fmt.Errorf("%w: rows of %s were changed where InnoDB carries out foreign keys, by a source of this server or before it was upgraded; "+
+			"write innodb_native_foreign_keys=ON in its option file and restart it", sources.ErrConfig, t.table)
+	}
+	return true, nil
 }
 
 // splitRows takes the fields off that precede the rows.
@@ -194,8 +222,8 @@ func (st *stream) arena() *sources.Arena {
 }
 
 // append adds a change to the batch, or holds it where its transaction is to be prepared.
-func (st *stream) append(t *sources.Table, kind sources.ChangeKind, before, after sources.Row) error {
-	c := sources.Change{Table: t, Kind: kind, Tx: st.tx.id, Before: before, After: after}
+func (st *stream) append(c sources.Change) error {
+	c.Tx = st.tx.id
 	if open := st.prepared.open; open != nil {
 		open.Changes = append(open.Changes, c)
 		return st.prepared.room()

@@ -97,7 +97,7 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 		replaced = st.tablesIn(s.database)
 	}
 	for _, t := range replaced {
-		if err := st.append(t, sources.Truncate, sources.Row{}, sources.Row{}); err != nil {
+		if err := st.append(sources.Change{Table: t, Kind: sources.Truncate}); err != nil {
 			return true, err
 		}
 	}

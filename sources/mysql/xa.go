@@ -94,7 +94,8 @@ func (st *stream) release() error {
 	st.prepared.open = nil
 	for i := range held.Changes {
 		c := held.Changes[i]
-		if err := st.append(c.Table, c.Kind, copyRow(st.batch.Arena, c.Before), copyRow(st.batch.Arena, c.After)); err != nil {
+		c.Before, c.After = copyRow(st.batch.Arena, c.Before), copyRow(st.batch.Arena, c.After)
+		if err := st.append(c); err != nil {
 			return err
 		}
 	}
