@@ -32,7 +32,7 @@ type commands struct {
 	Run     runCommand     `cmd:"" help:"Replicate until stopped."`
 	Check   checkCommand   `cmd:"" help:"Look at the config, the database and the sink, and say what is wrong. Changes nothing."`
 	Preview previewCommand `cmd:"" help:"Print the documents and the mapping that real rows would give. Writes nothing."`
-	Remove  removeCommand  `cmd:"" help:"Drop the checkpoint, and in PostgreSQL the replication slot and the publication."`
+	Remove  removeCommand  `cmd:"" help:"Drop the checkpoint, the row store, and in PostgreSQL the replication slot and the publication."`
 	Status  statusCommand  `cmd:"" help:"Show what the running daemon does."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
 
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -25,8 +28,9 @@ type RemoveOptions struct {
 }
 
 // Remove drops what the pipeline has made: slot and publication where the source
-// has such, checkpoint and, when asked, the physical indexes. It says what it will do first. What is gone
-// already is no error. It refuses while a daemon runs.
+// has such, checkpoint, row store and, when asked, the physical indexes. It says
+// what it will do first. What is gone already is no error. It refuses while a
+// daemon runs.
 func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writer) error {
 	source, sink, err := open(cfg, zerolog.Nop())
 	if err != nil {
@@ -34,7 +38,7 @@ func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writ
 	}
 	defer source.Close()
 	defer sink.Close()
-	r := &removal{source: source, sink: sink, name: cfg.Name, indexes: options.Indexes}
+	r := &removal{source: source, sink: sink, name: cfg.Name, indexes: options.Indexes, store: storeDir(cfg)}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Indexes)) {
 		r.aliases = append(r.aliases, cmp.Or(cfg.Indexes[name].Index, name))
 	}
@@ -81,6 +85,7 @@ type removal struct {
 	sink       sinks.Sink
 	name       string
 	indexes    bool
+	store      string   // the row store's folder; empty where there is none
 	aliases    []string // of the definitions
 	lines      []string // what is dropped, for people
 	kept       []string // physical indexes that stay
@@ -125,7 +130,43 @@ func (r *removal) plan(ctx context.Context) error {
 		r.checkpoint = true
 		r.lines = append(r.lines, "checkpoint "+r.name)
 	}
+	if err := r.planStore(); err != nil {
+		return err
+	}
 	return r.planIndexes(ctx, cp)
+}
+
+// planStore looks for the row store.
+func (r *removal) planStore() error {
+	found, err := rowstore.Remove(r.store, true)
+	if err != nil {
+		return storeError(err)
+	}
+	if found {
+		r.lines = append(r.lines, "row store "+r.store)
+	} else {
+		r.store = ""
+	}
+	return nil
+}
+
+// removeStore deletes the row store, and the pipeline's folder if nothing else is in it.
+func (r *removal) removeStore() error {
+	if r.store == "" {
+		return nil
+	}
+	if _, err := rowstore.Remove(r.store, false); err != nil {
+		return storeError(err)
+	}
+	_ = os.Remove(filepath.Dir(r.store)) // it stays where anything else is in it
+	return nil
+}
+
+func storeError(err error) error {
+	if errors.Is(err, rowstore.ErrLocked) {
+		return fmt.Errorf("a daemon is running, stop it first: %w", err)
+	}
+	return fmt.Errorf("remove: %w", err)
 }
 
 // planIndexes looks for the physical indexes that the checkpoint knows of, and
@@ -174,6 +215,9 @@ func (cp *checkpoint) writeAliases() []string {
 func (r *removal) run(ctx context.Context) error {
 	if _, err := r.source.Remove(ctx, false); err != nil {
 		return fmt.Errorf("remove from source: %w", err)
+	}
+	if err := r.removeStore(); err != nil {
+		return err
 	}
 	for _, physical := range r.physical {
 		if err := r.sink.Drop(ctx, physical); err != nil {

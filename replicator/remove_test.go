@@ -1,8 +1,13 @@
 package replicator
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"haystream/mapping/rowstore"
 )
 
 func TestConfirm(t *testing.T) {
@@ -22,5 +27,46 @@ func TestConfirm(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+func TestRemoveOfTheRowStore(t *testing.T) {
+	cfg := &Config{Name: "blog"}
+	cfg.State.Path = t.TempDir()
+	look := func() *removal {
+		r := &removal{store: storeDir(cfg)}
+		if err := r.planStore(); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := look(); len(r.lines) > 0 || r.removeStore() != nil {
+		t.Errorf("without a store: %q", r.lines)
+	}
+	store, err := rowstore.Open(storeDir(cfg), &rowstore.Layout{}, rowstore.Meta{}, rowstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = (&removal{store: storeDir(cfg)}).planStore()
+	if !errors.Is(err, rowstore.ErrLocked) || !strings.Contains(err.Error(), "a daemon is running") {
+		t.Errorf("in use: %v", err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(cfg.State.Path, "other")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := look()
+	if text := r.announce(); text != "will drop row store "+storeDir(cfg)+"\n" {
+		t.Errorf("it says %q", text)
+	}
+	if err := r.removeStore(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(cfg.State.Path)
+	if err != nil || len(left) != 1 || left[0].Name() != "other" {
+		t.Errorf("left are %v, %v", left, err)
 	}
 }

@@ -18,6 +18,9 @@ func compileOptions(sink sinks.Info) mapping.Options {
 	return mapping.Options{Types: sink.Types, Store: true, Complete: true}
 }
 
+// storeDir is the row store's folder.
+func storeDir(cfg *Config) string { return filepath.Join(cfg.State.Path, cfg.Name, "rows") }
+
 // openStore opens the row store, or begins it anew where it is not what the
 // checkpoint was saved with; nil where no definition needs one. Documents whose
 // marks are lost with a store may be too many or too old, so that their indexes
@@ -27,7 +30,7 @@ func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (
 		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
 		return nil, nil
 	}
-	dir := filepath.Join(d.cfg.State.Path, d.cfg.Name, "rows")
+	dir := storeDir(d.cfg)
 	store, err := rowstore.Open(dir, plan.Layout, rowstore.Meta{Identity: source.Identity}, rowstore.Options{Log: d.log})
 	if err != nil && !errors.Is(err, rowstore.ErrRebuild) {
 		return nil, fmt.Errorf("open row store %s: %w", dir, err)

@@ -96,32 +96,40 @@ func Open(dir string, layout *Layout, of Meta, options Options) (*Store, error) 
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
-	if err := s.acquire(); err != nil {
+	if err := s.makeDir(); err != nil {
+		return nil, fmt.Errorf("make directory of row store: %w", classify(err))
+	}
+	lock, err := acquire(s.fs, dir)
+	if err != nil {
 		return nil, err
 	}
-	err := s.open()
+	s.lock = lock
+	err = s.open()
 	if err != nil && !errors.Is(err, ErrRebuild) {
 		return nil, errors.Join(err, s.lock.Close())
 	}
 	return s, err
 }
 
-// acquire makes the directory and keeps other processes out of it.
-func (s *Store) acquire() error {
-	err := s.makeDir()
-	if err != nil {
-		return fmt.Errorf("make directory of row store: %w", classify(err))
-	}
-	s.lock, err = s.fs.Lock(s.fs.PathJoin(s.dir, "lock"))
+// What the directory of a store holds.
+const (
+	rowsDir  = "rows"
+	oldDir   = "old"
+	lockFile = "lock"
+)
+
+// acquire keeps other processes out of a store's directory.
+func acquire(on vfs.FS, dir string) (io.Closer, error) {
+	lock, err := on.Lock(on.PathJoin(dir, lockFile))
 	if err == nil {
-		return nil
+		return lock, nil
 	}
 	var path *fs.PathError
 	var number syscall.Errno
 	if errors.As(err, &path) || errors.As(err, &number) && number != syscall.EAGAIN && number != syscall.EACCES {
-		return fmt.Errorf("lock row store: %w", classify(err))
+		return nil, fmt.Errorf("lock row store: %w", classify(err))
 	}
-	return fmt.Errorf("lock %s: %w: %w", s.dir, ErrLocked, err)
+	return nil, fmt.Errorf("lock %s: %w: %w", dir, ErrLocked, err)
 }
 
 // makeDir makes the directory and those that it is in, so that they survive a power cut.
@@ -154,8 +162,8 @@ func (s *Store) syncDir(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-func (s *Store) rows() string { return s.fs.PathJoin(s.dir, "rows") }
-func (s *Store) old() string  { return s.fs.PathJoin(s.dir, "old") }
+func (s *Store) rows() string { return s.fs.PathJoin(s.dir, rowsDir) }
+func (s *Store) old() string  { return s.fs.PathJoin(s.dir, oldDir) }
 
 // open opens the storage engine and reads what it holds.
 func (s *Store) open() error {
