@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -45,7 +46,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, store.Close()) }()
 		st.store = store
 	}
-	start, err := d.prepare(ctx, st, plan.Tables)
+	start, err := d.prepare(ctx, st, plan, store)
 	if err != nil {
 		return err
 	}
@@ -168,12 +169,15 @@ func distrust(catalog []*sources.Table, names []string) {
 }
 
 // prepare makes the source ready and settles where numbering goes on.
-func (d *daemon) prepare(ctx context.Context, st *state, tables []*sources.Table) (sources.Start, error) {
+func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, store *rowstore.Store) (sources.Start, error) {
 	var from sources.Position
 	st.view(func(cp *checkpoint) { from = cp.Position })
-	start, err := d.source.Prepare(ctx, tables, from)
+	start, err := d.source.Prepare(ctx, plan.Tables, from)
 	if err != nil {
 		return start, err
+	}
+	if gaps := storedGaps(plan, store, start); !from.IsZero() && len(gaps) > 0 {
+		return start, fmt.Errorf("%w: it did not carry the changes of stored table %s for a while", sources.ErrPositionLost, strings.Join(gaps, ", "))
 	}
 	st.update(func(cp *checkpoint) {
 		if from.IsZero() {

@@ -139,3 +139,32 @@ func TestDefinitionsWithoutStoreBetween(t *testing.T) {
 	w.settle()
 	w.compare(writtenDocuments)
 }
+
+// TestGapOfARelatedTable takes each table of a join out of the publication while
+// the daemon is down: what was written meanwhile reaches the documents, and rows
+// that came before that, and left in it, do not stay.
+func TestGapOfARelatedTable(t *testing.T) {
+	w := newWorld(t)
+	joined(w, 10, 200)
+	for n, table := range []string{"author", "note_tag", "note"} {
+		was := w.physical()
+		w.stop()
+		before := fmt.Sprint(1000 + n)
+		w.exec("INSERT INTO author VALUES ("+before+", 'short-lived', '')", "INSERT INTO note_tag VALUES (7, 4)",
+			"INSERT INTO note VALUES ("+before+", 'short-lived', "+before+"), (1"+before+", 'stays', "+before+")",
+			"ALTER PUBLICATION haystream_"+w.name+" DROP TABLE "+table,
+			"DELETE FROM author WHERE id = 4 OR name = 'short-lived'", "UPDATE author SET name = name || '.'", fmt.Sprintf("INSERT INTO author VALUES (%d, 'new', '')", 20+n),
+			"DELETE FROM note_tag WHERE tag_id = 4 OR note_id = 5", "INSERT INTO note_tag SELECT id, 5 FROM note WHERE id < 20 ON CONFLICT DO NOTHING",
+			fmt.Sprintf("DELETE FROM note WHERE id = %d OR title = 'short-lived'", 30+n), fmt.Sprintf("UPDATE note SET author_id = %d WHERE id %% 7 = %[2]d", 20+n, n))
+		w.start()
+		w.within(20*time.Second, "a fresh index serves", func() bool { return w.physical() != was && w.physical() != "" })
+		w.settle()
+		w.compare(writtenDocuments)
+		w.exec("UPDATE author SET name = name || '+'", "DELETE FROM note WHERE id = "+fmt.Sprint(50+n))
+		w.settle()
+		w.compare(writtenDocuments)
+		if t.Failed() {
+			t.Fatalf("without %s", table)
+		}
+	}
+}
