@@ -14,9 +14,8 @@ import (
 // they on others, as in the server.
 //
 // A row that the store does not have yet cannot be acted on; the chunk that
-// brings it is merged with what has happened since it was read. Its own
-// referring rows are read after it, so that they are as the server left them
-// (see scans). Only where tables refer to each other in a ring is there no such
+// brings it is merged with what has happened since it was read. The rows that
+// refer to it are read after it, so that they are as the server left them (see scans). Only where tables refer to each other in a ring is there no such
 // order: there rows may have stayed that nothing shows to be gone but what they
 // refer to, which is looked at when all is read.
 
@@ -155,7 +154,7 @@ func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *hidd
 func (j *joins) shake(b *rowstore.Batch, t *storedTable) error {
 	for _, k := range t.Cascades {
 		child := j.tables[k.Child.Source.Ordinal]
-		if child.shaken || !child.load.Done && child.load.Rows == 0 {
+		if child.shaken || !child.begun {
 			continue
 		}
 		child.shaken = true

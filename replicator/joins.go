@@ -46,6 +46,7 @@ type joins struct {
 type storedTable struct {
 	*mapping.StoredTable
 	load   tableProgress
+	begun  bool // rows may be there
 	shaken bool // rows may be there that have gone
 }
 
@@ -113,7 +114,26 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
 	j.drain = newDrain(store, j.targets, version)
-	return j, nil
+	return j, j.empty()
+}
+
+// empty takes out what is in the store of tables of which nothing was read: changes
+// came meanwhile that are not.
+func (j *joins) empty() error {
+	return j.write(j.applied, func(b *rowstore.Batch) error {
+		for _, t := range j.tables {
+			if t == nil {
+				continue
+			}
+			if t.begun = t.load.Done || t.load.Rows > 0; t.begun {
+				continue
+			}
+			if err := b.Truncate(t.Table); err != nil {
+				return fmt.Errorf("write row store: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 // own notes whether changes are rendered from their own images, too: then what
@@ -246,6 +266,9 @@ func (j *joins) apply(batch *sources.Batch) error {
 // change applies one change to the store. The documents that it touches are
 // found in the store as it was before.
 func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
+	if t.begun = t.begun || j.windows.storing[t.Source.Ordinal]; !t.begun {
+		return nil // the chunks will have seen it
+	}
 	if c.Kind == sources.Truncate {
 		return b.Truncate(t.Table)
 	}
@@ -361,7 +384,7 @@ func (j *joins) merge(c *loadedChunk, changed keySet, hidden []hiddenChange) err
 	if err != nil {
 		return err
 	}
-	t.load = progress
+	t.load, t.begun = progress, true
 	return j.begin()
 }
 

@@ -164,7 +164,7 @@ func (s *snapshot) read(ctx context.Context, sc *scan, after sources.Key) (*load
 			return nil, err
 		}
 	}
-	w := s.windows.open(sc.table)
+	w := s.windows.open(sc.table, sc.stored)
 	chunk, err := s.source.Chunk(ctx, sources.ChunkRequest{Table: sc.table, After: after, MaxRows: s.limits.ChunkRows, MaxBytes: s.bytes})
 	if err != nil {
 		s.windows.close(w)

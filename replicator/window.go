@@ -12,8 +12,9 @@ import (
 // windows keeps, for each table that is being read in chunks, the keys that
 // the stream changes meanwhile. The apply loop records, scans open and close.
 type windows struct {
-	mu     sync.Mutex
-	tables []*touched // by table ordinal; nil while no window is open
+	mu      sync.Mutex
+	tables  []*touched // by table ordinal; nil while no window is open
+	storing []bool     // by table ordinal: rows were being read into the store at the last record; owned by the apply loop
 }
 
 // touched is one table's record since its oldest open window.
@@ -25,6 +26,7 @@ type touched struct {
 	moved      []uint64 // and of those that need a row which the store may not have
 	hidden     []hiddenChange
 	open       int  // windows
+	stored     int  // of those, for the row store
 	overflow   bool // the record outgrew its bound: no open window can be trusted
 }
 
@@ -43,18 +45,22 @@ const maxTouched = 8 << 20
 
 // A window is open from before a chunk is read until it is merged.
 type window struct {
-	table *sources.Table
-	of    *touched
+	table  *sources.Table
+	of     *touched
+	stored bool // the chunk is for the row store
 
 	// How long each part of the record was when it was opened.
 	keys, partial, incomplete, moved, hidden int
 }
 
 // newWindows has room for the given number of tables.
-func newWindows(tables int) *windows { return &windows{tables: make([]*touched, tables)} }
+func newWindows(tables int) *windows {
+	return &windows{tables: make([]*touched, tables), storing: make([]bool, tables)}
+}
 
-// open begins to record the keys that the stream changes in the table.
-func (w *windows) open(table *sources.Table) *window {
+// open begins to record the keys that the stream changes in the table. stored:
+// the chunk is for the row store.
+func (w *windows) open(table *sources.Table, stored bool) *window {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.tables[table.Ordinal]
@@ -63,8 +69,11 @@ func (w *windows) open(table *sources.Table) *window {
 		w.tables[table.Ordinal] = t
 	}
 	t.open++
+	if stored {
+		t.stored++
+	}
 	return &window{
-		table: table, of: t, keys: len(t.keys), partial: len(t.partial),
+		table: table, of: t, stored: stored, keys: len(t.keys), partial: len(t.partial),
 		incomplete: len(t.incomplete), moved: len(t.moved), hidden: len(t.hidden),
 	}
 }
@@ -74,6 +83,9 @@ func (w *windows) close(win *window) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	win.of.open--
+	if win.stored {
+		win.of.stored--
+	}
 	if win.of.open == 0 && w.tables[win.table.Ordinal] == win.of {
 		w.tables[win.table.Ordinal] = nil
 	}
@@ -83,6 +95,9 @@ func (w *windows) close(win *window) {
 func (w *windows) record(b *sources.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for n, t := range w.tables {
+		w.storing[n] = t != nil && t.stored > 0
+	}
 	for i := range b.Changes {
 		c := &b.Changes[i]
 		t := w.tables[c.Table.Ordinal]
@@ -106,7 +121,7 @@ func (w *windows) hide(table *sources.Table, h hiddenChange) {
 
 func (t *touched) bound() {
 	if t.size() > maxTouched {
-		*t = touched{open: t.open, overflow: true}
+		*t = touched{open: t.open, stored: t.stored, overflow: true}
 	}
 }
 

@@ -51,7 +51,7 @@ func TestMergeLeavesOutChangedKeys(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWindows(1)
-			win := w.open(keyed)
+			win := w.open(keyed, false)
 			w.record(c.batch)
 			rows, ok := w.merge(win, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"), row("c", "3", "x")))
 			if !ok || len(rows) != c.want {
@@ -63,9 +63,9 @@ func TestMergeLeavesOutChangedKeys(t *testing.T) {
 
 func TestWindowForgetsWhatCameBeforeIt(t *testing.T) {
 	w := newWindows(1)
-	first := w.open(keyed)
+	first := w.open(keyed, false)
 	w.record(change(sources.Insert, 1, sources.Row{}, row("a", "1", "x")))
-	second := w.open(keyed)
+	second := w.open(keyed, false)
 	if rows, ok := w.merge(second, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 1 {
 		t.Errorf("the later window left out a row that changed before it opened")
 	}
@@ -81,7 +81,7 @@ func TestWindowForgetsWhatCameBeforeIt(t *testing.T) {
 
 func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
 	w := newWindows(1)
-	win := w.open(keyed)
+	win := w.open(keyed, false)
 	w.record(change(sources.Update, 5, sources.Row{}, row("a", "1", "?")))
 	if _, ok := w.merge(win, chunkOf(4, row("a", "1", "x"))); ok {
 		t.Error("a chunk that did not see the incomplete change was merged")
@@ -93,13 +93,13 @@ func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
 
 func TestOverflowRefusesOpenWindowsOnly(t *testing.T) {
 	w := newWindows(1)
-	win := w.open(keyed)
+	win := w.open(keyed, false)
 	big := string(make([]byte, maxTouched))
 	w.record(change(sources.Insert, 1, sources.Row{}, row(big, "1", "x")))
 	if _, ok := w.merge(win, chunkOf(9)); ok {
 		t.Error("a window whose record was dropped was merged")
 	}
-	later := w.open(keyed)
+	later := w.open(keyed, false)
 	w.record(change(sources.Insert, 2, sources.Row{}, row("a", "1", "x")))
 	if rows, ok := w.merge(later, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"))); !ok || len(rows) != 1 {
 		t.Error("a window opened after the overflow does not work")

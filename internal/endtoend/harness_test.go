@@ -76,6 +76,7 @@ type world struct {
 	db      *sql.DB
 	url     string // of the database
 	dir     string
+	chunk   int // rows, where not 0
 	port    int
 	daemon  *exec.Cmd
 	log     *logBuffer
@@ -123,8 +124,12 @@ func (w *world) exec(statements ...string) {
 // Index names may say NAME for the test's own prefix.
 func (w *world) config(indexes string) {
 	w.t.Helper()
-	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
-		w.name, w.url, w.search.URL, w.port, filepath.Join(w.dir, "state"), indexes)
+	snapshot := ""
+	if w.chunk > 0 {
+		snapshot = fmt.Sprintf(", snapshot: {chunk_rows: %d}", w.chunk)
+	}
+	text := fmt.Sprintf("name: %s\nsource: {url: %q%s}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
+		w.name, w.url, snapshot, w.search.URL, w.port, filepath.Join(w.dir, "state"), indexes)
 	if err := os.WriteFile(w.path(), []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o600); err != nil {
 		w.t.Fatal(err)
 	}

@@ -132,13 +132,21 @@ func relations(t *testing.T, w *world) {
 		change(t.Context(), conn, random, w.server.Kind)
 	}
 	w.config(relationConfig)
-	ctx, cancel := context.WithCancel(t.Context())
+	w.underWrites(pauses, func(ctx context.Context) { change(ctx, conn, random, w.server.Kind) })
+	w.compare(relationDocuments(w.server.Kind))
+}
+
+// underWrites makes changes all the time, kills the daemon on the way, and ends
+// when it holds everything.
+func (w *world) underWrites(pauses *rand.Rand, change func(context.Context)) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
 	var changes atomic.Int64
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for ctx.Err() == nil {
-			change(context.WithoutCancel(ctx), conn, random, w.server.Kind)
+			change(context.WithoutCancel(ctx))
 			changes.Add(1)
 		}
 	})
@@ -155,20 +163,24 @@ func relations(t *testing.T, w *world) {
 	cancel()
 	writer.Wait()
 	w.settle()
-	w.compare(relationDocuments(w.server.Kind))
 	w.t.Logf("%d transactions", changes.Load())
 }
 
-// change makes one transaction of some random statements. One that meets a
-// foreign key fails as a whole, which is a rollback like any other.
+// change makes one transaction of some random statements.
 func change(ctx context.Context, conn *sql.Conn, random *rand.Rand, kind string) {
+	transact(ctx, conn, random, func() []string { return randomStatement(random, kind) })
+}
+
+// transact makes one transaction of some statements. One that meets a foreign
+// key fails as a whole, which is a rollback like any other.
+func transact(ctx context.Context, conn *sql.Conn, random *rand.Rand, next func() []string) {
 	steps := 1
 	if random.IntN(4) == 0 {
 		steps = 1 + random.IntN(6)
 	}
 	statements := []string{"BEGIN"}
 	for range steps {
-		statements = append(statements, randomStatement(random, kind)...)
+		statements = append(statements, next()...)
 	}
 	end := "COMMIT"
 	if random.IntN(8) == 0 {
