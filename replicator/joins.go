@@ -62,6 +62,7 @@ type joinedTarget struct {
 // Notes in the store.
 const (
 	noteApplied = "applied"
+	noteTables  = "tables"  // in use: the numbering depends on them
 	noteFrom    = "from"    // where to go on: what came before needs nothing but the store
 	noteLoad    = "load/"   // and the table's name
 	notePass    = "pass/"   // and the physical index: the pass is over
@@ -77,11 +78,11 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 	}
 	snap := store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
-	if note, err := snap.Note(noteApplied); err != nil {
-		return nil, fmt.Errorf("read row store: %w", err)
-	} else if len(note) == 8 {
-		j.applied = max(j.applied, int64(binary.BigEndian.Uint64(note)))
+	applied, err := readApplied(snap)
+	if err != nil {
+		return nil, err
 	}
+	j.applied = max(j.applied, applied)
 	for ordinal, t := range plan.Stored {
 		if t == nil {
 			continue
@@ -106,7 +107,7 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 			j.targets = append(j.targets, jt)
 		}
 	}
-	err := snap.Work(func(id uint64, _ []byte) (bool, error) {
+	err = snap.Work(func(id uint64, _ []byte) (bool, error) {
 		j.nextID, j.working = id+1, true
 		return true, nil
 	})
@@ -114,26 +115,26 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
 	j.drain = newDrain(store, j.targets, version)
-	return j, j.empty()
+	return j, j.write(j.applied, func(b *rowstore.Batch) error {
+		return errors.Join(j.empty(b), writeNote(b, noteTables, names(plan.Tables)))
+	})
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes
 // came meanwhile that are not.
-func (j *joins) empty() error {
-	return j.write(j.applied, func(b *rowstore.Batch) error {
-		for _, t := range j.tables {
-			if t == nil {
-				continue
-			}
-			if t.begun = t.load.Done || t.load.Rows > 0; t.begun {
-				continue
-			}
-			if err := b.Truncate(t.Table); err != nil {
-				return fmt.Errorf("write row store: %w", err)
-			}
+func (j *joins) empty(b *rowstore.Batch) error {
+	for _, t := range j.tables {
+		if t == nil {
+			continue
 		}
-		return nil
-	})
+		if t.begun = t.load.Done || t.load.Rows > 0; t.begun {
+			continue
+		}
+		if err := b.Truncate(t.Table); err != nil {
+			return fmt.Errorf("empty table %s: %w", t.Source, err)
+		}
+	}
+	return nil
 }
 
 // own notes whether changes are rendered from their own images, too: then what

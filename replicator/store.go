@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,8 +37,8 @@ func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (
 		return nil, fmt.Errorf("open row store %s: %w", dir, err)
 	}
 	var saved storeState
-	fresh := false
-	st.view(func(cp *checkpoint) { saved, fresh = cp.Store, cp.Position.IsZero() })
+	fresh, version := false, int64(0)
+	st.view(func(cp *checkpoint) { saved, fresh, version = cp.Store, cp.Position.IsZero(), cp.Version })
 	switch {
 	case err != nil:
 		d.log.Warn().Err(err).Msg("the row store is begun anew")
@@ -49,26 +50,55 @@ func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reset row store %s: %w", dir, err), store.Close())
 	}
-	from, err := readFrom(store)
+	left, err := readNotes(store)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	if left.applied > max(version, left.from.Version) && !slices.Equal(left.tables, names(plan.Tables)) {
+		d.log.Warn().Msg("the row store is ahead of the checkpoint, and other tables are in use since, so that what comes again cannot be told from what is new; it is begun anew")
+		if err := store.Reset(); err != nil {
+			return nil, errors.Join(fmt.Errorf("reset row store %s: %w", dir, err), store.Close())
+		}
+	}
 	st.update(func(cp *checkpoint) {
+		if from := left.from; !from.Position.IsZero() && from.Version >= cp.Version {
+			cp.Position, cp.Version = from.Position, from.Version
+		}
 		if saved.ID != store.ID() {
 			cp.loseStore(plan)
-		} else if !from.Position.IsZero() && from.Version >= cp.Version {
-			cp.Position, cp.Version = from.Position, from.Version
 		}
 		cp.Store = storeState{store.ID(), store.Sequence()}
 	})
 	return store, nil
 }
 
-// readFrom reads where the session before went on to while the sink was away.
-func readFrom(store *rowstore.Store) (from sources.Checkpoint, err error) {
+// notes are what the session before has left in the store.
+type notes struct {
+	from    sources.Checkpoint // where it went on to while the sink was away
+	applied int64              // Version of the last change that is in the store
+	tables  []string           // in use: changes of these were numbered
+}
+
+// readNotes reads what the session before has left; nothing where the store is new.
+func readNotes(store *rowstore.Store) (n notes, err error) {
 	snap := store.Snapshot()
-	err = readNote(snap, noteFrom, &from)
-	return from, errors.Join(err, snap.Release())
+	err = errors.Join(readNote(snap, noteFrom, &n.from), readNote(snap, noteTables, &n.tables))
+	if err == nil {
+		n.applied, err = readApplied(snap)
+	}
+	return n, errors.Join(err, snap.Release())
+}
+
+// readApplied reads the Version of the last change that is in the store.
+func readApplied(from rowstore.Reader) (int64, error) {
+	note, err := from.Note(noteApplied)
+	if err != nil {
+		return 0, fmt.Errorf("read row store: %w", err)
+	}
+	if len(note) != 8 {
+		return 0, nil
+	}
+	return int64(binary.BigEndian.Uint64(note)), nil
 }
 
 // storedGaps names the tables of which the store may hold rows that the log has
