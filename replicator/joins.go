@@ -115,9 +115,10 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
 	j.drain = newDrain(store, j.targets, version)
-	return j, j.write(j.applied, func(b *rowstore.Batch) error {
+	err = j.write(j.applied, func(b *rowstore.Batch) error {
 		return errors.Join(j.empty(b), writeNote(b, noteTables, names(plan.Tables)))
 	})
+	return j, errors.Join(err, j.forgetGone())
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes

@@ -1,0 +1,55 @@
+package replicator
+
+import (
+	"errors"
+	"testing"
+
+	"haystream/mapping/rowstore"
+	"haystream/sinks"
+)
+
+// TestForgetGone: of an index that is no longer fed nothing stays in the store;
+// of one that is, everything.
+func TestForgetGone(t *testing.T) {
+	store, err := rowstore.Open(t.TempDir(), &rowstore.Layout{}, rowstore.Meta{}, rowstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	fed := func(physical string) *joinedTarget {
+		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}}, id: targetID(physical, 0)}
+	}
+	kept, gone := fed("notes-2"), fed("notes-1")
+	j := &joins{store: store, targets: []*joinedTarget{kept}, drain: newDrain(store, nil, 1)}
+	err = j.write(5, func(b *rowstore.Batch) error {
+		for _, to := range []*joinedTarget{kept, gone} {
+			err := errors.Join(b.Mark(to.id, []byte("k"), nil), b.PutDue(9, to.id, []byte("k")),
+				writeNote(b, noteBegan+to.name(), true), writeNote(b, notePass+to.name(), true))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to forget
+		if err := j.forgetGone(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snap := store.Snapshot()
+	defer snap.Release()
+	for _, to := range []*joinedTarget{kept, gone} {
+		_, marked, err := snap.Marked(to.id, []byte("k"))
+		_, due, dueErr := snap.DueOf(to.id, []byte("k"))
+		var began, passed bool
+		if err := errors.Join(err, dueErr, readNote(snap, noteBegan+to.name(), &began), readNote(snap, notePass+to.name(), &passed)); err != nil {
+			t.Fatal(err)
+		}
+		if want := to == kept; marked != want || due != want || began != want || passed != want {
+			t.Errorf("%s: marked %v, due %v, began %v, passed %v", to.Physical, marked, due, began, passed)
+		}
+	}
+}
