@@ -25,7 +25,7 @@ WHERE ` + userSchemas + ` AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')`
 const columnsQuery = `
 SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME,
        CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION,
-       ORDINAL_POSITION, IS_NULLABLE, EXTRA
+       ORDINAL_POSITION, IS_NULLABLE, EXTRA, COLUMN_DEFAULT
 FROM information_schema.COLUMNS
 WHERE ` + userSchemas + `
 ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION`
@@ -56,6 +56,7 @@ type catalog struct {
 type table struct {
 	sources   *sources.Table
 	columns   []column // as a row image has them
+	identity  []int    // indexes of the columns that every old image has; empty: all of them, or not known
 	engine    string
 	partial   bool                 // the user may not see all columns, so that their places in a row image are not known
 	acts      bool                 // foreign keys change other tables where its rows go or change
@@ -68,6 +69,8 @@ type column struct {
 	catalogColumn
 	columnType
 	refused error // why its values cannot be read; nil where they can
+	unset   unset
+	always  bool // it has a value of its own in each INSERT
 }
 
 // catalogName is the key of a table in a catalog.
@@ -113,7 +116,7 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 	if err := c.readColumns(ctx, conn, json); err != nil {
 		return nil, nil, fmt.Errorf("read columns: %w", err)
 	}
-	if err := c.readKeys(ctx, conn); err != nil {
+	if err := c.readKeys(ctx, conn, !isFull(image)); err != nil {
 		return nil, nil, fmt.Errorf("read keys: %w", err)
 	}
 	if err := c.readForeignKeys(ctx, conn); err != nil {
@@ -167,10 +170,13 @@ func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]strin
 		}
 		col.columnType, col.refused = resolveType(conn.flavor, col.catalogColumn)
 		t.partial = t.partial || int(number(row[11])) != len(t.columns)+1
-		generated := strings.Contains(string(row[13]), "VIRTUAL GENERATED") || strings.Contains(string(row[13]), "STORED GENERATED")
+		notNull, extra := string(row[12]) == "NO", string(row[13])
+		generated := strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED")
+		col.always = row[14] == nil || strings.Contains(extra, "auto_increment")
+		col.unset = unsetOf(conn.flavor, &col, row[14], notNull, extra)
 		t.columns = append(t.columns, col)
 		t.sources.Columns = append(t.sources.Columns, sources.Column{
-			Name: col.name, Type: col.Type, NotNull: string(row[12]) == "NO", Collation: col.collation,
+			Name: col.name, Type: col.Type, NotNull: notNull, Collation: col.collation,
 			Generated: generated, NotLogged: generated && conn.flavor.omitsGenerated(conn.version),
 		})
 		return nil
@@ -189,13 +195,15 @@ func number(text []byte) int64 {
 // A key is a unique one.
 type key struct {
 	name   string
-	parts  []int // indexes of columns
+	parts  []int // indexes of columns; -1 is an expression
 	usable bool
+	whole  bool // no part may be NULL or is only the beginning of a value
 }
 
 // readKeys gives each table its key: the primary one, else the one with the
-// fewest columns of those that cannot hold NULL.
-func (c *catalog) readKeys(ctx context.Context, conn *conn) error {
+// fewest columns of those that cannot hold NULL. Where images are partial, it
+// also finds out which one the server takes.
+func (c *catalog) readKeys(ctx context.Context, conn *conn, partial bool) error {
 	keys := map[*table][]key{}
 	err := conn.query(ctx, keysQuery, func(row [][]byte) error {
 		t := c.table(string(row[0]), string(row[1]))
@@ -204,14 +212,15 @@ func (c *catalog) readKeys(ctx context.Context, conn *conn) error {
 		}
 		found := keys[t]
 		if name := string(row[2]); len(found) == 0 || found[len(found)-1].name != name {
-			found = append(found, key{name: name, usable: true})
+			found = append(found, key{name: name, usable: true, whole: true})
 		}
 		k := &found[len(found)-1]
 		at := t.sources.Column(string(row[3]))
 		k.parts = append(k.parts, at)
 		// A hash cannot be read in order. Only a MEMORY table has it in its primary key.
 		hash := string(row[5]) == "HASH" && k.name != primaryKey
-		k.usable = k.usable && at >= 0 && t.sources.Columns[at].NotNull && string(row[4]) == "0" && !hash
+		k.whole = k.whole && at >= 0 && t.sources.Columns[at].NotNull && string(row[4]) == "0"
+		k.usable = k.usable && k.whole && !hash
 		keys[t] = found
 		return nil
 	})
@@ -219,6 +228,9 @@ func (c *catalog) readKeys(ctx context.Context, conn *conn) error {
 		return err
 	}
 	for t, found := range keys {
+		if t.identity, err = rowIdentity(ctx, conn, t.sources, found, partial); err != nil {
+			return fmt.Errorf("read keys of %s: %w", t.sources, err)
+		}
 		found = slices.DeleteFunc(found, func(k key) bool { return !k.usable })
 		slices.SortFunc(found, func(a, b key) int {
 			return cmp.Or(isPrimary(a)-isPrimary(b), len(a.parts)-len(b.parts), strings.Compare(a.name, b.name))
@@ -228,6 +240,37 @@ func (c *catalog) readKeys(ctx context.Context, conn *conn) error {
 		}
 	}
 	return nil
+}
+
+// rowIdentity is the key that the server takes a row's identity from: the primary
+// one, else the first in its own order that cannot hold NULL (MySQL source,
+// sql/table.cc, prepare_share). Where there are several, the server is asked.
+func rowIdentity(ctx context.Context, conn *conn, t *sources.Table, found []key, ask bool) ([]int, error) {
+	var candidates []key
+	for _, k := range found {
+		if k.name == primaryKey {
+			return k.parts, nil
+		}
+		if k.whole {
+			candidates = append(candidates, k)
+		}
+	}
+	switch {
+	case len(candidates) == 0:
+		return nil, nil
+	case len(candidates) == 1:
+		return candidates[0].parts, nil
+	case !ask:
+		return nil, nil
+	}
+	var first []int
+	err := conn.query(ctx, "SHOW KEYS FROM "+quoteTable(t), func(row [][]byte) error {
+		if at := slices.IndexFunc(candidates, func(k key) bool { return k.name == string(row[2]) }); first == nil && at >= 0 {
+			first = candidates[at].parts
+		}
+		return nil
+	})
+	return first, err
 }
 
 const primaryKey = "PRIMARY"
@@ -247,12 +290,12 @@ func (t *table) setIdentity(f flavor, image string) {
 		return
 	}
 	s.WholeRows = f.set("binlog_row_image", "FULL")
-	if s.Identity, s.IdentityColumns = sources.IdentityKey, s.Key; len(s.Key) == 0 {
+	if s.Identity, s.IdentityColumns = sources.IdentityKey, t.identity; len(t.identity) == 0 {
 		s.Identity = sources.IdentityFull // the server's own rule for tables without one
 		return
 	}
 	for i := range s.Columns {
-		s.Columns[i].MayBeMissing = !slices.Contains(s.Key, i)
+		s.Columns[i].MayBeMissing = !slices.Contains(t.identity, i) && (image != "NOBLOB" || t.columns[i].isBlob())
 	}
 }
 

@@ -139,15 +139,18 @@ error: table private.secrets: user 'o''brien'@'%' may not read it, or there is n
 func TestCheckSettings(t *testing.T) {
 	eachServer(t, func(b *box) {
 		tests := []struct{ variable, value, want string }{
-			{"binlog_row_image", "MINIMAL", "error: binlog_row_image: it is MINIMAL: values that a change leaves alone are not in the log"},
-			{"binlog_row_image", "NOBLOB", "error: binlog_row_image: it is NOBLOB: values that a change leaves alone are not in the log"},
 			{"binlog_format", "MIXED", "error: binlog_format: it is MIXED"},
 			{"binlog_format", "STATEMENT", "error: binlog_format: it is STATEMENT"},
 			{"binlog_row_metadata", "MINIMAL", "warning: binlog_row_metadata: it is MINIMAL"},
 			{"binlog_expire_logs_seconds", "0", "warning: binlog_expire_logs_seconds: it is 0: the log grows"},
 			{"binlog_expire_logs_seconds", "3600", "warning: binlog_expire_logs_seconds: the log is kept for 1h0m0s"},
 		}
-		if !b.isMaria() {
+		if b.isMaria() {
+			tests = append(tests, []struct{ variable, value, want string }{
+				{"binlog_row_image", "MINIMAL", "error: binlog_row_image: it is MINIMAL: MariaDB leaves out values that have changed"},
+				{"binlog_row_image", "NOBLOB", "error: binlog_row_image: it is NOBLOB: MariaDB leaves out values that have changed"},
+			}...)
+		} else {
 			tests = append(tests, []struct{ variable, value, want string }{
 				{"binlog_row_value_options", "PARTIAL_JSON", "error: binlog_row_value_options: it is PARTIAL_JSON"},
 				{"binlog_order_commits", "OFF", "warning: binlog_order_commits: it is OFF"},

@@ -18,3 +18,12 @@ type catalogColumn struct {
 
 // compressed: MariaDB keeps the column's values compressed, in the log too.
 func (c *catalogColumn) compressed() bool { return strings.Contains(c.fullType, "COMPRESSED") }
+
+// isBlob: the log may leave its values out where binlog_row_image is NOBLOB.
+func (c *catalogColumn) isBlob() bool {
+	switch c.dataType {
+	case "json", "point", "geometry", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geomcollection", "geometrycollection", "vector":
+		return true
+	}
+	return strings.HasSuffix(c.dataType, "blob") || strings.HasSuffix(c.dataType, "text")
+}

@@ -45,7 +45,7 @@ func recordedStream(tb testing.TB, f flavor, out chan<- *sources.Batch) *stream 
 	st := &stream{
 		source: &Source{}, ctx: tb.Context(), conn: &conn{flavor: f}, out: out,
 		catalog: &catalog{flavor: f, tables: map[string]*table{"recorded.t": whole}},
-		tables:  map[string]*sources.Table{"recorded.t": t}, unnamed: map[*sources.Table]bool{},
+		tables:  map[string]*sources.Table{"recorded.t": t}, unnamed: map[*sources.Table]bool{}, defaulted: map[*sources.Table]bool{},
 		gtids: gtids, batch: &sources.Batch{Arena: &sources.Arena{}},
 	}
 	st.newFile()

@@ -61,6 +61,10 @@ func (f flavor) omitsGenerated(version string) bool {
 	return f == mariadbServer && !older(version, 11)
 }
 
+// completable reports whether what a partial row image leaves out is as it was
+// before. In MariaDB it need not be (see logTable.completable).
+func (f flavor) completable() bool { return f == mysqlServer }
+
 // set is the statement that changes a global variable for good. MariaDB's
 // does not outlive a restart.
 func (f flavor) set(variable, value string) string {

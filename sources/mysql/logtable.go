@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -24,13 +25,16 @@ type logTable struct {
 	names     []string       // of the log's columns
 	skip      []func([]byte) (int, error)
 	cells     []logCell
-	acts      bool // foreign keys change other tables where its rows go or change
+	acts      bool  // foreign keys change other tables where its rows go or change
+	replacing []int // columns of the log that the new image of any REPLACE has
 }
 
 // A logCell is where a projected column comes from.
 type logCell struct {
-	at     int // column of the log; -1: the log has none
-	decode decoder
+	at       int // column of the log; -1: the log has none
+	decode   decoder
+	unset    unset
+	computed bool
 }
 
 // tableMap takes the description of a table that rows follow for. Servers
@@ -151,7 +155,14 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 			difference = fmt.Errorf("column %s: %w", column.name, err)
 			continue
 		}
-		decoders[column.name] = logCell{at: i, decode: decode}
+		cell := logCell{at: i, decode: decode, computed: whole.sources.Columns[at].Generated}
+		if column == &whole.columns[at] {
+			cell.unset = column.unset
+		}
+		decoders[column.name] = cell
+		if slices.Contains(whole.identity, at) && whole.columns[at].always {
+			t.replacing = append(t.replacing, i)
+		}
 	}
 	t.cells = make([]logCell, len(table.Columns))
 	for i := range table.Columns {
@@ -171,7 +182,15 @@ func (st *stream) compareCatalog() error {
 	ctx, cancel := context.WithTimeout(st.ctx, queryTimeout)
 	defer cancel()
 	var now *catalog
-	err := st.source.pool.use(ctx, func(c *conn) (err error) {
+	var end position
+	err := st.source.pool.use(ctx, func(c *conn) error {
+		server, err := readFacts(ctx, c)
+		if err != nil {
+			return err
+		}
+		if end, err = server.end(ctx, c); err != nil {
+			return err
+		}
 		now, _, err = readCatalog(ctx, c)
 		return err
 	})
@@ -186,7 +205,17 @@ func (st *stream) compareCatalog() error {
 			return fmt.Errorf("table %s: %w", t, err)
 		}
 	}
+	st.takeDefaults(now, end)
 	return nil
+}
+
+// takeDefaults goes on with the columns' defaults of a catalog that is
+// otherwise the same.
+func (st *stream) takeDefaults(now *catalog, end position) {
+	if !st.notAfter(st.defaultsOf) {
+		clear(st.defaulted)
+	}
+	st.catalog, st.defaultsOf, st.logTables = now, end, map[uint64]*logTable{}
 }
 
 // compareTables is sources.Compare with what else rows are read by: character

@@ -74,7 +74,7 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 	return start, nil
 }
 
-// readable returns ErrConfig where the log does not carry whole rows.
+// readable returns ErrConfig where the log does not carry all that has changed.
 func (s *Source) readable(ctx context.Context, c *conn) error {
 	parts := "''"
 	if c.flavor == mysqlServer {
@@ -88,7 +88,7 @@ func (s *Source) readable(ctx context.Context, c *conn) error {
 		return fmt.Errorf("%w: the server writes no binary log; set log_bin in its option file and restart it", sources.ErrConfig)
 	case row[1] != "ROW":
 		return fmt.Errorf("%w: binlog_format is %s; run: %s", sources.ErrConfig, row[1], c.flavor.set("binlog_format", "'ROW'"))
-	case !isFull(row[2]):
+	case !isFull(row[2]) && !c.flavor.completable():
 		return fmt.Errorf("%w: binlog_row_image is %s; run: %s", sources.ErrConfig, row[2], c.flavor.set("binlog_row_image", "'FULL'"))
 	case row[3] != "":
 		return fmt.Errorf("%w: binlog_row_value_options is %s; run: %s", sources.ErrConfig, row[3], c.flavor.set("binlog_row_value_options", "''"))

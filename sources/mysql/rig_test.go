@@ -159,6 +159,7 @@ type tail struct {
 	out      chan *sources.Batch
 	done     chan error
 	changes  []string // without those of the fence
+	before   []string // the old images
 	cascades []string // those of the changes through which foreign keys have acted unlogged
 	versions []int64
 	fence    int
@@ -210,6 +211,9 @@ func (t *tail) record(batch *sources.Batch) {
 			continue
 		}
 		t.changes = append(t.changes, changeText(c))
+		if !c.Before.IsZero() {
+			t.before = append(t.before, image(c.Before))
+		}
 		if c.Cascades {
 			t.cascades = append(t.cascades, changeText(c))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -14,7 +15,10 @@ import (
 
 // A rowReader reads row images (MySQL source, Rows_log_event). It keeps where
 // an image's values begin, so that a row costs no memory of its own.
-type rowReader struct{ places []int }
+type rowReader struct {
+	places    []int
+	defaulted bool // new rows have got values that are columns' defaults
+}
 
 // Places of columns that have no value in an image.
 const (
@@ -48,6 +52,11 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 			return err
 		}
 	}
+	if st.conn.flavor == mariadbServer && change == sources.Update {
+		if err := t.completable(images); err != nil {
+			return fmt.Errorf("%w; run: %s, and let no session set another", err, st.conn.flavor.set("binlog_row_image", "FULL"))
+		}
+	}
 	for len(data) > 0 {
 		var before, after sources.Row
 		a := st.arena()
@@ -57,11 +66,7 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 			}
 		}
 		if images.after != nil {
-			var old sources.Row
-			if change == sources.Update {
-				old = before
-			}
-			if after, data, err = st.rows.newRow(a, t, images.after, data, old); err != nil {
+			if after, data, err = st.rows.newRow(a, t, images.after, data, before); err != nil {
 				return fmt.Errorf("rows of %s: new image: %w", t.table, err)
 			}
 		}
@@ -69,6 +74,9 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 		if err := st.append(c); err != nil {
 			return err
 		}
+	}
+	if st.rows.defaulted {
+		st.defaulted[t.table], st.rows.defaulted = true, false
 	}
 	return nil
 }
@@ -143,12 +151,43 @@ func splitRows(kind replication.EventType, body []byte, columns int) (rows []byt
 	return data, images, change, err
 }
 
-// row adds an image.
-func (r *rowReader) row(a *sources.Arena, t *logTable, present, data []byte) (sources.Row, []byte, error) {
-	return r.newRow(a, t, present, data, sources.Row{})
+// completable returns an error where an update's new images leave out values
+// that need not be as they were. MariaDB logs as an update what a REPLACE does
+// to a row, and leaves out the columns that it has set to their defaults; it
+// also leaves out generated columns that have changed with others.
+func (t *logTable) completable(images imageSet) error {
+	has := func(image []byte, i int) bool { return image[i>>3]&(1<<(i&7)) != 0 }
+	for i := range t.cells {
+		cell := &t.cells[i]
+		if cell.at < 0 || has(images.after, cell.at) || has(images.before, cell.at) {
+			continue
+		}
+		if cell.computed || !slices.ContainsFunc(t.replacing, func(at int) bool { return !has(images.after, at) }) {
+			return fmt.Errorf("%w: rows of %s: MariaDB has left column %s out of the log though it may have changed", sources.ErrPositionLost, t.table, t.names[cell.at])
+		}
+	}
+	return nil
 }
 
-// newRow adds an image. Values that it leaves out are taken from the old row.
+// row adds an image.
+func (r *rowReader) row(a *sources.Arena, t *logTable, present, data []byte) (sources.Row, []byte, error) {
+	rest, err := r.locate(t, present, data)
+	if err != nil {
+		return sources.Row{}, nil, err
+	}
+	a.StartRow(len(t.cells))
+	for i := range t.cells {
+		if r.place(&t.cells[i]) == placeMissing {
+			a.Missing()
+		} else if err := r.value(a, t, i, data); err != nil {
+			return sources.Row{}, nil, err
+		}
+	}
+	return a.EndRow(), rest, nil
+}
+
+// newRow adds a new image. Values that it leaves out are taken from the old
+// row, or where there is none from the columns' defaults.
 func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, old sources.Row) (sources.Row, []byte, error) {
 	rest, err := r.locate(t, present, data)
 	if err != nil {
@@ -157,26 +196,43 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 	a.StartRow(len(t.cells))
 	for i := range t.cells {
 		cell := &t.cells[i]
-		start := placeMissing
-		if cell.at >= 0 {
-			start = r.places[cell.at]
-		}
-		switch {
-		case start == placeNull:
-			a.Null()
-		case start == placeMissing && !old.IsZero():
+		switch missing := r.place(cell) == placeMissing; {
+		case missing && !old.IsZero():
 			a.Copy(old, i)
-		case start == placeMissing:
-			a.Missing()
+		case missing:
+			cell.unset.add(a)
+			r.defaulted = r.defaulted || cell.unset.kind != unsetUnknown
 		default:
-			text, _, err := cell.decode(a.Buffer(), data[start:])
-			if err != nil {
-				return sources.Row{}, nil, fmt.Errorf("column %s: %w", t.names[cell.at], err)
+			if err := r.value(a, t, i, data); err != nil {
+				return sources.Row{}, nil, err
 			}
-			a.Value(text)
 		}
 	}
 	return a.EndRow(), rest, nil
+}
+
+// place is where the cell's value is in the image.
+func (r *rowReader) place(cell *logCell) int {
+	if cell.at < 0 {
+		return placeMissing
+	}
+	return r.places[cell.at]
+}
+
+// value adds the value of cell i, which the image has.
+func (r *rowReader) value(a *sources.Arena, t *logTable, i int, data []byte) error {
+	cell := &t.cells[i]
+	start := r.places[cell.at]
+	if start == placeNull {
+		a.Null()
+		return nil
+	}
+	text, _, err := cell.decode(a.Buffer(), data[start:])
+	if err != nil {
+		return fmt.Errorf("column %s: %w", t.names[cell.at], err)
+	}
+	a.Value(text)
+	return nil
 }
 
 // locate finds the values of the image that data begins with, and returns what follows it.

@@ -102,11 +102,23 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 		}
 	}
 	for _, n := range s.changed {
-		if t := used(n); t != nil && s.reshapes && st.unnamed[t] && st.here().before(st.planned) {
+		t := used(n)
+		switch {
+		case t == nil || !s.reshapes:
+		case st.unnamed[t] && st.notAfter(st.planned):
 			return true, st.misread(t)
+		case st.defaulted[t] && st.notAfter(st.defaultsOf):
+			return true, fmt.Errorf("%w: changes of %s leave out values that were its columns' defaults, which may have been others then", sources.ErrPositionLost, t)
 		}
 	}
 	return len(replaced) > 0 || slices.ContainsFunc(s.changed, func(n tableName) bool { return used(n) != nil }), nil
+}
+
+// notAfter reports whether the catalog that was read when the log ended at end
+// may have what the statement that was just read has changed.
+func (st *stream) notAfter(end position) bool {
+	here := st.here()
+	return here.before(end) || here == position{server: end.server, file: end.file, offset: end.offset}
 }
 
 // misread says that changes which the stream has read by the places of their

@@ -1,27 +1,158 @@
 package mysql
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"haystream/internal/servers"
 	"haystream/sources"
 )
 
-// What a session leaves out of its images is missing, and never NULL.
+// What a partial image leaves out is missing, and never NULL.
 func TestPartialImages(t *testing.T) {
 	eachRig(t, func(r *rig) {
-		r.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, b TEXT)")
+		r.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, b TEXT, u INT NOT NULL)")
+		r.prepare("t")
+		r.tables[0].Key = []int{3} // as tables.t.key says
+		tail := r.stream(r.start)
+		writer := r.session()
+		id := "1" // of the row in the end: see TestReplacing
+		if !r.isMaria() {
+			id = "2"
+		}
+		for _, test := range []struct {
+			image, statement, before, change string
+			lost                             bool // with MariaDB
+		}{
+			{"MINIMAL", "INSERT INTO t VALUES (1, 1, 'x', 9)", "", "insert t (1,1,x,9)", false},
+			{"MINIMAL", "UPDATE t SET a = 2", "(1,MISSING,MISSING,MISSING)", "update t () to (1,2,MISSING,MISSING)", false},
+			{"MINIMAL", "UPDATE t SET a = 3, u = 9", "(1,MISSING,MISSING,MISSING)", "update t () to (1,3,MISSING,9)", false},
+			{"MINIMAL", "UPDATE t SET b = NULL", "(1,MISSING,MISSING,MISSING)", "update t () to (1,MISSING,NULL,MISSING)", false},
+			{"MINIMAL", "UPDATE t SET id = 2", "(1,MISSING,MISSING,MISSING)", "update t () to (2,MISSING,MISSING,MISSING)", true},
+			{"MINIMAL", "UPDATE t SET u = 8", "(" + id + ",MISSING,MISSING,MISSING)", "update t () to (" + id + ",MISSING,MISSING,8)", false},
+			{"MINIMAL", "DELETE FROM t", "(" + id + ",MISSING,MISSING,MISSING)", "delete t ()", false},
+			{"NOBLOB", "INSERT INTO t (id, a, u, b) VALUES (3, 1, 9, 'x')", "", "insert t (3,1,x,9)", false},
+			{"NOBLOB", "UPDATE t SET b = 'y'", "(3,1,MISSING,9)", "update t (9) to (3,1,y,9)", false},
+			{"NOBLOB", "UPDATE t SET a = 2", "(3,1,MISSING,9)", "update t (9) to (3,2,MISSING,9)", true},
+			{"NOBLOB", "UPDATE t SET id = 4, a = 2, b = 'z', u = 8", "", "update t (9) to (4,2,z,8)", false},
+			{"NOBLOB", "DELETE FROM t", "(4,2,MISSING,8)", "delete t (8)", false},
+		} {
+			if r.isMaria() && test.lost {
+				continue
+			}
+			tail.before = nil
+			r.on(writer, "SET SESSION binlog_row_image = "+test.image, test.statement)
+			tail.expect(test.change)
+			if got := strings.Join(tail.before, ""); test.before != "" && got != test.before {
+				r.Errorf("%s: the old image is %s, want %s", test.statement, got, test.before)
+			}
+		}
+		if r.ask("SELECT @@version LIKE '11.%'") == "1" {
+			r.on(writer, "SET SESSION binlog_row_image = FULL_NODUP", "INSERT INTO t VALUES (3, 1, 'b', 1)", "UPDATE t SET a = NULL", "UPDATE t SET id = 4, b = 'c'")
+			tail.expect("insert t (3,1,b,1)", "update t (1) to (3,NULL,b,1)", "update t (1) to (4,NULL,c,1)")
+		}
+	})
+}
+
+// With MINIMAL an INSERT's image lacks the columns that it does not name, if
+// their default is a constant: the row is whole all the same.
+func TestDefaults(t *testing.T) {
+	columns := []string{
+		"INT", "INT DEFAULT 7", "BIGINT UNSIGNED DEFAULT 18446744073709551615", "TINYINT(1) DEFAULT 1", "SMALLINT(5) ZEROFILL DEFAULT 3", "INT NOT NULL", "DECIMAL(10,3) DEFAULT -1.5",
+		"DOUBLE DEFAULT 1e100", "FLOAT DEFAULT 0.1", "FLOAT(10,2) DEFAULT 1.005", "CHAR(5) DEFAULT 'ä '", `VARCHAR(20) CHARACTER SET latin1 DEFAULT 'it''s ä\\ '`, "VARCHAR(20) CHARACTER SET utf16 DEFAULT '€'",
+		"VARCHAR(9) NOT NULL", "VARCHAR(9) DEFAULT 'NULL'", "TEXT", "TEXT NOT NULL", "ENUM('a','b,''') DEFAULT 'b,'''", "SET('x','y','z') DEFAULT 'x,z'", "SET('x') DEFAULT ''", "DATE DEFAULT '2024-02-29'",
+		"DATETIME DEFAULT '0000-00-00 00:00:00'", "DATETIME(3) DEFAULT '2024-02-29 01:02:03.5'", "TIME DEFAULT '-01:02:03'", "YEAR DEFAULT 1999", "TIMESTAMP NULL DEFAULT CURRENT_TIMESTAMP", "VARCHAR(40) DEFAULT (UUID())",
+		"JSON DEFAULT (JSON_OBJECT('a', 1))", "INT AS (c1 + 1) STORED", "INT AS (c1 + 2) VIRTUAL", "TEXT AS (CONCAT(c14, c1)) VIRTUAL", "INT DEFAULT 5 INVISIBLE", "BLOB", "JSON", "BIT(3)", "TIMESTAMP NULL",
+	}
+	uncertain := []string{"BIT(3) DEFAULT b'101'", "VARBINARY(3) DEFAULT x'00ff'", "TIMESTAMP NULL DEFAULT '2024-02-29 01:02:03'", "DATE NOT NULL"}
+	definition := "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY"
+	for i, column := range append(columns, uncertain...) {
+		definition += fmt.Sprintf(", c%d %s", i, column)
+	}
+	eachRig(t, func(r *rig) {
+		if r.isMaria() {
+			return
+		}
+		r.exec("SET NAMES utf8mb4", "SET SESSION sql_mode = ''", definition+") CHARACTER SET utf8mb4")
+		r.prepare("t")
+		tail := r.stream(r.start)
+		r.on(r.session(), "SET SESSION binlog_row_image = MINIMAL, sql_mode = ''", "INSERT INTO t () VALUES ()")
+		tail.catchUp()
+		chunk, err := r.chunk("t")
+		r.must(err)
+		want := strings.Split(image(chunk.Rows[0]), ",MISSING")[0]
+		for range uncertain {
+			want = want[:strings.LastIndexByte(want, ',')]
+		}
+		r.same(tail.changes, []string{"insert t " + want + strings.Repeat(",MISSING", len(uncertain)) + ")"})
+		tail.changes = nil
+	})
+}
+
+// Rows that were inserted before their columns got other defaults are not given
+// the new ones.
+func TestChangedDefaults(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		if r.isMaria() {
+			return
+		}
+		r.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT DEFAULT 7)")
 		r.prepare("t")
 		tail := r.stream(r.start)
 		writer := r.session()
-		r.on(writer, "SET SESSION binlog_row_image = MINIMAL", "INSERT INTO t (id, a) VALUES (1, 1)", "UPDATE t SET a = 2", "UPDATE t SET id = 2",
-			"SET SESSION binlog_row_image = NOBLOB", "UPDATE t SET a = 3", "DELETE FROM t")
-		want := []string{"insert t (1,1,MISSING)", "update t (1) to (1,2,MISSING)", "update t (1) to (2,MISSING,MISSING)", "update t (2) to (2,3,MISSING)", "delete t (2)"}
-		tail.expect(want...)
-		if r.ask("SELECT @@version LIKE '11.%'") == "1" {
-			r.on(writer, "SET SESSION binlog_row_image = FULL_NODUP", "INSERT INTO t VALUES (3, 1, 'b')", "UPDATE t SET a = NULL", "UPDATE t SET id = 4, b = 'c'")
-			tail.expect("insert t (3,1,b)", "update t (3) to (3,NULL,b)", "update t (3) to (4,NULL,c)")
+		r.on(writer, "SET SESSION binlog_row_image = MINIMAL", "INSERT INTO t (id) VALUES (1)")
+		tail.expect("insert t (1,7)")
+		r.on(writer, "ALTER TABLE t ALTER a SET DEFAULT 8")
+		tail.catchUp()
+		r.on(writer, "INSERT INTO t (id) VALUES (2)")
+		tail.expect("insert t (2,8)")
+		tail.stop()
+		r.restart(r.start, "t").fails(sources.ErrPositionLost, "columns' defaults")
+	})
+}
+
+// MariaDB logs what a REPLACE sets to its default no more than what an UPDATE
+// leaves alone.
+func TestReplacing(t *testing.T) {
+	tests := []struct {
+		image, statement string
+		lost             bool // with MariaDB
+		want             string
+	}{
+		{"MINIMAL", "REPLACE INTO t (id, a) VALUES (1, 2)", true, "(1,2,5,NULL)"},
+		{"MINIMAL", "UPDATE t SET id = 2", true, "(2,MISSING,MISSING,MISSING)"},
+		{"MINIMAL", "UPDATE t SET a = 2", false, "(1,2,MISSING,MISSING)"},
+		{"NOBLOB", "REPLACE INTO t (id, a) VALUES (1, 2)", true, "(1,2,5,NULL)"},
+		{"NOBLOB", "UPDATE t SET a = 2", true, "(1,2,1,MISSING)"},
+		{"FULL", "REPLACE INTO t (id, a) VALUES (1, 2)", false, "(1,2,5,NULL)"},
+	}
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT DEFAULT 5, c TEXT)", "CREATE TABLE g (id INT PRIMARY KEY, a INT, twice INT AS (a * 2) VIRTUAL)", "INSERT INTO g (id) VALUES (1)")
+		for _, test := range tests {
+			r.exec("DELETE FROM t", "INSERT INTO t VALUES (1, 1, 1, 'c')")
+			r.prepare("t")
+			tail := r.stream(r.start)
+			r.on(r.session(), "SET SESSION binlog_row_image = "+test.image, test.statement)
+			if r.isMaria() && test.lost {
+				tail.fails(sources.ErrPositionLost, "binlog_row_image")
+				continue
+			}
+			tail.expect("update t (1) to " + test.want)
+			tail.stop()
 		}
+		// Newer MariaDB has no generated columns in the log of an update at all.
+		if r.admin.flavor.omitsGenerated(r.admin.version) {
+			return
+		}
+		r.prepare("g")
+		tail := r.stream(r.start)
+		r.on(r.session(), "SET SESSION binlog_row_image = MINIMAL", "UPDATE g SET a = 3")
+		if r.isMaria() {
+			tail.fails(sources.ErrPositionLost, "twice")
+			return
+		}
+		tail.expect("update g (1) to (1,3,6)")
 	})
 }
 

@@ -13,7 +13,7 @@ type statement struct {
 	replaced []tableName // tables whose rows are others now
 	changed  []tableName // tables whose columns or names may be others now
 	database string      // that was dropped
-	reshapes bool        // columns may have other names or places now
+	reshapes bool        // columns may have other names, places or defaults now
 }
 
 type tableName struct{ schema, name string }
@@ -302,10 +302,10 @@ func (s *scanner) alter() statement {
 	return st
 }
 
-// reshapes reports whether a word after another may give columns other names or places.
+// reshapes reports whether a word after another may give columns other names, places or defaults.
 func reshapes(word, last string) bool {
 	switch word {
-	case "COLUMN", "MODIFY", "CHANGE", "FIRST", "AFTER", "CONVERT":
+	case "COLUMN", "MODIFY", "CHANGE", "FIRST", "AFTER", "CONVERT", "DEFAULT":
 		return true
 	case "INDEX", "KEY", "UNIQUE", "PRIMARY", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK", "PARTITION", "SYSTEM", "PERIOD":
 		return false

@@ -35,6 +35,9 @@ type stream struct {
 	planned position                  // where the log ended when that was read
 	unnamed map[*sources.Table]bool   // whose columns are told by their places only
 
+	defaulted  map[*sources.Table]bool // of which rows have got values that are their columns' defaults in the catalog
+	defaultsOf position                // where the log ended when that was read
+
 	parser    *replication.BinlogParser
 	checksum  bool // events end with one
 	logTables map[uint64]*logTable
@@ -118,8 +121,8 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 	}
 	now := time.Now()
 	st := &stream{
-		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned,
-		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{},
+		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned, defaultsOf: planned,
+		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{}, defaulted: map[*sources.Table]bool{},
 		server: facts.server, versions: sources.NewVersioner(from.Version), number: from.Version, version: from.Version,
 		batch: &sources.Batch{Arena: &sources.Arena{}}, sentAt: now, received: now,
 	}
