@@ -152,7 +152,6 @@ func TestCheckSettings(t *testing.T) {
 			}...)
 		} else {
 			tests = append(tests, []struct{ variable, value, want string }{
-				{"binlog_row_value_options", "PARTIAL_JSON", "error: binlog_row_value_options: it is PARTIAL_JSON"},
 				{"binlog_order_commits", "OFF", "warning: binlog_order_commits: it is OFF"},
 				{"gtid_mode", "ON_PERMISSIVE", "warning: gtid_mode: it is ON_PERMISSIVE"},
 				{"binlog_expire_logs_auto_purge", "OFF", "warning: binlog_expire_logs_auto_purge: it is OFF"},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"haystream/sources"
@@ -26,6 +27,7 @@ type logTable struct {
 	skip      []func([]byte) (int, error)
 	cells     []logCell
 	acts      bool  // foreign keys change other tables where its rows go or change
+	documents int   // how many columns are JSON in the log
 	replacing []int // columns of the log that the new image of any REPLACE has
 }
 
@@ -35,6 +37,7 @@ type logCell struct {
 	decode   decoder
 	unset    unset
 	computed bool
+	document int // which of the log's JSON columns it is; -1: none
 }
 
 // tableMap takes the description of a table that rows follow for. Servers
@@ -129,6 +132,11 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 	}
 	decoders := map[string]logCell{}
 	for i, wire := range description.ColumnType {
+		document := -1
+		if wire == mysql.MYSQL_TYPE_JSON {
+			document = t.documents
+			t.documents++
+		}
 		var err error
 		if t.skip[i], err = skipper(wire, description.ColumnMeta[i]); err != nil {
 			return t, err
@@ -155,7 +163,7 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 			difference = fmt.Errorf("column %s: %w", column.name, err)
 			continue
 		}
-		cell := logCell{at: i, decode: decode, computed: whole.sources.Columns[at].Generated}
+		cell := logCell{at: i, decode: decode, computed: whole.sources.Columns[at].Generated, document: document}
 		if column == &whole.columns[at] {
 			cell.unset = column.unset
 		}

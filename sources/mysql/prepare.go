@@ -76,11 +76,7 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 
 // readable returns ErrConfig where the log does not carry all that has changed.
 func (s *Source) readable(ctx context.Context, c *conn) error {
-	parts := "''"
-	if c.flavor == mysqlServer {
-		parts = "@@GLOBAL.binlog_row_value_options"
-	}
-	row, err := c.one(ctx, "SELECT @@GLOBAL.log_bin, @@GLOBAL.binlog_format, @@GLOBAL.binlog_row_image, "+parts)
+	row, err := c.one(ctx, "SELECT @@GLOBAL.log_bin, @@GLOBAL.binlog_format, @@GLOBAL.binlog_row_image")
 	switch {
 	case err != nil:
 		return fmt.Errorf("read settings: %w", err)
@@ -90,8 +86,6 @@ func (s *Source) readable(ctx context.Context, c *conn) error {
 		return fmt.Errorf("%w: binlog_format is %s; run: %s", sources.ErrConfig, row[1], c.flavor.set("binlog_format", "'ROW'"))
 	case !isFull(row[2]) && !c.flavor.completable():
 		return fmt.Errorf("%w: binlog_row_image is %s; run: %s", sources.ErrConfig, row[2], c.flavor.set("binlog_row_image", "'FULL'"))
-	case row[3] != "":
-		return fmt.Errorf("%w: binlog_row_value_options is %s; run: %s", sources.ErrConfig, row[3], c.flavor.set("binlog_row_value_options", "''"))
 	}
 	return nil
 }

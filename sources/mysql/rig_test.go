@@ -159,6 +159,7 @@ type tail struct {
 	out      chan *sources.Batch
 	done     chan error
 	changes  []string // without those of the fence
+	each     func(*sources.Change)
 	before   []string // the old images
 	cascades []string // those of the changes through which foreign keys have acted unlogged
 	versions []int64
@@ -209,6 +210,9 @@ func (t *tail) record(batch *sources.Batch) {
 				}
 			}
 			continue
+		}
+		if t.each != nil {
+			t.each(c)
 		}
 		t.changes = append(t.changes, changeText(c))
 		if !c.Before.IsZero() {

@@ -17,7 +17,9 @@ import (
 // an image's values begin, so that a row costs no memory of its own.
 type rowReader struct {
 	places    []int
-	defaulted bool // new rows have got values that are columns' defaults
+	parts     []byte // a bit for each JSON column: the new image has its changed parts only; nil: of none
+	patch     []byte // of one value
+	defaulted bool   // new rows have got values that are columns' defaults
 }
 
 // Places of columns that have no value in an image.
@@ -37,10 +39,6 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 	}
 	if !st.tx.open {
 		return errors.New("rows outside a transaction")
-	}
-	if kind == replication.PARTIAL_UPDATE_ROWS_EVENT {
-		// Not ErrConfig: the setting mends what comes later, and this is in the log for good.
-		return fmt.Errorf("%w: it has parts of JSON values of %s; run: %s, and let no session set another", sources.ErrPositionLost, t.table, st.conn.flavor.set("binlog_row_value_options", "''"))
 	}
 	data, images, change, err := splitRows(kind, body, len(t.names))
 	if err != nil {
@@ -66,6 +64,12 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 			}
 		}
 		if images.after != nil {
+			st.rows.parts = nil
+			if kind == replication.PARTIAL_UPDATE_ROWS_EVENT {
+				if data, err = st.rows.options(t, data); err != nil {
+					return fmt.Errorf("rows of %s: %w", t.table, err)
+				}
+			}
 			if after, data, err = st.rows.newRow(a, t, images.after, data, before); err != nil {
 				return fmt.Errorf("rows of %s: new image: %w", t.table, err)
 			}
@@ -106,7 +110,7 @@ func (st *stream) cascades(t *logTable, body []byte) (bool, error) {
 func splitRows(kind replication.EventType, body []byte, columns int) (rows []byte, images imageSet, change sources.ChangeKind, err error) {
 	data := body[8:] // table and flags
 	switch kind {
-	case replication.WRITE_ROWS_EVENTv2, replication.UPDATE_ROWS_EVENTv2, replication.DELETE_ROWS_EVENTv2:
+	case replication.WRITE_ROWS_EVENTv2, replication.UPDATE_ROWS_EVENTv2, replication.DELETE_ROWS_EVENTv2, replication.PARTIAL_UPDATE_ROWS_EVENT:
 		if len(data) < 2 || len(data) < int(binary.LittleEndian.Uint16(data)) {
 			return nil, images, 0, errShort
 		}
@@ -202,6 +206,10 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 		case missing:
 			cell.unset.add(a)
 			r.defaulted = r.defaulted || cell.unset.kind != unsetUnknown
+		case r.isPart(cell):
+			if err := r.part(a, i, data[r.places[cell.at]:], old); err != nil {
+				return sources.Row{}, nil, fmt.Errorf("column %s: %w", t.names[cell.at], err)
+			}
 		default:
 			if err := r.value(a, t, i, data); err != nil {
 				return sources.Row{}, nil, err
@@ -209,6 +217,30 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 		}
 	}
 	return a.EndRow(), rest, nil
+}
+
+// options takes off what precedes a new image that may have parts of JSON
+// values only (MySQL source, sql/rpl_record.cc, unpack_row).
+func (r *rowReader) options(t *logTable, data []byte) ([]byte, error) {
+	const partialJSON = 1
+	if len(data) == 0 || data[0] > partialJSON {
+		return nil, errors.New("it has options that are not known")
+	}
+	set, data := data[0] == partialJSON, data[1:]
+	if !set {
+		return data, nil
+	}
+	size := (t.documents + 7) / 8
+	if len(data) < size {
+		return nil, errShort
+	}
+	r.parts = data[:size]
+	return data[size:], nil
+}
+
+// isPart reports whether the new image, which has the cell, has changed parts of it only.
+func (r *rowReader) isPart(cell *logCell) bool {
+	return r.parts != nil && cell.document >= 0 && r.parts[cell.document>>3]&(1<<(cell.document&7)) != 0 && r.places[cell.at] != placeNull
 }
 
 // place is where the cell's value is in the image.

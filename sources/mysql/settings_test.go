@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"haystream/internal/servers"
 	"haystream/sources"
 )
 
@@ -154,22 +153,4 @@ func TestReplacing(t *testing.T) {
 		}
 		tail.expect("update g (1) to (1,3,6)")
 	})
-}
-
-// Parts of JSON values are refused, with the setting to change: in the log, and
-// before it has them where all sessions write them.
-func TestPartialJSON(t *testing.T) {
-	for _, shared := range fleet {
-		if shared.Spec.Kind != servers.MySQL {
-			continue
-		}
-		r := newRig(newBox(t, shared.Get(t).URL), rigName(t)+shared.Spec.Version[:1])
-		r.exec("CREATE TABLE t (id INT PRIMARY KEY, j JSON)", "INSERT INTO t VALUES (1, '{\"a\": 1, \"b\": \"long enough to be worth it\"}')")
-		r.prepare("t")
-		tail := r.stream(r.start)
-		r.on(r.session(), "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'", "UPDATE t SET j = JSON_SET(j, '$.a', 2)")
-		tail.fails(sources.ErrPositionLost, "binlog_row_value_options")
-		r.set("binlog_row_value_options", "PARTIAL_JSON")
-		r.refuses(r.start, sources.ErrConfig, "binlog_row_value_options")
-	}
 }
