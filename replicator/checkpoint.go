@@ -150,20 +150,14 @@ func (cp *checkpoint) restart(reason string) {
 	}
 }
 
-// markGaps marks the indexes stale that hold rows of tables whose changes the
-// log did not carry for a while: somebody had taken them out of the publication.
-func (cp *checkpoint) markGaps(tables []string) {
-	if len(tables) > 0 {
-		cp.Version++ // later than anything a build may have been planned for
-	}
-	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-		st := cp.Indexes[alias]
-		for _, name := range tables {
-			if st.Live.holds(name) || st.Next.holds(name) {
-				cp.markStale(alias, "the log did not carry the changes of table "+name+" for a while", cp.Version)
-			}
+// holds reports whether rows of the table were read into an index.
+func (cp *checkpoint) holds(table string) bool {
+	for _, st := range cp.Indexes {
+		if st.Live.holds(table) || st.Next.holds(table) {
+			return true
 		}
 	}
+	return false
 }
 
 // holds reports whether rows of the table were read into the build.

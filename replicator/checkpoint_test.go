@@ -49,18 +49,20 @@ func TestMarkStaleKeepsTheLatestCause(t *testing.T) {
 	}
 }
 
-func TestGapInTheLogMarksIndexesThatHoldTheTable(t *testing.T) {
+func TestHeldTables(t *testing.T) {
 	cp := newCheckpoint("blog")
-	cp.Version = 50
 	holding := func(p tableProgress) *build { return &build{Tables: map[string]*tableProgress{"public.a": &p}} }
-	cp.Indexes["read"] = &indexState{Live: holding(tableProgress{Done: true})}
-	cp.Indexes["reading"] = &indexState{Live: &build{}, Next: holding(tableProgress{Rows: 3})}
-	cp.Indexes["new"] = &indexState{Live: holding(tableProgress{})}
-	cp.markGaps([]string{"public.a"})
-	if cp.Indexes["read"].Since != 51 || cp.Indexes["reading"].Stale == "" {
-		t.Error("an index with rows of the table is not stale")
-	}
-	if cp.Indexes["new"].Stale != "" {
-		t.Error("an index that has not read the table is stale")
+	for name, is := range map[string]struct {
+		of   indexState
+		want bool
+	}{
+		"read":    {indexState{Live: holding(tableProgress{Done: true})}, true},
+		"reading": {indexState{Live: &build{}, Next: holding(tableProgress{Rows: 3})}, true},
+		"new":     {indexState{Live: holding(tableProgress{})}, false},
+	} {
+		cp.Indexes = map[string]*indexState{"a": &is.of}
+		if got := cp.holds("public.a"); got != is.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }

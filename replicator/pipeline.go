@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -52,6 +53,7 @@ type pipeline struct {
 	seq      int64
 	position sources.Position
 	version  int64
+	applied  atomic.Int64 // version, for others
 	waiting  []*loadedChunk
 }
 
@@ -172,6 +174,7 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 			p.position = b.Checkpoint.Position
 			if n := len(b.Changes); n > 0 {
 				p.version = b.Changes[n-1].Version
+				p.applied.Store(p.version)
 			}
 			d := &delivery{checkpoint: b.Checkpoint, commit: b.CommitTime}
 			if err := send(&job{batch: b, delivery: d}); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -171,22 +170,23 @@ func distrust(catalog []*sources.Table, names []string) {
 // prepare makes the source ready and settles where numbering goes on.
 func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, store *rowstore.Store) (sources.Start, error) {
 	var from sources.Position
-	st.view(func(cp *checkpoint) { from = cp.Position })
+	st.view(func(cp *checkpoint) {
+		from = cp.Position
+		for _, t := range plan.Tables {
+			stored := store != nil && store.Sequence() > 0 && plan.Stored[t.Ordinal] != nil
+			t.Followed = stored || cp.holds(t.String())
+		}
+	})
 	start, err := d.source.Prepare(ctx, plan.Tables, from)
 	if err != nil {
 		return start, err
 	}
-	if gaps := storedGaps(plan, store, start); !from.IsZero() && len(gaps) > 0 {
-		return start, fmt.Errorf("%w: it did not carry the changes of stored table %s for a while", sources.ErrPositionLost, strings.Join(gaps, ", "))
-	}
-	st.update(func(cp *checkpoint) {
-		if from.IsZero() {
+	if from.IsZero() {
+		st.update(func(cp *checkpoint) {
 			cp.Position = start.Position
 			cp.Version = max(cp.Version, start.Clock.UnixMicro())
-			return
-		}
-		cp.markGaps(names(start.Joined))
-	})
+		})
+	}
 	return start, nil
 }
 
@@ -202,6 +202,7 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, 
 	p.memory = semaphore.NewWeighted(p.held)
 	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
 	p.position, p.version = p.from.Position, p.from.Version
+	p.applied.Store(p.version)
 	p.tracker = newTracker(p.delivered)
 	p.scans = newScans(p.routes)
 	if store != nil {
@@ -217,7 +218,8 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, 
 	}
 	p.loader = &snapshot{
 		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk),
-		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, caught: p.gauges.caughtUp, log: d.log,
+		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, log: d.log,
+		caught: func(since int64) bool { return p.gauges.caughtUp() && p.applied.Load() >= since },
 	}
 	return p, nil
 }

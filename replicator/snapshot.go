@@ -28,7 +28,8 @@ type scan struct {
 	// progress of the table in each build that the routes lead to.
 	progress []*tableProgress
 
-	rows int64 // merged before this session
+	rows  int64 // merged before this session
+	since int64 // changes up to this Version are passed over by some route, and so must be in the rows
 
 	// last is the last merged row's key. The apply loop sets it before it
 	// answers a chunk; the scan reads it after the answer.
@@ -66,6 +67,7 @@ func newScans(routes [][]*route) []*scan {
 				i = len(here) - 1
 			}
 			here[i].routes = append(here[i].routes, r)
+			here[i].since = max(here[i].since, r.target.build.Since)
 			if !slices.Contains(here[i].progress, p) {
 				here[i].progress = append(here[i].progress, p)
 			}
@@ -82,8 +84,8 @@ type snapshot struct {
 	windows *windows
 	chunks  chan *loadedChunk // to the apply loop; closed by nobody, ends with ctx
 	limits  sources.SnapshotConfig
-	bytes   int // bound on one chunk's memory
-	caught  func() bool
+	bytes   int                    // bound on one chunk's memory
+	caught  func(since int64) bool // whether the stream is near the log's end, and past a Version
 	log     zerolog.Logger
 
 	rate throttle
@@ -157,9 +159,10 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 // read opens a window, reads the next chunk and hands it to the apply loop.
 func (s *snapshot) read(ctx context.Context, sc *scan, after sources.Key) (*loadedChunk, error) {
 	// A window that opens far behind the log's end would have to remember
-	// every key changed until then.
+	// every key changed until then; and a change that no route takes must not be
+	// found in it, since the row would be dropped for it.
 	wait := backoff.Backoff{Min: 5 * time.Millisecond, Max: 100 * time.Millisecond}
-	for !s.caught() {
+	for !s.caught(sc.since) {
 		if err := wait.Wait(ctx, 0); err != nil {
 			return nil, err
 		}

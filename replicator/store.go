@@ -101,22 +101,6 @@ func readApplied(from rowstore.Reader) (int64, error) {
 	return int64(binary.BigEndian.Uint64(note)), nil
 }
 
-// storedGaps names the tables of which the store may hold rows that the log has
-// not followed for a while. Reading them again is not enough: the log still
-// holds changes from before the gap, which would bring back rows that left in it.
-func storedGaps(plan *mapping.Plan, store *rowstore.Store, start sources.Start) []string {
-	if store == nil || store.Sequence() == 0 {
-		return nil
-	}
-	var gaps []string
-	for _, t := range start.Joined {
-		if plan.Stored[t.Ordinal] != nil {
-			gaps = append(gaps, t.String())
-		}
-	}
-	return gaps
-}
-
 // loseStore marks the indexes stale that were rendered from a store that is gone.
 func (cp *checkpoint) loseStore(plan *mapping.Plan) {
 	joined := map[string]bool{}

@@ -125,10 +125,6 @@ type Start struct {
 	Position Position  // where streaming begins
 	Clock    time.Time // the source's clock: the first previous Version
 	Fresh    bool      // the log handle is new: rows must be read by a snapshot
-
-	// Joined are the tables whose changes the log carries whole only from now
-	// on: their rows must be read by a snapshot, even where that was done before.
-	Joined []*Table
 }
 
 // A Batch is a run of changes in commit order: several small transactions, or

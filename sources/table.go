@@ -34,6 +34,10 @@ type Table struct {
 
 	// Ordinal is the table's index in the projected list given to Stream.
 	Ordinal int
+
+	// Followed, of a table given to Prepare: rows of it were read before, so
+	// that the log must have had all of its changes since the Position.
+	Followed bool
 }
 
 // A ForeignKey is a reference that the server holds to. Its columns need not

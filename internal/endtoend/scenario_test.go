@@ -215,6 +215,20 @@ func TestUnchangedToast(t *testing.T) {
 	}
 }
 
+// TestGapOfATable takes a table out of the publication while the daemon is down:
+// a row that came before that, and left in it, does not stay.
+func TestGapOfATable(t *testing.T) {
+	w := newWorld(t)
+	w.follow(200)
+	was := w.physical()
+	w.stop()
+	w.exec(hotRows(300, 310), "ALTER PUBLICATION haystream_"+w.name+" DROP TABLE hot", "DELETE FROM hot WHERE id IN (7, 305)", "UPDATE hot SET counter = 5 WHERE id = 306")
+	w.start()
+	w.eventually("a fresh index serves", func() bool { return w.physical() != was && w.physical() != "" })
+	w.settle()
+	w.compare(w.dialect.documents)
+}
+
 func TestStandbyTakesOver(t *testing.T) { eachDatabase(t, standbyTakesOver) }
 
 func standbyTakesOver(t *testing.T, w *world) {

@@ -45,7 +45,6 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 		return start, err
 	}
 	if start.Fresh {
-		start.Joined = tables
 		first, err := server.start(ctx, c)
 		if err != nil {
 			return start, err

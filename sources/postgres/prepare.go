@@ -55,7 +55,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 		return start, err
 	}
 	if !start.Fresh {
-		if err := s.continues(from, where, sl, p); err != nil {
+		if err := s.continues(from, where, sl, p, tables); err != nil {
 			return start, err
 		}
 	}
@@ -63,16 +63,17 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 	if err != nil {
 		return start, err
 	}
-	if start.Joined, err = s.ensurePublication(ctx, conn, p, tables); err != nil {
+	joined, err := s.ensurePublication(ctx, conn, p, tables)
+	if err != nil {
 		return start, err
 	}
 	if start.Fresh {
-		start.Joined = tables
+		joined = tables
 		if start.Position, err = s.freshSlot(ctx, conn, sl, where, version); err != nil {
 			return start, err
 		}
 	}
-	if err := s.raiseBarriers(ctx, conn, tables, start.Joined); err != nil {
+	if err := s.raiseBarriers(ctx, conn, tables, joined); err != nil {
 		return start, err
 	}
 	s.mu.Lock()
@@ -138,8 +139,10 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (system, error) {
 	return where, nil
 }
 
-// continues says why the server cannot lead on from the position.
-func (s *Source) continues(from sources.Position, where system, sl *slot, p *publication) error {
+// continues says why the server cannot lead on from the position. Reading a table
+// again that was out of the publication would not do: the log still has changes
+// from before that, which would bring back rows that have left since.
+func (s *Source) continues(from sources.Position, where system, sl *slot, p *publication, tables []*sources.Table) error {
 	at, err := parsePosition(from)
 	if err != nil {
 		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
@@ -152,6 +155,11 @@ func (s *Source) continues(from sources.Position, where system, sl *slot, p *pub
 	}
 	if p == nil {
 		return fmt.Errorf("%w: the publication %s is gone, and what was written without it", sources.ErrPositionLost, s.cfg.Publication)
+	}
+	for _, t := range p.plan(s.cfg.Publication, tables).joined {
+		if t.Followed {
+			return fmt.Errorf("%w: the publication %s does not carry all changes of table %s, and what was written meanwhile is lost", sources.ErrPositionLost, s.cfg.Publication, t)
+		}
 	}
 	return nil
 }

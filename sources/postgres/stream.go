@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -167,7 +169,7 @@ func (st *stream) start(ctx context.Context, at position) error {
 		if err := s.free(ctx, conn, sl); err != nil {
 			return err
 		}
-		return s.continues(at.String(), st.where, sl, p)
+		return s.continues(at.String(), st.where, sl, p, slices.Collect(maps.Values(st.tables)))
 	})
 	if err != nil {
 		return err
