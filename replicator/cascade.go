@@ -3,6 +3,7 @@ package replicator
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -56,45 +57,60 @@ func (h *hiddenChange) row(a *sources.Arena, child sources.Row) sources.Row {
 	return a.EndRow()
 }
 
-// hiddenChanges are what the foreign keys to a row do when it changes.
-func (t *storedTable) hiddenChanges(old, row sources.Row) (all []hiddenChange) {
-	for _, k := range t.Cascades {
-		action := k.OnDelete
-		if !row.IsZero() {
-			if action = k.OnUpdate; sameCells(old, row, k.Targets) {
-				continue
-			}
+// acts returns what a foreign key to a row does when the row changes; nothing, or
+// something that cannot be known, where the log and the store lack its old key.
+func acts(k *mapping.Cascade, t *storedTable, old, row sources.Row) (h hiddenChange, does, known bool) {
+	h = hiddenChange{Cascade: k, action: k.OnDelete, after: row}
+	if !row.IsZero() {
+		if h.action = k.OnUpdate; lacks(row, k.Targets) || sameCells(old, row, k.Targets) {
+			return h, false, true
 		}
-		value, null := k.Value(nil, t.Table, old)
-		if null || action != sources.Cascade && action != sources.SetNull {
-			continue
-		}
-		all = append(all, hiddenChange{Cascade: k, action: action, value: value, after: row})
 	}
-	return all
+	if h.action != sources.Cascade && h.action != sources.SetNull {
+		return h, false, true
+	}
+	if lacks(old, k.Targets) {
+		return h, true, false
+	}
+	var null bool
+	h.value, null = k.Value(nil, t.Table, old)
+	return h, !null, true
 }
 
-// cascade does what the foreign keys to a row do when it changes. It ends the
-// validity of the batch's rows; the given ones must be no such.
+// lacks reports whether a cell is Missing.
+func lacks(r sources.Row, columns []int) bool { return slices.ContainsFunc(columns, r.Missing) }
+
+// cascade does what the foreign keys to a row do when it changes; nothing where
+// old is the zero Row. It ends the validity of the batch's rows; the given ones
+// must be no such.
 func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
 	if old.IsZero() {
-		if !t.load.Done {
-			return j.shake(b, t)
-		}
 		return nil
 	}
-	for _, h := range t.hiddenChanges(old, row) {
-		child := j.tables[h.Child.Source.Ordinal]
+	for _, k := range t.Cascades {
+		h, does, known := acts(k, t, old, row)
+		if !does {
+			continue
+		}
+		child := j.tables[k.Child.Source.Ordinal]
+		if !known {
+			if err := j.shake(b, child, shaken); err != nil {
+				return err
+			}
+			continue
+		}
 		if !child.load.Done {
 			keep := h
 			keep.after = rowstore.Merge(sources.NewArena(0), sources.Row{}, row)
 			j.windows.hide(child.Source, keep)
-			if err := j.shake(b, child); err != nil {
-				return err
+			for _, below := range child.Cascades {
+				if err := j.shake(b, j.tables[below.Child.Source.Ordinal], shaken); err != nil {
+					return err
+				}
 			}
 		}
 		if err := j.act(b, child, &h); err != nil {
-			return fmt.Errorf("follow foreign key %s of table %s: %w", h.Name, child.Source, err)
+			return fmt.Errorf("follow foreign key %s of table %s: %w", k.Name, child.Source, err)
 		}
 	}
 	return nil
@@ -146,19 +162,33 @@ func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *hidd
 	if !row.IsZero() && sameCells(old, row, h.Columns) {
 		return nil
 	}
-	return j.replace(b, child, key, old, row, true)
+	return j.replace(b, child, key, old, row, old)
 }
 
-// shake notes that rows which refer to those of a table that is not read whole
-// may have gone without a trace.
-func (j *joins) shake(b *rowstore.Batch, t *storedTable) error {
+// shake notes that rows of a table may have gone without a trace, since those
+// that they referred to are not known.
+func (j *joins) shake(b *rowstore.Batch, t *storedTable, how doubt) error {
+	if t.shaken >= how || !t.begun {
+		return nil
+	}
+	t.shaken = how
+	return writeNote(b, noteShaken+t.Source.String(), how)
+}
+
+// renewed looks for rows of shaken tables that refer to a row which is new: those
+// that did so before have gone with the former one.
+func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
 	for _, k := range t.Cascades {
 		child := j.tables[k.Child.Source.Ordinal]
-		if child.shaken || !child.begun {
+		if child.shaken != shaken || row.IsZero() || lacks(row, k.Targets) || !old.IsZero() && sameCells(old, row, k.Targets) {
 			continue
 		}
-		child.shaken = true
-		if err := writeNote(b, noteShaken+child.Source.String(), true); err != nil {
+		value, null := k.Value(nil, t.Table, row)
+		if null {
+			continue
+		}
+		err := k.Keys(b, value, nil, func([]byte) (bool, error) { return false, j.shake(b, child, torn) })
+		if err != nil {
 			return err
 		}
 	}
@@ -169,18 +199,21 @@ func (j *joins) shake(b *rowstore.Batch, t *storedTable) error {
 // are read. Where there are some, the table is read again.
 func (j *joins) steady() error {
 	for _, t := range j.tables {
-		if t == nil || !t.shaken {
+		if t == nil || t.shaken == sure {
 			continue
 		}
-		dangling, err := j.dangling(t)
-		switch {
-		case err != nil:
-			return err
-		case dangling:
+		gone := t.shaken == torn
+		if !gone {
+			var err error
+			if gone, err = j.dangling(t); err != nil {
+				return err
+			}
+		}
+		if gone {
 			return j.reload(t, "rows that it referred to went while it was read")
 		}
-		t.shaken = false
-		err = j.write(j.applied, func(b *rowstore.Batch) error { return writeNote(b, noteShaken+t.Source.String(), false) })
+		t.shaken = sure
+		err := j.write(j.applied, func(b *rowstore.Batch) error { return writeNote(b, noteShaken+t.Source.String(), sure) })
 		if err != nil {
 			return err
 		}
@@ -230,7 +263,7 @@ func (j *joins) reload(t *storedTable, reason string) error {
 		if err := b.Truncate(t.Table); err != nil {
 			return err
 		}
-		if err := writeNote(b, noteShaken+t.Source.String(), false); err != nil {
+		if err := writeNote(b, noteShaken+t.Source.String(), sure); err != nil {
 			return err
 		}
 		return writeNote(b, noteLoad+t.Source.String(), &tableProgress{})

@@ -47,8 +47,17 @@ type storedTable struct {
 	*mapping.StoredTable
 	load   tableProgress
 	begun  bool // rows may be there
-	shaken bool // rows may be there that have gone
+	shaken doubt
 }
+
+// A doubt is whether rows of a table may have gone without a trace.
+type doubt int
+
+const (
+	sure   doubt = iota
+	shaken       // they have where what they refer to is not there
+	torn         // or was made anew
+)
 
 // A joinedTarget is a physical index of joined documents of one table.
 type joinedTarget struct {
@@ -268,14 +277,25 @@ func (j *joins) apply(batch *sources.Batch) error {
 // change applies one change to the store. The documents that it touches are
 // found in the store as it was before.
 func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
-	if t.begun = t.begun || j.windows.storing[t.Source.Ordinal]; !t.begun {
-		return nil // the chunks will have seen it
-	}
 	if c.Kind == sources.Truncate {
 		return b.Truncate(t.Table)
 	}
 	defer b.Forget()
 	j.arena.Reset()
+	var acting sources.Row // the old image, where foreign keys act
+	if c.Cascades && len(t.Cascades) > 0 {
+		acting = t.Cut(&j.arena, c.Before)
+	}
+	if t.begun = t.begun || j.windows.storing[t.Source.Ordinal]; !t.begun { // the chunks will have seen it
+		var row sources.Row
+		if c.Kind != sources.Delete {
+			row = t.Cut(&j.arena, c.After)
+		}
+		if err := j.renewed(b, t, acting, row); err != nil {
+			return err
+		}
+		return j.cascade(b, t, acting, row)
+	}
 	var from, to []byte // keys
 	var old, row sources.Row
 	if !c.Before.IsZero() {
@@ -298,9 +318,9 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 	if err != nil {
 		return err
 	}
-	cascades := c.Cascades && len(t.Cascades) > 0
-	if cascades && !old.IsZero() {
+	if !acting.IsZero() && !old.IsZero() {
 		old = rowstore.Merge(&j.arena, sources.Row{}, old)
+		acting = old
 	}
 	if to != nil {
 		if row, err = t.Row(&j.arena, old, c.After); err != nil {
@@ -314,19 +334,25 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 			return &reloadError{t, "a row moved, and the log has not all of it"}
 		} // else the chunk that brings the row fills it
 	}
-	return j.replace(b, t, from, old, row, cascades)
+	known := old
+	if known.IsZero() {
+		known = acting
+	}
+	if err := j.renewed(b, t, known, row); err != nil {
+		return err
+	}
+	return j.replace(b, t, from, old, row, acting)
 }
 
 // replace puts a row in place of the one with a key, either of which may be
-// missing, marks the documents that it touches, and lets foreign keys act.
-func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row sources.Row, cascades bool) error {
+// missing, marks the documents that it touches, and lets foreign keys act. acting
+// is what is known of the old row; the zero Row where none act.
+func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row, acting sources.Row) error {
 	if err := j.touch(b, t, old, row); err != nil {
 		return err
 	}
-	if cascades {
-		if err := j.cascade(b, t, old, row); err != nil {
-			return err
-		}
+	if err := j.cascade(b, t, acting, row); err != nil {
+		return err
 	}
 	var to []byte
 	if !row.IsZero() {
@@ -340,7 +366,7 @@ func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row
 	switch {
 	case to == nil:
 		return nil
-	case bytes.Equal(from, to) && !cascades:
+	case bytes.Equal(from, to) && acting.IsZero():
 		return b.Replace(t.Table, to, old, row)
 	}
 	_, err := b.Put(t.Table, row)
