@@ -6,10 +6,21 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
+// Why a patch cannot be applied.
+var (
+	errPatch     = errors.New("the change of a part of a JSON value is not as expected")
+	errPatchPath = errors.New("a part of a JSON value was changed that the value does not have")
+	errPatchOld  = errors.New("the JSON value that a part was changed of is not JSON")
+)
+
+// ApplyPatch appends the JSON text that a patch (see Row.Patch) makes of an old
+// one. A path that leads nowhere is an error.
+//
 // A patch is JSON, too: an array of what to do, one after the other.
 //
 //	["replace", path, value]  puts another value where there is one
@@ -23,13 +34,6 @@ import (
 //
 // Objects have their members in the order of the names' lengths, then of their
 // bytes, and a space behind each comma and colon, as MySQL writes them.
-var (
-	errPatch     = errors.New("the change of a part of a JSON value is not as expected")
-	errPatchPath = errors.New("a part of a JSON value was changed that the value does not have")
-	errPatchOld  = errors.New("the JSON value that a part was changed of is not JSON")
-)
-
-// ApplyPatch appends the JSON text that a patch (see Row.Patch) makes of an old one.
 func ApplyPatch(dst, old, patch []byte) ([]byte, error) {
 	p := patcher{text: append(dst, old...), start: len(dst)}
 	elements, err := newWalk(patch, 0)
@@ -362,9 +366,9 @@ func (w *walk) next() (bool, error) {
 }
 
 // count is how many there are from here on.
-func (w walk) count() (n int, err error) {
-	for {
-		more, err := w.next()
+func (w *walk) count() (n int, err error) {
+	for rest := *w; ; {
+		more, err := rest.next()
 		if !more || err != nil {
 			return n, err
 		}
@@ -410,7 +414,7 @@ func skipValue(text []byte, from int) (int, error) {
 			at++
 			continue
 		default:
-			for at < len(text) && bytes.IndexByte([]byte(",:]}[{\" \t\n\r"), text[at]) < 0 {
+			for at < len(text) && strings.IndexByte(",:]}[{\" \t\n\r", text[at]) < 0 {
 				at++
 			}
 		}

@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -23,10 +22,6 @@ const (
 	unsetNull
 	unsetText
 )
-
-func (u unset) equal(other unset) bool {
-	return u.kind == other.kind && bytes.Equal(u.text, other.text)
-}
 
 // unsetOf reads a column's default as MySQL's information_schema.COLUMNS has
 // it: in UTF-8 and without quotes; nil where there is none. It leaves alone
