@@ -131,6 +131,9 @@ func splitRows(kind replication.EventType, body []byte, columns int) (rows []byt
 			return nil
 		}
 		part, data = data[:bitmap:bitmap], data[bitmap:]
+		if spare := columns & 7; spare > 0 {
+			part[bitmap-1] &= 1<<spare - 1 // the server sets bits of no column, too
+		}
 		return part
 	}
 	compressed := false
