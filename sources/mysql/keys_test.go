@@ -55,7 +55,7 @@ func TestChunkKeys(t *testing.T) {
 			all = append(slices.Clip(all), struct {
 				name, columns, key string
 				rows               []string
-			}{"inet6", "k INET6", "k", []string{"'::'", "'::1'", "'10.0.0.1'", "'ff::ff'"}}, struct {
+			}{"inet6", "k INET6", "k", []string{"'::'", "'::1'", "'::ffff:10.0.0.1'", "'ff::ff'"}}, struct {
 				name, columns, key string
 				rows               []string
 			}{"uuid", "k UUID", "k", []string{"'00000000-0000-0000-0000-000000000001'", "'123e4567-e89b-12d3-a456-426655440000'", "'ffffffff-ffff-4fff-8fff-ffffffffffff'"}})
@@ -108,7 +108,7 @@ func (r *rig) plan() string {
 	req.After = chunk.Last
 	q, err := newChunkQuery(req, r.source.prepared.table(r.name, "t"), 0)
 	r.must(err)
-	row, err := r.admin.one(r.Context(), "EXPLAIN "+q.sql())
+	row, err := r.admin.one(r.Context(), "EXPLAIN FORMAT=TRADITIONAL "+q.sql())
 	r.must(err)
 	if r.isMaria() {
 		return row[3]
