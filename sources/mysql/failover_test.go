@@ -39,7 +39,7 @@ func TestFailover(t *testing.T) {
 		if err := primary.Kill(); err != nil {
 			r.Fatal(err)
 		}
-		replica.exec("STOP SLAVE")
+		replica.exec("STOP REPLICA")
 		promoted := &rig{box: replica, name: r.name, fences: r.fences}
 		promoted.exec("USE " + r.name)
 		promoted.source = promoted.newSource()
