@@ -60,7 +60,8 @@ func TestRandomPatches(t *testing.T) {
 		known := map[string]string{"1": "{}", "2": "{}"}
 		patched := map[string]int{}
 		tail.each = func(c *sources.Change) {
-			id, n := string(c.After.Text(0)), string(c.After.Text(1))
+			key := c.After.Key([]int{0, 1})
+			id, n := key[0], key[1]
 			text := string(c.After.Text(2))
 			if patch := c.After.Patch(2); patch != nil {
 				for _, verb := range []string{"replace", "insert", "remove"} {
