@@ -72,6 +72,7 @@ func TestOptions(t *testing.T) {
 		"-db mysql,mariadb stream":     "mysql:stream mariadb:stream",
 		"endtoend":                     "postgres:endtoend",
 		"-db mariadb endtoend":         "mariadb:endtoend",
+		"-db mysql store":              "mysql:store",
 		"-db postgres snapshot stream": "postgres:snapshot,stream",
 	} {
 		o, err := parse(strings.Fields(args))
@@ -81,7 +82,7 @@ func TestOptions(t *testing.T) {
 		var got []string
 		for _, kind := range kinds() {
 			var taken []string
-			for _, m := range []string{snapshot, stream, endToEnd} {
+			for _, m := range []string{snapshot, stream, endToEnd, store} {
 				if o.wants(kind, m) {
 					taken = append(taken, m)
 				}

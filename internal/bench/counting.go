@@ -19,7 +19,7 @@ func (b *bench) snapshots(ctx context.Context) ([]*daemon, error) {
 			return nil, err
 		}
 		r.theirs = append(r.theirs, took)
-		d, err := b.daemon(fmt.Sprintf("count%d", i), counting)
+		d, err := b.daemon(fmt.Sprintf("count%d", i), counting, "")
 		if err != nil {
 			return nil, err
 		}

@@ -44,9 +44,9 @@ type daemon struct {
 	ended  chan error
 }
 
-// daemon writes the configuration of a pipeline that feeds the sink; all else
-// is as it is by default.
-func (b *bench) daemon(name, sink string) (*daemon, error) {
+// daemon writes the configuration of a pipeline that feeds the sink, with every
+// row but for those that where excludes; all else is as it is by default.
+func (b *bench) daemon(name, sink, where string) (*daemon, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func (b *bench) daemon(name, sink string) (*daemon, error) {
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory: %w", err)
 	}
-	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: 127.0.0.1:%d}\nindexes:\n  %s: {table: bench, fields: \"*\"}\n",
-		name, b.db.url(), sink, port, name)
+	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: 127.0.0.1:%d}\nindexes:\n  %s: {table: bench, fields: \"*\", where: %q}\n",
+		name, b.db.url(), sink, port, name, where)
 	if err := os.WriteFile(filepath.Join(d.dir, "config.yaml"), []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}

@@ -4,10 +4,10 @@
 // rows, log or bytes. The daemon runs as a process of its own; its rates include its start, its CPU time and memory are the
 // kernel's count. The servers are real and end with this process.
 //
-//	go run ./internal/bench [-db postgres,mysql,mariadb] [snapshot] [stream] [endtoend]
+//	go run ./internal/bench [-db postgres,mysql,mariadb] [snapshot] [stream] [endtoend] [store]
 //
 // Without arguments it takes the first two of each database, and the third of PostgreSQL; endtoend is taken of another one where
-// both are named. HAYSTREAM_BENCH_ROWS sets the number of rows, HAYSTREAM_BENCH_PROFILE a directory for CPU profiles of the daemon.
+// both are named. store compares a pipeline that keeps its rows in the row store with one that does not. HAYSTREAM_BENCH_ROWS sets the number of rows, HAYSTREAM_BENCH_PROFILE a directory for CPU profiles of the daemon.
 package main
 
 import (
@@ -36,6 +36,7 @@ const (
 	snapshot = "snapshot"
 	stream   = "stream"
 	endToEnd = "endtoend"
+	store    = "store"
 )
 
 func main() {
@@ -78,7 +79,7 @@ func parse(args []string) (options, error) {
 		}
 	}
 	for _, name := range o.measurements {
-		if !slices.Contains([]string{snapshot, stream, endToEnd}, name) {
+		if !slices.Contains([]string{snapshot, stream, endToEnd, store}, name) {
 			return o, fmt.Errorf("unknown measurement %q", name)
 		}
 	}
@@ -105,6 +106,8 @@ func (o options) wants(kind, measurement string) bool {
 	switch {
 	case len(o.databases) > 0 && !slices.Contains(o.databases, kind):
 		return false
+	case measurement == store:
+		return named
 	case measurement == endToEnd && kind != servers.Postgres:
 		return named && len(o.databases) > 0
 	}
@@ -145,7 +148,7 @@ type bench struct {
 // measure takes the wanted measurements of one database.
 func (b *bench) measure(ctx context.Context, wanted func(measurement string) bool) (err error) {
 	counting := wanted(snapshot) || wanted(stream)
-	if !counting && !wanted(endToEnd) {
+	if !counting && !wanted(endToEnd) && !wanted(store) {
 		return nil
 	}
 	server, err := servers.Start(ctx, b.product.server)
@@ -167,6 +170,14 @@ func (b *bench) measure(ctx context.Context, wanted func(measurement string) boo
 			if err := b.streams(ctx, pipelines); err != nil {
 				return fmt.Errorf("stream: %w", err)
 			}
+		}
+		if err := b.db.dropLog(ctx); err != nil {
+			return err
+		}
+	}
+	if wanted(store) {
+		if err := b.stores(ctx); err != nil {
+			return fmt.Errorf("store: %w", err)
 		}
 		if err := b.db.dropLog(ctx); err != nil {
 			return err

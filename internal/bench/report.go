@@ -20,7 +20,7 @@ type result struct {
 	baseline  string
 	ours      []measured // of the daemon
 	theirs    []time.Duration
-	ratio     float64 // wanted at least
+	ratio     float64 // wanted at least; 0: no target
 	cpu       float64 // seconds per million rows, wanted at most; 0: no target
 	documents int     // in each run
 }
@@ -85,9 +85,13 @@ func (r *result) print(w io.Writer) {
 	if r.cpu > 0 {
 		cpuTarget, cpuMet = fmt.Sprintf("<= %.0f", r.cpu), verdict(perMillion <= r.cpu)
 	}
+	ratioTarget, ratioMet := "-", ""
+	if r.ratio > 0 {
+		ratioTarget, ratioMet = fmt.Sprintf(">= %.2f", r.ratio), verdict(ours/theirs >= r.ratio)
+	}
 	mib := float64(peak) / (1 << 20)
-	fmt.Fprintf(w, "%s\t%s\t%s\t%.0f\t%.0f\t%.2f\t>= %.2f\t%s\t%.1f\t%s\t%s\t%.0f\t< %d\t%s\t%.2f\n",
-		r.database, r.what, r.baseline, ours, theirs, ours/theirs, r.ratio, verdict(ours/theirs >= r.ratio),
+	fmt.Fprintf(w, "%s\t%s\t%s\t%.0f\t%.0f\t%.2f\t%s\t%s\t%.1f\t%s\t%s\t%.0f\t< %d\t%s\t%.2f\n",
+		r.database, r.what, r.baseline, ours, theirs, ours/theirs, ratioTarget, ratioMet,
 		perMillion, cpuTarget, cpuMet, mib, peakTarget, verdict(mib < peakTarget), median(startup).Seconds())
 }
 
