@@ -27,6 +27,9 @@ func (r *JoinedRenderer) Reads(t *rowstore.Table) bool {
 	return slices.ContainsFunc(r.scopes, func(s *scope) bool { return s.layoutTable() == t })
 }
 
+// Timely reports whether documents come and go with the time.
+func (r *JoinedRenderer) Timely() bool { return r.where != nil && r.where.timely }
+
 // What marks begin with.
 const (
 	markPlace = 0 // a place that a row's document has left: its id's length, id, routing

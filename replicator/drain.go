@@ -153,10 +153,11 @@ func (p *piece) unmark(b *rowstore.Batch) (timed bool, err error) {
 		if err := b.Unmark(p.to.id, []byte(mark)); err != nil {
 			return timed, err
 		}
-		if due := p.dues[i]; due > 0 {
+		switch due := p.dues[i]; {
+		case due > 0:
 			timed = true
 			err = b.PutDue(due, p.to.id, []byte(mark))
-		} else {
+		case p.to.renderer.Timely():
 			err = b.DeleteDue(p.to.id, []byte(mark))
 		}
 		if err != nil {

@@ -47,6 +47,7 @@ type storedTable struct {
 	*mapping.StoredTable
 	load   tableProgress
 	begun  bool // rows may be there
+	read   bool // all that is there was read in this session, and no change
 	shaken doubt
 }
 
@@ -143,6 +144,7 @@ func (j *joins) empty(b *rowstore.Batch) error {
 		if err := b.Truncate(t.Table); err != nil {
 			return fmt.Errorf("empty table %s: %w", t.Source, err)
 		}
+		t.read = true
 	}
 	return nil
 }
@@ -296,6 +298,7 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		}
 		return j.cascade(b, t, acting, row)
 	}
+	t.read = false
 	var from, to []byte // keys
 	var old, row sources.Row
 	if !c.Before.IsZero() {
@@ -423,26 +426,30 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, cha
 	row = t.Cut(&j.arena, row)
 	j.key, _ = rowstore.AppendKey(j.key[:0], t.Table, row, t.Table.Key)
 	key := j.key
-	old, ok, err := b.Get(t.Table, key)
-	switch {
-	case err != nil:
-		return err
-	case ok && hasMissing(old):
-		row = rowstore.Merge(&j.arena, row, old)
-	case changed:
-		return nil
+	var old sources.Row
+	var err error
+	if !t.read { // it may be there
+		if old, _, err = b.Get(t.Table, key); err != nil {
+			return err
+		}
+		switch {
+		case !old.IsZero() && hasMissing(old):
+			row = rowstore.Merge(&j.arena, row, old)
+		case changed:
+			return nil
+		}
 	}
-	if err := b.Replace(t.Table, key, old, row); err != nil {
+	if err = b.Replace(t.Table, key, old, row); err != nil {
 		return err
 	}
 	for i := range hidden {
 		if value, null := hidden[i].ValueOf(nil, row); null || !bytes.Equal(value, hidden[i].value) {
 			continue
 		}
-		if err := j.actOn(b, t, key, &hidden[i]); err != nil {
+		if err = j.actOn(b, t, key, &hidden[i]); err != nil {
 			return err
 		}
-		if row, ok, err = b.Get(t.Table, key); err != nil || !ok {
+		if row, _, err = b.Get(t.Table, key); err != nil || row.IsZero() {
 			return err
 		}
 	}
