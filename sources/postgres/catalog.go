@@ -22,7 +22,8 @@ import (
 // REPLICA IDENTITY).
 //
 // Values are stored apart, and so may be left out of the log, in a relation of
-// their own, which is empty where there has never been one.
+// their own, which is empty where there has never been one. To ask for its size
+// would wait for whoever has locked it; vacuum and the statistics know as much.
 const tablesQuery = `
 SELECT c.oid, n.nspname, c.relname, c.relkind::text,
        COALESCE(pg_catalog.pg_partition_root(c.oid), c.oid)::oid,
@@ -30,10 +31,11 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text,
        CASE WHEN c.reltuples < 0 THEN -1
             WHEN c.reltuples = 0 AND c.relpages = 0 AND pg_catalog.current_setting('server_version_num')::int < 140000 THEN -1
             ELSE c.reltuples::int8 END,
-       c.reltoastrelid <> 0 AND COALESCE(pg_catalog.pg_relation_size(c.reltoastrelid), 0) > 0,
+       COALESCE(apart.relpages > 0, false) OR pg_catalog.pg_stat_get_live_tuples(c.reltoastrelid) > 0 OR pg_catalog.pg_stat_get_tuples_inserted(c.reltoastrelid) > 0,
        COALESCE(k.columns, '{}'), COALESCE(r.columns, '{}')
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_class apart ON apart.oid = c.reltoastrelid
 LEFT JOIN LATERAL (
     SELECT columns FROM (
         SELECT i.indexrelid, i.indisprimary, i.indisreplident, i.indnkeyatts,

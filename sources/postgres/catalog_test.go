@@ -63,11 +63,12 @@ CREATE TABLE storage (a int PRIMARY KEY, gone text, b text, c bytea, d numeric(1
 ALTER TABLE storage DROP COLUMN gone
 ALTER TABLE storage ALTER b SET STORAGE PLAIN, ALTER c SET STORAGE EXTERNAL
 INSERT INTO storage (a, c) VALUES (1, decode(repeat('00', 3000), 'hex'))
+VACUUM storage
 CREATE TABLE short (a int PRIMARY KEY, b text)
 INSERT INTO short VALUES (1, 'b')`, `
 generated key[a] identity[a]: a integer!, b text generated, c integer!
 short key[a] identity[a]: a integer!, b text
-storage key[a] identity[a]: a integer!, b text, c bytea?, d numeric(10,2)?, e character varying(5)?, f integer[]?`},
+storage key[a] identity[a] rows 1: a integer!, b text, c bytea?, d numeric(10,2)?, e character varying(5)?, f integer[]?`},
 
 		{"partitions", `
 CREATE TABLE deep (a int, b int, t text, PRIMARY KEY (a, b)) PARTITION BY RANGE (a)
@@ -77,6 +78,7 @@ CREATE TABLE deep_2 (gone int, t text, b int NOT NULL, a int NOT NULL)
 ALTER TABLE deep_2 DROP COLUMN gone
 ALTER TABLE deep ATTACH PARTITION deep_2 FOR VALUES FROM (10) TO (20)
 INSERT INTO deep VALUES (1, 1, NULL), (10, 1, NULL), (11, 1, (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 400) n))
+VACUUM deep
 ANALYZE deep
 CREATE TABLE all_full (a int PRIMARY KEY, t text) PARTITION BY HASH (a)
 CREATE TABLE all_full_1 PARTITION OF all_full FOR VALUES WITH (MODULUS 2, REMAINDER 0)
