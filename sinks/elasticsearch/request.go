@@ -39,7 +39,8 @@ type request struct {
 	packed  bytes.Buffer
 	meta    []byte
 	pieces  [][]byte
-	size    int // of all pieces
+	size    int  // of all pieces
+	broke   bool // the last one broke off
 	scanner scanner
 	answers []answer
 }
@@ -140,13 +141,17 @@ func (r *request) send(ctx context.Context, n int) ([]answer, error) {
 	if r.gzip != nil {
 		req.Header.Set("Content-Encoding", "gzip")
 	}
-	if size > largeRequest {
+	// A server that takes no such body answers and hangs up, and the answer may be
+	// lost in that: for some servers when they were asked before, for others when
+	// they were not. So the other way is tried after a request that broke off.
+	if size > largeRequest != r.broke {
 		req.Header.Set("Expect", "100-continue")
 	}
 	payload := &payload{src: body}
 	req.Body, req.ContentLength = payload, size
 	defer func() { _ = payload.Close() }() // it cannot fail
 	res, err := r.client.es.Perform(req)
+	r.broke = err != nil && !r.broke
 	if err != nil {
 		return nil, err
 	}
