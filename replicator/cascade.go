@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,7 +17,8 @@ import (
 //
 // A row that the store does not have yet cannot be acted on; the chunk that
 // brings it is merged with what has happened since it was read. The rows that
-// refer to it are read after it, so that they are as the server left them (see scans). Only where tables refer to each other in a ring is there no such
+// refer to it are read after it, so that they are as the server left them (see
+// scans). Only where tables refer to each other in a ring is there no such
 // order: there rows may have stayed that nothing shows to be gone but what they
 // refer to, which is looked at when all is read.
 
@@ -25,11 +27,18 @@ type hiddenChange struct {
 	*mapping.Cascade
 	action sources.ReferenceAction
 	value  []byte
+	taken  []byte      // the value that the rows refer to afterwards; nil where to nothing
 	after  sources.Row // what is referred to, of the stored columns; the zero Row: it is gone
+	batch  int64       // the last one that was recorded when it was done
 }
 
 // size is about how many bytes it takes.
-func (h *hiddenChange) size() int { return 256 + len(h.value) }
+func (h *hiddenChange) size() int { return 256 + len(h.value) + len(h.taken) }
+
+// moves reports whether the rows get other keys.
+func (h *hiddenChange) moves() bool {
+	return h.taken != nil && slices.ContainsFunc(h.Columns, func(i int) bool { return slices.Contains(h.Child.Table.Key, i) })
+}
 
 // row is what becomes of a row that refers to the value; the zero Row where it goes.
 func (h *hiddenChange) row(a *sources.Arena, child sources.Row) sources.Row {
@@ -74,6 +83,9 @@ func acts(k *mapping.Cascade, t *storedTable, old, row sources.Row) (h hiddenCha
 	}
 	var null bool
 	h.value, null = k.Value(nil, t.Table, old)
+	if h.action == sources.Cascade && !row.IsZero() {
+		h.taken, _ = k.Value(nil, t.Table, row)
+	}
 	return h, !null, true
 }
 
@@ -100,6 +112,12 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 			continue
 		}
 		if !child.load.Done {
+			if h.moves() {
+				if child.load.Rows > 0 {
+					return &reloadError{child, "foreign key " + k.Name + " may have moved rows that were not read to where all had been read"}
+				}
+				j.windows.spoil(child.Source)
+			}
 			keep := h
 			keep.after = rowstore.Merge(sources.NewArena(0), sources.Row{}, row)
 			j.windows.hide(child.Source, keep)
@@ -137,7 +155,7 @@ func (j *joins) act(b *rowstore.Batch, child *storedTable, h *hiddenChange) erro
 			return nil
 		}
 		last = keys[len(keys)-1]
-		if err := j.drain.spill(b); err != nil {
+		if err := j.spill(b); err != nil {
 			return err
 		}
 	}
@@ -165,10 +183,23 @@ func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *hidd
 	return j.replace(b, child, key, old, row, old)
 }
 
+// spill makes visible what a large batch holds, up to the change before the one
+// that is being applied: that one is applied once more if the batch is cut short.
+func (j *joins) spill(b *rowstore.Batch) error {
+	if b.Size() < spillBytes {
+		return nil
+	}
+	j.applied = max(j.applied, j.changing-1)
+	if err := writeApplied(b, j.applied); err != nil {
+		return err
+	}
+	return j.drain.spill(b)
+}
+
 // shake notes that rows of a table may have gone without a trace, since those
 // that they referred to are not known.
 func (j *joins) shake(b *rowstore.Batch, t *storedTable, how doubt) error {
-	if t.shaken >= how || !t.begun {
+	if t.shaken >= how || !t.begun && !j.windows.storing[t.Source.Ordinal] {
 		return nil
 	}
 	t.shaken = how
@@ -199,6 +230,9 @@ func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 // are read. Where there are some, the table is read again.
 func (j *joins) steady() error {
 	for _, t := range j.tables {
+		if t != nil && t.holes > 0 {
+			return j.reload(t, "the log has not all of some rows, and these were not found")
+		}
 		if t == nil || t.shaken == sure {
 			continue
 		}
@@ -263,10 +297,11 @@ func (j *joins) reload(t *storedTable, reason string) error {
 		if err := b.Truncate(t.Table); err != nil {
 			return err
 		}
-		if err := writeNote(b, noteShaken+t.Source.String(), sure); err != nil {
-			return err
-		}
-		return writeNote(b, noteLoad+t.Source.String(), &tableProgress{})
+		return errors.Join(
+			writeNote(b, noteShaken+t.Source.String(), sure),
+			writeNote(b, noteHoles+t.Source.String(), 0),
+			writeNote(b, noteLoad+t.Source.String(), &tableProgress{}),
+		)
 	})
 	if err != nil {
 		return err

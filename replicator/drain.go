@@ -116,9 +116,6 @@ func (d *drain) commit(b *rowstore.Batch) error {
 
 // spill makes a part of the batch visible that is too large for memory, and goes on with the rest.
 func (d *drain) spill(b *rowstore.Batch) error {
-	if b.Size() < spillBytes {
-		return nil
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b.SetPosition(d.position, d.version)

@@ -29,17 +29,18 @@ type joins struct {
 	targets []*joinedTarget
 	drain   *drain
 
-	windows *windows
-	acting  map[string]bool // rows that foreign keys are acting on
-	applied int64           // Version of the last change that is in the store
-	nextID  uint64
-	working bool // there is work left
-	alone   bool // nothing is rendered from the changes' own images
-	now     func() time.Time
-	timer   *time.Timer // for documents that are due
-	arena   sources.Arena
-	scratch *mapping.Scratch
-	key     []byte
+	windows  *windows
+	acting   map[string]bool // rows that foreign keys are acting on
+	applied  int64           // Version of the last change that is in the store
+	changing int64           // Version of the change that is being applied; 0: none is
+	nextID   uint64
+	working  bool // there is work left
+	alone    bool // nothing is rendered from the changes' own images
+	now      func() time.Time
+	timer    *time.Timer // for documents that are due
+	arena    sources.Arena
+	scratch  *mapping.Scratch
+	key      []byte
 }
 
 // A storedTable is a table in use with how far it was read into the store.
@@ -48,6 +49,7 @@ type storedTable struct {
 	load   tableProgress
 	begun  bool // rows may be there
 	read   bool // all that is there was read in this session, and no change
+	holes  int  // rows that lack a value, which the chunk that brings them fills
 	shaken doubt
 }
 
@@ -78,6 +80,7 @@ const (
 	notePass    = "pass/"   // and the physical index: the pass is over
 	noteBegan   = "began/"  // and the physical index: the pass has begun
 	noteShaken  = "shaken/" // and the table's name
+	noteHoles   = "holes/"  // and the table's name
 )
 
 // newJoins reads what earlier sessions have left in the store.
@@ -101,6 +104,7 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		err := errors.Join(
 			readNote(snap, noteLoad+t.Source.String(), &j.tables[ordinal].load),
 			readNote(snap, noteShaken+t.Source.String(), &j.tables[ordinal].shaken),
+			readNote(snap, noteHoles+t.Source.String(), &j.tables[ordinal].holes),
 		)
 		if err != nil {
 			return nil, err
@@ -141,12 +145,18 @@ func (j *joins) empty(b *rowstore.Batch) error {
 		if t.begun = t.load.Done || t.load.Rows > 0; t.begun {
 			continue
 		}
-		if err := b.Truncate(t.Table); err != nil {
+		if err := j.truncate(b, t); err != nil {
 			return fmt.Errorf("empty table %s: %w", t.Source, err)
 		}
 		t.read = true
 	}
 	return nil
+}
+
+// truncate takes out all rows of a table.
+func (j *joins) truncate(b *rowstore.Batch, t *storedTable) error {
+	t.holes = 0
+	return errors.Join(b.Truncate(t.Table), writeNote(b, noteHoles+t.Source.String(), t.holes))
 }
 
 // own notes whether changes are rendered from their own images, too: then what
@@ -219,15 +229,22 @@ func (j *joins) write(applied int64, change func(*rowstore.Batch) error) error {
 	if err := change(b); err != nil {
 		return err
 	}
-	var note [8]byte
-	binary.BigEndian.PutUint64(note[:], uint64(applied))
-	if err := b.Set(noteApplied, note[:]); err != nil {
-		return fmt.Errorf("write row store: %w", err)
+	if err := writeApplied(b, applied); err != nil {
+		return err
 	}
 	if err := j.drain.commit(b); err != nil {
 		return err
 	}
 	j.applied = applied
+	return nil
+}
+
+func writeApplied(b *rowstore.Batch, applied int64) error {
+	var note [8]byte
+	binary.BigEndian.PutUint64(note[:], uint64(applied))
+	if err := b.Set(noteApplied, note[:]); err != nil {
+		return fmt.Errorf("write row store: %w", err)
+	}
 	return nil
 }
 
@@ -254,10 +271,12 @@ func (j *joins) apply(batch *sources.Batch) error {
 			if t == nil || c.Version <= j.applied {
 				continue
 			}
+			j.changing = c.Version
 			if err := j.change(b, t, c); err != nil {
 				return fmt.Errorf("store change of table %s: %w", c.Table, err)
 			}
 		}
+		j.changing = 0
 		if !pos.IsZero() {
 			j.drain.position = pos
 		}
@@ -266,21 +285,25 @@ func (j *joins) apply(batch *sources.Batch) error {
 		}
 		return nil
 	})
-	var again *reloadError
-	switch {
-	case errors.As(err, &again):
-		return j.reload(again.table, again.reason)
-	case err != nil:
-		return err
+	if err != nil {
+		return j.answer(err)
 	}
 	return j.begin()
+}
+
+// answer does what an error asks for.
+func (j *joins) answer(err error) error {
+	if again, ok := errors.AsType[*reloadError](err); ok {
+		return j.reload(again.table, again.reason)
+	}
+	return err
 }
 
 // change applies one change to the store. The documents that it touches are
 // found in the store as it was before.
 func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
 	if c.Kind == sources.Truncate {
-		return b.Truncate(t.Table)
+		return j.truncate(b, t)
 	}
 	defer b.Forget()
 	j.arena.Reset()
@@ -357,6 +380,9 @@ func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row
 	if err := j.cascade(b, t, acting, row); err != nil {
 		return err
 	}
+	if err := j.hole(b, t, old, row); err != nil {
+		return err
+	}
 	var to []byte
 	if !row.IsZero() {
 		to, _ = rowstore.AppendKey(nil, t.Table, row, t.Table.Key)
@@ -374,6 +400,21 @@ func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row
 	}
 	_, err := b.Put(t.Table, row)
 	return err
+}
+
+// hole counts the rows that lack a value. Those that no chunk has brought when all
+// is read have gone without a word in the log, or came behind what had been read.
+func (j *joins) hole(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
+	was, is := !old.IsZero() && hasMissing(old), !row.IsZero() && hasMissing(row)
+	switch {
+	case was == is:
+		return nil
+	case is:
+		t.holes++
+	default:
+		t.holes--
+	}
+	return writeNote(b, noteHoles+t.Source.String(), t.holes)
 }
 
 // touch marks the documents that a changed row can affect.
@@ -413,14 +454,17 @@ func (j *joins) merge(c *loadedChunk, changed keySet, hidden []hiddenChange) err
 		return writeNote(b, noteLoad+t.Source.String(), &progress)
 	})
 	if err != nil {
-		return err
+		return j.answer(err)
 	}
 	t.load, t.begun = progress, true
 	return j.begin()
 }
 
-// mergeRow stores a row that was read. What changes have told of it since is
-// newer, and all of it where their images were whole.
+// errUnclear: it cannot be told whether a chunk has seen what foreign keys have done.
+var errUnclear = errors.New("a chunk may have seen what foreign keys have done, or not")
+
+// mergeRow stores a row that was read. What is stored of it is newer, and all of
+// it but for values that the log has left out.
 func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, changed bool, hidden []hiddenChange) error {
 	j.arena.Reset()
 	row = t.Cut(&j.arena, row)
@@ -434,19 +478,27 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, cha
 		}
 		switch {
 		case !old.IsZero() && hasMissing(old):
+			old = rowstore.Merge(&j.arena, sources.Row{}, old)
 			row = rowstore.Merge(&j.arena, row, old)
-		case changed:
+		case !old.IsZero() || changed:
 			return nil
 		}
 	}
-	if err = b.Replace(t.Table, key, old, row); err != nil {
+	if err = errors.Join(j.hole(b, t, old, row), b.Replace(t.Table, key, old, row)); err != nil {
 		return err
 	}
 	for i := range hidden {
-		if value, null := hidden[i].ValueOf(nil, row); null || !bytes.Equal(value, hidden[i].value) {
+		h := &hidden[i]
+		if !old.IsZero() && !lacks(old, h.Columns) {
+			continue // it was done to what was stored
+		}
+		if value, null := h.ValueOf(nil, row); null || !bytes.Equal(value, h.value) {
 			continue
 		}
-		if err = j.actOn(b, t, key, &hidden[i]); err != nil {
+		if slices.ContainsFunc(hidden[i+1:], func(later hiddenChange) bool { return later.Cascade == h.Cascade && bytes.Equal(later.taken, h.value) }) {
+			return errUnclear // the row may refer to what has the value since
+		}
+		if err = j.actOn(b, t, key, h); err != nil {
 			return err
 		}
 		if row, _, err = b.Get(t.Table, key); err != nil || row.IsZero() {
@@ -570,7 +622,7 @@ func (j *joins) scans() []*scan {
 			return
 		}
 		seen[n] = true
-		s := &scan{table: t.Source, stored: true, last: t.load.Last, rows: t.load.Rows, done: make(chan struct{})}
+		s := &scan{table: t.Source, stored: true, last: t.load.Last, rows: t.load.Rows, since: j.applied, done: make(chan struct{})}
 		for _, parent := range j.tables {
 			if parent == nil || !slices.ContainsFunc(parent.Cascades, func(k *mapping.Cascade) bool { return k.Child == t.StoredTable }) {
 				continue

@@ -312,7 +312,11 @@ func (p *pipeline) store(c *loadedChunk) error {
 		c.answer <- false
 		return nil
 	}
-	if err := p.joins.merge(c, changed, hidden); err != nil {
+	switch err := p.joins.merge(c, changed, hidden); {
+	case errors.Is(err, errUnclear):
+		c.answer <- false
+		return nil
+	case err != nil:
 		return err
 	}
 	p.merged(c, len(c.chunk.Rows))

@@ -29,7 +29,7 @@ type scan struct {
 	progress []*tableProgress
 
 	rows  int64 // merged before this session
-	since int64 // changes up to this Version are passed over by some route, and so must be in the rows
+	since int64 // changes up to this Version are passed over by some route or the store, and so must be in the rows
 
 	// last is the last merged row's key. The apply loop sets it before it
 	// answers a chunk; the scan reads it after the answer.

@@ -14,6 +14,7 @@ import (
 type windows struct {
 	mu      sync.Mutex
 	tables  []*touched // by table ordinal; nil while no window is open
+	batches int64      // recorded
 	storing []bool     // by table ordinal: rows were being read into the store at the last record; owned by the apply loop
 }
 
@@ -27,7 +28,7 @@ type touched struct {
 	hidden     []hiddenChange
 	open       int  // windows
 	stored     int  // of those, for the row store
-	overflow   bool // the record outgrew its bound: no open window can be trusted
+	overflow   bool // the record outgrew its bound, or cannot be whole: no open window can be trusted
 }
 
 // size is about how many bytes the record takes.
@@ -47,7 +48,8 @@ const maxTouched = 8 << 20
 type window struct {
 	table  *sources.Table
 	of     *touched
-	stored bool // the chunk is for the row store
+	stored bool  // the chunk is for the row store
+	batch  int64 // the last one that was recorded when it was opened: the chunk has seen all of it
 
 	// How long each part of the record was when it was opened.
 	keys, partial, incomplete, moved, hidden int
@@ -73,7 +75,7 @@ func (w *windows) open(table *sources.Table, stored bool) *window {
 		t.stored++
 	}
 	return &window{
-		table: table, of: t, stored: stored, keys: len(t.keys), partial: len(t.partial),
+		table: table, of: t, stored: stored, batch: w.batches, keys: len(t.keys), partial: len(t.partial),
 		incomplete: len(t.incomplete), moved: len(t.moved), hidden: len(t.hidden),
 	}
 }
@@ -95,6 +97,7 @@ func (w *windows) close(win *window) {
 func (w *windows) record(b *sources.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.batches++
 	for n, t := range w.tables {
 		w.storing[n] = t != nil && t.stored > 0
 	}
@@ -114,16 +117,28 @@ func (w *windows) hide(table *sources.Table, h hiddenChange) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if t := w.tables[table.Ordinal]; t != nil && !t.overflow {
+		h.batch = w.batches
 		t.hidden = append(t.hidden, h)
 		t.bound()
 	}
 }
 
-func (t *touched) bound() {
-	if t.size() > maxTouched {
-		*t = touched{open: t.open, stored: t.stored, overflow: true}
+// spoil makes open windows of a table worthless: rows have moved that are not known.
+func (w *windows) spoil(table *sources.Table) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.tables[table.Ordinal]; t != nil {
+		t.spoil()
 	}
 }
+
+func (t *touched) bound() {
+	if t.size() > maxTouched {
+		t.spoil()
+	}
+}
+
+func (t *touched) spoil() { *t = touched{open: t.open, stored: t.stored, overflow: true} }
 
 // add notes one change. An image that lacks a column is not a whole row, so the
 // chunk's row is still wanted.
@@ -219,7 +234,11 @@ func (w *windows) stored(win *window, chunk *sources.Chunk) (changed keySet, hid
 	if t.overflow || unseen(t.moved[win.moved:], chunk) {
 		return nil, nil, false
 	}
-	return newKeySet(t.count, t.keys[win.keys:], t.partial[win.partial:]), t.hidden[win.hidden:], true
+	hidden = t.hidden[win.hidden:]
+	for len(hidden) > 0 && hidden[0].batch <= win.batch { // it was opened while the batch was applied
+		hidden = hidden[1:]
+	}
+	return newKeySet(t.count, t.keys[win.keys:], t.partial[win.partial:]), hidden, true
 }
 
 func unseen(txs []uint64, chunk *sources.Chunk) bool {
