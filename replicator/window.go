@@ -25,6 +25,8 @@ type touched struct {
 	count      int      // keys recorded
 	incomplete []uint64 // transactions of the latter
 	moved      []uint64 // and of those that need a row which the store may not have
+	patched    []byte   // keys of rows that need what they were before, length-prefixed
+	patches    []uint64 // transactions of the latter, one for each key
 	hidden     []hiddenChange
 	open       int  // windows
 	stored     int  // of those, for the row store
@@ -33,7 +35,7 @@ type touched struct {
 
 // size is about how many bytes the record takes.
 func (t *touched) size() int {
-	n := len(t.keys) + len(t.partial) + 8*len(t.incomplete) + 8*len(t.moved)
+	n := len(t.keys) + len(t.partial) + len(t.patched) + 8*(len(t.incomplete)+len(t.moved)+len(t.patches))
 	for i := range t.hidden {
 		n += t.hidden[i].size()
 	}
@@ -52,7 +54,7 @@ type window struct {
 	batch  int64 // the last one that was recorded when it was opened: the chunk has seen all of it
 
 	// How long each part of the record was when it was opened.
-	keys, partial, incomplete, moved, hidden int
+	keys, partial, incomplete, moved, patched, patches, hidden int
 }
 
 // newWindows has room for the given number of tables.
@@ -76,7 +78,7 @@ func (w *windows) open(table *sources.Table, stored bool) *window {
 	}
 	return &window{
 		table: table, of: t, stored: stored, batch: w.batches, keys: len(t.keys), partial: len(t.partial),
-		incomplete: len(t.incomplete), moved: len(t.moved), hidden: len(t.hidden),
+		incomplete: len(t.incomplete), moved: len(t.moved), patched: len(t.patched), patches: len(t.patches), hidden: len(t.hidden),
 	}
 }
 
@@ -148,8 +150,11 @@ func (t *touched) add(c *sources.Change) {
 		if hasMissing(c.After) {
 			into = &t.partial
 			t.incomplete = append(t.incomplete, c.Tx)
-			if hasPatch(c.After) || !c.Before.IsZero() && !sameCells(c.Before, c.After, key) {
+			switch {
+			case !c.Before.IsZero() && !sameCells(c.Before, c.After, key):
 				t.moved = append(t.moved, c.Tx)
+			case hasPatch(c.After):
+				t.patched, t.patches = appendKey(t.patched, c.After, key), append(t.patches, c.Tx)
 			}
 		}
 		*into = appendKey(*into, c.After, key)
@@ -231,7 +236,7 @@ func (w *windows) stored(win *window, chunk *sources.Chunk) (changed keySet, hid
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
-	if t.overflow || unseen(t.moved[win.moved:], chunk) {
+	if t.overflow || unseen(t.moved[win.moved:], chunk) || t.lacksPatches(win, chunk) {
 		return nil, nil, false
 	}
 	hidden = t.hidden[win.hidden:]
@@ -239,6 +244,26 @@ func (w *windows) stored(win *window, chunk *sources.Chunk) (changed keySet, hid
 		hidden = hidden[1:]
 	}
 	return newKeySet(t.count, t.keys[win.keys:], t.partial[win.partial:]), hidden, true
+}
+
+// lacksPatches reports whether a row of the chunk may be from before a change of a
+// part of a value.
+func (t *touched) lacksPatches(win *window, chunk *sources.Chunk) bool {
+	var lacking []byte
+	keys := t.patched[win.patched:]
+	for _, tx := range t.patches[win.patches:] {
+		n := 4 + binary.BigEndian.Uint32(keys)
+		if !chunk.Sees(tx) {
+			lacking = append(lacking, keys[:n]...)
+		}
+		keys = keys[n:]
+	}
+	patched := newKeySet(len(t.patches)-win.patches, lacking)
+	var key []byte
+	return len(patched) > 0 && slices.ContainsFunc(chunk.Rows, func(r sources.Row) bool {
+		key = appendKey(key[:0], r, win.table.Key)
+		return patched.has(key)
+	})
 }
 
 func unseen(txs []uint64, chunk *sources.Chunk) bool {

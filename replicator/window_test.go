@@ -91,6 +91,28 @@ func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
 	}
 }
 
+// TestPatchedRowsWantTheChunkToHaveSeenThem: and no chunk without such a row does.
+func TestPatchedRowsWantTheChunkToHaveSeenThem(t *testing.T) {
+	var a sources.Arena
+	a.StartRow(3)
+	a.Text([]byte("a"))
+	a.Text([]byte("1"))
+	a.Patch([]byte("[]"))
+	w := newWindows(1)
+	win := w.open(keyed, true)
+	w.record(change(sources.Update, 5, row("a", "1", "?"), a.EndRow()))
+	for _, c := range []struct {
+		chunk *sources.Chunk
+		want  bool
+	}{
+		{chunkOf(4, row("a", "1", "x")), false}, {chunkOf(5, row("a", "1", "x")), true}, {chunkOf(4, row("b", "1", "x")), true},
+	} {
+		if _, _, ok := w.stored(win, c.chunk); ok != c.want {
+			t.Errorf("%s: %v", c.chunk.Rows[0].Text(0), ok)
+		}
+	}
+}
+
 func TestOverflowRefusesOpenWindowsOnly(t *testing.T) {
 	w := newWindows(1)
 	win := w.open(keyed, false)
