@@ -123,19 +123,27 @@ func matters(k *sources.ForeignKey, t *sources.Table, used ...[]bool) bool {
 // followable reports whether the tables of a foreign key can be stored.
 func (p *planner) followable(s *schema, t, target *sources.Table, k *sources.ForeignKey) bool {
 	for _, side := range []*sources.Table{t, target} {
-		if len(s.key(side)) == 0 {
-			p.warn(preflight.Finding{
-				Level: preflight.Warning, Subject: "table " + t.String(),
-				Text: "foreign key " + k.Name + " changes its rows and the log does not tell; that cannot be followed, since table " + side.String() + " has no key",
-			})
-			return false
+		key, why := s.key(side), ""
+		switch {
+		case len(key) == 0:
+			why = "has no key"
+		case slices.ContainsFunc(key, func(name string) bool { return !carriesOld(side, side.Column(name)) }):
+			why = "has a key whose old values are not in the log"
+		default:
+			continue
 		}
+		p.warn(preflight.Finding{
+			Level: preflight.Warning, Subject: "table " + t.String(),
+			Text: "foreign key " + k.Name + " changes its rows and the log does not tell; that cannot be followed, since table " + side.String() + " " + why,
+		})
+		return false
 	}
 	return true
 }
 
 func (p *planner) hide(s *schema, h hidden) {
 	p.hidden = append(p.hidden, h)
+	p.compared(h.target, h.key.Targets)
 	p.storage.table(h.table, s, "foreign key "+h.key.Name+" changes its rows and the log does not tell")
 	p.storage.table(h.target, s, "foreign key "+h.key.Name+" of table "+h.table.String()+" follows its rows and the log does not tell")
 	p.storage.columns(h.table, h.key.Columns)

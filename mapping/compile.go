@@ -363,10 +363,16 @@ func (p *planner) related(u *unit, s *scope) {
 	one := *u
 	one.table = s.source
 	p.key(&one, u.schema.keys[s.source])
-	for _, name := range s.step().to {
-		if c := s.source.Columns[s.source.Column(name)]; comparisonOf(&c).caseless {
+	p.compared(s.source, s.step().to)
+}
+
+// compared warns of columns that rows are found by and that the server compares in
+// a way of its own.
+func (p *planner) compared(t *sources.Table, columns []string) {
+	for _, name := range columns {
+		if c := t.Columns[t.Column(name)]; comparisonOf(&c).caseless {
 			p.warn(preflight.Finding{
-				Level: preflight.Warning, Subject: "table " + s.source.String(),
+				Level: preflight.Warning, Subject: "table " + t.String(),
 				Text: "rows are found by column " + name + " without regard to case; accents count there, even where its collation leaves them out",
 			})
 		}

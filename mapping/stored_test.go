@@ -85,3 +85,49 @@ func TestStoredRow(t *testing.T) {
 		t.Errorf("completed to %q %q %q", row.Text(0), row.Text(1), row.Text(2))
 	}
 }
+
+// TestUnfollowable names the foreign keys that change rows unlogged and cannot be
+// followed, and the columns whose comparison is not the server's.
+func TestUnfollowable(t *testing.T) {
+	number := sources.Type{Kind: sources.Int, Size: 32, SQL: "int"}
+	tables := func(change func(parent *sources.Table)) []*sources.Table {
+		parent := &sources.Table{
+			Schema: "public", Name: "parent", Key: []int{0}, Identity: sources.IdentityKey, IdentityColumns: []int{0},
+			Columns: []sources.Column{{Name: "id", Type: number, NotNull: true}, {Name: "other", Type: number, NotNull: true}},
+		}
+		change(parent)
+		return []*sources.Table{parent, {
+			Schema: "public", Name: "child", Key: []int{0}, Identity: sources.IdentityKey, IdentityColumns: []int{0},
+			Columns: []sources.Column{{Name: "id", Type: number, NotNull: true}, {Name: "parent_id", Type: parent.Columns[0].Type}},
+			ForeignKeys: []sources.ForeignKey{{
+				Name: "fk", Columns: []string{"parent_id"}, Schema: "public", Table: "parent", Targets: []string{"id"}, OnDelete: sources.Cascade, OnUpdate: sources.Restrict, Unlogged: true,
+			}},
+		}}
+	}
+	for name, tt := range map[string]struct {
+		change func(*sources.Table)
+		want   string
+		stored bool
+	}{
+		"followed":  {func(*sources.Table) {}, "", true},
+		"no key":    {func(p *sources.Table) { p.Key = nil }, "since table public.parent has no key", false},
+		"other key": {func(p *sources.Table) { p.IdentityColumns = []int{1} }, "since table public.parent has a key whose old values are not in the log", false},
+		"without cases": {func(p *sources.Table) {
+			p.Columns[0].Type, p.Columns[0].Collation = sources.Type{Kind: sources.Text, SQL: "varchar(9)"}, "utf8mb4_0900_ai_ci"
+		}, "without regard to case", true},
+	} {
+		index := &Definition{Table: "child", Fields: Fields{Named: map[string]*Field{"id": nil}}}
+		plan, err := Options{Store: true, Complete: true}.Compile(tables(tt.change), definitions(map[string]*Definition{"x": index}))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var warned string
+		for _, f := range plan.Warnings {
+			warned += f.String()
+		}
+		if (tt.want == "") != (warned == "") || !strings.Contains(warned, tt.want) || (plan.Layout != nil) != tt.stored {
+			t.Errorf("%s: stored %v, warned %q", name, plan.Layout != nil, warned)
+		}
+	}
+}
