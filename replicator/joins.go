@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -355,7 +356,7 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		switch {
 		case !hasMissing(row):
 		case t.load.Done:
-			return errors.New("the log left out a value that the row store does not have")
+			return leftOut(t, row)
 		case !bytes.Equal(from, to) && t.load.Rows > 0:
 			return &reloadError{t, "a row moved, and the log has not all of it"}
 		} // else the chunk that brings the row fills it
@@ -368,6 +369,21 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		return err
 	}
 	return j.replace(b, t, from, old, row, acting)
+}
+
+// leftOut names the values that are nowhere to be had, and what keeps the log from leaving them out.
+func leftOut(t *storedTable, row sources.Row) error {
+	var columns []string
+	for i := range row.Len() {
+		if row.Missing(i) {
+			columns = append(columns, t.Table.Columns[i].Name)
+		}
+	}
+	text := "the log left out the value of " + strings.Join(columns, ", ") + " in a row that the row store does not have"
+	if t.Source.WholeRows != "" {
+		text += "; to mend it for later rows: " + t.Source.WholeRows
+	}
+	return errors.New(text)
 }
 
 // replace puts a row in place of the one with a key, either of which may be

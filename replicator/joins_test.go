@@ -309,3 +309,16 @@ func TestBatchThatIsCutShort(t *testing.T) {
 		t.Errorf("%.20q", got[:5])
 	}
 }
+
+// TestValuesThatAreNowhere: the error names them.
+func TestValuesThatAreNowhere(t *testing.T) {
+	s := newBench(t)
+	for _, table := range []string{"parent", "part", "child"} {
+		s.merge(s.open(table), true)
+	}
+	b := s.batch("insert child 1,-,?")
+	s.j.windows.record(b)
+	if err := s.j.apply(b); err == nil || !strings.Contains(err.Error(), "left out the value of name in a row") {
+		t.Error(err)
+	}
+}
