@@ -102,3 +102,15 @@ func (s *sample) render(scratch *mapping.Scratch, r *mapping.JoinedRenderer, row
 	_, err := r.Document(scratch, snapshot, b, &sinks.Target{}, r.Mark(nil, key), 1)
 	return err
 }
+
+// putRows stores whole rows.
+func putRows(b *rowstore.Batch, a *sources.Arena, t *mapping.StoredTable, rows []sources.Row) error {
+	for _, row := range rows {
+		a.Reset()
+		if _, err := b.Put(t.Table, t.Cut(a, row)); err != nil {
+			return fmt.Errorf("store row of table %s: %w", t.Source, err)
+		}
+		b.Forget()
+	}
+	return nil
+}
