@@ -24,6 +24,7 @@ func (b *bench) build(ctx context.Context) error {
 		program = "haystream/internal/bench/profiled"
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", b.binary, program)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w: %s", program, err, out)
 	}
