@@ -294,12 +294,9 @@ func (e *reloadError) Error() string {
 // so that it is read from the start.
 func (j *joins) reload(t *storedTable, reason string) error {
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
-		if err := b.Truncate(t.Table); err != nil {
-			return err
-		}
 		return errors.Join(
+			j.truncate(b, t),
 			writeNote(b, noteShaken+t.Source.String(), sure),
-			writeNote(b, noteHoles+t.Source.String(), 0),
 			writeNote(b, noteLoad+t.Source.String(), &tableProgress{}),
 		)
 	})
