@@ -33,7 +33,9 @@ type drain struct {
 	flying   map[flight]int64 // and the version that each was rendered with
 	pieces   map[int64]*piece // on their way, by sequence number
 	sequence int64
-	settled  int64 // the last piece that is unmarked, or about to be
+	settled  int64    // the last piece that is unmarked, or about to be
+	before   int64    // the last piece when the round began that is under way; 0: none is
+	unmarked []*piece // since then, of those up to it: what the round reads has their marks still
 	waiting  []barrierAt
 	asked    []func()         // to be told once what is marked is held
 	moments  map[*moment]bool // not released yet
@@ -185,9 +187,10 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 	d.moments[m] = true
 	version := d.visible
 	asked := d.asked
-	d.asked = nil
+	d.asked, d.before = nil, d.sequence
 	d.mu.Unlock()
 	defer d.leave(m)
+	defer d.rounded()
 	marked := false
 	for _, to := range d.targets {
 		if to.retired.Load() {
@@ -214,6 +217,16 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 		d.mu.Unlock()
 	}
 	return nil
+}
+
+// rounded forgets the pieces that were unmarked while the round was under way.
+func (d *drain) rounded() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.unmarked {
+		d.forget(p)
+	}
+	d.before, d.unmarked = 0, nil
 }
 
 // status says how the store is, and a number of documents that are to be
@@ -344,10 +357,10 @@ func (d *drain) landed(held []*piece) {
 	d.mu.Lock()
 	for _, p := range held {
 		delete(d.pieces, p.sequence)
-		for _, mark := range p.marks {
-			if f := (flight{p.to.id, mark}); d.flying[f] == p.version {
-				delete(d.flying, f)
-			}
+		if p.sequence <= d.before {
+			d.unmarked = append(d.unmarked, p)
+		} else {
+			d.forget(p)
 		}
 	}
 	var reached []func()
@@ -366,6 +379,15 @@ func (d *drain) landed(held []*piece) {
 	}
 	if len(held) > 0 {
 		wake(d.marked) // what was marked again while it was on its way
+	}
+}
+
+// forget lets the piece's documents be sent again.
+func (d *drain) forget(p *piece) {
+	for _, mark := range p.marks {
+		if f := (flight{p.to.id, mark}); d.flying[f] == p.version {
+			delete(d.flying, f)
+		}
 	}
 }
 
