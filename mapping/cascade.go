@@ -60,17 +60,20 @@ type hidden struct {
 	key           *sources.ForeignKey
 }
 
-// findHidden finds the hidden foreign keys that matter to the tables in use, and
-// to those that lead there, and notes what the row store has to hold for them.
-func (p *planner) findHidden(used map[*sources.Table][]bool) {
-	if !p.options.Complete {
-		return
-	}
+// findHidden finds the hidden foreign keys that matter to the tables that a family
+// uses, and to those that lead there, and notes what the row store has to hold for them.
+func (p *planner) findHidden(f family, used map[*sources.Table][]bool) {
+	g := p.storages[f]
 	schemas := map[*sources.Table]*schema{}
 	var tables []*sources.Table // to be looked at
+	var units []*unit
 	for _, u := range p.unitsFound {
+		if u.family() != f || !p.completes(u.set) {
+			continue
+		}
+		units = append(units, u)
 		u.root.all(func(s *scope) {
-			if u.set == 0 && schemas[s.source] == nil {
+			if schemas[s.source] == nil {
 				schemas[s.source] = u.schema
 				tables = append(tables, s.source)
 			}
@@ -84,21 +87,22 @@ func (p *planner) findHidden(used map[*sources.Table][]bool) {
 			for n := range t.ForeignKeys {
 				k := &t.ForeignKeys[n]
 				target := schemas[t].tableOf(k)
-				if found[k] || target == nil || !matters(k, t, used[t], p.storage.used[t]) || !p.followable(schemas[t], t, target, k) {
+				if found[k] || target == nil || !matters(k, t, used[t], g.used[t]) || !p.followable(schemas[t], t, target, k) {
 					continue
 				}
 				if schemas[target] == nil {
 					schemas[target] = schemas[t]
 					tables = append(tables, target)
 				}
-				p.hide(schemas[t], hidden{t, target, k})
+				p.compared(target, k.Targets)
+				g.hide(schemas[t], hidden{t, target, k})
 				found[k], again = true, true
 			}
 		}
 	}
-	for _, u := range p.unitsFound {
-		for _, h := range p.hidden {
-			if u.set == 0 && h.table == u.table {
+	for _, u := range units {
+		for _, h := range g.hidden {
+			if h.table == u.table {
 				u.joined = append(u.joined, "foreign key "+h.key.Name+" changes its rows and the log does not tell")
 			}
 		}
@@ -141,27 +145,33 @@ func (p *planner) followable(s *schema, t, target *sources.Table, k *sources.For
 	return true
 }
 
-func (p *planner) hide(s *schema, h hidden) {
-	p.hidden = append(p.hidden, h)
-	p.compared(h.target, h.key.Targets)
-	p.storage.table(h.table, s, "foreign key "+h.key.Name+" changes its rows and the log does not tell")
-	p.storage.table(h.target, s, "foreign key "+h.key.Name+" of table "+h.table.String()+" follows its rows and the log does not tell")
-	p.storage.columns(h.table, h.key.Columns)
-	p.storage.columns(h.target, h.key.Targets)
-	p.storage.index(h.table, h.key.Columns)
-	p.storage.index(h.target, h.key.Targets)
+func (g *storage) hide(s *schema, h hidden) {
+	g.hidden = append(g.hidden, h)
+	g.table(h.table, s, "foreign key "+h.key.Name+" changes its rows and the log does not tell")
+	g.table(h.target, s, "foreign key "+h.key.Name+" of table "+h.table.String()+" follows its rows and the log does not tell")
+	g.columns(h.table, h.key.Columns)
+	g.columns(h.target, h.key.Targets)
+	g.index(h.table, h.key.Columns)
+	g.index(h.target, h.key.Targets)
 }
 
-// cascades gives the stored tables what was found.
-func (p *planner) cascades(projected map[*sources.Table]*sources.Table) {
-	at := func(t *sources.Table) *StoredTable { return p.plan.Stored[projected[t].Ordinal] }
-	for _, h := range p.hidden {
-		child, target := at(h.table), at(h.target)
-		target.Cascades = append(target.Cascades, &Cascade{
-			Name: h.key.Name, Child: child, Columns: places(child.Table.Table, h.key.Columns), Targets: places(target.Table.Table, h.key.Targets),
-			OnDelete: h.key.OnDelete, OnUpdate: h.key.OnUpdate,
-			rows:   findLookup(child.Table, h.key.Columns, target.Table.Table, h.key.Targets),
-			target: findLookup(target.Table, h.key.Targets, child.Table.Table, h.key.Columns),
-		})
+// cascades gives the stored tables what was found. A table that both families
+// share follows what the saved one refers to, which is there already.
+func (p *planner) cascades() {
+	for f, g := range p.storages {
+		for _, h := range g.hidden {
+			child, target := g.stored[h.table], g.stored[h.target]
+			old := p.storages[saved]
+			if family(f) == wanted && old.stored[h.table] == child && slices.ContainsFunc(old.hidden, func(o hidden) bool { return o.key == h.key }) {
+				continue
+			}
+			of := p.plan.Stored[target.Ordinal]
+			of.Cascades = append(of.Cascades, &Cascade{
+				Name: h.key.Name, Child: p.plan.Stored[child.Ordinal], Columns: places(child.Table, h.key.Columns), Targets: places(target.Table, h.key.Targets),
+				OnDelete: h.key.OnDelete, OnUpdate: h.key.OnUpdate,
+				rows:   findLookup(child, h.key.Columns, target.Table, h.key.Targets),
+				target: findLookup(target, h.key.Targets, child.Table, h.key.Columns),
+			})
+		}
 	}
 }

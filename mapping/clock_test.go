@@ -3,8 +3,6 @@ package mapping
 import (
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
 )
@@ -32,10 +30,7 @@ func TestDueDocuments(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", where, err)
 		}
-		store, err := rowstore.Open("/store", plan.Layout, rowstore.Meta{}, rowstore.Options{FS: vfs.NewMem()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := openStore(t, plan)
 		j, b := plan.Sets[0][0].Joined[0], store.Batch()
 		if _, err := b.Put(j.Stored, image(j.Stored.Table, cells("id=1 title=t published=true pub=2023-11-14T22:13:20"))); err != nil {
 			t.Fatal(err)

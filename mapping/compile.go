@@ -25,8 +25,9 @@ type Plan struct {
 	// Layout is what the row store holds; nil where no definition needs one.
 	Layout *rowstore.Layout
 
-	// Stored holds for each of Tables how its rows are stored; nil for those
-	// that are not, and altogether where Layout is.
+	// Stored are the tables of Layout, in its order, with their Ordinals the
+	// place in it. A table is there twice where the first set needs other columns of
+	// it than the row store has kept for the saved ones.
 	Stored []*StoredTable
 
 	// Warnings are what an operator should know.
@@ -42,8 +43,12 @@ type Options struct {
 	Store bool
 
 	// Complete, with Store: the first set's definitions of which the log may leave out a value,
-	// or all of a change, are rendered from stored rows.
+	// or all of a change, are rendered from stored rows, and those of saved sets that were.
 	Complete bool
+
+	// Kept are the tables that the row store holds. One that has all that is needed
+	// is used as it is.
+	Kept []rowstore.Description
 }
 
 // Compile makes a plan of definitions. The first set is the configuration's;
@@ -57,17 +62,22 @@ func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Pla
 // Compile makes a plan of definitions as the function Compile does, with a row
 // store where there may be one.
 func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
-	p := &planner{catalog: catalog, plan: &Plan{}, options: o, storage: newStorage()}
+	p := &planner{catalog: catalog, plan: &Plan{}, options: o, sets: sets}
 	p.infer = &inferrer{types: o.Types}
 	for i := range sets {
 		p.units(i, sets[i], p.tables(sets[i]))
 	}
-	used := map[*sources.Table][]bool{}
+	var used [families]map[*sources.Table][]bool
+	for f := range used {
+		used[f], p.storages[f] = map[*sources.Table][]bool{}, newStorage()
+	}
 	for _, u := range p.unitsFound {
-		p.firstPass(u, used)
+		p.firstPass(u, used[u.family()])
 	}
 	if len(p.problems) == 0 && o.Store {
-		p.findHidden(used)
+		for f := range used {
+			p.findHidden(family(f), used[f])
+		}
 		for _, u := range p.unitsFound {
 			p.keep(u)
 		}
@@ -76,19 +86,44 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 		return nil, p.problems.sorted()
 	}
 	p.infer.missed = func(string, string) {} // told by the first pass
-	for t, columns := range p.storage.used {
-		use(used, t, columns)
+	p.layouts()
+	all := used[wanted]
+	for t, columns := range used[saved] {
+		use(all, t, columns)
 	}
-	projected, stored := p.project(used), p.storage.layout()
-	p.store(stored, projected)
+	for _, g := range p.storages {
+		for t, stored := range g.stored {
+			use(all, t, columnsNamed(t, stored.Names(every(len(stored.Columns)))))
+		}
+	}
+	projected := p.project(all)
+	p.store(projected)
 	p.plan.Sets = make([][]*Index, len(sets))
 	for i := range sets {
-		p.plan.Sets[i] = p.indexes(i, projected, stored)
+		p.plan.Sets[i] = p.indexes(i, projected)
 	}
 	if len(p.problems) > 0 {
 		return nil, p.problems.sorted()
 	}
 	return p.plan, nil
+}
+
+// A family is the sets whose definitions share stored tables: the wanted one, or
+// all those that are saved.
+type family int
+
+const (
+	wanted family = iota
+	saved
+	families
+)
+
+func (u *unit) family() family { return min(family(u.set), saved) }
+
+// completes reports whether definitions of a set are rendered from stored rows for
+// what the log leaves out.
+func (p *planner) completes(set int) bool {
+	return p.options.Store && p.options.Complete && (set == 0 || p.sets[set].Stored)
 }
 
 func use(used map[*sources.Table][]bool, t *sources.Table, columns []bool) {
@@ -107,8 +142,8 @@ type planner struct {
 	infer      *inferrer
 	problems   Problems
 	plan       *Plan
-	storage    *storage
-	hidden     []hidden
+	sets       []Set
+	storages   [families]*storage
 	unitsFound []*unit
 }
 
@@ -332,7 +367,7 @@ func (p *planner) keep(u *unit) {
 		if s.parent == nil {
 			why = strings.Join(u.joined, "; ")
 		}
-		p.storage.add(s, "index "+u.alias+": "+why)
+		p.storages[u.family()].add(s, "index "+u.alias+": "+why)
 	})
 }
 
@@ -347,7 +382,7 @@ func (p *planner) reasons(u *unit, out compiled) []string {
 		why = append(why, "its where depends on the time")
 	}
 	why = append(why, out.outside...)
-	if !p.options.Store || !p.options.Complete || u.set > 0 || u.table.Identity == sources.IdentityFull {
+	if !p.completes(u.set) || u.table.Identity == sources.IdentityFull {
 		return why
 	}
 	for i, c := range u.table.Columns {
@@ -399,8 +434,11 @@ func (p *planner) project(used map[*sources.Table][]bool) map[*sources.Table]*so
 	for _, t := range slices.SortedFunc(maps.Keys(used), compareTables) {
 		small := t.Project(func(i int) bool { return used[t][i] })
 		small.Ordinal = len(p.plan.Tables)
-		if keys := p.storage.keys[t]; keys != nil {
-			small.Key = places(small, keys)
+		for _, g := range p.storages {
+			if keys := g.keys[t]; keys != nil {
+				small.Key = places(small, keys)
+				break
+			}
 		}
 		for _, u := range p.unitsFound {
 			if u.table == t { // the first set's key gives the order of snapshots

@@ -12,6 +12,10 @@ import (
 type Set struct {
 	Indexes map[string]*Definition
 	Tables  map[string]*TableConfig
+
+	// Stored, of a saved set: its documents were rendered from stored rows also
+	// where only the log's gaps call for that.
+	Stored bool
 }
 
 // A Definition is one entry of `indexes:`.

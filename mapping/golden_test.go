@@ -291,9 +291,6 @@ func parseCatalog(t testing.TB, text string) []*sources.Table {
 func describeStored(plan *Plan) string {
 	text := ""
 	for _, t := range plan.Stored {
-		if t == nil {
-			continue
-		}
 		text += fmt.Sprintf("%s key %v: %v\n", t.Table, t.Names(t.Table.Key), t.Names(every(len(t.Table.Columns))))
 		for _, index := range t.Indexes {
 			text += fmt.Sprintf("  by %v\n", t.Names(index))

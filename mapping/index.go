@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
 
@@ -28,7 +27,7 @@ type Index struct {
 
 // indexes compiles the units of a set against the projected tables and puts
 // those of one alias together.
-func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table, stored map[*sources.Table]*rowstore.Table) []*Index {
+func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) []*Index {
 	groups := map[string][]*unit{}
 	var aliases []string
 	for _, u := range p.unitsFound {
@@ -44,7 +43,7 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table, 
 	var all []*Index
 	for _, alias := range aliases {
 		p.apart(groups[alias])
-		if index := p.index(alias, groups[alias], projected, stored); index != nil {
+		if index := p.index(alias, groups[alias], projected); index != nil {
 			all = append(all, index)
 		}
 	}
@@ -52,12 +51,13 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table, 
 }
 
 // index puts one alias together; nil where there are problems.
-func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table, stored map[*sources.Table]*rowstore.Table) *Index {
+func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table) *Index {
 	before := len(p.problems)
 	index := &Index{Alias: alias}
 	mappings, settings := object{}, object{}
 	var made []compiled
 	for _, u := range units {
+		stored := p.storages[u.family()].stored
 		tree := &tree{schema: u.schema, stored: stored, at: func(t *sources.Table) *sources.Table { return projected[t] }}
 		if len(u.joined) > 0 {
 			tree.at = func(t *sources.Table) *sources.Table { return stored[t].Table }

@@ -149,10 +149,7 @@ func newJoinedRig(t testing.TB, seed uint64) *joinedRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := rowstore.Open("/store", plan.Layout, rowstore.Meta{Identity: "test"}, rowstore.Options{FS: vfs.NewMem()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openStore(t, plan)
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Error(err)
@@ -169,6 +166,19 @@ func newJoinedRig(t testing.TB, seed uint64) *joinedRig {
 	return r
 }
 
+// openStore makes a store in memory with the plan's tables.
+func openStore(t testing.TB, plan *Plan) *rowstore.Store {
+	t.Helper()
+	store, err := rowstore.Open("/store", rowstore.Meta{}, rowstore.Options{FS: vfs.NewMem()})
+	if err == nil {
+		err = store.Use(plan.Layout)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
 func (r *joinedRig) must(err error) {
 	r.Helper()
 	if err != nil {
@@ -178,7 +188,7 @@ func (r *joinedRig) must(err error) {
 
 func (r *joinedRig) stored(table string) *StoredTable {
 	for _, t := range r.plan.Stored {
-		if t != nil && t.Source.Name == table {
+		if t.Source.Name == table {
 			return t
 		}
 	}

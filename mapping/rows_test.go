@@ -3,8 +3,6 @@ package mapping
 import (
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
 )
@@ -69,10 +67,7 @@ func TestRowsInExpressionsAndTemplates(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
-		store, err := rowstore.Open("/store", plan.Layout, rowstore.Meta{}, rowstore.Options{FS: vfs.NewMem()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		store := openStore(t, plan)
 		b := store.Batch()
 		for _, stored := range plan.Layout.Tables {
 			for _, row := range rows[stored.Name] {

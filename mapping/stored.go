@@ -62,18 +62,21 @@ func (t *StoredTable) Key(dst []byte, a *sources.Arena, row sources.Row) (key []
 	return rowstore.AppendKey(dst, t.Table, t.Cut(a, row), t.Table.Key)
 }
 
-// A storage collects what the row store has to hold.
+// A storage collects what the row store has to hold for a family of sets.
 type storage struct {
 	used    map[*sources.Table][]bool
 	keys    map[*sources.Table][]string
 	why     map[*sources.Table][]string
 	indexes map[*sources.Table][][]string
+	hidden  []hidden
+
+	stored map[*sources.Table]*rowstore.Table // what holds it
 }
 
 func newStorage() *storage {
 	return &storage{
 		used: map[*sources.Table][]bool{}, keys: map[*sources.Table][]string{},
-		why: map[*sources.Table][]string{}, indexes: map[*sources.Table][][]string{},
+		why: map[*sources.Table][]string{}, indexes: map[*sources.Table][][]string{}, stored: map[*sources.Table]*rowstore.Table{},
 	}
 }
 
@@ -122,19 +125,96 @@ func sameNames(a, b []string) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(name string) bool { return !slices.Contains(b, name) })
 }
 
-// layout makes the tables of the row store, sorted by name.
-func (g *storage) layout() map[*sources.Table]*rowstore.Table {
-	stored := map[*sources.Table]*rowstore.Table{}
-	for t, used := range g.used {
-		small := t.Project(func(i int) bool { return used[i] })
-		small.Key = places(small, g.keys[t])
-		st := &rowstore.Table{Table: small, Folds: folds(small)}
-		for _, columns := range g.indexes[t] {
-			st.Indexes = append(st.Indexes, places(small, columns))
-		}
-		stored[t] = st
+// take notes what another storage needs of a table.
+func (g *storage) take(t *sources.Table, from *storage) {
+	if g.used[t] == nil {
+		g.keys[t] = from.keys[t]
 	}
-	return stored
+	use(g.used, t, from.used[t])
+	for _, columns := range from.indexes[t] {
+		g.index(t, columns)
+	}
+	for _, why := range from.why[t] {
+		if !slices.Contains(g.why[t], why) {
+			g.why[t] = append(g.why[t], why)
+		}
+	}
+}
+
+// layouts decides how tables are stored: as the row store has them where that is
+// enough, else anew. What saved sets need and the store does not have is stored
+// together with what is wanted.
+func (p *planner) layouts() {
+	kept := map[string]*rowstore.Table{}
+	want, old := p.storages[wanted], p.storages[saved]
+	for t := range old.used {
+		if old.stored[t] = p.kept(old, t, kept); old.stored[t] == nil {
+			want.take(t, old)
+		}
+	}
+	for t, used := range want.used {
+		if want.stored[t] = p.kept(want, t, kept); want.stored[t] == nil {
+			want.stored[t] = stored(t, used, want.keys[t], want.indexes[t])
+		}
+	}
+	for t := range old.used {
+		if old.stored[t] == nil {
+			old.stored[t] = want.stored[t]
+		}
+	}
+}
+
+// kept is a table that the row store holds and that has all that is needed of t;
+// nil where there is none.
+func (p *planner) kept(g *storage, t *sources.Table, made map[string]*rowstore.Table) *rowstore.Table {
+	for i := range p.options.Kept {
+		d := &p.options.Kept[i]
+		if d.Schema != t.Schema || d.Name != t.Name || !g.fits(t, d) {
+			continue
+		}
+		if made[d.Print] == nil {
+			made[d.Print] = stored(t, columnsNamed(t, d.Columns), d.Key, d.Indexes)
+		}
+		if made[d.Print].Print() == d.Print {
+			return made[d.Print]
+		}
+	}
+	return nil
+}
+
+// fits reports whether a table as it is described has all that is needed of t, which has all of it.
+func (g *storage) fits(t *sources.Table, d *rowstore.Description) bool {
+	if !slices.Equal(d.Key, g.keys[t]) || slices.ContainsFunc(d.Columns, func(name string) bool { return t.Column(name) < 0 }) {
+		return false
+	}
+	for i, used := range g.used[t] {
+		if used && !slices.Contains(d.Columns, t.Columns[i].Name) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(g.indexes[t], func(columns []string) bool {
+		return !slices.ContainsFunc(d.Indexes, func(have []string) bool { return slices.Equal(have, columns) })
+	})
+}
+
+// stored is a table of the row store with some columns of t.
+func stored(t *sources.Table, used []bool, key []string, indexes [][]string) *rowstore.Table {
+	small := t.Project(func(i int) bool { return used[i] })
+	small.Key = places(small, key)
+	st := &rowstore.Table{Table: small, Folds: folds(small)}
+	for _, columns := range indexes {
+		st.Indexes = append(st.Indexes, places(small, columns))
+	}
+	return st
+}
+
+// columnsNamed tells which columns of a table are named.
+func columnsNamed(t *sources.Table, names []string) []bool {
+	used := make([]bool, len(t.Columns))
+	for i := range t.Columns {
+		used[i] = slices.Contains(names, t.Columns[i].Name)
+	}
+	return used
 }
 
 func places(t *sources.Table, names []string) []int {
@@ -145,23 +225,26 @@ func places(t *sources.Table, names []string) []int {
 	return found
 }
 
-// store completes the plan with the tables of the row store.
-func (p *planner) store(stored map[*sources.Table]*rowstore.Table, projected map[*sources.Table]*sources.Table) {
-	if len(stored) == 0 {
-		return
-	}
-	p.plan.Layout = &rowstore.Layout{}
-	p.plan.Stored = make([]*StoredTable, len(p.plan.Tables))
-	for _, t := range slices.SortedFunc(maps.Keys(stored), compareTables) {
-		st := &StoredTable{Table: stored[t], Source: projected[t], Why: p.storage.why[t]}
-		for i := range st.Table.Columns {
-			st.Columns = append(st.Columns, st.Source.Column(st.Table.Columns[i].Name))
+// store completes the plan with the tables of the row store, those that are wanted first.
+func (p *planner) store(projected map[*sources.Table]*sources.Table) {
+	for _, g := range p.storages {
+		for _, t := range slices.SortedFunc(maps.Keys(g.stored), compareTables) {
+			if p.plan.Layout == nil {
+				p.plan.Layout = &rowstore.Layout{}
+			}
+			if slices.Contains(p.plan.Layout.Tables, g.stored[t]) {
+				continue
+			}
+			st := &StoredTable{Table: g.stored[t], Source: projected[t], Why: g.why[t]}
+			for i := range st.Table.Columns {
+				st.Columns = append(st.Columns, st.Source.Column(st.Table.Columns[i].Name))
+			}
+			st.Table.Ordinal = len(p.plan.Stored)
+			p.plan.Layout.Tables = append(p.plan.Layout.Tables, st.Table)
+			p.plan.Stored = append(p.plan.Stored, st)
 		}
-		st.Table.Ordinal = st.Source.Ordinal
-		p.plan.Layout.Tables = append(p.plan.Layout.Tables, st.Table)
-		p.plan.Stored[st.Source.Ordinal] = st
 	}
-	p.cascades(projected)
+	p.cascades()
 }
 
 // joined makes a unit's renderer one that renders from the row store.

@@ -62,7 +62,7 @@ func TestStoredRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	note := plan.Stored[slices.IndexFunc(plan.Stored, func(s *StoredTable) bool { return s != nil && s.Source.Name == "note" })]
+	note := plan.Stored[slices.IndexFunc(plan.Stored, func(s *StoredTable) bool { return s.Source.Name == "note" })]
 	if got := strings.Join(note.Names(every(len(note.Table.Columns))), " "); got != "id title author_id" {
 		t.Errorf("stores %s", got)
 	}

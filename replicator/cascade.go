@@ -104,7 +104,7 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 		if !does {
 			continue
 		}
-		child := j.tables[k.Child.Source.Ordinal]
+		child := j.tables[k.Child.Ordinal]
 		if !known {
 			if err := j.shake(b, child, shaken); err != nil {
 				return err
@@ -122,7 +122,7 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 			keep.after = rowstore.Merge(sources.NewArena(0), sources.Row{}, row)
 			j.windows.hide(child.Source, keep)
 			for _, below := range child.Cascades {
-				if err := j.shake(b, j.tables[below.Child.Source.Ordinal], shaken); err != nil {
+				if err := j.shake(b, j.tables[below.Child.Ordinal], shaken); err != nil {
 					return err
 				}
 			}
@@ -203,14 +203,14 @@ func (j *joins) shake(b *rowstore.Batch, t *storedTable, how doubt) error {
 		return nil
 	}
 	t.shaken = how
-	return writeNote(b, noteShaken+t.Source.String(), how)
+	return writeNote(b, t.Note(noteShaken), how)
 }
 
 // renewed looks for rows of shaken tables that refer to a row which is new: those
 // that did so before have gone with the former one.
 func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
 	for _, k := range t.Cascades {
-		child := j.tables[k.Child.Source.Ordinal]
+		child := j.tables[k.Child.Ordinal]
 		if child.shaken != shaken || row.IsZero() || lacks(row, k.Targets) || !old.IsZero() && sameCells(old, row, k.Targets) {
 			continue
 		}
@@ -230,10 +230,10 @@ func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 // are read. Where there are some, the table is read again.
 func (j *joins) steady() error {
 	for _, t := range j.tables {
-		if t != nil && t.holes > 0 {
+		if t.holes > 0 {
 			return j.reload(t, "the log has not all of some rows, and these were not found")
 		}
-		if t == nil || t.shaken == sure {
+		if t.shaken == sure {
 			continue
 		}
 		gone := t.shaken == torn
@@ -247,7 +247,7 @@ func (j *joins) steady() error {
 			return j.reload(t, "rows that it referred to went while it was read")
 		}
 		t.shaken = sure
-		err := j.write(j.applied, func(b *rowstore.Batch) error { return writeNote(b, noteShaken+t.Source.String(), sure) })
+		err := j.write(j.applied, func(b *rowstore.Batch) error { return writeNote(b, t.Note(noteShaken), sure) })
 		if err != nil {
 			return err
 		}
@@ -262,9 +262,6 @@ func (j *joins) dangling(t *storedTable) (found bool, err error) {
 	err = snap.All(t.Table, nil, func(_ []byte, row sources.Row) (bool, error) {
 		defer snap.Forget()
 		for _, parent := range j.tables {
-			if parent == nil {
-				continue
-			}
 			for _, k := range parent.Cascades {
 				if k.Child != t.StoredTable || found {
 					continue
@@ -291,13 +288,18 @@ func (e *reloadError) Error() string {
 }
 
 // reload empties the store of a table that is not read whole and ends the session,
-// so that it is read from the start.
+// so that it is read from the start. Where documents that serve are made of its
+// rows, the whole store is begun anew, and their indexes beside.
 func (j *joins) reload(t *storedTable, reason string) error {
+	serves := slices.ContainsFunc(j.targets, func(to *joinedTarget) bool { return to.began.Load() && to.renderer.Reads(t.Table) })
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		if serves {
+			return writeNote(b, noteSpoilt, "table "+t.Source.String()+": "+reason)
+		}
 		return errors.Join(
 			j.truncate(b, t),
-			writeNote(b, noteShaken+t.Source.String(), sure),
-			writeNote(b, noteLoad+t.Source.String(), &tableProgress{}),
+			writeNote(b, t.Note(noteShaken), sure),
+			writeNote(b, t.Note(noteLoad), &tableProgress{}),
 		)
 	})
 	if err != nil {

@@ -158,9 +158,6 @@ func (in *inspection) listStored() {
 		return
 	}
 	for _, t := range in.plan.Stored {
-		if t == nil {
-			continue
-		}
 		size := ""
 		if rows := t.Source.EstimatedRows; rows >= 0 {
 			size = fmt.Sprintf("; about %s on disk for %s", conf.Bytes(rows*storedRow), count(int(rows), "row", "rows"))

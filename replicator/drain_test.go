@@ -13,7 +13,7 @@ import (
 // has begun is still marked in what the round reads. Sent once more it would delete
 // what has taken its place.
 func TestLandingDuringARound(t *testing.T) {
-	store, err := rowstore.Open(t.TempDir(), &rowstore.Layout{}, rowstore.Meta{}, rowstore.Options{})
+	store, err := rowstore.Open(t.TempDir(), rowstore.Meta{}, rowstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

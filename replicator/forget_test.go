@@ -11,7 +11,7 @@ import (
 // TestForgetGone: of an index that is no longer fed nothing stays in the store;
 // of one that is, everything.
 func TestForgetGone(t *testing.T) {
-	store, err := rowstore.Open(t.TempDir(), &rowstore.Layout{}, rowstore.Meta{}, rowstore.Options{})
+	store, err := rowstore.Open(t.TempDir(), rowstore.Meta{}, rowstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,7 @@ func restore(cp *checkpoint, wanted []*mapping.Index, log zerolog.Logger) map[st
 			log.Warn().Err(err).Str("index", w.Alias).Msg("the saved definition cannot be read; the old index gets no changes while the new one is built")
 			continue
 		}
+		set.Stored = st.Live.Stored
 		sets[w.Alias] = set
 	}
 	return sets

@@ -26,7 +26,8 @@ import (
 // batch is synced: what is not delivered by then is found in the marks.
 type joins struct {
 	store   *rowstore.Store
-	tables  []*storedTable // by ordinal; nil where a table is not stored
+	tables  []*storedTable   // as in the plan
+	of      [][]*storedTable // by the source table's ordinal
 	targets []*joinedTarget
 	drain   *drain
 
@@ -75,19 +76,22 @@ type joinedTarget struct {
 // Notes in the store.
 const (
 	noteApplied = "applied"
-	noteTables  = "tables"  // in use: the numbering depends on them
-	noteFrom    = "from"    // where to go on: what came before needs nothing but the store
-	noteLoad    = "load/"   // and the table's name
-	notePass    = "pass/"   // and the physical index: the pass is over
-	noteBegan   = "began/"  // and the physical index: the pass has begun
-	noteShaken  = "shaken/" // and the table's name
-	noteHoles   = "holes/"  // and the table's name
+	noteTables  = "tables" // in use: the numbering depends on them
+	noteFrom    = "from"   // where to go on: what came before needs nothing but the store
+	noteSpoilt  = "spoilt" // why the store is no good any more
+	notePass    = "pass/"  // and the physical index: the pass is over
+	noteBegan   = "began/" // and the physical index: the pass has begun
+
+	// Of one table.
+	noteLoad   = "load"
+	noteShaken = "shaken"
+	noteHoles  = "holes"
 )
 
 // newJoins reads what earlier sessions have left in the store.
 func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *windows, version int64) (*joins, error) {
 	j := &joins{
-		store: store, tables: make([]*storedTable, len(plan.Tables)), windows: w, acting: map[string]bool{},
+		store: store, of: make([][]*storedTable, len(plan.Tables)), windows: w, acting: map[string]bool{},
 		applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
 	}
 	snap := store.Snapshot()
@@ -97,19 +101,14 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		return nil, err
 	}
 	j.applied = max(j.applied, applied)
-	for ordinal, t := range plan.Stored {
-		if t == nil {
-			continue
-		}
-		j.tables[ordinal] = &storedTable{StoredTable: t}
-		err := errors.Join(
-			readNote(snap, noteLoad+t.Source.String(), &j.tables[ordinal].load),
-			readNote(snap, noteShaken+t.Source.String(), &j.tables[ordinal].shaken),
-			readNote(snap, noteHoles+t.Source.String(), &j.tables[ordinal].holes),
-		)
+	for _, stored := range plan.Stored {
+		t := &storedTable{StoredTable: stored}
+		err := errors.Join(readNote(snap, t.Note(noteLoad), &t.load), readNote(snap, t.Note(noteShaken), &t.shaken), readNote(snap, t.Note(noteHoles), &t.holes))
 		if err != nil {
 			return nil, err
 		}
+		j.tables = append(j.tables, t)
+		j.of[t.Source.Ordinal] = append(j.of[t.Source.Ordinal], t)
 	}
 	for _, t := range targets {
 		for n, renderer := range t.index.Joined {
@@ -140,9 +139,6 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 // came meanwhile that are not.
 func (j *joins) empty(b *rowstore.Batch) error {
 	for _, t := range j.tables {
-		if t == nil {
-			continue
-		}
 		if t.begun = t.load.Done || t.load.Rows > 0; t.begun {
 			continue
 		}
@@ -157,7 +153,7 @@ func (j *joins) empty(b *rowstore.Batch) error {
 // truncate takes out all rows of a table.
 func (j *joins) truncate(b *rowstore.Batch, t *storedTable) error {
 	t.holes = 0
-	return errors.Join(b.Truncate(t.Table), writeNote(b, noteHoles+t.Source.String(), t.holes))
+	return errors.Join(b.Truncate(t.Table), writeNote(b, t.Note(noteHoles), t.holes))
 }
 
 // own notes whether changes are rendered from their own images, too: then what
@@ -214,7 +210,7 @@ func (j *joins) target(id uint32) *joinedTarget {
 // loaded reports whether every stored table has been read whole.
 func (j *joins) loaded() bool {
 	for _, t := range j.tables {
-		if t != nil && !t.load.Done {
+		if !t.load.Done {
 			return false
 		}
 	}
@@ -261,20 +257,21 @@ func (j *joins) apply(batch *sources.Batch) error {
 		applied = max(applied, batch.Changes[n-1].Version)
 	}
 	pos := batch.Checkpoint.Position
-	if !j.alone && !slices.ContainsFunc(batch.Changes, func(c sources.Change) bool { return j.tables[c.Table.Ordinal] != nil }) {
+	if !j.alone && !slices.ContainsFunc(batch.Changes, func(c sources.Change) bool { return len(j.of[c.Table.Ordinal]) > 0 }) {
 		j.applied = applied // nothing of it is for the store
 		return j.begin()
 	}
 	err := j.write(applied, func(b *rowstore.Batch) error {
 		for i := range batch.Changes {
 			c := &batch.Changes[i]
-			t := j.tables[c.Table.Ordinal]
-			if t == nil || c.Version <= j.applied {
+			if c.Version <= j.applied {
 				continue
 			}
-			j.changing = c.Version
-			if err := j.change(b, t, c); err != nil {
-				return fmt.Errorf("store change of table %s: %w", c.Table, err)
+			for _, t := range j.of[c.Table.Ordinal] {
+				j.changing = c.Version
+				if err := j.change(b, t, c); err != nil {
+					return fmt.Errorf("store change of table %s: %w", c.Table, err)
+				}
 			}
 		}
 		j.changing = 0
@@ -430,7 +427,7 @@ func (j *joins) hole(b *rowstore.Batch, t *storedTable, old, row sources.Row) er
 	default:
 		t.holes--
 	}
-	return writeNote(b, noteHoles+t.Source.String(), t.holes)
+	return writeNote(b, t.Note(noteHoles), t.holes)
 }
 
 // touch marks the documents that a changed row can affect.
@@ -527,12 +524,12 @@ func (j *joins) channels() (landing <-chan struct{}, due <-chan time.Time, left 
 
 // reading lists the targets whose documents are made of the table's rows.
 func (j *joins) reading(t *sources.Table) []*target {
-	if j == nil || j.tables[t.Ordinal] == nil {
+	if j == nil {
 		return nil
 	}
 	var all []*target
 	for _, to := range j.targets {
-		if to.renderer.Reads(j.tables[t.Ordinal].Table) {
+		if slices.ContainsFunc(j.of[t.Ordinal], func(s *storedTable) bool { return to.renderer.Reads(s.Table) }) {
 			all = append(all, to.target)
 		}
 	}
@@ -550,18 +547,18 @@ func (j *joins) scans() []*scan {
 	of := make([]*scan, len(j.tables))
 	var add func(t *storedTable)
 	add = func(t *storedTable) {
-		n := t.Source.Ordinal
+		n := t.Ordinal
 		if seen[n] {
 			return
 		}
 		seen[n] = true
-		s := &scan{table: t.Source, stored: true, last: t.load.Last, rows: t.load.Rows, since: j.applied, done: make(chan struct{})}
+		s := &scan{table: t.Source, stored: t, last: t.load.Last, rows: t.load.Rows, since: j.applied, done: make(chan struct{})}
 		for _, parent := range j.tables {
-			if parent == nil || !slices.ContainsFunc(parent.Cascades, func(k *mapping.Cascade) bool { return k.Child == t.StoredTable }) {
+			if !slices.ContainsFunc(parent.Cascades, func(k *mapping.Cascade) bool { return k.Child == t.StoredTable }) {
 				continue
 			}
 			add(parent)
-			if before := of[parent.Source.Ordinal]; before != nil {
+			if before := of[parent.Ordinal]; before != nil {
 				s.after = append(s.after, before)
 			}
 		}
@@ -571,9 +568,7 @@ func (j *joins) scans() []*scan {
 		}
 	}
 	for _, t := range j.tables {
-		if t != nil {
-			add(t)
-		}
+		add(t)
 	}
 	return all
 }

@@ -47,10 +47,13 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	s := &bench{T: t, plan: plan, version: 100}
-	if s.store, err = rowstore.Open(t.TempDir(), plan.Layout, rowstore.Meta{}, rowstore.Options{}); err != nil {
+	if s.store, err = rowstore.Open(t.TempDir(), rowstore.Meta{}, rowstore.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
+	if err := s.store.Use(plan.Layout); err != nil {
+		t.Fatal(err)
+	}
 	s.session()
 	return s
 }
@@ -68,6 +71,8 @@ func (s *bench) session() {
 func (s *bench) table(name string) *sources.Table {
 	return s.plan.Tables[slices.IndexFunc(s.plan.Tables, func(t *sources.Table) bool { return t.Name == name })]
 }
+
+func (s *bench) stored(name string) *storedTable { return s.j.of[s.table(name).Ordinal][0] }
 
 // batch is of changes such as "delete parent 1" or "update child 5,?,x"; before
 // an update's new values there may be the old ones and an arrow.
@@ -106,7 +111,7 @@ func (s *bench) stream(changes ...string) {
 // open begins to read a table.
 func (s *bench) open(table string) *loadedChunk {
 	t := s.table(table)
-	return &loadedChunk{scan: &scan{table: t, stored: true}, window: s.j.windows.open(t, true), answer: make(chan bool, 1)}
+	return &loadedChunk{scan: &scan{table: t, stored: s.stored(table)}, window: s.j.windows.open(t, true), answer: make(chan bool, 1)}
 }
 
 // merge stores the chunk's rows, all that the table has; false: they are to be read again.
@@ -142,7 +147,7 @@ func (s *bench) rows(table string) (got []string) {
 	s.Helper()
 	snap := s.store.Snapshot()
 	defer snap.Release()
-	err := snap.All(s.j.tables[s.table(table).Ordinal].Table, nil, func(_ []byte, r sources.Row) (bool, error) {
+	err := snap.All(s.stored(table).Table, nil, func(_ []byte, r sources.Row) (bool, error) {
 		var cells []string
 		for i := range r.Len() {
 			switch {
@@ -242,7 +247,7 @@ func TestMovedByACascade(t *testing.T) {
 		}
 		if merged {
 			s.session()
-			if load := s.j.tables[s.table("part").Ordinal].load; load.Rows != 0 || load.Done {
+			if load := s.stored("part").load; load.Rows != 0 || load.Done {
 				t.Errorf("read up to %d", load.Rows)
 			}
 		} else if s.merge(c, true, "1,1") {

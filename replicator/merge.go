@@ -13,7 +13,7 @@ import (
 // merge stores the rows of a chunk but for those that have changed since it was
 // read. hidden is what foreign keys have done to rows since.
 func (j *joins) merge(c *loadedChunk, changed keySet, hidden []hiddenChange) error {
-	t := j.tables[c.scan.table.Ordinal]
+	t := c.scan.stored
 	progress := t.load
 	progress.advance(c.chunk.Last, int64(len(c.chunk.Rows)), c.chunk.Done)
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
@@ -24,7 +24,7 @@ func (j *joins) merge(c *loadedChunk, changed keySet, hidden []hiddenChange) err
 			}
 			b.Forget()
 		}
-		return writeNote(b, noteLoad+t.Source.String(), &progress)
+		return writeNote(b, t.Note(noteLoad), &progress)
 	})
 	if err != nil {
 		return j.answer(err)
@@ -62,7 +62,7 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, cha
 	}
 	for i := range hidden {
 		h := &hidden[i]
-		if !old.IsZero() && !lacks(old, h.Columns) {
+		if h.Child != t.StoredTable || !old.IsZero() && !lacks(old, h.Columns) {
 			continue // it was done to what was stored
 		}
 		if value, null := h.ValueOf(nil, row); null || !bytes.Equal(value, h.value) {

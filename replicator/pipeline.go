@@ -284,7 +284,7 @@ func (p *pipeline) ready() *loadedChunk {
 // applied, since they show the table as that change left it.
 func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 	defer p.windows.close(c.window)
-	if c.scan.stored {
+	if c.scan.stored != nil {
 		return p.store(c)
 	}
 	rows, ok := p.windows.merge(c.window, c.chunk)

@@ -43,7 +43,7 @@ func TestRemoveOfTheRowStore(t *testing.T) {
 	if r := look(); len(r.lines) > 0 || r.removeStore() != nil {
 		t.Errorf("without a store: %q", r.lines)
 	}
-	store, err := rowstore.Open(storeDir(cfg), &rowstore.Layout{}, rowstore.Meta{}, rowstore.Options{})
+	store, err := rowstore.Open(storeDir(cfg), rowstore.Meta{}, rowstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,9 +33,12 @@ const (
 )
 
 func newSample(source sources.Source, plan *mapping.Plan) (*sample, error) {
-	store, err := rowstore.Open("sample", plan.Layout, rowstore.Meta{}, rowstore.Options{FS: vfs.NewMem()})
+	store, err := rowstore.Open("sample", rowstore.Meta{}, rowstore.Options{FS: vfs.NewMem()})
 	if err != nil {
 		return nil, fmt.Errorf("open row store in memory: %w", err)
+	}
+	if err := store.Use(plan.Layout); err != nil {
+		return nil, errors.Join(fmt.Errorf("use row store in memory: %w", err), store.Close())
 	}
 	return &sample{source: source, plan: plan, store: store}, nil
 }

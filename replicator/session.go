@@ -33,19 +33,23 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	d.sameSource(st, pf.source)
-	plan, old, err := d.plan(st, pf)
-	if err != nil {
-		return err
-	}
-	store, err := d.openStore(st, plan, pf.source)
+	store, left, err := d.openStore(st, pf)
 	if err != nil {
 		return err
 	}
 	if store != nil {
 		defer func() { err = errors.Join(err, store.Close()) }()
-		st.store = store
 	}
-	start, err := d.prepare(ctx, st, plan, store)
+	plan, old, err := d.plan(st, pf, left.kept)
+	if err != nil {
+		return err
+	}
+	if plan.Layout == nil {
+		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
+	} else if err := d.useStore(st, plan, store, &left); err != nil {
+		return err
+	}
+	start, err := d.prepare(ctx, st, plan, left)
 	if err != nil {
 		return err
 	}
@@ -59,7 +63,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	targets := x.targets(wanted, old)
-	p, err := d.pipeline(st, plan, store, targets)
+	p, err := d.pipeline(st, plan, targets)
 	if err != nil {
 		return err
 	}
@@ -116,13 +120,16 @@ func (d *daemon) sameSource(st *state, info sources.Info) {
 }
 
 // plan compiles the definitions, and beside them the saved ones of live
-// indexes that are to be replaced. old is what the latter became, by alias.
-func (d *daemon) plan(st *state, pf *inspection) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
+// indexes that are to be replaced, over the tables that the row store keeps. old
+// is what the latter became, by alias.
+func (d *daemon) plan(st *state, pf *inspection, kept []rowstore.Description) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
+	options := compileOptions(pf.sink)
+	options.Kept = kept
 	var partial []string
 	st.view(func(cp *checkpoint) { partial = slices.Clone(cp.Partial) })
-	if plan = pf.plan; len(partial) > 0 {
+	if plan = pf.plan; len(partial) > 0 || len(kept) > 0 {
 		distrust(pf.catalog, partial)
-		if plan, err = compileOptions(pf.sink).Compile(pf.catalog, d.cfg.set()); err != nil {
+		if plan, err = options.Compile(pf.catalog, d.cfg.set()); err != nil {
 			return nil, nil, fmt.Errorf("compile definitions: %w", err)
 		}
 	}
@@ -139,7 +146,7 @@ func (d *daemon) plan(st *state, pf *inspection) (plan *mapping.Plan, old map[st
 		}
 		sets = append(sets, set)
 	}
-	plan, err = compileOptions(pf.sink).Compile(pf.catalog, sets...)
+	plan, err = options.Compile(pf.catalog, sets...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("compile definitions: %w", err)
 	}
@@ -168,13 +175,12 @@ func distrust(catalog []*sources.Table, names []string) {
 }
 
 // prepare makes the source ready and settles where numbering goes on.
-func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, store *rowstore.Store) (sources.Start, error) {
+func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, left notes) (sources.Start, error) {
 	var from sources.Position
 	st.view(func(cp *checkpoint) {
 		from = cp.Position
 		for _, t := range plan.Tables {
-			stored := store != nil && store.Sequence() > 0 && plan.Stored[t.Ordinal] != nil
-			t.Followed = stored || cp.holds(t.String())
+			t.Followed = left.followed(t) || cp.holds(t.String())
 		}
 	})
 	start, err := d.source.Prepare(ctx, plan.Tables, from)
@@ -191,7 +197,7 @@ func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, sto
 }
 
 // pipeline puts the pieces of one session together.
-func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, targets []*target) (*pipeline, error) {
+func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target) (*pipeline, error) {
 	tables := plan.Tables
 	p := &pipeline{
 		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
@@ -205,9 +211,9 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, store *rowstore.Store, 
 	p.applied.Store(p.version)
 	p.tracker = newTracker(p.delivered)
 	p.scans = newScans(p.routes)
-	if store != nil {
+	if st.store != nil {
 		var err error
-		if p.joins, err = newJoins(store, plan, targets, p.windows, p.from.Version); err != nil {
+		if p.joins, err = newJoins(st.store, plan, targets, p.windows, p.from.Version); err != nil {
 			return nil, err
 		}
 		p.joins.drain.loaded = p.passed

@@ -19,8 +19,8 @@ import (
 // far in it, and goes on where the checkpoint left off.
 type scan struct {
 	table  *sources.Table
-	routes []*route // that want the rows
-	stored bool     // the row store wants them
+	routes []*route     // that want the rows
+	stored *storedTable // of the row store, that wants them instead
 
 	after []*scan       // are done before this one begins
 	done  chan struct{} // closed at the end; nil where nobody waits
@@ -167,7 +167,7 @@ func (s *snapshot) read(ctx context.Context, sc *scan, after sources.Key) (*load
 			return nil, err
 		}
 	}
-	w := s.windows.open(sc.table, sc.stored)
+	w := s.windows.open(sc.table, sc.stored != nil)
 	chunk, err := s.source.Chunk(ctx, sources.ChunkRequest{Table: sc.table, After: after, MaxRows: s.limits.ChunkRows, MaxBytes: s.bytes})
 	if err != nil {
 		s.windows.close(w)

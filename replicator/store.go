@@ -23,42 +23,67 @@ func compileOptions(sink sinks.Info) mapping.Options {
 func storeDir(cfg *Config) string { return filepath.Join(cfg.State.Path, cfg.Name, "rows") }
 
 // openStore opens the row store, or begins it anew where it is not what the
-// checkpoint was saved with; nil where no definition needs one. Documents whose
-// marks are lost with a store may be too many or too old, so that their indexes
-// are rebuilt beside.
-func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (*rowstore.Store, error) {
-	if plan.Layout == nil {
-		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
-		return nil, nil
+// checkpoint was saved with; nil where neither the definitions nor those before
+// need one.
+func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, left notes, err error) {
+	needed, fresh := false, false
+	var saved storeState
+	st.view(func(cp *checkpoint) {
+		saved, fresh = cp.Store, cp.Position.IsZero()
+		needed = pf.plan.Layout != nil || saved.ID != "" || len(cp.Partial) > 0
+	})
+	if !needed {
+		return nil, left, nil
 	}
 	dir := storeDir(d.cfg)
-	store, err := rowstore.Open(dir, plan.Layout, rowstore.Meta{Identity: source.Identity}, rowstore.Options{Log: d.log})
+	store, err = rowstore.Open(dir, rowstore.Meta{Identity: pf.source.Identity}, rowstore.Options{Log: d.log})
 	if err != nil && !errors.Is(err, rowstore.ErrRebuild) {
-		return nil, fmt.Errorf("open row store %s: %w", dir, err)
+		return nil, left, fmt.Errorf("open row store %s: %w", dir, err)
 	}
-	var saved storeState
-	fresh, version := false, int64(0)
-	st.view(func(cp *checkpoint) { saved, fresh, version = cp.Store, cp.Position.IsZero(), cp.Version })
+	reason := ""
 	switch {
 	case err != nil:
-		d.log.Warn().Err(err).Msg("the row store is begun anew")
-		err = store.Reset()
+		reason = err.Error()
 	case store.Sequence() > 0 && (fresh || saved.ID != store.ID()), saved.ID == store.ID() && store.Sequence() < saved.Sequence:
-		d.log.Warn().Msg("the row store is not as the checkpoint left it; it is begun anew")
-		err = store.Reset()
+		reason = "it is not as the checkpoint left it"
+	default:
+		left, err = readNotes(store)
+		reason = left.spoilt
+	}
+	if reason != "" {
+		left, err = notes{}, d.resetStore(store, reason)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reset row store %s: %w", dir, err), store.Close())
+		return nil, left, errors.Join(err, store.Close())
 	}
-	left, err := readNotes(store)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
+	return store, left, nil
+}
+
+// resetStore begins the store anew.
+func (d *daemon) resetStore(store *rowstore.Store, reason string) error {
+	d.log.Warn().Str("reason", reason).Msg("the row store is begun anew")
+	if err := store.Reset(); err != nil {
+		return fmt.Errorf("reset row store %s: %w", storeDir(d.cfg), err)
 	}
+	return nil
+}
+
+// useStore makes the store one of the plan's tables. Documents whose marks were
+// lost with a former one may be too many or too old, so that their indexes are
+// rebuilt beside.
+func (d *daemon) useStore(st *state, plan *mapping.Plan, store *rowstore.Store, left *notes) error {
+	var saved storeState
+	version := int64(0)
+	st.view(func(cp *checkpoint) { saved, version = cp.Store, cp.Version })
 	if left.applied > max(version, left.from.Version) && !slices.Equal(left.tables, names(plan.Tables)) {
-		d.log.Warn().Msg("the row store is ahead of the checkpoint, and other tables are in use since, so that what comes again cannot be told from what is new; it is begun anew")
-		if err := store.Reset(); err != nil {
-			return nil, errors.Join(fmt.Errorf("reset row store %s: %w", dir, err), store.Close())
+		const reason = "it is ahead of the checkpoint, and other tables are in use since, so that what comes again cannot be told from what is new"
+		if err := d.resetStore(store, reason); err != nil {
+			return err
 		}
+		*left = notes{from: left.from}
+	}
+	if err := store.Use(plan.Layout); err != nil {
+		return fmt.Errorf("use row store %s: %w", storeDir(d.cfg), err)
 	}
 	st.update(func(cp *checkpoint) {
 		if from := left.from; !from.Position.IsZero() && from.Version >= cp.Version {
@@ -69,24 +94,38 @@ func (d *daemon) openStore(st *state, plan *mapping.Plan, source sources.Info) (
 		}
 		cp.Store = storeState{store.ID(), store.Sequence()}
 	})
-	return store, nil
+	st.store = store
+	return nil
 }
 
 // notes are what the session before has left in the store.
 type notes struct {
-	from    sources.Checkpoint // where it went on to while the sink was away
-	applied int64              // Version of the last change that is in the store
-	tables  []string           // in use: changes of these were numbered
+	from    sources.Checkpoint     // where it went on to while the sink was away
+	applied int64                  // Version of the last change that is in the store
+	tables  []string               // in use: changes of these were numbered
+	spoilt  string                 // why it is no good any more
+	kept    []rowstore.Description // the tables that it holds
+}
+
+// followed reports whether changes of a table have been stored.
+func (n *notes) followed(t *sources.Table) bool {
+	return slices.Contains(n.tables, t.String()) && slices.ContainsFunc(n.kept, func(d rowstore.Description) bool { return d.Schema == t.Schema && d.Name == t.Name })
 }
 
 // readNotes reads what the session before has left; nothing where the store is new.
 func readNotes(store *rowstore.Store) (n notes, err error) {
 	snap := store.Snapshot()
-	err = errors.Join(readNote(snap, noteFrom, &n.from), readNote(snap, noteTables, &n.tables))
+	err = errors.Join(readNote(snap, noteFrom, &n.from), readNote(snap, noteTables, &n.tables), readNote(snap, noteSpoilt, &n.spoilt))
 	if err == nil {
 		n.applied, err = readApplied(snap)
 	}
-	return n, errors.Join(err, snap.Release())
+	if err = errors.Join(err, snap.Release()); err == nil {
+		n.kept, err = store.Kept()
+	}
+	if err != nil {
+		return n, fmt.Errorf("read row store: %w", err)
+	}
+	return n, nil
 }
 
 // readApplied reads the Version of the last change that is in the store.

@@ -77,6 +77,7 @@ type world struct {
 	url     string // of the database
 	dir     string
 	chunk   int // rows, where not 0
+	rate    int // rows a second, where not 0
 	port    int
 	daemon  *exec.Cmd
 	log     *logBuffer
@@ -126,7 +127,7 @@ func (w *world) config(indexes string) {
 	w.t.Helper()
 	snapshot := ""
 	if w.chunk > 0 {
-		snapshot = fmt.Sprintf(", snapshot: {chunk_rows: %d}", w.chunk)
+		snapshot = fmt.Sprintf(", snapshot: {chunk_rows: %d, max_rows_per_second: %d}", w.chunk, w.rate)
 	}
 	text := fmt.Sprintf("name: %s\nsource: {url: %q%s}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
 		w.name, w.url, snapshot, w.search.URL, w.port, filepath.Join(w.dir, "state"), indexes)
@@ -297,8 +298,10 @@ func (w *world) documents() map[string]json.RawMessage {
 }
 
 // physical is the index that the alias points to.
-func (w *world) physical() string {
-	_, body := w.get(w.search.URL + "/" + w.name + "/_alias")
+func (w *world) physical() string { return w.physicalOf(w.name) }
+
+func (w *world) physicalOf(alias string) string {
+	_, body := w.get(w.search.URL + "/" + alias + "/_alias")
 	var out map[string]any
 	_ = json.Unmarshal(body, &out)
 	for name := range out {

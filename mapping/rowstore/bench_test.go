@@ -21,7 +21,7 @@ func BenchmarkRows(b *testing.B) {
 		count = n
 	}
 	l := layout()
-	s, err := Open(b.TempDir(), l, source, Options{})
+	s, err := openLayout(b.TempDir(), l, source, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 // Sentinels that a caller branches on.
 var (
 	// ErrRebuild means that what is stored cannot be used: it belongs to
-	// another source or layout, was written by another version of the program,
-	// or is damaged. Its text says which. Reset and a new load mend it.
+	// another source, was written by another version of the program, or is
+	// damaged. Its text says which. Reset and a new load mend it.
 	ErrRebuild = errors.New("the row store must be rebuilt")
 
 	// ErrLocked means that another process, or another Store of this one, has

@@ -4,9 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math"
-	"slices"
-	"strings"
 
 	"haystream/sources"
 )
@@ -30,70 +27,59 @@ type Table struct {
 	// others; nil altogether where no column does.
 	Folds []*Fold
 
-	number uint16 // within the layout
+	number uint16 // within the store
 }
 
-// A Layout is the tables that a store holds, no two of one name.
+// A Layout is the tables that a store holds. There may be several of one name, of
+// other columns each.
 type Layout struct{ Tables []*Table }
 
-// Table returns the named table, or nil.
-func (l *Layout) Table(schema, name string) *Table {
-	for _, t := range l.Tables {
-		if t.Schema == schema && t.Name == name {
-			return t
-		}
-	}
-	return nil
+// A Description is what a stored table is made of, in names.
+type Description struct {
+	Schema  string     `json:"schema"`
+	Name    string     `json:"name"`
+	Columns []string   `json:"columns"`
+	Key     []string   `json:"key"`
+	Indexes [][]string `json:"indexes,omitempty"`
+
+	// Print covers all that stored bytes depend on: these, and types and folds.
+	Print string `json:"print"`
 }
 
-// Fingerprint covers what stored bytes depend on: tables, columns, types, keys,
-// indexes and folds. The order of the tables does not matter.
-func (l *Layout) Fingerprint() string {
-	h := sha256.New()
-	for _, t := range l.sorted() {
-		fmt.Fprintf(h, "%q %q key %v", t.Schema, t.Name, t.Key)
-		for i := range t.Columns {
-			c := &t.Columns[i]
-			fmt.Fprintf(h, " %q", c.Name)
-			for of := &c.Type; of != nil; of = of.Elem {
-				fmt.Fprintf(h, " %d %q", of.Kind, of.SQL)
-			}
-			if f := t.fold(i); f != nil {
-				fmt.Fprintf(h, " fold %q", f.Name)
-			}
-		}
-		fmt.Fprintf(h, " indexes %v\n", t.Indexes)
+// Describe says what the table is made of.
+func (t *Table) Describe() Description {
+	d := Description{Schema: t.Schema, Name: t.Name, Key: t.Names(t.Key), Print: t.Print()}
+	for i := range t.Columns {
+		d.Columns = append(d.Columns, t.Columns[i].Name)
 	}
+	for _, index := range t.Indexes {
+		d.Indexes = append(d.Indexes, t.Names(index))
+	}
+	return d
+}
+
+// Print is the same for tables whose stored bytes mean the same, and no others.
+func (t *Table) Print() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q key %v", t.Schema, t.Name, t.Key)
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		fmt.Fprintf(h, " %q", c.Name)
+		for of := &c.Type; of != nil; of = of.Elem {
+			fmt.Fprintf(h, " %d %q", of.Kind, of.SQL)
+		}
+		if f := t.fold(i); f != nil {
+			fmt.Fprintf(h, " fold %q", f.Name)
+		}
+	}
+	fmt.Fprintf(h, " indexes %v", t.Indexes)
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func (l *Layout) sorted() []*Table {
-	return slices.SortedFunc(slices.Values(l.Tables), func(a, b *Table) int {
-		if c := strings.Compare(a.Schema, b.Schema); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-}
+// Note is the name of a note that goes when the table does.
+func (t *Table) Note(name string) string { return notesOf(t.Print()) + name }
 
-// number gives each table the number that its keys in the store begin with.
-func (l *Layout) number() error {
-	tables := l.sorted()
-	for n, t := range tables {
-		switch {
-		case n > math.MaxUint16:
-			return fmt.Errorf("store %d tables: too many", len(tables))
-		case n > 0 && tables[n-1].Schema == t.Schema && tables[n-1].Name == t.Name:
-			return fmt.Errorf("store table %s: it is there twice", t)
-		case len(t.Key) == 0:
-			return fmt.Errorf("store table %s: it has no key", t)
-		case len(t.Indexes) > math.MaxUint8:
-			return fmt.Errorf("store table %s: it has too many indexes", t)
-		}
-		t.number = uint16(n)
-	}
-	return nil
-}
+func notesOf(print string) string { return "table/" + print + "/" }
 
 func (t *Table) fold(column int) *Fold {
 	if t.Folds == nil {

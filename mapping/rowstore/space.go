@@ -14,20 +14,21 @@ import (
 //	dueOf: target, key                     → time
 //	work:  id                              → data
 //	note:  name                            → data
-//	meta, state:                           → see meta and state
+//	meta, state, tables:                   → see meta, state and kept
 //
 // with tables in two bytes, indexes in one, targets in four, times and ids in
 // eight, all big-endian.
 const (
-	spaceRow   = 'r'
-	spaceIndex = 'i'
-	spaceMark  = 'm'
-	spaceDue   = 't'
-	spaceDueOf = 'u'
-	spaceWork  = 'w'
-	spaceNote  = 'n'
-	spaceMeta  = 'a'
-	spaceState = 's'
+	spaceRow    = 'r'
+	spaceIndex  = 'i'
+	spaceMark   = 'm'
+	spaceDue    = 't'
+	spaceDueOf  = 'u'
+	spaceWork   = 'w'
+	spaceNote   = 'n'
+	spaceMeta   = 'a'
+	spaceState  = 's'
+	spaceTables = 'b'
 )
 
 func appendRowSpace(dst []byte, t *Table) []byte {

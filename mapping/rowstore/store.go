@@ -4,8 +4,8 @@
 // The guarantee: a Commit is whole or absent, in the rows, the indexes kept by
 // them, the marks, the work, the notes and the Position alike, after a kill at
 // any moment; Commits survive in their order; and what was synced is there
-// after a power cut too. A store that is not what its Meta and Layout say is
-// not read but reported, with ErrRebuild. An older copy of a store cannot be
+// after a power cut too. A store that is not what its Meta says is not read but
+// reported, with ErrRebuild. An older copy of a store cannot be
 // told from a good one by itself: a checkpoint holds ID and Sequence for that.
 //
 // The storage engine's goroutines end with Close.
@@ -30,7 +30,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 2
+const format = 3
 
 // Meta says whose rows a store holds.
 type Meta struct {
@@ -42,7 +42,6 @@ type meta struct {
 	Format   int    `json:"format"`
 	ID       string `json:"id"`
 	Identity string `json:"identity"`
-	Layout   string `json:"layout"`
 }
 
 // Options of a Store. The zero Options are good ones.
@@ -67,8 +66,8 @@ type Store struct {
 	fs      vfs.FS
 	dir     string
 	options Options
-	layout  *Layout
-	wanted  meta // but for the ID
+	wanted  meta    // but for the ID
+	layout  *Layout // nil before Use
 	lock    io.Closer
 
 	db     *pebble.DB
@@ -81,18 +80,12 @@ type Store struct {
 }
 
 // Open opens the store in dir, or makes an empty one where there is none; its
-// fresh ID tells. It numbers the tables of layout, which must not change after.
+// fresh ID tells. Its tables are those that Use names.
 //
 // With ErrRebuild the Store is returned as well: it takes Reset or Close, and
 // nothing else. ErrLocked, ErrFull and ErrReadOnly are as said there.
-func Open(dir string, layout *Layout, of Meta, options Options) (*Store, error) {
-	if err := layout.number(); err != nil {
-		return nil, err
-	}
-	s := &Store{
-		fs: options.FS, dir: dir, options: options, layout: layout,
-		wanted: meta{Format: format, Identity: of.Identity, Layout: layout.Fingerprint()},
-	}
+func Open(dir string, of Meta, options Options) (*Store, error) {
+	s := &Store{fs: options.FS, dir: dir, options: options, wanted: meta{Format: format, Identity: of.Identity}}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
@@ -216,8 +209,6 @@ func (s *Store) recognise() error {
 		return fmt.Errorf("%w: it was written in format %d, this program has %d", ErrRebuild, m.Format, s.wanted.Format)
 	case m.Identity != s.wanted.Identity:
 		return fmt.Errorf("%w: it holds rows of another source, %s, not of %s", ErrRebuild, m.Identity, s.wanted.Identity)
-	case m.Layout != s.wanted.Layout:
-		return fmt.Errorf("%w: the tables or columns to be stored have changed", ErrRebuild)
 	}
 	if data, err = s.stored(spaceState); err != nil {
 		return err
@@ -302,7 +293,10 @@ func (s *Store) Reset() error {
 	if err := s.syncDir(s.dir); err != nil {
 		return fmt.Errorf("sync directory of row store: %w", classify(err))
 	}
-	return s.open()
+	if err := s.open(); err != nil || s.layout == nil {
+		return err
+	}
+	return s.Use(s.layout)
 }
 
 // Position returns up to where the changes of the source are in the store, and

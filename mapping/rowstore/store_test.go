@@ -171,21 +171,17 @@ func TestOfAnother(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	other := layout()
-	other.Tables[notes].Indexes = other.Tables[notes].Indexes[:1]
 	for name, try := range map[string]struct {
 		of     Meta
-		layout *Layout
 		format int
 	}{
-		"source": {Meta{Identity: "7312/2"}, layout(), format},
-		"layout": {source, other, format},
-		"format": {source, layout(), format + 1},
+		"source": {Meta{Identity: "7312/2"}, format},
+		"format": {source, format + 1},
 	} {
 		if try.format != format {
 			rewriteMeta(t, fs, try.format)
 		}
-		s, err := Open("/data/store", try.layout, try.of, Options{FS: fs})
+		s, err := Open("/data/store", try.of, Options{FS: fs})
 		if !errors.Is(err, ErrRebuild) {
 			t.Errorf("another %s: %v", name, err)
 		}
@@ -193,7 +189,7 @@ func TestOfAnother(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	s, err := Open("/data/store", layout(), source, Options{FS: fs})
+	s, err := openLayout("/data/store", layout(), source, Options{FS: fs})
 	if !errors.Is(err, ErrRebuild) {
 		t.Errorf("another format: %v", err)
 	}
@@ -212,7 +208,7 @@ func rewriteMeta(t *testing.T, fs vfs.FS, format int) {
 	t.Helper()
 	s := open(t, fs, layout())
 	defer s.Close()
-	data, err := json.Marshal(meta{Format: format, ID: s.ID(), Identity: source.Identity, Layout: layout().Fingerprint()})
+	data, err := json.Marshal(meta{Format: format, ID: s.ID(), Identity: source.Identity})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,12 +217,8 @@ func rewriteMeta(t *testing.T, fs vfs.FS, format int) {
 	}
 }
 
-func TestFingerprint(t *testing.T) {
-	a, b := layout(), layout()
-	slices.Reverse(b.Tables)
-	if a.Fingerprint() != b.Fingerprint() {
-		t.Error("the order of the tables matters")
-	}
+func TestPrint(t *testing.T) {
+	first := layout().Tables[users].Print()
 	for name, change := range map[string]func(*Table){
 		"name":   func(t *Table) { t.Name = "n" },
 		"column": func(t *Table) { t.Columns[1].Name = "n" },
@@ -235,18 +227,122 @@ func TestFingerprint(t *testing.T) {
 		"index":  func(t *Table) { t.Indexes = nil },
 		"fold":   func(t *Table) { t.Folds = []*Fold{nil, {Name: "ci"}} },
 	} {
-		c := layout()
-		change(c.Tables[users])
-		if a.Fingerprint() == c.Fingerprint() {
+		other := layout().Tables[users]
+		change(other)
+		if other.Print() == first {
 			t.Errorf("the %s does not matter", name)
 		}
 	}
-	twice := &Layout{Tables: append(a.Tables, a.Tables[0])}
-	if err := twice.number(); err == nil {
+}
+
+// TestUse: tables that stay keep rows, indexes and notes, whatever comes and goes
+// beside them; one that comes back begins empty.
+func TestUse(t *testing.T) {
+	fs := vfs.NewMem()
+	wider := func() *Table {
+		w := layout().Tables[notes]
+		w.Indexes = w.Indexes[:1]
+		return w
+	}
+	rows := func(s *Store, table *Table) (n int) {
+		t.Helper()
+		snapshot := s.Snapshot()
+		defer snapshot.Release()
+		err := snapshot.All(table, nil, func([]byte, sources.Row) (bool, error) { n++; return true, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	note := func(s *Store, name string) string {
+		t.Helper()
+		snapshot := s.Snapshot()
+		defer snapshot.Release()
+		data, err := snapshot.Note(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	use := func(l *Layout, then func(*Store)) {
+		t.Helper()
+		s, err := openLayout("/data/store", l, source, Options{FS: fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		then(s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, both, second := layout(), layout(), layout()
+	both.Tables = append([]*Table{wider()}, both.Tables...)
+	second.Tables[notes] = wider()
+	m, r := newModel(), rand.New(rand.NewPCG(5, 6))
+	var had, users1 int
+	use(first, func(s *Store) {
+		for range 30 {
+			if err := m.commit(s, first, r, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := s.Batch()
+		if err := errors.Join(b.Set(first.Tables[notes].Note("load"), []byte("all")), b.Set(first.Tables[users].Note("load"), []byte("some")), b.Commit(true)); err != nil {
+			t.Fatal(err)
+		}
+		had, users1 = rows(s, first.Tables[notes]), rows(s, first.Tables[users])
+	})
+	if had == 0 || users1 == 0 {
+		t.Fatal("nothing is stored")
+	}
+	use(both, func(s *Store) {
+		if n := rows(s, both.Tables[0]); n != 0 {
+			t.Errorf("a new table has %d rows", n)
+		}
+		if n := rows(s, both.Tables[1+notes]); n != had || note(s, both.Tables[1+notes].Note("load")) != "all" {
+			t.Errorf("the table that stayed has %d rows, want %d", n, had)
+		}
+		b := s.Batch()
+		err := b.All(both.Tables[1+notes], nil, func(_ []byte, row sources.Row) (bool, error) {
+			_, err := b.Put(both.Tables[0], row)
+			return true, err
+		})
+		if err := errors.Join(err, b.Commit(true)); err != nil {
+			t.Fatal(err)
+		}
+		if n := rows(s, both.Tables[0]); n != had {
+			t.Errorf("the new table has %d rows, want %d", n, had)
+		}
+	})
+	use(second, func(s *Store) {
+		if n := rows(s, second.Tables[notes]); n != had {
+			t.Errorf("the new table has %d rows after the old one has gone, want %d", n, had)
+		}
+	})
+	use(first, func(s *Store) {
+		if n := rows(s, first.Tables[notes]); n != 0 || note(s, first.Tables[notes].Note("load")) != "" {
+			t.Errorf("the table that came back has %d rows and the note %q", n, note(s, first.Tables[notes].Note("load")))
+		}
+		if n := rows(s, first.Tables[users]); n != users1 || note(s, first.Tables[users].Note("load")) != "some" {
+			t.Errorf("the table that stayed has %d rows, want %d", n, users1)
+		}
+		described, err := s.Kept()
+		if err != nil || len(described) != len(first.Tables) {
+			t.Errorf("it holds %v: %v", described, err)
+		}
+	})
+}
+
+func TestUseRefuses(t *testing.T) {
+	s := open(t, vfs.NewMem(), layout())
+	defer s.Close()
+	twice, keyless := layout(), layout()
+	twice.Tables = append(twice.Tables, layout().Tables[0])
+	if err := s.Use(twice); err == nil {
 		t.Error("a table is there twice")
 	}
-	a.Tables[0].Key = nil
-	if err := a.number(); err == nil {
+	keyless.Tables[0].Key = nil
+	if err := s.Use(keyless); err == nil {
 		t.Error("a table has no key")
 	}
 }
@@ -255,7 +351,7 @@ func TestFingerprint(t *testing.T) {
 func TestOldCopy(t *testing.T) {
 	dir, l, m := t.TempDir(), layout(), newModel()
 	at := filepath.Join(dir, "store")
-	s, err := Open(at, l, source, Options{})
+	s, err := openLayout(at, l, source, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +372,7 @@ func TestOldCopy(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(filepath.Join(dir, "copy"), l, source, Options{}); err != nil {
+	if s, err = openLayout(filepath.Join(dir, "copy"), l, source, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := current(t, l, s); got != copied {
@@ -291,7 +387,7 @@ func TestOldCopy(t *testing.T) {
 	if err := os.RemoveAll(at); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(at, l, source, Options{}); err != nil {
+	if s, err = openLayout(at, l, source, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if s.ID() == id || s.Sequence() != 0 {
@@ -305,7 +401,7 @@ func TestOldCopy(t *testing.T) {
 // child commits for ever and says after each Sync how far it is.
 func child(dir string) error {
 	l, m, r := layout(), newModel(), rand.New(rand.NewPCG(5, 5))
-	s, err := Open(dir, l, source, Options{CacheBytes: 1 << 18})
+	s, err := openLayout(dir, l, source, Options{CacheBytes: 1 << 18})
 	if err != nil {
 		return err
 	}
@@ -347,7 +443,7 @@ func TestKill(t *testing.T) {
 		for n := 0; n < syncs && lines.Scan(); n++ {
 			synced, _ = strconv.ParseUint(lines.Text(), 10, 64)
 		}
-		if _, err := Open(dir, layout(), source, Options{}); !errors.Is(err, ErrLocked) {
+		if _, err := openLayout(dir, layout(), source, Options{}); !errors.Is(err, ErrLocked) {
 			t.Errorf("a second process: %v", err)
 		}
 		if err := cmd.Process.Kill(); err != nil {
@@ -363,7 +459,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("the process did not begin: %s", stderr)
 		}
 		l := layout()
-		s, err := Open(dir, l, source, Options{})
+		s, err := openLayout(dir, l, source, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -382,23 +478,23 @@ func TestKill(t *testing.T) {
 func TestLocked(t *testing.T) {
 	for name, fs := range map[string]vfs.FS{"disk": nil, "memory": vfs.NewMem()} {
 		dir := filepath.Join(t.TempDir(), "store")
-		s, err := Open(dir, layout(), source, Options{FS: fs})
+		s, err := openLayout(dir, layout(), source, Options{FS: fs})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir, layout(), source, Options{FS: fs}); !errors.Is(err, ErrLocked) {
+		if _, err := openLayout(dir, layout(), source, Options{FS: fs}); !errors.Is(err, ErrLocked) {
 			t.Errorf("%s: opened twice: %v", name, err)
 		}
 		if err := s.Reset(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir, layout(), source, Options{FS: fs}); !errors.Is(err, ErrLocked) {
+		if _, err := openLayout(dir, layout(), source, Options{FS: fs}); !errors.Is(err, ErrLocked) {
 			t.Errorf("%s: opened twice after Reset: %v", name, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if s, err = Open(dir, layout(), source, Options{FS: fs}); err != nil {
+		if s, err = openLayout(dir, layout(), source, Options{FS: fs}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {
@@ -410,7 +506,7 @@ func TestLocked(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	var log bytes.Buffer
 	l, m, r := layout(), newModel(), rand.New(rand.NewPCG(7, 8))
-	s, err := Open(t.TempDir(), l, source, Options{Log: zerolog.New(&log), CacheBytes: 1 << 18})
+	s, err := openLayout(t.TempDir(), l, source, Options{Log: zerolog.New(&log), CacheBytes: 1 << 18})
 	if err != nil {
 		t.Fatal(err)
 	}

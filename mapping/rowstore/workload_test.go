@@ -1,6 +1,7 @@
 package rowstore
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -281,11 +282,23 @@ func (m *model) commit(s *Store, l *Layout, r *rand.Rand, sync bool) error {
 
 func open(t *testing.T, fs vfs.FS, l *Layout) *Store {
 	t.Helper()
-	s, err := Open("/data/store", l, source, Options{FS: fs, CacheBytes: 1 << 18})
+	s, err := openLayout("/data/store", l, source, Options{FS: fs, CacheBytes: 1 << 18})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// openLayout opens a store and uses a layout.
+func openLayout(dir string, l *Layout, of Meta, options Options) (*Store, error) {
+	s, err := Open(dir, of, options)
+	if err != nil {
+		return s, err
+	}
+	if err := s.Use(l); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 func current(t *testing.T, l *Layout, s *Store) string {

@@ -1,0 +1,131 @@
+package endtoend
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"haystream/internal/servers"
+)
+
+// TestOtherColumns changes a definition so that other columns of a table, and
+// another table, are stored: until the new index has them the old one is fed, what is
+// stored already is not read again, and an index that has not changed is left alone.
+func TestOtherColumns(t *testing.T) { eachDatabase(t, otherColumns) }
+
+var authorTables = []string{
+	`CREATE TABLE city (id integer PRIMARY KEY, name varchar(50))`,
+	`CREATE TABLE author (id integer PRIMARY KEY, name varchar(50), city_id integer, FOREIGN KEY (city_id) REFERENCES city (id) ON DELETE SET NULL)`,
+	`CREATE TABLE post (id integer PRIMARY KEY, author_id integer, title varchar(50), FOREIGN KEY (author_id) REFERENCES author (id) ON DELETE CASCADE)`,
+}
+
+const (
+	authorCount = 300
+	authorIndex = `
+  posts:
+    index: NAME
+    table: post
+    fields: {title: {}, author: author.name%s}
+  writers:
+    index: NAME-writers
+    table: post
+    fields: {writer: author.name}
+`
+)
+
+// authorDocuments is what the changed definition gives, in SQL written by hand.
+func authorDocuments(kind string) string {
+	object, text := "JSON_OBJECT", "char"
+	if kind == servers.Postgres {
+		object, text = "json_build_object", "text"
+	}
+	return fmt.Sprintf(`SELECT CAST(p.id AS %[2]s), CAST(%[1]s('title', p.title, 'author', a.name, 'city', c.name) AS %[2]s)
+		FROM post p LEFT JOIN author a ON a.id = p.author_id LEFT JOIN city c ON c.id = a.city_id`, object, text)
+}
+
+func randomPost(random *rand.Rand) string {
+	id := func(most int) int { return 1 + random.IntN(most) }
+	switch random.IntN(8) {
+	case 0:
+		return fmt.Sprintf("INSERT INTO city VALUES (%d, 'city %d')", id(20), random.IntN(9))
+	case 1:
+		return fmt.Sprintf("DELETE FROM city WHERE id = %d", id(20))
+	case 2:
+		return fmt.Sprintf("INSERT INTO author VALUES (%d, 'author %d', %d)", id(authorCount), random.IntN(9), id(20))
+	case 3:
+		return fmt.Sprintf("DELETE FROM author WHERE id = %d", id(authorCount))
+	case 4:
+		return fmt.Sprintf("UPDATE author SET name = 'renamed %d', city_id = %d WHERE id = %d", random.IntN(9), id(20), id(authorCount))
+	case 5:
+		return fmt.Sprintf("INSERT INTO post VALUES (%d, %d, 'title %d')", id(2*authorCount), id(authorCount), random.IntN(9))
+	case 6:
+		return fmt.Sprintf("DELETE FROM post WHERE id = %d", id(2*authorCount))
+	}
+	return fmt.Sprintf("UPDATE post SET author_id = %d WHERE id = %d", id(authorCount), id(2*authorCount))
+}
+
+func otherColumns(t *testing.T, w *world) {
+	seed := relationSeed(t)
+	t.Logf("seed %d: run again with HAYSTREAM_SEED", seed)
+	random, pauses := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
+	w.exec(authorTables...)
+	for id := 1; id <= 20; id++ {
+		w.exec(fmt.Sprintf("INSERT INTO city VALUES (%d, 'city')", id))
+	}
+	values := func(row string) string {
+		var rows []string
+		for id := 1; id <= authorCount; id++ {
+			rows = append(rows, strings.ReplaceAll(row, "ID", fmt.Sprint(id)))
+		}
+		return strings.Join(rows, ", ")
+	}
+	w.exec("INSERT INTO author VALUES "+values("(ID, 'author', 1)"), "INSERT INTO post VALUES "+values("(ID, ID, 'title')"))
+	w.config(fmt.Sprintf(authorIndex, ""))
+	w.start()
+	w.settle()
+	first, others := w.physical(), w.physicalOf(w.name+"-writers")
+	before := map[string]int{"author": w.readings("author"), "city": w.readings("city"), "post": w.readings("post")}
+	w.stop()
+
+	w.chunk, w.rate = 7, 70
+	w.config(fmt.Sprintf(authorIndex, ", city: author.city.name"))
+	w.start()
+	w.eventually("the new index is built", func() bool { return w.log.contains("building the index anew") })
+	w.exec("UPDATE author SET name = 'other' WHERE id = 299", "DELETE FROM author WHERE id = 300")
+	w.eventually("the old index follows meanwhile", func() bool { return w.document("299")["author"] == "other" && w.document("300") == nil })
+	if at := w.physical(); at != first {
+		t.Errorf("%s serves before it has everything, not %s", at, first)
+	}
+	conn, err := w.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.kill()
+	w.underWrites(pauses, func(ctx context.Context) {
+		transact(ctx, conn, random, func() []string { return []string{randomPost(random)} })
+	})
+	w.compare(authorDocuments(w.server.Kind))
+	if at := w.physical(); at == first {
+		t.Errorf("%s serves still", at)
+	}
+	if at := w.physicalOf(w.name + "-writers"); at != others {
+		t.Errorf("the index that has not changed was built anew: %s, not %s", at, others)
+	}
+	for table, read := range map[string]bool{"author": true, "city": true, "post": false} {
+		if again := w.readings(table) > before[table]; again != read {
+			t.Errorf("table %s was read again: %v", table, again)
+		}
+	}
+}
+
+// readings is how often a daemon has begun to read a table.
+func (w *world) readings(table string) (n int) {
+	for line := range strings.Lines(w.log.tail(1 << 30)) {
+		if strings.Contains(line, `"reading table"`) && strings.Contains(line, "."+table+`"`) {
+			n++
+		}
+	}
+	return n
+}
