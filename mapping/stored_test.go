@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
 
@@ -128,6 +129,99 @@ func TestUnfollowable(t *testing.T) {
 		}
 		if (tt.want == "") != (warned == "") || !strings.Contains(warned, tt.want) || (plan.Layout != nil) != tt.stored {
 			t.Errorf("%s: stored %v, warned %q", name, plan.Layout != nil, warned)
+		}
+	}
+}
+
+// TestKeptTables: what the row store holds is used as it is where it has what is
+// needed, and else stays beside for the saved definitions.
+func TestKeptTables(t *testing.T) {
+	options := Options{Store: true, Complete: true}
+	compile := func(catalog []*sources.Table, kept []rowstore.Description, fields ...map[string]*Field) *Plan {
+		t.Helper()
+		o := options
+		o.Kept = kept
+		var sets []Set
+		for _, f := range fields {
+			set := definitions(map[string]*Definition{"x": {Table: "comment", Fields: Fields{Named: f}}})
+			set.Stored = true
+			sets = append(sets, set)
+		}
+		plan, err := o.Compile(catalog, sets...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan
+	}
+	acting := func() []*sources.Table {
+		catalog := joinedTables(t)
+		for _, table := range catalog {
+			for i := range table.ForeignKeys {
+				if k := &table.ForeignKeys[i]; table.Name == "comment" && k.Table == "person" {
+					k.OnDelete, k.Unlogged = sources.Cascade, true
+				}
+			}
+		}
+		return catalog
+	}
+	name := map[string]*Field{"id": nil, "name": {From: "person.name"}}
+	region := map[string]*Field{"id": nil, "name": {From: "person.region"}}
+	both := map[string]*Field{"id": nil, "name": {From: "person.name"}, "region": {From: "person.region"}}
+	var kept []rowstore.Description
+	for _, table := range compile(acting(), nil, name).Layout.Tables {
+		kept = append(kept, table.Describe())
+	}
+	isKept := func(s *StoredTable) bool {
+		return slices.ContainsFunc(kept, func(d rowstore.Description) bool { return d.Print == s.Print() })
+	}
+	describe := func(plan *Plan) string {
+		var all []string
+		for n, s := range plan.Stored {
+			text := s.Source.Name
+			if isKept(s) {
+				text = "kept " + text
+			}
+			for _, k := range s.Cascades {
+				text += " > " + k.Child.Source.Name
+			}
+			if s.Ordinal != n {
+				t.Errorf("%s is the table %d, not %d", text, s.Ordinal, n)
+			}
+			all = append(all, text)
+		}
+		return strings.Join(all, ", ")
+	}
+	retyped := acting()
+	for _, table := range retyped {
+		if i := table.Column("name"); table.Name == "person" && i >= 0 {
+			table.Columns[i].Type.SQL = "varchar(7)"
+		}
+	}
+	for what, tt := range map[string]struct {
+		plan *Plan
+		want string
+	}{
+		"the same":          {compile(acting(), kept, name), "kept comment, kept person > comment"},
+		"another column":    {compile(acting(), kept, region), "kept comment, person > comment"},
+		"and the saved one": {compile(acting(), kept, region, name), "kept comment, person, kept person > comment"},
+		"nothing is kept":   {compile(acting(), nil, region, name), "kept comment, person > comment"}, // as it would be
+		"another type":      {compile(retyped, kept, name), "kept comment, person > comment"},
+	} {
+		if got := describe(tt.plan); got != tt.want {
+			t.Errorf("%s: stores %s, want %s", what, got, tt.want)
+		}
+	}
+	for _, table := range compile(acting(), kept, both).Layout.Tables {
+		kept = append(kept, table.Describe())
+	}
+	if got := describe(compile(acting(), kept, region)); got != "kept comment, kept person > comment" {
+		t.Errorf("with more than is needed: stores %s", got)
+	}
+	plan := compile(acting(), kept[:2], region, name)
+	for set, want := range []string{"region", "name"} {
+		person := plan.Sets[set][0].Joined[0].Related()[0]
+		if person.Column(want) < 0 || isKept(plan.Stored[person.Ordinal]) != (set == 1) {
+			t.Errorf("set %d reads %v", set, person.Names(every(len(person.Columns))))
 		}
 	}
 }
