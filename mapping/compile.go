@@ -34,6 +34,18 @@ type Plan struct {
 	Warnings []preflight.Finding
 }
 
+// Doubled reports whether a table is stored twice.
+func (p *Plan) Doubled() bool {
+	seen := map[*sources.Table]bool{}
+	for _, t := range p.Stored {
+		if seen[t.Source] {
+			return true
+		}
+		seen[t.Source] = true
+	}
+	return false
+}
+
 // Options say what a plan may count on.
 type Options struct {
 	// Types are the sink's field types beyond the basic ones; nil for any.
@@ -46,8 +58,8 @@ type Options struct {
 	// or all of a change, are rendered from stored rows, and those of saved sets that were.
 	Complete bool
 
-	// Kept are the tables that the row store holds. One that has all that is needed
-	// is used as it is.
+	// Kept are the tables that the row store holds. The first one that has all that
+	// is needed is used as it is.
 	Kept []rowstore.Description
 }
 

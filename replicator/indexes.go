@@ -358,6 +358,11 @@ func nameOf(index *sinks.Index) string {
 	return index.Physical
 }
 
+// swapped reports whether no index is built beside another.
+func swapped(targets []*target) bool {
+	return !slices.ContainsFunc(targets, func(t *target) bool { return t.heir != nil && !t.heir.serving })
+}
+
 // dropGarbage deletes replaced indexes, after the checkpoint no longer names them.
 func (x *indexes) dropGarbage(ctx context.Context) error {
 	var garbage []string

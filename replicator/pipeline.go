@@ -401,7 +401,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 		err := p.save(ctx)
 		p.report(err)
 		switch {
-		case errors.Is(err, sinks.ErrConflict):
+		case errors.Is(err, sinks.ErrConflict), errors.Is(err, errOutdated):
 			return err
 		case err != nil && ctx.Err() == nil:
 			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")

@@ -201,6 +201,9 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.As(err, &reload):
 		d.log.Warn().Msg(reload.Error())
 		return again, nil
+	case errors.Is(err, errOutdated):
+		d.log.Info().Msg(err.Error())
+		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):
 		d.log.Warn().Err(err).Msg("a table has changed; planning anew")
 		return again, nil

@@ -70,7 +70,10 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	x.barrier = p.barrier
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
-		return x.finish(ctx, targets)
+		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !swapped(targets) {
+			return err
+		}
+		return errOutdated
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
 	d.status.running(p, targets, pf)
@@ -78,6 +81,9 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	defer p.joins.close()
 	return p.run(ctx)
 }
+
+// errOutdated ends a session whose row store holds tables for indexes that serve no more.
+var errOutdated = errors.New("the new indexes serve; what was stored for the former ones is deleted")
 
 // tableGrace is how long a daemon that has run lives with definitions that do
 // not fit the tables: between DROP TABLE and CREATE TABLE there is none.

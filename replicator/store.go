@@ -104,7 +104,7 @@ type notes struct {
 	applied int64                  // Version of the last change that is in the store
 	tables  []string               // in use: changes of these were numbered
 	spoilt  string                 // why it is no good any more
-	kept    []rowstore.Description // the tables that it holds
+	kept    []rowstore.Description // the tables that it holds, those that were read whole first
 }
 
 // followed reports whether changes of a table have been stored.
@@ -114,18 +114,28 @@ func (n *notes) followed(t *sources.Table) bool {
 
 // readNotes reads what the session before has left; nothing where the store is new.
 func readNotes(store *rowstore.Store) (n notes, err error) {
+	kept, err := store.Kept()
+	if err != nil {
+		return n, fmt.Errorf("read row store: %w", err)
+	}
 	snap := store.Snapshot()
+	defer func() { _ = snap.Release() }() // nothing is written
 	err = errors.Join(readNote(snap, noteFrom, &n.from), readNote(snap, noteTables, &n.tables), readNote(snap, noteSpoilt, &n.spoilt))
 	if err == nil {
 		n.applied, err = readApplied(snap)
 	}
-	if err = errors.Join(err, snap.Release()); err == nil {
-		n.kept, err = store.Kept()
+	var partly []rowstore.Description
+	for i := range kept {
+		var load tableProgress
+		err = errors.Join(err, readNote(snap, kept[i].Note(noteLoad), &load))
+		if load.Done {
+			n.kept = append(n.kept, kept[i])
+		} else {
+			partly = append(partly, kept[i])
+		}
 	}
-	if err != nil {
-		return n, fmt.Errorf("read row store: %w", err)
-	}
-	return n, nil
+	n.kept = append(n.kept, partly...)
+	return n, err
 }
 
 // readApplied reads the Version of the last change that is in the store.

@@ -17,7 +17,7 @@ func TestOtherColumns(t *testing.T) { eachDatabase(t, otherColumns) }
 
 var authorTables = []string{
 	`CREATE TABLE city (id integer PRIMARY KEY, name varchar(50))`,
-	`CREATE TABLE author (id integer PRIMARY KEY, name varchar(50), city_id integer, FOREIGN KEY (city_id) REFERENCES city (id) ON DELETE SET NULL)`,
+	`CREATE TABLE author (id integer PRIMARY KEY, name varchar(50), city_id integer, email varchar(50), FOREIGN KEY (city_id) REFERENCES city (id) ON DELETE SET NULL)`,
 	`CREATE TABLE post (id integer PRIMARY KEY, author_id integer, title varchar(50), FOREIGN KEY (author_id) REFERENCES author (id) ON DELETE CASCADE)`,
 }
 
@@ -35,14 +35,14 @@ const (
 `
 )
 
-// authorDocuments is what the changed definition gives, in SQL written by hand.
-func authorDocuments(kind string) string {
+// authorDocuments is what the changed definitions give, in SQL written by hand.
+func authorDocuments(kind, last string) string {
 	object, text := "JSON_OBJECT", "char"
 	if kind == servers.Postgres {
 		object, text = "json_build_object", "text"
 	}
-	return fmt.Sprintf(`SELECT CAST(p.id AS %[2]s), CAST(%[1]s('title', p.title, 'author', a.name, 'city', c.name) AS %[2]s)
-		FROM post p LEFT JOIN author a ON a.id = p.author_id LEFT JOIN city c ON c.id = a.city_id`, object, text)
+	return fmt.Sprintf(`SELECT CAST(p.id AS %[2]s), CAST(%[1]s('title', p.title, 'author', a.name, 'city', %[3]s) AS %[2]s)
+		FROM post p LEFT JOIN author a ON a.id = p.author_id LEFT JOIN city c ON c.id = a.city_id`, object, text, last)
 }
 
 func randomPost(random *rand.Rand) string {
@@ -53,7 +53,7 @@ func randomPost(random *rand.Rand) string {
 	case 1:
 		return fmt.Sprintf("DELETE FROM city WHERE id = %d", id(20))
 	case 2:
-		return fmt.Sprintf("INSERT INTO author VALUES (%d, 'author %d', %d)", id(authorCount), random.IntN(9), id(20))
+		return fmt.Sprintf("INSERT INTO author VALUES (%d, 'author %d', %d, 'mail')", id(authorCount), random.IntN(9), id(20))
 	case 3:
 		return fmt.Sprintf("DELETE FROM author WHERE id = %d", id(authorCount))
 	case 4:
@@ -81,7 +81,7 @@ func otherColumns(t *testing.T, w *world) {
 		}
 		return strings.Join(rows, ", ")
 	}
-	w.exec("INSERT INTO author VALUES "+values("(ID, 'author', 1)"), "INSERT INTO post VALUES "+values("(ID, ID, 'title')"))
+	w.exec("INSERT INTO author VALUES "+values("(ID, 'author', 1, 'mail')"), "INSERT INTO post VALUES "+values("(ID, ID, 'title')"))
 	w.config(fmt.Sprintf(authorIndex, ""))
 	w.start()
 	w.settle()
@@ -106,7 +106,7 @@ func otherColumns(t *testing.T, w *world) {
 	w.underWrites(pauses, func(ctx context.Context) {
 		transact(ctx, conn, random, func() []string { return []string{randomPost(random)} })
 	})
-	w.compare(authorDocuments(w.server.Kind))
+	w.compare(authorDocuments(w.server.Kind, "c.name"))
 	if at := w.physical(); at == first {
 		t.Errorf("%s serves still", at)
 	}
@@ -118,6 +118,15 @@ func otherColumns(t *testing.T, w *world) {
 			t.Errorf("table %s was read again: %v", table, again)
 		}
 	}
+
+	w.stop()
+	w.chunk, w.rate = 0, 0
+	w.config(fmt.Sprintf(authorIndex, ", city: author.email"))
+	w.start()
+	w.eventually("the former table is gone", func() bool { return w.log.contains("what was stored for the former ones is deleted") })
+	w.exec("UPDATE author SET email = 'other' WHERE id < 9")
+	w.settle()
+	w.compare(authorDocuments(w.server.Kind, "a.email"))
 }
 
 // readings is how often a daemon has begun to read a table.

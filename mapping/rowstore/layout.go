@@ -28,6 +28,7 @@ type Table struct {
 	Folds []*Fold
 
 	number uint16 // within the store
+	notes  string // what names of its notes begin with
 }
 
 // A Layout is the tables that a store holds. There may be several of one name, of
@@ -76,10 +77,11 @@ func (t *Table) Print() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// Note is the name of a note that goes when the table does.
-func (t *Table) Note(name string) string { return notesOf(t.Print()) + name }
+// Note is the name of a note that goes when the table does. The table is in use.
+func (t *Table) Note(name string) string { return t.notes + name }
 
-func notesOf(print string) string { return "table/" + print + "/" }
+// Note is the same of a table that the store holds.
+func (d *Description) Note(name string) string { return "table/" + d.Print + "/" + name }
 
 func (t *Table) fold(column int) *Fold {
 	if t.Folds == nil {

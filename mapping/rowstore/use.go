@@ -58,7 +58,7 @@ func (s *Store) Use(layout *Layout) error {
 		if !slices.ContainsFunc(wanted, func(w kept) bool { return w.Number == t.Number && w.Print == t.Print }) {
 			changed = true
 			gone := &Table{number: t.Number}
-			err = errors.Join(err, drop(appendRowSpace(nil, gone)), drop(appendIndexSpace(nil, gone)), drop(append([]byte{spaceNote}, notesOf(t.Print)...)))
+			err = errors.Join(err, drop(appendRowSpace(nil, gone)), drop(appendIndexSpace(nil, gone)), drop(append([]byte{spaceNote}, t.Note("")...)))
 		}
 	}
 	if changed = changed || len(wanted) != len(held); !changed {
@@ -106,7 +106,7 @@ func assign(layout *Layout, held []kept) ([]kept, error) {
 		} else {
 			return nil, fmt.Errorf("store %d tables: too many", len(layout.Tables))
 		}
-		t.number = w.Number
+		t.number, t.notes = w.Number, w.Note("")
 		wanted = append(wanted, w)
 	}
 	return wanted, nil
