@@ -71,7 +71,6 @@ type column struct {
 	refused error // why its values cannot be read; nil where they can
 	unset   unset
 	always  bool // it has a value of its own in each INSERT
-	fixed   bool // an INSERT that does not name it gives it a constant
 }
 
 // catalogName is the key of a table in a catalog.
@@ -174,7 +173,6 @@ func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]strin
 		notNull, extra := string(row[12]) == "NO", string(row[13])
 		generated := strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED")
 		col.always = row[14] == nil || strings.Contains(extra, "auto_increment")
-		col.fixed = row[14] != nil && !strings.Contains(extra, "DEFAULT_GENERATED")
 		col.unset = unsetOf(conn.flavor, &col, row[14], notNull, extra)
 		t.columns = append(t.columns, col)
 		t.sources.Columns = append(t.sources.Columns, sources.Column{

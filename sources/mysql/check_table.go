@@ -191,7 +191,7 @@ func (c *check) key(subject string, t *sources.Table) {
 
 // columns reports on those whose values cannot be had.
 func (c *check) columns(subject string, t *sources.Table, found *table) {
-	var unlogged, untold []string
+	var unlogged []string
 	for i := range found.columns {
 		if column := &found.columns[i]; column.compressed() {
 			c.fail(subject, "its column "+column.name+" is compressed, which hides the columns behind it in the log", "ALTER TABLE "+quoteTable(t)+" MODIFY "+quote(column.name)+" without COMPRESSED")
@@ -204,13 +204,7 @@ func (c *check) columns(subject string, t *sources.Table, found *table) {
 		}
 		if at := found.sources.Column(column.Name); at >= 0 && found.columns[at].refused != nil && !found.columns[at].compressed() {
 			c.fail(subject, "its column "+column.Name+" cannot be read: "+found.columns[at].refused.Error(), "leave it out of the definition with exclude")
-		} else if at >= 0 && found.columns[at].fixed && found.columns[at].unset.kind == unsetUnknown && found.sources.Columns[at].MayBeMissing {
-			untold = append(untold, column.Name)
 		}
-	}
-	if len(untold) > 0 {
-		c.warn(subject, "defaults that an INSERT leaves to the server are not in the log, and cannot be told for certain; the first such row stops the daemon. Columns: "+strings.Join(untold, ", "),
-			c.setting("binlog_row_image", "FULL")+reconnect)
 	}
 	if len(unlogged) > 0 {
 		c.fail(subject, "generated columns are not in the log of an update: "+strings.Join(unlogged, ", "), "leave them out of the definition with exclude, or use the columns they are made of")

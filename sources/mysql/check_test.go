@@ -196,29 +196,6 @@ func TestCheckSettings(t *testing.T) {
 	})
 }
 
-// TestCheckDefaults: defaults that partial images leave out are worked out, or named.
-func TestCheckDefaults(t *testing.T) {
-	eachServer(t, func(b *box) {
-		if b.isMaria() {
-			return
-		}
-		b.schema("defaults")
-		b.exec("USE defaults", "CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL DEFAULT 7, free INT, at TIMESTAMP NOT NULL DEFAULT '2001-01-01 00:00:00',"+
-			" now TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, b BINARY(2) NOT NULL DEFAULT 'x')")
-		for image, want := range map[string]string{
-			"FULL":    "ok: table defaults.t: key (id)",
-			"NOBLOB":  "ok: table defaults.t: key (id)",
-			"MINIMAL": "warning: table defaults.t: defaults that an INSERT leaves to the server are not in the log, and cannot be told for certain; the first such row stops the daemon. Columns: at, b; to mend it: SET PERSIST binlog_row_image = FULL" + reconnect,
-		} {
-			b.set("binlog_row_image", image)
-			source := b.source(b.with("", "", ""))
-			if got := findings(b.check(source, b.tables(source, "defaults")), "table "); got != want {
-				b.Errorf("%s: findings are\n%s\nwant\n%s", image, got, want)
-			}
-		}
-	})
-}
-
 // TestCheckServer is about what a server does not change while it runs.
 func TestCheckServer(t *testing.T) {
 	healthy := map[string]string{

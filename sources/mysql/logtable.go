@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -199,8 +200,10 @@ func (st *stream) compareCatalog() error {
 		if end, err = server.end(ctx, c); err != nil {
 			return err
 		}
-		now, _, err = readCatalog(ctx, c)
-		return err
+		if now, _, err = readCatalog(ctx, c); err != nil {
+			return err
+		}
+		return now.readDefaults(ctx, c, slices.Collect(maps.Values(st.tables)))
 	})
 	if err != nil {
 		return fmt.Errorf("read catalog: %w", err)

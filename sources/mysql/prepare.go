@@ -111,7 +111,7 @@ func (s *Source) compareCatalog(ctx context.Context, c *conn, tables []*sources.
 			return nil, err
 		}
 	}
-	return now, nil
+	return now, now.readDefaults(ctx, c, tables)
 }
 
 func clock(ctx context.Context, c *conn) (time.Time, error) {

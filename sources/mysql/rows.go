@@ -208,7 +208,7 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 			a.Copy(old, i)
 		case missing:
 			cell.unset.add(a)
-			r.defaulted = r.defaulted || cell.unset.kind != unsetUnknown
+			r.defaulted = r.defaulted || cell.unset.kind == unsetNull || cell.unset.kind == unsetText
 		case r.isPart(cell):
 			if err := r.part(a, i, data[r.places[cell.at]:], old); err != nil {
 				return sources.Row{}, nil, fmt.Errorf("column %s: %w", t.names[cell.at], err)
