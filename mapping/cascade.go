@@ -127,8 +127,8 @@ func matters(k *sources.ForeignKey, t *sources.Table, used ...[]bool) bool {
 // followable reports whether the tables of a foreign key can be stored.
 func (p *planner) followable(s *schema, t, target *sources.Table, k *sources.ForeignKey) bool {
 	for _, side := range []*sources.Table{t, target} {
-		key, why := s.key(side), ""
-		switch {
+		var why string
+		switch key := s.key(side); {
 		case len(key) == 0:
 			why = "has no key"
 		case slices.ContainsFunc(key, func(name string) bool { return !carriesOld(side, side.Column(name)) }):

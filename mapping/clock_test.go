@@ -24,8 +24,10 @@ func TestDueDocuments(t *testing.T) {
 		"pub > now() && title != nil":                               {true, false, at},
 		`pub <= now() && pub > now() - duration("1s")`:              {false, true, at},
 	} {
-		set := Set{Indexes: map[string]*Definition{"notes": {Table: "note", Where: where, Fields: Fields{Named: map[string]*Field{"title": nil}}}},
-			Tables: map[string]*TableConfig{"note": {Relations: map[string]*Relation{"comments": {Table: "comment", Many: true}}}}}
+		set := Set{
+			Indexes: map[string]*Definition{"notes": {Table: "note", Where: where, Fields: Fields{Named: map[string]*Field{"title": nil}}}},
+			Tables:  map[string]*TableConfig{"note": {Relations: map[string]*Relation{"comments": {Table: "comment", Many: true}}}},
+		}
 		plan, err := Options{Store: true}.Compile(joinedTables(t), set)
 		if err != nil {
 			t.Fatalf("%s: %v", where, err)

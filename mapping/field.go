@@ -40,9 +40,7 @@ func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 // fieldForm checks which settings go together.
 func (c *unitCompiler) fieldForm(name string, f *Field) bool {
 	before := len(*c.problems)
-	fail := func(setting, format string, args ...any) {
-		c.problems.add(c.fieldPath(name, setting), format, args...)
-	}
+	fail := func(setting, text string) { c.problems.add(c.fieldPath(name, setting), "%s", text) }
 	if f.content() > 1 {
 		c.problems.add(c.fieldPath(name), "give one of from, template, template_file, expr and value")
 	}

@@ -60,24 +60,24 @@ func functions() map[string]function {
 	for name, f := range map[string]func(x any, digits int) (any, error){
 		"abs": absolute, "round": rounded(0), "floor": rounded(-1), "ceil": rounded(1),
 	} {
-		all[name] = function{call: numeric(f), check: between(1, 2, kindAny), likeArgument: true}
+		all[name] = function{call: numeric(f), check: some(2, kindAny), likeArgument: true}
 	}
-	all["int"] = function{call: one(toInt), check: between(1, 1, kindInt)}
-	all["float"] = function{call: one(func(v any) (any, error) { return toFloatValue(v) }), check: between(1, 1, kindFloat)}
-	all["string"] = function{call: one(func(v any) (any, error) { return show(v) }), check: between(1, 1, kindText)}
-	all["min"] = function{call: extreme(-1), check: between(1, math.MaxInt, kindAny), likeArgument: true}
-	all["max"] = function{call: extreme(1), check: between(1, math.MaxInt, kindAny), likeArgument: true}
+	all["int"] = function{call: one(toInt), check: some(1, kindInt)}
+	all["float"] = function{call: one(toFloatValue), check: some(1, kindFloat)}
+	all["string"] = function{call: one(func(v any) (any, error) { return show(v) }), check: some(1, kindText)}
+	all["min"] = function{call: extreme(-1), check: some(math.MaxInt, kindAny), likeArgument: true}
+	all["max"] = function{call: extreme(1), check: some(math.MaxInt, kindAny), likeArgument: true}
 	all["toJSON"] = function{call: one(func(v any) (any, error) {
 		text, _, err := appendValue(nil, v)
 		return string(text), err
-	}), check: between(1, 1, kindText)}
+	}), check: some(1, kindText)}
 	all["fromJSON"] = function{call: one(func(v any) (any, error) {
 		s, ok := v.(string)
 		if !ok {
 			return nil, fmt.Errorf("fromJSON wants text, not %s", describe(plain(v)))
 		}
 		return decodeJSON([]byte(s))
-	}), check: between(1, 1, kindAny)}
+	}), check: some(1, kindAny)}
 	return all
 }
 
@@ -124,16 +124,16 @@ func operators(all map[string]function) {
 	}
 }
 
-// between checks that a function gets least to most arguments.
-func between(least, most int, k kind) func(int) (kind, error) {
+// some checks that a function gets one argument, and no more than most.
+func some(most int, k kind) func(int) (kind, error) {
 	return func(n int) (kind, error) {
 		switch {
-		case n >= least && n <= most:
+		case n >= 1 && n <= most:
 			return k, nil
-		case least == most:
-			return k, fmt.Errorf("wants %d arguments, not %d", least, n)
+		case most == 1:
+			return k, fmt.Errorf("wants 1 argument, not %d", n)
 		}
-		return k, fmt.Errorf("wants at least %d arguments, not %d", least, n)
+		return k, fmt.Errorf("wants at least 1 argument, not %d", n)
 	}
 }
 
@@ -178,7 +178,7 @@ func native(b *builtin.Function) function {
 	switch {
 	case run != nil:
 	case b.Fast != nil:
-		run = func(args ...any) (any, error) { return b.Fast(args[0]), nil }
+		run = func(args ...any) (any, error) { return b.Fast(args[0]), nil } //nolint:unparam // as the others
 	default:
 		run = func(args ...any) (any, error) {
 			v, _, err := b.Safe(args...)

@@ -37,7 +37,7 @@ func (s *Scratch) related(at *scope, from *loaded, i int) ([]*loaded, error) {
 		return r.rows, nil
 	}
 	child := at.children[i]
-	add := func(row sources.Row) error {
+	add := func(row sources.Row) error { //nolint:unparam // as find wants it
 		r.rows = append(r.rows, newLoaded(child, row))
 		return nil
 	}

@@ -22,12 +22,12 @@ func (r *JoinedRenderer) Related() []*rowstore.Table {
 // along renders what is at the end of a path: a value, or an array where many
 // rows are on the way.
 func along(p fieldPath, of content) content {
-	for i := len(p.rows) - 1; i >= 0; i-- {
+	for i, row := range slices.Backward(p.rows) {
 		inner := false // an array of arrays is one array
 		for _, later := range p.rows[i+1:] {
 			inner = inner || later.many
 		}
-		c := &relatedContent{scope: p.rows[i].scope, of: of, many: p.rows[i].many, flat: inner}
+		c := &relatedContent{scope: row.scope, of: of, many: row.many, flat: inner}
 		for n, child := range c.scope.owner().children {
 			if child == c.scope {
 				c.child = n

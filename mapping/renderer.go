@@ -37,7 +37,6 @@ type Scratch struct {
 
 	row      sources.Row
 	at       *loaded // the row with what its relations lead to; nil where it has none
-	scope    *scope  // of the row, where it has relations
 	view     *view
 	text     textBuffer
 	computed textBuffer
@@ -295,10 +294,8 @@ func (r *Renderer) reject(b *sinks.Batch, t *sinks.Target, to place, version int
 
 // complete returns an IncompleteError where one of the columns is Missing.
 func (r *Renderer) complete(row sources.Row, columns []int) error {
-	for _, i := range columns {
-		if row.Missing(i) {
-			return r.incomplete(row)
-		}
+	if slices.ContainsFunc(columns, row.Missing) {
+		return r.incomplete(row)
 	}
 	return nil
 }

@@ -236,10 +236,10 @@ func (p *planner) store(projected map[*sources.Table]*sources.Table) {
 				continue
 			}
 			st := &StoredTable{Table: g.stored[t], Source: projected[t], Why: g.why[t]}
-			for i := range st.Table.Columns {
-				st.Columns = append(st.Columns, st.Source.Column(st.Table.Columns[i].Name))
+			for _, name := range st.Names(every(len(st.Table.Columns))) {
+				st.Columns = append(st.Columns, st.Source.Column(name))
 			}
-			st.Table.Ordinal = len(p.plan.Stored)
+			st.Ordinal = len(p.plan.Stored)
 			p.plan.Layout.Tables = append(p.plan.Layout.Tables, st.Table)
 			p.plan.Stored = append(p.plan.Stored, st)
 		}

@@ -23,11 +23,11 @@ func templateFunctions() template.FuncMap {
 		"truncatewords": func(n int, v any) (string, error) { return onText(wordTruncator(n))(v) },
 
 		"join":    join,
-		"default": func(fallback, v any) any { return orDefault(fallback, v) },
+		"default": orDefault,
 		"date":    formatDate,
 		"json":    func(v any) (string, error) { text, _, err := appendValue(nil, v); return string(text), err },
 
-		"number": formatNumber, "intcomma": func(v any) (string, error) { return groupDigits(v) },
+		"number": formatNumber, "intcomma": groupDigits,
 		"add": reckoner("+"), "sub": reckoner("-"), "mul": reckoner("*"), "div": reckoner("/"),
 
 		// text/template's own would refuse NULL, and numbers that keep their digits

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -255,7 +256,7 @@ func (f *docField) child(name string) *docField {
 }
 
 func (f *docField) sort() {
-	slices.SortFunc(f.fields, func(a, b *docField) int { return strings.Compare(string(a.key), string(b.key)) })
+	slices.SortFunc(f.fields, func(a, b *docField) int { return bytes.Compare(a.key, b.key) })
 	for _, c := range f.fields {
 		c.sort()
 	}

@@ -31,12 +31,18 @@ func newBench(t *testing.T) *bench {
 		OnDelete: sources.Cascade, OnUpdate: sources.Cascade, Unlogged: true,
 	}
 	catalog := []*sources.Table{
-		{Schema: "s", Name: "child", Key: []int{0}, IdentityColumns: []int{0}, Identity: sources.IdentityKey, ForeignKeys: []sources.ForeignKey{key},
-			Columns: []sources.Column{{Name: "id", Type: integer, NotNull: true}, {Name: "parent_id", Type: integer}, {Name: "name", Type: text}}},
-		{Schema: "s", Name: "part", Key: []int{0, 1}, IdentityColumns: []int{0, 1}, Identity: sources.IdentityKey, ForeignKeys: []sources.ForeignKey{key},
-			Columns: []sources.Column{{Name: "parent_id", Type: integer, NotNull: true}, {Name: "id", Type: integer, NotNull: true}}},
-		{Schema: "s", Name: "parent", Key: []int{0}, IdentityColumns: []int{0}, Identity: sources.IdentityKey,
-			Columns: []sources.Column{{Name: "id", Type: integer, NotNull: true}}},
+		{
+			Schema: "s", Name: "child", Key: []int{0}, IdentityColumns: []int{0}, Identity: sources.IdentityKey, ForeignKeys: []sources.ForeignKey{key},
+			Columns: []sources.Column{{Name: "id", Type: integer, NotNull: true}, {Name: "parent_id", Type: integer}, {Name: "name", Type: text}},
+		},
+		{
+			Schema: "s", Name: "part", Key: []int{0, 1}, IdentityColumns: []int{0, 1}, Identity: sources.IdentityKey, ForeignKeys: []sources.ForeignKey{key},
+			Columns: []sources.Column{{Name: "parent_id", Type: integer, NotNull: true}, {Name: "id", Type: integer, NotNull: true}},
+		},
+		{
+			Schema: "s", Name: "parent", Key: []int{0}, IdentityColumns: []int{0}, Identity: sources.IdentityKey,
+			Columns: []sources.Column{{Name: "id", Type: integer, NotNull: true}},
+		},
 	}
 	set := mapping.Set{Indexes: map[string]*mapping.Definition{
 		"x": {Table: "child", Fields: mapping.Fields{Named: map[string]*mapping.Field{"name": nil}}},

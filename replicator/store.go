@@ -40,7 +40,7 @@ func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, le
 	if err != nil && !errors.Is(err, rowstore.ErrRebuild) {
 		return nil, left, fmt.Errorf("open row store %s: %w", dir, err)
 	}
-	reason := ""
+	var reason string
 	switch {
 	case err != nil:
 		reason = err.Error()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -19,7 +20,7 @@ func (b *bench) snapshots(ctx context.Context) ([]*daemon, error) {
 			return nil, err
 		}
 		r.theirs = append(r.theirs, took)
-		d, err := b.daemon(fmt.Sprintf("count%d", i), counting, "")
+		d, err := b.daemon(ctx, fmt.Sprintf("count%d", i), counting, "")
 		if err != nil {
 			return nil, err
 		}
@@ -37,13 +38,12 @@ func (b *bench) snapshots(ctx context.Context) ([]*daemon, error) {
 
 // measure runs the daemon until done, and stops it.
 func (d *daemon) measure(ctx context.Context, done func(context.Context) (bool, error)) (m measured, err error) {
-	if err := d.start(); err != nil {
+	if err := d.start(ctx); err != nil {
 		return m, err
 	}
 	if m, err = d.await(ctx, done); err != nil {
 		if d.cmd != nil {
-			_ = d.cmd.Process.Kill()
-			<-d.ended
+			err = errors.Join(err, d.cmd.Process.Kill(), <-d.ended)
 		}
 		return m, err
 	}

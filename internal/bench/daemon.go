@@ -39,7 +39,7 @@ type daemon struct {
 	name   string
 	dir    string
 	binary string
-	port   int
+	listen string // address
 	cmd    *exec.Cmd
 	began  time.Time
 	ended  chan error
@@ -47,18 +47,18 @@ type daemon struct {
 
 // daemon writes the configuration of a pipeline that feeds the sink, with every
 // row but for those that where excludes; all else is as it is by default.
-func (b *bench) daemon(name, sink, where string) (*daemon, error) {
-	port, err := freePort()
+func (b *bench) daemon(ctx context.Context, name, sink, where string) (*daemon, error) {
+	listen, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	name = b.product.server.Kind + "_" + name
-	d := &daemon{name: name, dir: filepath.Join(b.dir, name), binary: b.binary, port: port}
+	d := &daemon{name: name, dir: filepath.Join(b.dir, name), binary: b.binary, listen: listen}
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory: %w", err)
 	}
-	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: 127.0.0.1:%d}\nindexes:\n  %s: {table: bench, fields: \"*\", where: %q}\n",
-		name, b.db.url(), sink, port, name, where)
+	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: %s}\nindexes:\n  %s: {table: bench, fields: \"*\", where: %q}\n",
+		name, b.db.url(), sink, listen, name, where)
 	if err := os.WriteFile(filepath.Join(d.dir, "config.yaml"), []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
@@ -66,13 +66,13 @@ func (b *bench) daemon(name, sink, where string) (*daemon, error) {
 }
 
 // start runs the daemon.
-func (d *daemon) start() error {
+func (d *daemon) start(ctx context.Context) error {
 	log, err := os.OpenFile(d.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
 	defer log.Close()
-	d.cmd = exec.Command(d.binary, "run")
+	d.cmd = exec.CommandContext(context.WithoutCancel(ctx), d.binary, "run") // stop ends it
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = d.dir, log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	d.began = time.Now()
@@ -169,7 +169,7 @@ type status struct {
 
 func (d *daemon) status(ctx context.Context) (status, error) {
 	var s status
-	err := getJSON(ctx, fmt.Sprintf("http://127.0.0.1:%d/status", d.port), &s)
+	err := getJSON(ctx, fmt.Sprintf("http://%s/status", d.listen), &s)
 	return s, err
 }
 
@@ -225,11 +225,13 @@ func (d *daemon) usage(m *measured) error {
 	return nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddress is one of this machine that nobody listens at.
+func freeAddress(ctx context.Context) (string, error) {
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+		return "", fmt.Errorf("find a free port: %w", err)
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return l.Addr().String(), nil
 }

@@ -75,7 +75,7 @@ type lines struct {
 func (b *bench) capture(ctx context.Context) (*lines, error) {
 	l := &lines{path: filepath.Join(b.dir, "lines.ndjson")}
 	var err error
-	if l.daemon, err = b.daemon("lines", fmt.Sprintf("{ndjson: {path: %q}}", l.path), ""); err != nil {
+	if l.daemon, err = b.daemon(ctx, "lines", fmt.Sprintf("{ndjson: {path: %q}}", l.path), ""); err != nil {
 		return nil, err
 	}
 	if _, err := l.daemon.measure(ctx, l.daemon.loaded); err != nil {
@@ -133,7 +133,7 @@ func (s *search) warm(ctx context.Context, l *lines) error {
 // load measures a first snapshot, then posts the same lines into an index of
 // the same mapping and settings.
 func (b *bench) load(ctx context.Context, es *search, l *lines, round int, into *result) (*feed, error) {
-	d, err := b.daemon(fmt.Sprintf("search%d", round), fmt.Sprintf("{elasticsearch: {addresses: [%q]}}", es.url), "")
+	d, err := b.daemon(ctx, fmt.Sprintf("search%d", round), fmt.Sprintf("{elasticsearch: {addresses: [%q]}}", es.url), "")
 	if err != nil {
 		return nil, err
 	}

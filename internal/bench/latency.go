@@ -30,7 +30,7 @@ type commit struct {
 // commits a steady number of changes a second.
 func (b *bench) latency(ctx context.Context, es *search, d *daemon) error {
 	note("committing %d changes a second for %s", changesPerSecond, warmUp+observed)
-	if err := d.start(); err != nil {
+	if err := d.start(ctx); err != nil {
 		return err
 	}
 	running := func(context.Context) (bool, error) { return true, nil }

@@ -13,11 +13,11 @@ const inStore = "created < now()"
 // stores compares a pipeline whose rows are stored with one whose rows are not,
 // over the same table and the same log.
 func (b *bench) stores(ctx context.Context) error {
-	plain, err := b.daemon("plain", counting, "")
+	plain, err := b.daemon(ctx, "plain", counting, "")
 	if err != nil {
 		return err
 	}
-	stored, err := b.daemon("stored", counting, inStore)
+	stored, err := b.daemon(ctx, "stored", counting, inStore)
 	if err != nil {
 		return err
 	}

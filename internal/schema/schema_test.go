@@ -74,9 +74,9 @@ func TestConfigsFitTheSchema(t *testing.T) {
 
 func TestMistakesDoNotFitTheSchema(t *testing.T) {
 	for text, want := range map[string]string{
-		"nam: blog":                                  "nam is not allowed",
-		"http: 9600":                                 "http is no object",
-		"sink: {elasticsearch: {addresses: a}}":      "sink.elasticsearch.addresses is no array",
+		"nam: blog":                             "nam is not allowed",
+		"http: 9600":                            "http is no object",
+		"sink: {elasticsearch: {addresses: a}}": "sink.elasticsearch.addresses is no array",
 		"sink: {elasticsearch: {bulk: {lanes: a}}}":  "sink.elasticsearch.bulk.lanes fits nothing",
 		"indexes: {notes: {fields: all}}":            "indexes.notes.fields fits nothing",
 		"indexes: {notes: {fields: {a: {tpye: b}}}}": "indexes.notes.fields fits nothing",

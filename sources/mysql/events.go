@@ -165,8 +165,7 @@ func (st *stream) place(h header, data []byte) error {
 			return fmt.Errorf("parse %s: %w", h.kind, err)
 		}
 		beat, ok := event.Event.(*replication.HeartbeatEvent)
-		switch {
-		case !ok || st.tx.open:
+		if !ok || st.tx.open {
 			return nil
 		}
 		st.quiet = st.busy
