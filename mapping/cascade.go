@@ -60,15 +60,18 @@ type hidden struct {
 	key           *sources.ForeignKey
 }
 
-// findHidden finds the hidden foreign keys that matter to the tables that a family
+// findHidden finds the hidden foreign keys that matter to the tables that a set
 // uses, and to those that lead there, and notes what the row store has to hold for them.
-func (p *planner) findHidden(f family, used map[*sources.Table][]bool) {
-	g := p.storages[f]
+func (p *planner) findHidden(set int, used map[*sources.Table][]bool) {
+	if !p.completes(set) {
+		return
+	}
+	g := p.storages[set]
 	schemas := map[*sources.Table]*schema{}
 	var tables []*sources.Table // to be looked at
 	var units []*unit
 	for _, u := range p.unitsFound {
-		if u.family() != f || !p.completes(u.set) {
+		if u.set != set {
 			continue
 		}
 		units = append(units, u)
@@ -155,16 +158,21 @@ func (g *storage) hide(s *schema, h hidden) {
 	g.index(h.target, h.key.Targets)
 }
 
-// cascades gives the stored tables what was found. A table that both families
-// share follows what the saved one refers to, which is there already.
+// cascades gives the stored tables what was found. A table that sets share follows
+// what a saved one of them refers to, which is there already.
 func (p *planner) cascades() {
-	for f, g := range p.storages {
+	type followed struct {
+		key   *sources.ForeignKey
+		child *rowstore.Table
+	}
+	done := map[followed]bool{}
+	for _, g := range slices.Backward(p.storages) { // the first set's last
 		for _, h := range g.hidden {
 			child, target := g.stored[h.table], g.stored[h.target]
-			old := p.storages[saved]
-			if family(f) == wanted && old.stored[h.table] == child && slices.ContainsFunc(old.hidden, func(o hidden) bool { return o.key == h.key }) {
+			if done[followed{h.key, child}] {
 				continue
 			}
+			done[followed{h.key, child}] = true
 			of := p.plan.Stored[target.Ordinal]
 			of.Cascades = append(of.Cascades, &Cascade{
 				Name: h.key.Name, Child: p.plan.Stored[child.Ordinal], Columns: places(child.Table, h.key.Columns), Targets: places(target.Table, h.key.Targets),

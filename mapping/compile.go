@@ -26,15 +26,15 @@ type Plan struct {
 	Layout *rowstore.Layout
 
 	// Stored are the tables of Layout, in its order, with their Ordinals the
-	// place in it. A table is there twice where the first set needs other columns of
-	// it than the row store has kept for the saved ones.
+	// place in it. A table is there more than once where the first set needs other
+	// columns of it than the row store has kept for the saved ones.
 	Stored []*StoredTable
 
 	// Warnings are what an operator should know.
 	Warnings []preflight.Finding
 }
 
-// Doubled reports whether a table is stored twice.
+// Doubled reports whether a table is stored more than once.
 func (p *Plan) Doubled() bool {
 	seen := map[*sources.Table]bool{}
 	for _, t := range p.Stored {
@@ -79,16 +79,16 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	for i := range sets {
 		p.units(i, sets[i], p.tables(sets[i]))
 	}
-	var used [families]map[*sources.Table][]bool
-	for f := range used {
-		used[f], p.storages[f] = map[*sources.Table][]bool{}, newStorage()
+	used := make([]map[*sources.Table][]bool, len(sets))
+	for i := range sets {
+		used[i], p.storages = map[*sources.Table][]bool{}, append(p.storages, newStorage())
 	}
 	for _, u := range p.unitsFound {
-		p.firstPass(u, used[u.family()])
+		p.firstPass(u, used[u.set])
 	}
 	if len(p.problems) == 0 && o.Store {
-		for f := range used {
-			p.findHidden(family(f), used[f])
+		for i := range sets {
+			p.findHidden(i, used[i])
 		}
 		for _, u := range p.unitsFound {
 			p.keep(u)
@@ -99,11 +99,11 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	}
 	p.infer.missed = func(string, string) {} // told by the first pass
 	p.layouts()
-	all := used[wanted]
-	for t, columns := range used[saved] {
-		use(all, t, columns)
-	}
-	for _, g := range p.storages {
+	all := map[*sources.Table][]bool{}
+	for i, g := range p.storages {
+		for t, columns := range used[i] {
+			use(all, t, columns)
+		}
 		for t, stored := range g.stored {
 			use(all, t, columnsNamed(t, stored.Names(every(len(stored.Columns)))))
 		}
@@ -119,18 +119,6 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	}
 	return p.plan, nil
 }
-
-// A family is the sets whose definitions share stored tables: the wanted one, or
-// all those that are saved.
-type family int
-
-const (
-	wanted family = iota
-	saved
-	families
-)
-
-func (u *unit) family() family { return min(family(u.set), saved) }
 
 // completes reports whether definitions of a set are rendered from stored rows for
 // what the log leaves out.
@@ -155,7 +143,7 @@ type planner struct {
 	problems   Problems
 	plan       *Plan
 	sets       []Set
-	storages   [families]*storage
+	storages   []*storage // of each set
 	unitsFound []*unit
 }
 
@@ -379,7 +367,7 @@ func (p *planner) keep(u *unit) {
 		if s.parent == nil {
 			why = strings.Join(u.joined, "; ")
 		}
-		p.storages[u.family()].add(s, "index "+u.alias+": "+why)
+		p.storages[u.set].add(s, "index "+u.alias+": "+why)
 	})
 }
 

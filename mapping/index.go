@@ -57,7 +57,7 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 	mappings, settings := object{}, object{}
 	var made []compiled
 	for _, u := range units {
-		stored := p.storages[u.family()].stored
+		stored := p.storages[u.set].stored
 		tree := &tree{schema: u.schema, stored: stored, at: func(t *sources.Table) *sources.Table { return projected[t] }}
 		if len(u.joined) > 0 {
 			tree.at = func(t *sources.Table) *sources.Table { return stored[t].Table }

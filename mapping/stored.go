@@ -62,7 +62,7 @@ func (t *StoredTable) Key(dst []byte, a *sources.Arena, row sources.Row) (key []
 	return rowstore.AppendKey(dst, t.Table, t.Cut(a, row), t.Table.Key)
 }
 
-// A storage collects what the row store has to hold for a family of sets.
+// A storage collects what the row store has to hold for a set.
 type storage struct {
 	used    map[*sources.Table][]bool
 	keys    map[*sources.Table][]string
@@ -100,6 +100,7 @@ func (g *storage) table(t *sources.Table, s *schema, why string) {
 	if g.used[t] == nil {
 		g.used[t] = make([]bool, len(t.Columns))
 		g.keys[t] = s.key(t)
+		g.columns(t, g.keys[t])
 	}
 	if !slices.Contains(g.why[t], why) {
 		g.why[t] = append(g.why[t], why)
@@ -146,20 +147,24 @@ func (g *storage) take(t *sources.Table, from *storage) {
 // together with what is wanted.
 func (p *planner) layouts() {
 	kept := map[string]*rowstore.Table{}
-	want, old := p.storages[wanted], p.storages[saved]
-	for t := range old.used {
-		if old.stored[t] = p.kept(old, t, kept); old.stored[t] == nil {
-			want.take(t, old)
+	wanted, saved := p.storages[0], p.storages[1:]
+	for _, old := range saved {
+		for t := range old.used {
+			if old.stored[t] = p.kept(old, t, kept); old.stored[t] == nil {
+				wanted.take(t, old)
+			}
 		}
 	}
-	for t, used := range want.used {
-		if want.stored[t] = p.kept(want, t, kept); want.stored[t] == nil {
-			want.stored[t] = stored(t, used, want.keys[t], want.indexes[t])
+	for t, used := range wanted.used {
+		if wanted.stored[t] = p.kept(wanted, t, kept); wanted.stored[t] == nil {
+			wanted.stored[t] = stored(t, used, wanted.keys[t], wanted.indexes[t])
 		}
 	}
-	for t := range old.used {
-		if old.stored[t] == nil {
-			old.stored[t] = want.stored[t]
+	for _, old := range saved {
+		for t := range old.used {
+			if old.stored[t] == nil {
+				old.stored[t] = wanted.stored[t]
+			}
 		}
 	}
 }
@@ -184,7 +189,12 @@ func (p *planner) kept(g *storage, t *sources.Table, made map[string]*rowstore.T
 
 // fits reports whether a table as it is described has all that is needed of t, which has all of it.
 func (g *storage) fits(t *sources.Table, d *rowstore.Description) bool {
-	if !slices.Equal(d.Key, g.keys[t]) || slices.ContainsFunc(d.Columns, func(name string) bool { return t.Column(name) < 0 }) {
+	unfit := func(name string) bool {
+		i := t.Column(name)
+		// Of a column that is not needed it is not followed what foreign keys do.
+		return i < 0 || !g.used[t][i] && slices.ContainsFunc(t.ForeignKeys, func(k sources.ForeignKey) bool { return k.Unlogged && slices.Contains(k.Columns, name) })
+	}
+	if !slices.Equal(d.Key, g.keys[t]) || slices.ContainsFunc(d.Columns, unfit) {
 		return false
 	}
 	for i, used := range g.used[t] {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -163,7 +164,7 @@ func (j *joins) act(b *rowstore.Batch, child *storedTable, h *hiddenChange) erro
 
 // actOn changes one row that refers to a value.
 func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *hiddenChange) error {
-	name := child.Source.String() + "\x00" + string(key)
+	name := strconv.Itoa(child.Ordinal) + "\x00" + string(key)
 	if j.acting[name] { // rows refer to each other in a ring
 		return nil
 	}

@@ -31,22 +31,31 @@ type indexes struct {
 	barrier func() <-chan struct{}
 }
 
-// restore returns the saved definitions of live indexes whose definition has
-// changed: they are fed until the new index has caught up.
-func restore(cp *checkpoint, wanted []*mapping.Index, log zerolog.Logger) map[string]mapping.Set {
+// restore returns the saved definitions that are to be fed, by physical index:
+// of live indexes whose definition has changed, until the new one has caught up;
+// and where not all that is wanted is stored yet, of those with documents of stored
+// rows: they go on from what they were begun with.
+func restore(cp *checkpoint, wanted []*mapping.Index, left *notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
 	sets := map[string]mapping.Set{}
 	for _, w := range wanted {
 		st := cp.Indexes[w.Alias]
-		if st == nil || st.Live == nil || st.Live.is(w) {
+		if st == nil {
 			continue
 		}
-		set, err := mapping.Restore(st.Live.Definition)
-		if err != nil {
-			log.Warn().Err(err).Str("index", w.Alias).Msg("the saved definition cannot be read; the old index gets no changes while the new one is built")
-			continue
+		for _, b := range []*build{st.Live, st.Next} {
+			switch {
+			case b == nil, b.Stored && !left.begun(b.Physical), b == st.Next && !b.is(w), b.is(w) && (whole || !b.Stored):
+				continue
+			}
+			set, err := mapping.Restore(b.Definition)
+			if err != nil {
+				log.Warn().Err(err).Str("physical", b.Physical).Msg("the saved definition cannot be read; the index gets no changes while a new one is built")
+				cp.markStale(w.Alias, "its saved definition could not be read", cp.Version)
+				continue
+			}
+			set.Stored = b.Stored
+			sets[b.Physical] = set
 		}
-		set.Stored = st.Live.Stored
-		sets[w.Alias] = set
 	}
 	return sets
 }
@@ -235,26 +244,27 @@ func (x *indexes) forget(wanted []*mapping.Index) {
 }
 
 // targets lists what the session feeds: for each alias its live build, by the
-// definition that it was made from, and its next one.
+// definition that it was made from, and its next one. old are saved definitions,
+// by physical index.
 func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index) []*target {
 	var all []*target
+	made := func(b *build, w *mapping.Index) *target {
+		switch {
+		case b == nil:
+		case old[b.Physical] != nil:
+			return newTarget(old[b.Physical], b)
+		case b.is(w):
+			return newTarget(w, b)
+		}
+		return nil
+	}
 	x.state.view(func(cp *checkpoint) {
 		for _, w := range wanted {
 			st := cp.Indexes[w.Alias]
-			var next *target
-			if st.Next != nil {
-				next = newTarget(w, st.Next)
-			}
-			if st.Live != nil {
-				by := w
-				if !st.Live.is(w) {
-					by = old[w.Alias]
-				}
-				if by != nil {
-					live := newTarget(by, st.Live)
-					live.serving, live.heir = true, next
-					all = append(all, live)
-				}
+			live, next := made(st.Live, w), made(st.Next, w)
+			if live != nil {
+				live.serving, live.heir = true, next
+				all = append(all, live)
 			}
 			if next != nil {
 				all = append(all, next)

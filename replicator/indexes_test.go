@@ -140,8 +140,9 @@ func TestChangedDefinitionIsBuiltBeside(t *testing.T) {
 // a reader must not be led to the new one, which may lack it yet.
 func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
 	s := newShelf(t)
-	w, old := defined("two", false), map[string]*mapping.Index{"notes": defined("one", false)}
-	s.load(s.settled(defined("one", false)).Live)
+	w, first := defined("two", false), s.settled(defined("one", false)).Live
+	old := map[string]*mapping.Index{first.Physical: defined("one", false)}
+	s.load(first)
 	st := s.settled(w)
 	targets := s.targets([]*mapping.Index{w}, old)
 	live := targets[slices.IndexFunc(targets, func(t *target) bool { return t.serving })]

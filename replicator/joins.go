@@ -36,8 +36,9 @@ type joins struct {
 	applied  int64           // Version of the last change that is in the store
 	changing int64           // Version of the change that is being applied; 0: none is
 	nextID   uint64
-	working  bool // there is work left
-	alone    bool // nothing is rendered from the changes' own images
+	working  bool        // there is work left
+	alone    bool        // nothing is rendered from the changes' own images
+	whole    atomic.Bool // every table was read whole
 	now      func() time.Time
 	timer    *time.Timer // for documents that are due
 	arena    sources.Arena
@@ -110,12 +111,16 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		j.tables = append(j.tables, t)
 		j.of[t.Source.Ordinal] = append(j.of[t.Source.Ordinal], t)
 	}
+	var lost []*joinedTarget
 	for _, t := range targets {
 		for n, renderer := range t.index.Joined {
 			jt := &joinedTarget{target: t, renderer: renderer, id: targetID(t.Physical, n)}
 			var began bool
 			if err := readNote(snap, noteBegan+jt.name(), &began); err != nil {
 				return nil, err
+			}
+			if began && slices.ContainsFunc(j.tables, func(t *storedTable) bool { return !t.load.Done && renderer.Reads(t.Table) }) {
+				lost = append(lost, jt)
 			}
 			jt.began.Store(began)
 			j.targets = append(j.targets, jt)
@@ -129,10 +134,32 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
 	j.drain = newDrain(store, j.targets, version)
+	if len(lost) > 0 {
+		return nil, j.lose(lost)
+	}
 	err = j.write(j.applied, func(b *rowstore.Batch) error {
 		return errors.Join(j.empty(b), writeNote(b, noteTables, names(plan.Tables)))
 	})
 	return j, errors.Join(err, j.forgetGone())
+}
+
+// lose gives up targets whose documents were made of rows that are stored otherwise
+// now, and have to be read again: they are built anew beside.
+func (j *joins) lose(lost []*joinedTarget) error {
+	rebuild := &rebuildError{reason: "rows of its tables are stored otherwise than before", since: j.applied}
+	err := j.write(j.applied, func(b *rowstore.Batch) (err error) {
+		for _, to := range lost {
+			if !slices.Contains(rebuild.aliases, to.alias) {
+				rebuild.aliases = append(rebuild.aliases, to.alias)
+			}
+			err = errors.Join(err, b.Set(noteBegan+to.name(), nil), b.Set(notePass+to.name(), nil))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("give up documents: %w", err)
+	}
+	return rebuild
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes

@@ -399,9 +399,12 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 		case <-tick.C:
 		}
 		err := p.save(ctx)
+		if errors.Is(err, errOutdated) {
+			return err
+		}
 		p.report(err)
 		switch {
-		case errors.Is(err, sinks.ErrConflict), errors.Is(err, errOutdated):
+		case errors.Is(err, sinks.ErrConflict):
 			return err
 		case err != nil && ctx.Err() == nil:
 			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 
 	"haystream/internal/preflight"
 	"haystream/mapping"
-	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
 
@@ -40,7 +40,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if store != nil {
 		defer func() { err = errors.Join(err, store.Close()) }()
 	}
-	plan, old, err := d.plan(st, pf, left.kept)
+	plan, old, err := d.plan(st, pf, &left)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	x.barrier = p.barrier
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
-		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !swapped(targets) {
+		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !p.joins.whole.Load() || !swapped(targets) {
 			return err
 		}
 		return errOutdated
@@ -83,7 +83,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 }
 
 // errOutdated ends a session whose row store holds tables for indexes that serve no more.
-var errOutdated = errors.New("the new indexes serve; what was stored for the former ones is deleted")
+var errOutdated = errors.New("all is stored that is wanted, and serves; what was stored for former definitions is deleted")
 
 // tableGrace is how long a daemon that has run lives with definitions that do
 // not fit the tables: between DROP TABLE and CREATE TABLE there is none.
@@ -125,41 +125,41 @@ func (d *daemon) sameSource(st *state, info sources.Info) {
 	})
 }
 
-// plan compiles the definitions, and beside them the saved ones of live
-// indexes that are to be replaced, over the tables that the row store keeps. old
-// is what the latter became, by alias.
-func (d *daemon) plan(st *state, pf *inspection, kept []rowstore.Description) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
+// plan compiles the definitions, and beside them saved ones of indexes that are to
+// be fed (see restore), over the tables that the row store keeps. old is what the
+// latter became, by physical index.
+func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
 	options := compileOptions(pf.sink)
-	options.Kept = kept
+	options.Kept = left.kept
 	var partial []string
 	st.view(func(cp *checkpoint) { partial = slices.Clone(cp.Partial) })
-	if plan = pf.plan; len(partial) > 0 || len(kept) > 0 {
+	if plan = pf.plan; len(partial) > 0 || len(left.kept) > 0 {
 		distrust(pf.catalog, partial)
 		if plan, err = options.Compile(pf.catalog, d.cfg.set()); err != nil {
 			return nil, nil, fmt.Errorf("compile definitions: %w", err)
 		}
 	}
 	var saved map[string]mapping.Set
-	st.view(func(cp *checkpoint) { saved = restore(cp, plan.Sets[0], d.log) })
-	if len(saved) == 0 {
-		return plan, nil, nil
-	}
-	sets := []mapping.Set{d.cfg.set()}
-	for alias, set := range saved {
-		if _, err := compileOptions(pf.sink).Compile(pf.catalog, set); err != nil {
-			d.log.Warn().Err(err).Str("index", alias).Msg("the saved definition no longer fits the tables; the old index gets no changes while the new one is built")
+	st.update(func(cp *checkpoint) { saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log) })
+	sets, physical := []mapping.Set{d.cfg.set()}, []string{""}
+	for _, name := range slices.Sorted(maps.Keys(saved)) {
+		if _, err := compileOptions(pf.sink).Compile(pf.catalog, saved[name]); err != nil {
+			d.log.Warn().Err(err).Str("physical", name).Msg("the saved definition no longer fits the tables; the index gets no changes while a new one is built")
 			continue
 		}
-		sets = append(sets, set)
+		sets, physical = append(sets, saved[name]), append(physical, name)
+	}
+	if len(sets) == 1 {
+		return plan, nil, nil
 	}
 	plan, err = options.Compile(pf.catalog, sets...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("compile definitions: %w", err)
 	}
 	old = map[string]*mapping.Index{}
-	for _, indexes := range plan.Sets[1:] {
+	for i, indexes := range plan.Sets[1:] {
 		for _, index := range indexes {
-			old[index.Alias] = index
+			old[physical[i+1]] = index
 		}
 	}
 	return plan, old, nil

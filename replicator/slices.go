@@ -40,6 +40,7 @@ func (j *joins) begin() error {
 	if err := j.steady(); err != nil {
 		return err
 	}
+	j.whole.Store(true)
 	for _, to := range j.targets {
 		if to.began.Load() || j.applied < to.build.Since {
 			continue

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -31,6 +32,9 @@ func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, le
 	st.view(func(cp *checkpoint) {
 		saved, fresh = cp.Store, cp.Position.IsZero()
 		needed = pf.plan.Layout != nil || saved.ID != "" || len(cp.Partial) > 0
+		for _, st := range cp.Indexes {
+			needed = needed || st.Live != nil && st.Live.Stored
+		}
 	})
 	if !needed {
 		return nil, left, nil
@@ -51,7 +55,7 @@ func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, le
 		reason = left.spoilt
 	}
 	if reason != "" {
-		left, err = notes{}, d.resetStore(store, reason)
+		left, err = notes{from: left.from}, d.resetStore(store, reason)
 	}
 	if err != nil {
 		return nil, left, errors.Join(err, store.Close())
@@ -105,6 +109,20 @@ type notes struct {
 	tables  []string               // in use: changes of these were numbered
 	spoilt  string                 // why it is no good any more
 	kept    []rowstore.Description // the tables that it holds, those that were read whole first
+	whole   int                    // how many of them were
+	targets []string               // whose documents were begun
+}
+
+// begun reports whether documents of a physical index were begun.
+func (n *notes) begun(physical string) bool {
+	return slices.ContainsFunc(n.targets, func(name string) bool { return strings.HasPrefix(name, noteBegan+physical+"/") })
+}
+
+// loaded reports whether tables are in the store and were read whole.
+func (n *notes) loaded(tables []*mapping.StoredTable) bool {
+	return !slices.ContainsFunc(tables, func(t *mapping.StoredTable) bool {
+		return !slices.ContainsFunc(n.kept[:n.whole], func(d rowstore.Description) bool { return d.Print == t.Print() })
+	})
 }
 
 // followed reports whether changes of a table have been stored.
@@ -124,6 +142,10 @@ func readNotes(store *rowstore.Store) (n notes, err error) {
 	if err == nil {
 		n.applied, err = readApplied(snap)
 	}
+	err = errors.Join(err, snap.Notes(noteBegan, func(name string) (bool, error) {
+		n.targets = append(n.targets, name)
+		return true, nil
+	}))
 	var partly []rowstore.Description
 	for i := range kept {
 		var load tableProgress
@@ -134,7 +156,7 @@ func readNotes(store *rowstore.Store) (n notes, err error) {
 			partly = append(partly, kept[i])
 		}
 	}
-	n.kept = append(n.kept, partly...)
+	n.kept, n.whole = append(n.kept, partly...), len(n.kept)
 	return n, err
 }
 

@@ -12,7 +12,12 @@ import (
 // JSON text) equals the index's document of that id, and there is no other.
 func (w *world) compare(sql string) {
 	w.t.Helper()
-	documents := w.documents()
+	w.compareIn(w.name, sql)
+}
+
+func (w *world) compareIn(index, sql string) {
+	w.t.Helper()
+	documents := w.documentsOf(index)
 	rows, err := w.db.QueryContext(w.t.Context(), sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)

@@ -262,10 +262,12 @@ func (w *world) document(id string) map[string]any {
 	return out.Source
 }
 
-// documents returns every document of the index by id, numbers as they were written.
-func (w *world) documents() map[string]json.RawMessage {
+func (w *world) documents() map[string]json.RawMessage { return w.documentsOf(w.name) }
+
+// documentsOf returns every document of an index by id, numbers as they were written.
+func (w *world) documentsOf(index string) map[string]json.RawMessage {
 	w.t.Helper()
-	url := w.search.URL + "/" + w.name
+	url := w.search.URL + "/" + index
 	w.request(http.MethodPost, url+"/_refresh", "")
 	out := map[string]json.RawMessage{}
 	url, body := url+"/_search?scroll=1m", `{"size":5000,"sort":["_doc"]}`

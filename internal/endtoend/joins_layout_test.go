@@ -35,6 +35,15 @@ const (
 `
 )
 
+// writerDocuments is what the definition that never changes gives.
+func writerDocuments(kind string) string {
+	object, text := "JSON_OBJECT", "char"
+	if kind == servers.Postgres {
+		object, text = "json_build_object", "text"
+	}
+	return fmt.Sprintf("SELECT CAST(p.id AS %[2]s), CAST(%[1]s('writer', a.name) AS %[2]s) FROM post p LEFT JOIN author a ON a.id = p.author_id", object, text)
+}
+
 // authorDocuments is what the changed definitions give, in SQL written by hand.
 func authorDocuments(kind, last string) string {
 	object, text := "JSON_OBJECT", "char"
@@ -95,6 +104,11 @@ func otherColumns(t *testing.T, w *world) {
 	w.eventually("the new index is built", func() bool { return w.log.contains("building the index anew") })
 	w.exec("UPDATE author SET name = 'other' WHERE id = 299", "DELETE FROM author WHERE id = 300")
 	w.eventually("the old index follows meanwhile", func() bool { return w.document("299")["author"] == "other" && w.document("300") == nil })
+	w.exec("UPDATE post SET author_id = 299 WHERE id < 50") // of whom nothing was read again
+	w.eventually("so does the one that has not changed", func() bool {
+		_, body := w.get(w.search.URL + "/" + w.name + "-writers/_doc/3")
+		return strings.Contains(string(body), `"other"`)
+	})
 	if at := w.physical(); at != first {
 		t.Errorf("%s serves before it has everything, not %s", at, first)
 	}
@@ -107,6 +121,7 @@ func otherColumns(t *testing.T, w *world) {
 		transact(ctx, conn, random, func() []string { return []string{randomPost(random)} })
 	})
 	w.compare(authorDocuments(w.server.Kind, "c.name"))
+	w.compareIn(w.name+"-writers", writerDocuments(w.server.Kind))
 	if at := w.physical(); at == first {
 		t.Errorf("%s serves still", at)
 	}
@@ -123,10 +138,30 @@ func otherColumns(t *testing.T, w *world) {
 	w.chunk, w.rate = 0, 0
 	w.config(fmt.Sprintf(authorIndex, ", city: author.email"))
 	w.start()
-	w.eventually("the former table is gone", func() bool { return w.log.contains("what was stored for the former ones is deleted") })
+	w.eventually("the former table is gone", func() bool { return w.log.contains("what was stored for former definitions is deleted") })
 	w.exec("UPDATE author SET email = 'other' WHERE id < 9")
 	w.settle()
 	w.compare(authorDocuments(w.server.Kind, "a.email"))
+
+	// One more index, of columns that are not stored yet.
+	before["done"] = w.deletions()
+	w.stop()
+	w.config(fmt.Sprintf(authorIndex, ", city: author.email") + "  cities:\n    index: NAME-cities\n    table: post\n    fields: {city: author.city_id}\n")
+	w.exec("UPDATE author SET name = 'last' WHERE id < 99")
+	w.start()
+	w.eventually("all is stored in one form", func() bool { return w.deletions() > before["done"] })
+	w.exec("UPDATE author SET name = 'very last' WHERE id < 50")
+	w.settle()
+	w.compare(authorDocuments(w.server.Kind, "a.email"))
+	w.compareIn(w.name+"-writers", writerDocuments(w.server.Kind))
+	if at := w.physicalOf(w.name + "-writers"); at != others {
+		t.Errorf("the index that has not changed was built anew: %s, not %s", at, others)
+	}
+}
+
+// deletions is how often what is not needed any more was deleted.
+func (w *world) deletions() int {
+	return strings.Count(w.log.tail(1<<30), "what was stored for former definitions is deleted")
 }
 
 // readings is how often a daemon has begun to read a table.
