@@ -217,11 +217,43 @@ func TestKeptTables(t *testing.T) {
 	if got := describe(compile(acting(), kept, region)); got != "kept comment, kept person > comment" {
 		t.Errorf("with more than is needed: stores %s", got)
 	}
+	changed := acting() // a foreign key changes what is not needed
+	for _, table := range changed {
+		if table.Name == "person" {
+			table.ForeignKeys = append(table.ForeignKeys, sources.ForeignKey{Name: "fk", Columns: []string{"region"}, Schema: "public", Table: "category", Targets: []string{"name"}, OnUpdate: sources.Cascade, Unlogged: true})
+		}
+	}
+	for _, s := range compile(changed, kept[2:], name).Stored {
+		if s.Source.Name == "person" && s.Column("region") >= 0 {
+			t.Error("a column is kept that nothing follows")
+		}
+	}
 	plan := compile(acting(), kept[:2], region, name)
 	for set, want := range []string{"region", "name"} {
 		person := plan.Sets[set][0].Joined[0].Related()[0]
 		if person.Column(want) < 0 || isKept(plan.Stored[person.Ordinal]) != (set == 1) {
 			t.Errorf("set %d reads %v", set, person.Names(every(len(person.Columns))))
+		}
+	}
+}
+
+// TestKeyIsStored: a configured key is stored though no field shows it.
+func TestKeyIsStored(t *testing.T) {
+	catalog := joinedTables(t)
+	for _, table := range catalog {
+		if table.Name == "person" {
+			table.Identity = sources.IdentityFull
+		}
+	}
+	set := definitions(map[string]*Definition{"x": {Table: "comment", Fields: Fields{Named: map[string]*Field{"region": {From: "person.region"}}}}})
+	set.Tables = map[string]*TableConfig{"person": {Key: []string{"name"}}}
+	plan, err := Options{Store: true, Complete: true}.Compile(catalog, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range plan.Stored {
+		if s.Source.Name == "person" && !slices.Equal(s.Names(s.Key), []string{"name"}) {
+			t.Errorf("person is stored by %v", s.Names(s.Key))
 		}
 	}
 }

@@ -224,7 +224,7 @@ func (w *world) settle() {
 			}
 		}
 		store, joined := status["row_store"].(map[string]any)
-		return status != nil && (!joined || store["documents_pending"] == 0.0)
+		return len(indexes) > 0 && (!joined || store["documents_pending"] == 0.0)
 	})
 	w.eventually("the daemon is ready", w.ready)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,6 +55,21 @@ func authorDocuments(kind, last string) string {
 		FROM post p LEFT JOIN author a ON a.id = p.author_id LEFT JOIN city c ON c.id = a.city_id`, object, text, last)
 }
 
+// authors makes the tables with their first rows.
+func (w *world) authors() {
+	w.t.Helper()
+	values := func(count int, row string) string {
+		var rows []string
+		for id := 1; id <= count; id++ {
+			rows = append(rows, strings.ReplaceAll(row, "ID", strconv.Itoa(id)))
+		}
+		return strings.Join(rows, ", ")
+	}
+	w.exec(authorTables...)
+	w.exec("INSERT INTO city VALUES "+values(20, "(ID, 'city')"), "INSERT INTO author VALUES "+values(authorCount, "(ID, 'author', 1, 'mail')"),
+		"INSERT INTO post VALUES "+values(authorCount, "(ID, ID, 'title')"))
+}
+
 func randomPost(random *rand.Rand) string {
 	id := func(most int) int { return 1 + random.IntN(most) }
 	switch random.IntN(8) {
@@ -79,18 +95,7 @@ func otherColumns(t *testing.T, w *world) {
 	seed := relationSeed(t)
 	t.Logf("seed %d: run again with HAYSTREAM_SEED", seed)
 	random, pauses := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
-	w.exec(authorTables...)
-	for id := 1; id <= 20; id++ {
-		w.exec(fmt.Sprintf("INSERT INTO city VALUES (%d, 'city')", id))
-	}
-	values := func(row string) string {
-		var rows []string
-		for id := 1; id <= authorCount; id++ {
-			rows = append(rows, strings.ReplaceAll(row, "ID", fmt.Sprint(id)))
-		}
-		return strings.Join(rows, ", ")
-	}
-	w.exec("INSERT INTO author VALUES "+values("(ID, 'author', 1, 'mail')"), "INSERT INTO post VALUES "+values("(ID, ID, 'title')"))
+	w.authors()
 	w.config(fmt.Sprintf(authorIndex, ""))
 	w.start()
 	w.settle()
@@ -172,4 +177,100 @@ func (w *world) readings(table string) (n int) {
 		}
 	}
 	return n
+}
+
+// TestStoredTableAltered alters a stored table so that it has to be read again,
+// under a definition that stays or is another by it: what serves stays as it was
+// meanwhile, and lacks nothing afterwards.
+func TestStoredTableAltered(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		w.authors()
+		w.chunk, w.rate = 7, 0
+		w.config(fmt.Sprintf(authorIndex, ", city: author.email"))
+		w.start()
+		w.settle()
+		w.stop()
+		w.rate = 70
+		w.config(fmt.Sprintf(authorIndex, ", city: author.email"))
+		w.start()
+		w.settle()
+		before, alter := w.readings("author"), "ALTER TABLE author MODIFY id integer NOT NULL AFTER name"
+		if w.server.Kind == servers.Postgres {
+			alter = "ALTER TABLE author ALTER email TYPE varchar(70)"
+		}
+		w.exec(alter, "UPDATE author SET name = 'first' WHERE id = 1")
+		w.eventually("the table is read again", func() bool { return w.readings("author") > before })
+		w.exec("UPDATE post SET title = 'changed' WHERE id IN (250, 251)", "DELETE FROM post WHERE id = 252", "UPDATE author SET name = 'renamed' WHERE id = 253")
+		w.eventually("the change has come", func() bool {
+			doc := w.document("250")
+			if doc["author"] != "author" {
+				t.Fatalf("the index that serves has lost a value: %v", doc)
+			}
+			return doc["title"] == "changed"
+		})
+		w.settle()
+		w.compare(authorDocuments(w.server.Kind, "a.email"))
+		w.compareIn(w.name+"-writers", writerDocuments(w.server.Kind))
+	})
+}
+
+// TestSurplusColumn: a column that was stored once and is not needed for a while
+// is not taken for good later, since a foreign key may have changed it unlogged.
+func TestSurplusColumn(t *testing.T) {
+	eachDatabase(t, func(_ *testing.T, w *world) {
+		w.authors()
+		for _, fields := range []string{", city: author.city.name", "", ", city: author.city.name"} {
+			w.config(fmt.Sprintf(authorIndex, fields))
+			w.start()
+			w.settle()
+			if fields != "" {
+				w.compare(authorDocuments(w.server.Kind, "c.name"))
+			}
+			w.stop()
+			w.start() // what is not needed any more is not followed
+			w.settle()
+			if fields == "" {
+				w.exec("UPDATE author SET city_id = 2 WHERE id < 9", "DELETE FROM city WHERE id = 1")
+				w.settle()
+			}
+			w.stop()
+		}
+	})
+}
+
+// TestTakenBack: a configuration that never comes to run, and is taken back, costs
+// the indexes of the former one nothing but time.
+func TestTakenBack(t *testing.T) {
+	w := worldOn(t, mysqls[0].Get(t), search.Get(t))
+	w.authors()
+	const cities = "  cities:\n    index: NAME-cities\n    table: author\n    fields: {city: city.name}\n"
+	both := fmt.Sprintf(authorIndex, ", city: author.email") + cities
+	w.config(both)
+	w.start()
+	w.settle()
+	w.stop()
+	lock, err := w.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got int
+	if err := lock.QueryRowContext(t.Context(), "SELECT GET_LOCK('haystream/haystream_"+w.name+"', 20)").Scan(&got); err != nil || got != 1 {
+		t.Fatalf("the daemon's lock: %d, %v", got, err)
+	}
+	w.config("\n" + cities)
+	w.start()
+	w.eventually("it waits for the lock", func() bool { return w.log.contains("standing by") })
+	w.stop()
+	if _, err := lock.ExecContext(t.Context(), "DO RELEASE_ALL_LOCKS()"); err != nil {
+		t.Fatal(err)
+	}
+	w.chunk, w.rate = 7, 70
+	w.config(both)
+	before := w.readings("post")
+	w.start()
+	w.eventually("what was dropped is read again", func() bool { return w.readings("post") > before })
+	w.exec("DELETE FROM post WHERE id IN (250, 251)", "UPDATE author SET name = 'renamed' WHERE id = 252")
+	w.settle()
+	w.compare(authorDocuments(w.server.Kind, "a.email"))
+	w.compareIn(w.name+"-writers", writerDocuments(w.server.Kind))
 }
