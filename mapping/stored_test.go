@@ -242,7 +242,7 @@ func TestKeyIsStored(t *testing.T) {
 	catalog := joinedTables(t)
 	for _, table := range catalog {
 		if table.Name == "person" {
-			table.Identity = sources.IdentityFull
+			table.Identity, table.Columns[table.Column("name")].NotNull = sources.IdentityFull, true
 		}
 	}
 	set := definitions(map[string]*Definition{"x": {Table: "comment", Fields: Fields{Named: map[string]*Field{"region": {From: "person.region"}}}}})
@@ -252,8 +252,8 @@ func TestKeyIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range plan.Stored {
-		if s.Source.Name == "person" && !slices.Equal(s.Names(s.Key), []string{"name"}) {
-			t.Errorf("person is stored by %v", s.Names(s.Key))
+		if s.Source.Name == "person" && !slices.Equal(s.Names(s.Table.Key), []string{"name"}) {
+			t.Errorf("person is stored by %v", s.Names(s.Table.Key))
 		}
 	}
 }
