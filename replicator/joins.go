@@ -135,7 +135,9 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 	}
 	j.drain = newDrain(store, j.targets, version)
 	if len(lost) > 0 {
-		return nil, j.lose(lost)
+		if err := j.giveUp(lost); err != nil {
+			return nil, err
+		}
 	}
 	err = j.write(j.applied, func(b *rowstore.Batch) error {
 		return errors.Join(j.empty(b), writeNote(b, noteTables, names(plan.Tables)))
@@ -143,23 +145,39 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 	return j, errors.Join(err, j.forgetGone())
 }
 
-// lose gives up targets whose documents were made of rows that are stored otherwise
-// now, and have to be read again: they are built anew beside.
-func (j *joins) lose(lost []*joinedTarget) error {
+// giveUp forgets what is marked and left to be done for targets that have begun and
+// whose rows are stored otherwise now, so that they have to be read again. What
+// serves stands still until then. Documents of rows that go meanwhile would stay:
+// what has not been told to be built anew beside is told so first.
+func (j *joins) giveUp(lost []*joinedTarget) error {
 	rebuild := &rebuildError{reason: "rows of its tables are stored otherwise than before", since: j.applied}
-	err := j.write(j.applied, func(b *rowstore.Batch) (err error) {
+	for _, to := range lost {
+		replaced := to.serving && to.heir != nil || !to.serving && to.build.Since >= j.applied
+		if !replaced && !to.renderer.Append && !slices.Contains(rebuild.aliases, to.alias) {
+			rebuild.aliases = append(rebuild.aliases, to.alias)
+		}
+	}
+	if len(rebuild.aliases) > 0 {
+		return rebuild
+	}
+	for _, to := range lost {
+		if err := j.store.DropTarget(to.id); err != nil {
+			return fmt.Errorf("forget documents of index %s: %w", to.alias, err)
+		}
+		to.began.Store(false)
+	}
+	return j.write(j.applied, func(b *rowstore.Batch) error {
+		err := j.dropWork(b, func(id uint32) bool {
+			return slices.ContainsFunc(lost, func(to *joinedTarget) bool { return to.id == id })
+		})
 		for _, to := range lost {
-			if !slices.Contains(rebuild.aliases, to.alias) {
-				rebuild.aliases = append(rebuild.aliases, to.alias)
-			}
 			err = errors.Join(err, b.Set(noteBegan+to.name(), nil), b.Set(notePass+to.name(), nil))
 		}
-		return err
+		if err != nil {
+			return fmt.Errorf("forget documents: %w", err)
+		}
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("give up documents: %w", err)
-	}
-	return rebuild
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes

@@ -333,3 +333,48 @@ func TestValuesThatAreNowhere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestBegunWithoutItsTable: documents that were begun are not rendered from a table
+// that has to be read again; their index is built anew beside first.
+func TestBegunWithoutItsTable(t *testing.T) {
+	s := newBench(t)
+	index := s.plan.Sets[0][0]
+	live, next := newTarget(index, &build{Physical: "x-1"}), newTarget(index, &build{Physical: "x-2"})
+	live.serving = true
+	again := func() error {
+		j, err := newJoins(s.store, s.plan, []*target{live}, newWindows(len(s.plan.Tables)), s.version)
+		s.j = j
+		return err
+	}
+	if err := again(); err != nil {
+		t.Fatal(err)
+	}
+	to := s.j.targets[0]
+	err := s.j.write(s.version, func(b *rowstore.Batch) error {
+		return errors.Join(writeNote(b, noteBegan+to.name(), true), b.Mark(to.id, []byte("k"), nil), b.PutDue(9, to.id, []byte("k")), s.j.addWork(b, workPass, to, nil))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rebuild *rebuildError
+	if err := again(); !errors.As(err, &rebuild) || !slices.Equal(rebuild.aliases, []string{"x"}) {
+		t.Fatalf("begun, and its tables are not there: %v", err)
+	}
+	live.heir = next
+	if err := again(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.store.Targets()
+	if err != nil || len(left) > 0 || s.j.targets[0].began.Load() {
+		t.Errorf("still to be rendered: %v, begun: %v, %v", left, s.j.targets[0].began.Load(), err)
+	}
+	snap := s.store.Snapshot()
+	defer snap.Release()
+	err = snap.Work(func(id uint64, _ []byte) (bool, error) {
+		t.Errorf("work %d is left", id)
+		return true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

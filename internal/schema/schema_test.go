@@ -77,6 +77,7 @@ func TestMistakesDoNotFitTheSchema(t *testing.T) {
 		"nam: blog":                             "nam is not allowed",
 		"http: 9600":                            "http is no object",
 		"sink: {elasticsearch: {addresses: a}}": "sink.elasticsearch.addresses is no array",
+
 		"sink: {elasticsearch: {bulk: {lanes: a}}}":  "sink.elasticsearch.bulk.lanes fits nothing",
 		"indexes: {notes: {fields: all}}":            "indexes.notes.fields fits nothing",
 		"indexes: {notes: {fields: {a: {tpye: b}}}}": "indexes.notes.fields fits nothing",
