@@ -148,15 +148,32 @@ func (g *storage) take(t *sources.Table, from *storage) {
 func (p *planner) layouts() {
 	kept := map[string]*rowstore.Table{}
 	wanted, saved := p.storages[0], p.storages[1:]
+	followed := map[string][]*sources.ForeignKey{} // in kept tables, by print
+	for range 2 {                                  // the second time, what another set follows is no hindrance
+		for _, old := range saved {
+			for t := range old.used {
+				if old.stored[t] == nil {
+					old.stored[t] = p.kept(old, t, kept, followed)
+				}
+			}
+		}
+		for _, old := range saved {
+			for _, h := range old.hidden {
+				if at := old.stored[h.table]; at != nil {
+					followed[at.Print()] = append(followed[at.Print()], h.key)
+				}
+			}
+		}
+	}
 	for _, old := range saved {
 		for t := range old.used {
-			if old.stored[t] = p.kept(old, t, kept); old.stored[t] == nil {
+			if old.stored[t] == nil {
 				wanted.take(t, old)
 			}
 		}
 	}
 	for t, used := range wanted.used {
-		if wanted.stored[t] = p.kept(wanted, t, kept); wanted.stored[t] == nil {
+		if wanted.stored[t] = p.kept(wanted, t, kept, nil); wanted.stored[t] == nil {
 			wanted.stored[t] = stored(t, used, wanted.keys[t], wanted.indexes[t])
 		}
 	}
@@ -170,11 +187,11 @@ func (p *planner) layouts() {
 }
 
 // kept is a table that the row store holds and that has all that is needed of t;
-// nil where there is none.
-func (p *planner) kept(g *storage, t *sources.Table, made map[string]*rowstore.Table) *rowstore.Table {
+// nil where there is none. followed are foreign keys that other sets follow, by print.
+func (p *planner) kept(g *storage, t *sources.Table, made map[string]*rowstore.Table, followed map[string][]*sources.ForeignKey) *rowstore.Table {
 	for i := range p.options.Kept {
 		d := &p.options.Kept[i]
-		if d.Schema != t.Schema || d.Name != t.Name || !g.fits(t, d) {
+		if d.Schema != t.Schema || d.Name != t.Name || !g.fits(t, d, followed[d.Print]) {
 			continue
 		}
 		if made[d.Print] == nil {
@@ -188,11 +205,18 @@ func (p *planner) kept(g *storage, t *sources.Table, made map[string]*rowstore.T
 }
 
 // fits reports whether a table as it is described has all that is needed of t, which has all of it.
-func (g *storage) fits(t *sources.Table, d *rowstore.Description) bool {
+func (g *storage) fits(t *sources.Table, d *rowstore.Description, followed []*sources.ForeignKey) bool {
 	unfit := func(name string) bool {
 		i := t.Column(name)
-		// Of a column that is not needed it is not followed what foreign keys do.
-		return i < 0 || !g.used[t][i] && slices.ContainsFunc(t.ForeignKeys, func(k sources.ForeignKey) bool { return k.Unlogged && slices.Contains(k.Columns, name) })
+		if i < 0 || g.used[t][i] {
+			return i < 0
+		}
+		for n := range t.ForeignKeys { // nothing follows what they do to a column that is not needed
+			if k := &t.ForeignKeys[n]; k.Unlogged && slices.Contains(k.Columns, name) && !slices.Contains(followed, k) {
+				return true
+			}
+		}
+		return false
 	}
 	if !slices.Equal(d.Key, g.keys[t]) || slices.ContainsFunc(d.Columns, unfit) {
 		return false

@@ -50,7 +50,6 @@ func restore(cp *checkpoint, wanted []*mapping.Index, left *notes, whole bool, l
 			set, err := mapping.Restore(b.Definition)
 			if err != nil {
 				log.Warn().Err(err).Str("physical", b.Physical).Msg("the saved definition cannot be read; the index gets no changes while a new one is built")
-				cp.markStale(w.Alias, "its saved definition could not be read", cp.Version)
 				continue
 			}
 			set.Stored = b.Stored
@@ -258,13 +257,15 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 		}
 		return nil
 	}
-	x.state.view(func(cp *checkpoint) {
+	x.state.update(func(cp *checkpoint) {
 		for _, w := range wanted {
 			st := cp.Indexes[w.Alias]
 			live, next := made(st.Live, w), made(st.Next, w)
 			if live != nil {
-				live.serving, live.heir = true, next
+				live.serving, live.heir, live.stale = true, next, st.Stale != ""
 				all = append(all, live)
+			} else if st.Live != nil && st.Stale == "" && st.Next != nil {
+				cp.markStale(w.Alias, "it got no changes for a while", st.Next.Since)
 			}
 			if next != nil {
 				all = append(all, next)

@@ -152,8 +152,13 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 func (j *joins) giveUp(lost []*joinedTarget) error {
 	rebuild := &rebuildError{reason: "rows of its tables are stored otherwise than before", since: j.applied}
 	for _, to := range lost {
-		replaced := to.serving && to.heir != nil || !to.serving && to.build.Since >= j.applied
-		if !replaced && !to.renderer.Append && !slices.Contains(rebuild.aliases, to.alias) {
+		if to.renderer.Append || to.serving && to.stale {
+			continue
+		}
+		if !to.serving {
+			rebuild.useless = append(rebuild.useless, to.Physical)
+		}
+		if !slices.Contains(rebuild.aliases, to.alias) {
 			rebuild.aliases = append(rebuild.aliases, to.alias)
 		}
 	}

@@ -360,7 +360,11 @@ func TestBegunWithoutItsTable(t *testing.T) {
 	if err := again(); !errors.As(err, &rebuild) || !slices.Equal(rebuild.aliases, []string{"x"}) {
 		t.Fatalf("begun, and its tables are not there: %v", err)
 	}
-	live.heir = next
+	live.serving = false
+	if err := again(); !errors.As(err, &rebuild) || !slices.Equal(rebuild.useless, []string{"x-1"}) {
+		t.Fatalf("begun beside, and its tables are not there: %v", err)
+	}
+	live.serving, live.stale, live.heir = true, true, next
 	if err := again(); err != nil {
 		t.Fatal(err)
 	}

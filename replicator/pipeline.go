@@ -61,7 +61,8 @@ type pipeline struct {
 type rebuildError struct {
 	aliases []string
 	reason  string
-	since   int64 // the Version of the change that made it so
+	since   int64    // the Version of the change that made it so
+	useless []string // physical indexes that are being built and cannot be gone on with
 }
 
 func (e *rebuildError) Error() string { return fmt.Sprintf("rebuild %v: %s", e.aliases, e.reason) }
@@ -126,7 +127,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		defer close(saved)
-		return p.checkpoint(working, delivered)
+		return p.checkpoint(working, delivered, stop)
 	})
 	g.Go(func() error {
 		<-reading.Done()
@@ -384,8 +385,9 @@ func (p *pipeline) delivered(d *delivery) {
 }
 
 // checkpoint saves what was delivered, at least every second while there is
-// something to save, and only then acknowledges it to the source.
-func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) error {
+// something to save, and only then acknowledges it to the source. It stops the
+// session where that is outdated.
+func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, stop func(error)) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
@@ -400,7 +402,8 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}) er
 		}
 		err := p.save(ctx)
 		if errors.Is(err, errOutdated) {
-			return err
+			stop(err)
+			err = nil
 		}
 		p.report(err)
 		switch {

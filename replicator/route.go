@@ -15,6 +15,7 @@ type target struct {
 	build   *build
 	index   *mapping.Index
 	serving bool    // the alias points to it
+	stale   bool    // and has to be replaced, whatever its definition is
 	heir    *target // built beside to replace it; nil for most
 
 	retired atomic.Bool     // being replaced: nothing is written to it any more

@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -190,6 +191,9 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		return d.amend(ctx, func(cp *checkpoint) {
 			for _, alias := range rebuild.aliases {
 				cp.markStale(alias, rebuild.reason, rebuild.since)
+				if st := cp.Indexes[alias]; st != nil && slices.Contains(rebuild.useless, st.Next.name()) {
+					cp.Garbage, st.Next = append(cp.Garbage, st.Next.Physical), nil
+				}
 			}
 		}), nil
 	case errors.As(err, &incomplete):

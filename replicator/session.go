@@ -140,7 +140,7 @@ func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Pla
 		}
 	}
 	var saved map[string]mapping.Set
-	st.update(func(cp *checkpoint) { saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log) })
+	st.view(func(cp *checkpoint) { saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log) })
 	sets, physical := []mapping.Set{d.cfg.set()}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {
 		if _, err := compileOptions(pf.sink).Compile(pf.catalog, saved[name]); err != nil {

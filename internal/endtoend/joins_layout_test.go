@@ -140,6 +140,9 @@ func otherColumns(t *testing.T, w *world) {
 	}
 
 	w.stop()
+	w.start() // with one form of each table
+	w.settle()
+	w.stop()
 	w.chunk, w.rate = 0, 0
 	w.config(fmt.Sprintf(authorIndex, ", city: author.email"))
 	w.start()
