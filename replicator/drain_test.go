@@ -9,15 +9,22 @@ import (
 	"haystream/sinks"
 )
 
-// TestLandingDuringARound: a document that has landed and is unmarked after a round
-// has begun is still marked in what the round reads. Sent once more it would delete
-// what has taken its place.
-func TestLandingDuringARound(t *testing.T) {
+// emptyStore is a row store of no tables.
+func emptyStore(t *testing.T) *rowstore.Store {
+	t.Helper()
 	store, err := rowstore.Open(t.TempDir(), rowstore.Meta{}, rowstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// TestLandingDuringARound: a document that has landed and is unmarked after a round
+// has begun is still marked in what the round reads. Sent once more it would delete
+// what has taken its place.
+func TestLandingDuringARound(t *testing.T) {
+	store := emptyStore(t)
 	newTarget := func(physical string, id uint32) *joinedTarget {
 		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}}, renderer: &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}}, id: id}
 	}

@@ -1,7 +1,10 @@
 package replicator
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 
 	"haystream/mapping/rowstore"
 )
@@ -56,4 +59,59 @@ func (j *joins) goneNotes() (gone []string, err error) {
 		}
 	}
 	return gone, nil
+}
+
+// giveUp forgets what is marked and left to be done for targets that have begun and
+// whose rows are stored otherwise now, so that they have to be read again. What
+// serves stands still until then. Documents of rows that go meanwhile would stay:
+// what has not been told to be built anew beside is told so first.
+func (j *joins) giveUp(lost []*joinedTarget) error {
+	rebuild := &rebuildError{reason: "rows of its tables are stored otherwise than before", since: j.applied}
+	for _, to := range lost {
+		if to.renderer.Append || to.serving && to.stale {
+			continue
+		}
+		if !to.serving {
+			rebuild.useless = append(rebuild.useless, to.Physical)
+		}
+		if !slices.Contains(rebuild.aliases, to.alias) {
+			rebuild.aliases = append(rebuild.aliases, to.alias)
+		}
+	}
+	if len(rebuild.aliases) > 0 {
+		return rebuild
+	}
+	for _, to := range lost {
+		if err := j.store.DropTarget(to.id); err != nil {
+			return fmt.Errorf("forget documents of index %s: %w", to.alias, err)
+		}
+		to.began.Store(false)
+	}
+	return j.write(j.applied, func(b *rowstore.Batch) error {
+		err := j.dropWork(b, func(id uint32) bool {
+			return slices.ContainsFunc(lost, func(to *joinedTarget) bool { return to.id == id })
+		})
+		for _, to := range lost {
+			err = errors.Join(err, b.Set(noteBegan+to.name(), nil), b.Set(notePass+to.name(), nil))
+		}
+		if err != nil {
+			return fmt.Errorf("forget documents: %w", err)
+		}
+		return nil
+	})
+}
+
+// dropWork deletes what is left to be done for some targets.
+func (j *joins) dropWork(b *rowstore.Batch, of func(target uint32) bool) error {
+	var gone []uint64
+	err := b.Work(func(id uint64, record []byte) (bool, error) {
+		if len(record) >= workHeader && of(binary.BigEndian.Uint32(record[1:])) {
+			gone = append(gone, id)
+		}
+		return true, nil
+	})
+	for _, id := range gone {
+		err = errors.Join(err, b.DeleteWork(id))
+	}
+	return err
 }

@@ -11,17 +11,13 @@ import (
 // TestForgetGone: of an index that is no longer fed nothing stays in the store;
 // of one that is, everything.
 func TestForgetGone(t *testing.T) {
-	store, err := rowstore.Open(t.TempDir(), rowstore.Meta{}, rowstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
+	store := emptyStore(t)
 	fed := func(physical string) *joinedTarget {
 		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}}, id: targetID(physical, 0)}
 	}
 	kept, gone := fed("notes-2"), fed("notes-1")
 	j := &joins{store: store, targets: []*joinedTarget{kept}, drain: newDrain(store, nil, 1)}
-	err = j.write(5, func(b *rowstore.Batch) error {
+	err := j.write(5, func(b *rowstore.Batch) error {
 		for _, to := range []*joinedTarget{kept, gone} {
 			err := errors.Join(b.Mark(to.id, []byte("k"), nil), b.PutDue(9, to.id, []byte("k")),
 				writeNote(b, noteBegan+to.name(), true), writeNote(b, notePass+to.name(), true))

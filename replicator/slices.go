@@ -89,21 +89,6 @@ func (j *joins) slice() error {
 	})
 }
 
-// dropWork deletes what is left to be done for some targets.
-func (j *joins) dropWork(b *rowstore.Batch, of func(target uint32) bool) error {
-	var gone []uint64
-	err := b.Work(func(id uint64, record []byte) (bool, error) {
-		if len(record) >= workHeader && of(binary.BigEndian.Uint32(record[1:])) {
-			gone = append(gone, id)
-		}
-		return true, nil
-	})
-	for _, id := range gone {
-		err = errors.Join(err, b.DeleteWork(id))
-	}
-	return err
-}
-
 // work does one slice and returns what is left; nil where nothing is.
 func (j *joins) work(b *rowstore.Batch, kind byte, to *joinedTarget, data []byte) (rest []byte, err error) {
 	mark := func(mark []byte) error { return j.drain.mark(b, to, mark) }

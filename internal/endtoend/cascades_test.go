@@ -45,10 +45,7 @@ const cascadeConfig = `
 
 // cascadeDocuments is what the index must hold, in SQL written by hand.
 func cascadeDocuments(kind string) string {
-	object, text := "JSON_OBJECT", "char"
-	if kind == servers.Postgres {
-		object, text = "json_build_object", "text"
-	}
+	object, text := jsonWords(kind)
 	return fmt.Sprintf(`SELECT CONCAT('item-', i.id), CAST(%[1]s('name', i.name, 'member', m.name, 'category', c.name) AS %[2]s)
 		FROM item i LEFT JOIN member m ON m.id = i.member_id LEFT JOIN category c ON c.id = i.category_id
 		UNION ALL SELECT CONCAT('member-', id), CAST(%[1]s('name', name, 'team_id', team_id, 'backup_id', backup_id) AS %[2]s) FROM member

@@ -56,6 +56,14 @@ func dialectOf(kind string) dialect {
 	}
 }
 
+// jsonWords are the function that makes a JSON object, and the type that casts to text.
+func jsonWords(kind string) (object, text string) {
+	if kind == servers.Postgres {
+		return "json_build_object", "text"
+	}
+	return "JSON_OBJECT", "char"
+}
+
 func mysqlDialect() dialect {
 	return dialect{
 		driver: "mysql",

@@ -38,19 +38,13 @@ const (
 
 // writerDocuments is what the definition that never changes gives.
 func writerDocuments(kind string) string {
-	object, text := "JSON_OBJECT", "char"
-	if kind == servers.Postgres {
-		object, text = "json_build_object", "text"
-	}
+	object, text := jsonWords(kind)
 	return fmt.Sprintf("SELECT CAST(p.id AS %[2]s), CAST(%[1]s('writer', a.name) AS %[2]s) FROM post p LEFT JOIN author a ON a.id = p.author_id", object, text)
 }
 
 // authorDocuments is what the changed definitions give, in SQL written by hand.
 func authorDocuments(kind, last string) string {
-	object, text := "JSON_OBJECT", "char"
-	if kind == servers.Postgres {
-		object, text = "json_build_object", "text"
-	}
+	object, text := jsonWords(kind)
 	return fmt.Sprintf(`SELECT CAST(p.id AS %[2]s), CAST(%[1]s('title', p.title, 'author', a.name, 'city', %[3]s) AS %[2]s)
 		FROM post p LEFT JOIN author a ON a.id = p.author_id LEFT JOIN city c ON c.id = a.city_id`, object, text, last)
 }
