@@ -31,6 +31,10 @@ type hiddenChange struct {
 	taken  []byte      // the value that the rows refer to afterwards; nil where to nothing
 	after  sources.Row // what is referred to, of the stored columns; the zero Row: it is gone
 	batch  int64       // the last one that was recorded when it was done
+
+	// Nothing was done, but there is a row that the value stands for anew: those that
+	// referred to the former one may have gone with it.
+	renewed bool
 }
 
 // size is about how many bytes it takes.
@@ -107,7 +111,7 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 		}
 		child := j.tables[k.Child.Ordinal]
 		if !known {
-			if err := j.shake(b, child, shaken); err != nil {
+			if err := j.shake(b, shaken, append(child.below, child)...); err != nil {
 				return err
 			}
 			continue
@@ -122,10 +126,8 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 			keep := h
 			keep.after = rowstore.Merge(sources.NewArena(0), sources.Row{}, row)
 			j.windows.hide(child.Source, keep)
-			for _, below := range child.Cascades {
-				if err := j.shake(b, j.tables[below.Child.Ordinal], shaken); err != nil {
-					return err
-				}
+			if err := j.shake(b, shaken, child.below...); err != nil {
+				return err
 			}
 		}
 		if err := j.act(b, child, &h); err != nil {
@@ -197,14 +199,32 @@ func (j *joins) spill(b *rowstore.Batch) error {
 	return j.drain.spill(b)
 }
 
-// shake notes that rows of a table may have gone without a trace, since those
-// that they referred to are not known.
-func (j *joins) shake(b *rowstore.Batch, t *storedTable, how doubt) error {
-	if t.shaken >= how || !t.begun && !j.windows.storing[t.Source.Ordinal] {
-		return nil
+// below finds the tables that a table's rows act on, in any number of steps.
+func (j *joins) below(t *storedTable) []*storedTable {
+	var all []*storedTable
+	for next := []*storedTable{t}; len(next) > 0; next = next[1:] {
+		for _, k := range next[0].Cascades {
+			if child := j.tables[k.Child.Ordinal]; !slices.Contains(all, child) {
+				all, next = append(all, child), append(next, child)
+			}
+		}
 	}
-	t.shaken = how
-	return writeNote(b, t.Note(noteShaken), how)
+	return slices.Clip(all)
+}
+
+// shake notes that rows of some tables may have gone without a trace, since those
+// that they referred to are not known.
+func (j *joins) shake(b *rowstore.Batch, how doubt, tables ...*storedTable) error {
+	for _, t := range tables {
+		if t.shaken >= how || !t.begun && !j.windows.storing[t.Source.Ordinal] {
+			continue
+		}
+		t.shaken = how
+		if err := writeNote(b, t.Note(noteShaken), how); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // renewed looks for rows of shaken tables that refer to a row which is new: those
@@ -219,7 +239,8 @@ func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 		if null {
 			continue
 		}
-		err := k.Keys(b, value, nil, func([]byte) (bool, error) { return false, j.shake(b, child, torn) })
+		j.windows.hide(child.Source, hiddenChange{Cascade: k, value: value, renewed: true})
+		err := k.Keys(b, value, nil, func([]byte) (bool, error) { return false, j.shake(b, torn, child) })
 		if err != nil {
 			return err
 		}
@@ -228,8 +249,10 @@ func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 }
 
 // steady looks for rows of shaken tables that refer to nothing, when all tables
-// are read. Where there are some, the table is read again.
+// are read. Where there are some, the table is read again, and then those that
+// refer to it are looked at once more.
 func (j *joins) steady() error {
+	doubted := false
 	for _, t := range j.tables {
 		if t.holes > 0 {
 			return j.reload(t, "the log has not all of some rows, and these were not found")
@@ -237,6 +260,7 @@ func (j *joins) steady() error {
 		if t.shaken == sure {
 			continue
 		}
+		doubted = true
 		gone := t.shaken == torn
 		if !gone {
 			var err error
@@ -247,13 +271,22 @@ func (j *joins) steady() error {
 		if gone {
 			return j.reload(t, "rows that it referred to went while it was read")
 		}
-		t.shaken = sure
-		err := j.write(j.applied, func(b *rowstore.Batch) error { return writeNote(b, t.Note(noteShaken), sure) })
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	if !doubted {
+		return nil
+	}
+	return j.write(j.applied, func(b *rowstore.Batch) error {
+		for _, t := range j.tables {
+			if t.shaken == sure {
+				continue
+			}
+			t.shaken = sure
+			if err := writeNote(b, t.Note(noteShaken), sure); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // dangling reports whether a row of the table refers to one that is not there.

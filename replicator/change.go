@@ -59,6 +59,13 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		old = rowstore.Merge(&j.arena, sources.Row{}, old)
 		acting = old
 	}
+	if c.Kind == sources.Insert && !old.IsZero() && t.shaken != sure { // that one has gone without a trace
+		old = rowstore.Merge(&j.arena, sources.Row{}, old)
+		if err := j.replace(b, t, from, old, sources.Row{}, old); err != nil {
+			return err
+		}
+		old = sources.Row{}
+	}
 	if to != nil {
 		if row, err = t.Row(&j.arena, old, c.After); err != nil {
 			return err
@@ -70,13 +77,6 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		case !bytes.Equal(from, to) && t.load.Rows > 0:
 			return &reloadError{t, "a row moved, and the log has not all of it"}
 		} // else the chunk that brings the row fills it
-	}
-	known := old
-	if known.IsZero() {
-		known = acting
-	}
-	if err := j.renewed(b, t, known, row); err != nil {
-		return err
 	}
 	return j.replace(b, t, from, old, row, acting)
 }
@@ -100,6 +100,13 @@ func leftOut(t *storedTable, row sources.Row) error {
 // missing, marks the documents that it touches, and lets foreign keys act. acting
 // is what is known of the old row; the zero Row where none act.
 func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row, acting sources.Row) error {
+	known := old
+	if known.IsZero() {
+		known = acting
+	}
+	if err := j.renewed(b, t, known, row); err != nil {
+		return err
+	}
 	if err := j.touch(b, t, old, row); err != nil {
 		return err
 	}

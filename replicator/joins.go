@@ -52,6 +52,7 @@ type storedTable struct {
 	read   bool // all that is there was read in this session, and no change
 	holes  int  // rows that lack a value, which the chunk that brings them fills
 	shaken doubt
+	below  []*storedTable // that its rows act on without a word in the log, in any number of steps
 }
 
 // A doubt is whether rows of a table may have gone without a trace.
@@ -108,6 +109,9 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		}
 		j.tables = append(j.tables, t)
 		j.of[t.Source.Ordinal] = append(j.of[t.Source.Ordinal], t)
+	}
+	for _, t := range j.tables {
+		t.below = j.below(t)
 	}
 	var lost []*joinedTarget
 	for _, t := range targets {

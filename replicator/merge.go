@@ -11,15 +11,15 @@ import (
 )
 
 // merge stores the rows of a chunk but for those that have changed since it was
-// read. hidden is what foreign keys have done to rows since.
-func (j *joins) merge(c *loadedChunk, changed keySet, hidden []hiddenChange) error {
+// read, and does to them what foreign keys have done since.
+func (j *joins) merge(c *loadedChunk, changed keySet) error {
 	t := c.scan.stored
 	progress := t.load
 	progress.advance(c.chunk.Last, int64(len(c.chunk.Rows)), c.chunk.Done)
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		for _, row := range c.chunk.Rows {
 			j.key = appendKey(j.key[:0], row, c.scan.table.Key)
-			if err := j.mergeRow(b, t, row, changed.has(j.key), hidden); err != nil {
+			if err := j.mergeRow(b, c, row, changed.has(j.key)); err != nil {
 				return fmt.Errorf("store row of table %s: %w", t.Source, err)
 			}
 			b.Forget()
@@ -38,7 +38,8 @@ var errUnclear = errors.New("a chunk may have seen what foreign keys have done, 
 
 // mergeRow stores a row that was read. What is stored of it is newer, and all of
 // it but for values that the log has left out.
-func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, changed bool, hidden []hiddenChange) error {
+func (j *joins) mergeRow(b *rowstore.Batch, c *loadedChunk, row sources.Row, changed bool) error {
+	t := c.scan.stored
 	j.arena.Reset()
 	row = t.Cut(&j.arena, row)
 	j.key, _ = rowstore.AppendKey(j.key[:0], t.Table, row, t.Table.Key)
@@ -60,6 +61,10 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, cha
 	if err = errors.Join(j.hole(b, t, old, row), b.Replace(t.Table, key, old, row)); err != nil {
 		return err
 	}
+	hidden, ok := j.windows.acted(c.window) // also by what foreign keys have done to the rows before this one
+	if !ok {
+		return errUnclear
+	}
 	for i := range hidden {
 		h := &hidden[i]
 		if h.Child != t.StoredTable || !old.IsZero() && !lacks(old, h.Columns) {
@@ -68,7 +73,7 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, cha
 		if value, null := h.ValueOf(nil, row); null || !bytes.Equal(value, h.value) {
 			continue
 		}
-		if slices.ContainsFunc(hidden[i+1:], func(later hiddenChange) bool { return later.Cascade == h.Cascade && bytes.Equal(later.taken, h.value) }) {
+		if h.renewed || slices.ContainsFunc(hidden[i+1:], func(later hiddenChange) bool { return later.Cascade == h.Cascade && bytes.Equal(later.taken, h.value) }) {
 			return errUnclear // the row may refer to what has the value since
 		}
 		if err = j.actOn(b, t, key, h); err != nil {

@@ -308,12 +308,12 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 
 // store puts a chunk's rows into the row store.
 func (p *pipeline) store(c *loadedChunk) error {
-	changed, hidden, ok := p.windows.stored(c.window, c.chunk)
+	changed, ok := p.windows.stored(c.window, c.chunk)
 	if !ok || !sameKey(c.after, c.scan.last) {
 		c.answer <- false
 		return nil
 	}
-	switch err := p.joins.merge(c, changed, hidden); {
+	switch err := p.joins.merge(c, changed); {
 	case errors.Is(err, errUnclear):
 		c.answer <- false
 		return nil

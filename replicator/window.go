@@ -230,20 +230,31 @@ func (w *windows) merge(win *window, chunk *sources.Chunk) ([]sources.Row, bool)
 	return rows, true
 }
 
-// stored returns what has happened to a table since the window opened, for
+// stored returns which rows of a table have changed since the window opened, for
 // chunk rows that are to be stored, and false where the chunk has to be read again.
-func (w *windows) stored(win *window, chunk *sources.Chunk) (changed keySet, hidden []hiddenChange, ok bool) {
+func (w *windows) stored(win *window, chunk *sources.Chunk) (changed keySet, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
 	if t.overflow || unseen(t.moved[win.moved:], chunk) || t.lacksPatches(win, chunk) {
-		return nil, nil, false
+		return nil, false
 	}
-	hidden = t.hidden[win.hidden:]
+	return newKeySet(t.count, t.keys[win.keys:], t.partial[win.partial:]), true
+}
+
+// acted returns what foreign keys have done to a table's rows since the window
+// opened, and false where that is not known.
+func (w *windows) acted(win *window) (hidden []hiddenChange, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if win.of.overflow {
+		return nil, false
+	}
+	hidden = win.of.hidden[win.hidden:]
 	for len(hidden) > 0 && hidden[0].batch <= win.batch { // it was opened while the batch was applied
 		hidden = hidden[1:]
 	}
-	return newKeySet(t.count, t.keys[win.keys:], t.partial[win.partial:]), hidden, true
+	return hidden, true
 }
 
 // lacksPatches reports whether a row of the chunk may be from before a change of a

@@ -107,7 +107,7 @@ func TestPatchedRowsWantTheChunkToHaveSeenThem(t *testing.T) {
 	}{
 		{chunkOf(4, row("a", "1", "x")), false}, {chunkOf(5, row("a", "1", "x")), true}, {chunkOf(4, row("b", "1", "x")), true},
 	} {
-		if _, _, ok := w.stored(win, c.chunk); ok != c.want {
+		if _, ok := w.stored(win, c.chunk); ok != c.want {
 			t.Errorf("%s: %v", c.chunk.Rows[0].Text(0), ok)
 		}
 	}

@@ -23,6 +23,9 @@ var cascadeTables = []string{
 	`CREATE TABLE item (id integer PRIMARY KEY, member_id integer, category_id integer, name varchar(50),
 		FOREIGN KEY (member_id) REFERENCES member (id) ON DELETE CASCADE ON UPDATE CASCADE,
 		FOREIGN KEY (category_id) REFERENCES category (id) ON DELETE SET NULL)`,
+	`CREATE TABLE person (id integer PRIMARY KEY, address_id integer)`,
+	`CREATE TABLE address (id integer PRIMARY KEY, person_id integer, FOREIGN KEY (person_id) REFERENCES person (id) ON DELETE CASCADE)`,
+	`ALTER TABLE person ADD FOREIGN KEY (address_id) REFERENCES address (id) ON DELETE CASCADE`,
 }
 
 const cascadeConfig = `
@@ -41,6 +44,16 @@ const cascadeConfig = `
     table: category
     id: "category-{{ .id }}"
     fields: {name: {}, parent_id: {}}
+  people:
+    index: NAME
+    table: person
+    id: "person-{{ .id }}"
+    fields: {address_id: {}}
+  addresses:
+    index: NAME
+    table: address
+    id: "address-{{ .id }}"
+    fields: {person_id: {}}
 `
 
 // cascadeDocuments is what the index must hold, in SQL written by hand.
@@ -49,7 +62,9 @@ func cascadeDocuments(kind string) string {
 	return fmt.Sprintf(`SELECT CONCAT('item-', i.id), CAST(%[1]s('name', i.name, 'member', m.name, 'category', c.name) AS %[2]s)
 		FROM item i LEFT JOIN member m ON m.id = i.member_id LEFT JOIN category c ON c.id = i.category_id
 		UNION ALL SELECT CONCAT('member-', id), CAST(%[1]s('name', name, 'team_id', team_id, 'backup_id', backup_id) AS %[2]s) FROM member
-		UNION ALL SELECT CONCAT('category-', id), CAST(%[1]s('name', name, 'parent_id', parent_id) AS %[2]s) FROM category`, object, text)
+		UNION ALL SELECT CONCAT('category-', id), CAST(%[1]s('name', name, 'parent_id', parent_id) AS %[2]s) FROM category
+		UNION ALL SELECT CONCAT('person-', id), CAST(%[1]s('address_id', address_id) AS %[2]s) FROM person
+		UNION ALL SELECT CONCAT('address-', id), CAST(%[1]s('person_id', person_id) AS %[2]s) FROM address`, object, text)
 }
 
 // TestCascades lets foreign keys act at random while the tables are read and
@@ -79,7 +94,7 @@ func cascades(t *testing.T, w *world) {
 }
 
 func randomCascade(random *rand.Rand, kind string) []string {
-	const owners, teams, members, categories, items = 8, 20, 60, 40, 150
+	const owners, teams, members, categories, items, people = 8, 20, 60, 40, 150, 30
 	id := func(most int) int { return 1 + random.IntN(most) }
 	or := func(most int) string { // a key, or NULL
 		if random.IntN(8) == 0 {
@@ -96,7 +111,7 @@ func randomCascade(random *rand.Rand, kind string) []string {
 	remove := func(table string, most int) []string {
 		return []string{fmt.Sprintf("DELETE FROM %s WHERE id = %d", table, id(most))}
 	}
-	switch n := random.IntN(40); {
+	switch n := random.IntN(50); {
 	case n < 3:
 		return insert("owner", id(owners), "'owner'")
 	case n < 7:
@@ -127,9 +142,15 @@ func randomCascade(random *rand.Rand, kind string) []string {
 		return remove("member", members)
 	case n < 38:
 		return remove("category", categories)
+	case n < 44:
+		return insert([]string{"person", "address"}[random.IntN(2)], id(people), "%s", or(people))
+	case n < 46:
+		return []string{fmt.Sprintf("UPDATE person SET address_id = %s WHERE id = %d", or(people), id(people))}
+	case n < 47:
+		return remove([]string{"person", "address"}[random.IntN(2)], people)
 	case kind == servers.Postgres:
 		return remove("item", items)
-	case n < 39:
+	case n < 48:
 		return []string{fmt.Sprintf("REPLACE INTO team VALUES (%d, %s)", id(teams), or(owners))}
 	}
 	return []string{"SET foreign_key_checks = 0", remove([]string{"team", "member"}[random.IntN(2)], teams)[0], "SET foreign_key_checks = 1"}

@@ -1,0 +1,228 @@
+package replicator
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+
+	"haystream/sources"
+)
+
+// A model is a server's tables, whose foreign keys act without a word in its log.
+// Column 0 is the key; all others refer to rows of tables, and it may.
+type model struct {
+	names []string
+	refs  [][]reference   // by table and column
+	rows  []map[int][]int // by table and key
+	log   []logged
+
+	minimal bool // the log has the key of what was, and what has changed
+}
+
+// A reference is what a column of a table refers to.
+type reference struct {
+	table              int
+	onDelete, onUpdate sources.ReferenceAction
+}
+
+var nothing = reference{table: -1} // a key that refers to nothing
+
+type logged struct {
+	table         int
+	kind          sources.ChangeKind
+	before, after []int // nil: no image
+}
+
+// What a cell may be instead of a number.
+const (
+	absent  = -1 - iota // NULL
+	leftout             // of the log
+)
+
+func (m *model) get(table, key int) []int { return slices.Clone(m.rows[table][key]) }
+
+// insert, update and remove report whether the server takes them.
+func (m *model) insert(table int, row []int) bool {
+	if m.rows[table][row[0]] != nil || !m.refers(table, row) {
+		return false
+	}
+	m.rows[table][row[0]] = row
+	m.log = append(m.log, logged{table, sources.Insert, nil, slices.Clone(row)})
+	return true
+}
+
+func (m *model) refers(table int, row []int) bool {
+	for i, ref := range m.refs[table] {
+		if to := row[i]; to != absent && ref != nothing && m.rows[ref.table][to] == nil && (ref.table != table || to != row[0]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) update(table, key int, row []int) bool {
+	old := m.get(table, key)
+	if old == nil || slices.Equal(old, row) || !m.refers(table, row) {
+		return false
+	}
+	if row[0] != key {
+		if m.rows[table][row[0]] != nil || slices.Contains(row[1:], key) {
+			return false
+		}
+		delete(m.rows[table], key)
+	}
+	m.rows[table][row[0]] = slices.Clone(row)
+	if row[0] != key {
+		m.follow(table, key, row[0])
+	}
+	l := logged{table, sources.Update, old, slices.Clone(row)}
+	if m.minimal {
+		l.before = keyOnly(old)
+		for i, v := range row {
+			if i > 0 && v == old[i] {
+				l.after[i] = leftout
+			}
+		}
+	}
+	m.log = append(m.log, l)
+	return true
+}
+
+func (m *model) remove(table, key int) bool {
+	old := m.get(table, key)
+	if old == nil {
+		return false
+	}
+	delete(m.rows[table], key)
+	m.follow(table, key, absent)
+	if m.minimal {
+		old = keyOnly(old)
+	}
+	m.log = append(m.log, logged{table, sources.Delete, old, nil})
+	return true
+}
+
+func keyOnly(row []int) []int {
+	out := []int{row[0]}
+	for range row[1:] {
+		out = append(out, leftout)
+	}
+	return out
+}
+
+// follow lets foreign keys act on what referred to a row.
+func (m *model) follow(table, key, now int) {
+	for child, refs := range m.refs {
+		for i, ref := range refs {
+			if ref.table != table {
+				continue
+			}
+			action := ref.onUpdate
+			if now == absent {
+				action = ref.onDelete
+			}
+			for _, k := range slices.Sorted(maps.Keys(m.rows[child])) {
+				row := m.rows[child][k]
+				if row == nil || row[i] != key {
+					continue
+				}
+				switch {
+				case action == sources.SetNull:
+					row[i] = absent
+				case now == absent || i == 0 && m.rows[child][now] != nil:
+					delete(m.rows[child], k)
+					m.follow(child, k, absent)
+				default:
+					row[i] = now
+					if i == 0 {
+						delete(m.rows[child], k)
+						m.rows[child][now] = row
+						m.follow(child, k, now)
+					}
+				}
+			}
+		}
+	}
+}
+
+// chunk is some rows after a key.
+func (m *model) chunk(table int, after sources.Key, most int) (rows [][]int, done bool) {
+	from := absent
+	if after != nil {
+		from, _ = strconv.Atoi(after[0])
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.rows[table])) {
+		if k <= from {
+			continue
+		}
+		if len(rows) == most {
+			return rows, false
+		}
+		rows = append(rows, m.get(table, k))
+	}
+	return rows, true
+}
+
+func words(row []int) string {
+	var cells []string
+	for _, v := range row {
+		switch v {
+		case absent:
+			cells = append(cells, "-")
+		case leftout:
+			cells = append(cells, "?")
+		default:
+			cells = append(cells, strconv.Itoa(v))
+		}
+	}
+	return strings.Join(cells, ",")
+}
+
+func image(r []int) sources.Row {
+	if r == nil {
+		return sources.Row{}
+	}
+	return row(strings.Split(words(r), ",")...)
+}
+
+// step is one statement at random.
+func (m *model) step(random *rand.Rand) {
+	const keys = 12
+	table := random.IntN(len(m.names))
+	fill := func(key int) []int {
+		row := []int{}
+		for i, ref := range m.refs[table] {
+			to := absent
+			if i == 0 {
+				to = key
+			}
+			if ref == nothing {
+				row = append(row, to)
+				continue
+			}
+			if there := slices.Sorted(maps.Keys(m.rows[ref.table])); len(there) > 0 && random.IntN(4) > 0 {
+				to = there[random.IntN(len(there))]
+			}
+			row = append(row, to)
+		}
+		return row
+	}
+	switch key := random.IntN(keys); random.IntN(8) {
+	case 0, 1, 2, 3:
+		m.insert(table, fill(key))
+	case 4:
+		m.update(table, key, fill(key))
+	case 5:
+		moves := !slices.ContainsFunc(m.refs, func(refs []reference) bool {
+			return slices.ContainsFunc(refs, func(ref reference) bool { return ref.table == table && ref.onUpdate == sources.Restrict })
+		})
+		if row := m.get(table, key); row != nil && moves {
+			row[0] = random.IntN(keys)
+			m.update(table, key, row)
+		}
+	default:
+		m.remove(table, key)
+	}
+}
