@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/sources"
@@ -20,6 +22,7 @@ type bench struct {
 	plan    *mapping.Plan
 	j       *joins
 	version int64
+	feeds   bool // documents are rendered
 }
 
 func newBench(t *testing.T) *bench {
@@ -84,7 +87,7 @@ func benchOf(t *testing.T, catalog []*sources.Table, set mapping.Set) *bench {
 		t.Fatal(err)
 	}
 	s := &bench{T: t, plan: plan, version: 100}
-	if s.store, err = rowstore.Open(t.TempDir(), rowstore.Meta{}, rowstore.Options{}); err != nil {
+	if s.store, err = rowstore.Open("rows", rowstore.Meta{}, rowstore.Options{FS: vfs.NewMem()}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
@@ -98,11 +101,21 @@ func benchOf(t *testing.T, catalog []*sources.Table, set mapping.Set) *bench {
 // session begins a new one on the same store.
 func (s *bench) session() {
 	s.Helper()
-	j, err := newJoins(s.store, s.plan, nil, newWindows(len(s.plan.Tables)), s.version)
+	j, err := newJoins(s.store, s.plan, s.targets(), newWindows(len(s.plan.Tables)), s.version)
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.j = j
+}
+
+// targets are one for each index; none where no documents are wanted.
+func (s *bench) targets() (all []*target) {
+	for _, index := range s.plan.Sets[0] {
+		if s.feeds {
+			all = append(all, newTarget(index, &build{Physical: index.Alias}))
+		}
+	}
+	return all
 }
 
 func (s *bench) table(name string) *sources.Table {

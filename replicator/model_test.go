@@ -11,7 +11,8 @@ import (
 )
 
 // A model is a server's tables, whose foreign keys act without a word in its log.
-// Column 0 is the key; all others refer to rows of tables, and it may.
+// Column 0 is the key; the others refer to rows of tables, and it may; but for the
+// last one, which is unique.
 type model struct {
 	names []string
 	refs  [][]reference   // by table and column
@@ -45,7 +46,7 @@ func (m *model) get(table, key int) []int { return slices.Clone(m.rows[table][ke
 
 // insert, update and remove report whether the server takes them.
 func (m *model) insert(table int, row []int) bool {
-	if m.rows[table][row[0]] != nil || !m.refers(table, row) {
+	if m.rows[table][row[0]] != nil || !m.takes(table, absent, row) {
 		return false
 	}
 	m.rows[table][row[0]] = row
@@ -53,18 +54,26 @@ func (m *model) insert(table int, row []int) bool {
 	return true
 }
 
-func (m *model) refers(table int, row []int) bool {
+// takes reports whether a row may stand in the place of the one with a key.
+func (m *model) takes(table, key int, row []int) bool {
 	for i, ref := range m.refs[table] {
 		if to := row[i]; to != absent && ref != nothing && m.rows[ref.table][to] == nil && (ref.table != table || to != row[0]) {
+			return false
+		}
+	}
+	for k, other := range m.rows[table] {
+		if k != key && unique(other) == unique(row) {
 			return false
 		}
 	}
 	return true
 }
 
+func unique(row []int) int { return row[len(row)-1] }
+
 func (m *model) update(table, key int, row []int) bool {
 	old := m.get(table, key)
-	if old == nil || slices.Equal(old, row) || !m.refers(table, row) {
+	if old == nil || slices.Equal(old, row) || !m.takes(table, key, row) {
 		return false
 	}
 	if row[0] != key {
@@ -207,13 +216,17 @@ func (m *model) step(random *rand.Rand) {
 			}
 			row = append(row, to)
 		}
-		return row
+		return append(row, random.IntN(2*keys))
 	}
 	switch key := random.IntN(keys); random.IntN(8) {
 	case 0, 1, 2, 3:
 		m.insert(table, fill(key))
 	case 4:
-		m.update(table, key, fill(key))
+		row := fill(key)
+		if old := m.get(table, key); old != nil && random.IntN(2) == 0 {
+			row[len(row)-1] = unique(old)
+		}
+		m.update(table, key, row)
 	case 5:
 		moves := !slices.ContainsFunc(m.refs, func(refs []reference) bool {
 			return slices.ContainsFunc(refs, func(ref reference) bool { return ref.table == table && ref.onUpdate == sources.Restrict })
