@@ -264,7 +264,7 @@ var errRetained = errors.New("too much log is retained")
 // stands.
 func limitMemory(cfg *Config) {
 	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit / 6 * 5)
+		debug.SetMemoryLimit(limit / 5 * 4)
 	}
 }
 
