@@ -136,6 +136,28 @@ func TestChangedDefinitionIsBuiltBeside(t *testing.T) {
 	}
 }
 
+// TestIndexWithoutChanges: a live index that cannot be fed while another is built
+// beside does not serve on when its definition is taken back.
+func TestIndexWithoutChanges(t *testing.T) {
+	s := newShelf(t)
+	first := s.settled(defined("one", false)).Live
+	s.load(first)
+	second := defined("two", false)
+	next := s.settled(second).Next
+	fed := s.targets([]*mapping.Index{second}, map[string]*mapping.Index{first.Physical: defined("one", false)})
+	if len(fed) != 2 || s.known().Stale != "" {
+		t.Fatalf("%d targets, stale %q", len(fed), s.known().Stale)
+	}
+	if unfed := s.targets([]*mapping.Index{second}, nil); len(unfed) != 1 || unfed[0].Physical != next.Physical {
+		t.Fatalf("fed: %v", unfed)
+	}
+	s.save()
+	st := s.restart().settled(defined("one", false))
+	if st.Live.Physical != first.Physical || st.Next == nil || st.Next.Physical == next.Physical || !st.Next.is(defined("one", false)) {
+		t.Errorf("live %v, next %v, stale %q", st.Live.name(), st.Next.name(), st.Stale)
+	}
+}
+
 // TestSwapWaitsForWhatIsOnItsWay: while a write to the old index is under way,
 // a reader must not be led to the new one, which may lack it yet.
 func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
