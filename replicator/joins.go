@@ -103,8 +103,7 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 	j.applied = max(j.applied, applied)
 	for _, stored := range plan.Stored {
 		t := &storedTable{StoredTable: stored}
-		err := errors.Join(readNote(snap, t.Note(noteLoad), &t.load), readNote(snap, t.Note(noteShaken), &t.shaken), readNote(snap, t.Note(noteHoles), &t.holes))
-		if err != nil {
+		if err := t.recall(snap); err != nil {
 			return nil, err
 		}
 		j.tables = append(j.tables, t)
@@ -145,6 +144,12 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		return errors.Join(j.empty(b), writeNote(b, noteTables, names(plan.Tables)))
 	})
 	return j, errors.Join(err, j.forgetGone())
+}
+
+// recall reads what the store has noted of a table.
+func (t *storedTable) recall(from rowstore.Reader) error {
+	t.load, t.shaken, t.holes = tableProgress{}, sure, 0
+	return errors.Join(readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteShaken), &t.shaken), readNote(from, t.Note(noteHoles), &t.holes))
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes

@@ -342,7 +342,19 @@ func (r *reading) merge(s *scan) {
 		r.failed(err)
 		return
 	}
-	if <-c.answer {
+	merged := <-c.answer
+	snap := r.store.Snapshot()
+	defer snap.Release()
+	for _, t := range r.j.tables {
+		noted := &storedTable{StoredTable: t.StoredTable}
+		if err := noted.recall(snap); err != nil {
+			r.Fatal(err)
+		}
+		if noted.shaken != t.shaken || noted.holes != t.holes {
+			r.Fatalf("merged %v: of table %s %d, %d holes, and in the store %d, %d", merged, t.Source, t.shaken, t.holes, noted.shaken, noted.holes)
+		}
+	}
+	if merged {
 		return
 	}
 	for _, later := range r.pending[s] {

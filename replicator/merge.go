@@ -26,6 +26,15 @@ func (j *joins) merge(c *loadedChunk, changed keySet) error {
 		}
 		return writeNote(b, t.Note(noteLoad), &progress)
 	})
+	if errors.Is(err, errUnclear) { // none of it is in the store
+		snap := j.store.Snapshot()
+		defer func() { _ = snap.Release() }() // nothing is written
+		for _, other := range j.tables {
+			if err := other.recall(snap); err != nil {
+				return err
+			}
+		}
+	}
 	if err != nil {
 		return j.answer(err)
 	}
