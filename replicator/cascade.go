@@ -21,7 +21,7 @@ import (
 // refer to it are read after it, so that they are as the server left them (see
 // scans). Only where tables refer to each other in a ring is there no such
 // order: there rows may have stayed that nothing shows to be gone but what they
-// refer to, which is looked at when all is read.
+// refer to, which is looked at when all is read, or comes anew meanwhile.
 
 // A hiddenChange is what a foreign key does to the rows that refer to a value.
 type hiddenChange struct {
@@ -232,11 +232,20 @@ func (j *joins) shake(b *rowstore.Batch, how doubt, tables ...*storedTable) erro
 func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
 	for _, k := range t.Cascades {
 		child := j.tables[k.Child.Ordinal]
-		if child.shaken != shaken || row.IsZero() || lacks(row, k.Targets) || !old.IsZero() && sameCells(old, row, k.Targets) {
+		if child.shaken != shaken && len(child.orphans) == 0 || row.IsZero() || lacks(row, k.Targets) || !old.IsZero() && sameCells(old, row, k.Targets) {
 			continue
 		}
 		value, null := k.Value(nil, t.Table, row)
 		if null {
+			continue
+		}
+		if name := orphan(k, value); child.orphans[string(name)] {
+			delete(child.orphans, string(name))
+			if err := child.noteOrphans(b); err != nil {
+				return err
+			}
+		}
+		if child.shaken != shaken {
 			continue
 		}
 		j.windows.hide(child.Source, hiddenChange{Cascade: k, value: value, renewed: true})
@@ -248,32 +257,60 @@ func (j *joins) renewed(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 	return nil
 }
 
+// maxOrphans bounds what is remembered of one table.
+const maxOrphans = 10_000
+
+// orphan names a value that rows refer to.
+func orphan(k *mapping.Cascade, value []byte) []byte { return append([]byte(k.Name+"\x00"), value...) }
+
+func (t *storedTable) addOrphan(name []byte) {
+	if t.orphans == nil {
+		t.orphans = map[string]bool{}
+	}
+	if len(t.orphans) < maxOrphans {
+		t.orphans[string(name)] = true
+	}
+}
+
+func (t *storedTable) noteOrphans(b *rowstore.Batch) error {
+	all := [][]byte{}
+	for name := range t.orphans {
+		all = append(all, []byte(name))
+	}
+	return writeNote(b, t.Note(noteOrphan), all)
+}
+
+const goneReason = "rows that it referred to went while it was read"
+
 // steady looks for rows of shaken tables that refer to nothing, when all tables
 // are read. Where there are some, the table is read again, and then those that
-// refer to it are looked at once more.
+// refer to it are looked at once more. Rows that are found again, and referred to
+// nothing all the while, are as the database has them: it need not have checked.
 func (j *joins) steady() error {
 	doubted := false
 	for _, t := range j.tables {
-		if t.holes > 0 {
+		switch {
+		case t.holes > 0:
 			return j.reload(t, "the log has not all of some rows, and these were not found")
+		case t.shaken == torn:
+			return j.reload(t, goneReason)
 		}
-		if t.shaken == sure {
-			continue
-		}
-		doubted = true
-		gone := t.shaken == torn
-		if !gone {
-			var err error
-			if gone, err = j.dangling(t); err != nil {
-				return err
-			}
-		}
-		if gone {
-			return j.reload(t, "rows that it referred to went while it was read")
-		}
+		doubted = doubted || t.shaken == shaken
 	}
 	if !doubted {
 		return nil
+	}
+	for _, t := range j.tables {
+		if t.shaken == sure {
+			continue
+		}
+		gone, err := j.dangling(t)
+		if err != nil {
+			return err
+		}
+		if gone {
+			return j.reload(t, goneReason)
+		}
 	}
 	return j.write(j.applied, func(b *rowstore.Batch) error {
 		for _, t := range j.tables {
@@ -289,7 +326,8 @@ func (j *joins) steady() error {
 	})
 }
 
-// dangling reports whether a row of the table refers to one that is not there.
+// dangling reports whether rows of the table refer to some that are not there, but
+// for orphans, to which it adds what they refer to.
 func (j *joins) dangling(t *storedTable) (found bool, err error) {
 	snap := j.store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
@@ -297,16 +335,24 @@ func (j *joins) dangling(t *storedTable) (found bool, err error) {
 		defer snap.Forget()
 		for _, parent := range j.tables {
 			for _, k := range parent.Cascades {
-				if k.Child != t.StoredTable || found {
+				if k.Child != t.StoredTable {
 					continue
 				}
-				var err error
-				if found, err = k.Dangles(snap, row); err != nil {
+				dangles, err := k.Dangles(snap, row)
+				if err != nil {
 					return false, err
+				}
+				if !dangles {
+					continue
+				}
+				value, _ := k.ValueOf(nil, row)
+				if name := orphan(k, value); !t.orphans[string(name)] {
+					found = true
+					t.addOrphan(name)
 				}
 			}
 		}
-		return !found, nil
+		return true, nil
 	})
 	return found, err
 }
@@ -334,6 +380,7 @@ func (j *joins) reload(t *storedTable, reason string) error {
 			j.truncate(b, t),
 			writeNote(b, t.Note(noteShaken), sure),
 			writeNote(b, t.Note(noteLoad), &tableProgress{}),
+			t.noteOrphans(b),
 		)
 	})
 	if err != nil {

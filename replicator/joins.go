@@ -52,7 +52,9 @@ type storedTable struct {
 	read   bool // all that is there was read in this session, and no change
 	holes  int  // rows that lack a value, which the chunk that brings them fills
 	shaken doubt
-	below  []*storedTable // that its rows act on without a word in the log, in any number of steps
+	// orphans are values that its rows refer to, of no row when all was read, nor since.
+	orphans map[string]bool
+	below   []*storedTable // that its rows act on without a word in the log, in any number of steps
 }
 
 // A doubt is whether rows of a table may have gone without a trace.
@@ -86,6 +88,7 @@ const (
 	noteLoad   = "load"
 	noteShaken = "shaken"
 	noteHoles  = "holes"
+	noteOrphan = "orphans"
 )
 
 // newJoins reads what earlier sessions have left in the store.
@@ -148,8 +151,16 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 
 // recall reads what the store has noted of a table.
 func (t *storedTable) recall(from rowstore.Reader) error {
-	t.load, t.shaken, t.holes = tableProgress{}, sure, 0
-	return errors.Join(readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteShaken), &t.shaken), readNote(from, t.Note(noteHoles), &t.holes))
+	t.load, t.shaken, t.holes, t.orphans = tableProgress{}, sure, 0, nil
+	var orphans [][]byte
+	err := errors.Join(
+		readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteShaken), &t.shaken),
+		readNote(from, t.Note(noteHoles), &t.holes), readNote(from, t.Note(noteOrphan), &orphans),
+	)
+	for _, value := range orphans {
+		t.addOrphan(value)
+	}
+	return err
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes

@@ -401,6 +401,9 @@ func randomCascades(t *testing.T, seed uint64, m model) {
 	for range 60 {
 		m.step(random)
 	}
+	if random.IntN(4) == 0 {
+		m.orphan(random)
+	}
 	m.log = nil
 	r := &reading{bench: m.bench(t), m: &m, random: random, queues: map[string][]queued{}, sink: map[string]document{}}
 	r.feeds = true

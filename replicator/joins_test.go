@@ -283,6 +283,31 @@ func TestRings(t *testing.T) {
 		s.merge(s.open("node"), true, "5,-")
 		s.expect("node", "5,-")
 	})
+	t.Run("an orphan", func(t *testing.T) {
+		s := newRing(t, "node")
+		reading := func(rows ...string) error {
+			c := s.open("node")
+			s.stream("insert node 3,-", "delete node 3,-")
+			return s.tryMerge(c, true, rows...)
+		}
+		if reading("1,-", "9,77") == nil {
+			t.Fatal("a row was not doubted that refers to nothing")
+		}
+		s.session()
+		if reading("1,-", "8,66", "9,77") == nil {
+			t.Fatal("another row was not doubted")
+		}
+		s.session()
+		s.stream("insert node 77,-")
+		if reading("1,-", "8,66", "9,77") == nil {
+			t.Fatal("a row was not doubted that referred to one meanwhile")
+		}
+		s.session()
+		if err := reading("1,-", "8,66", "9,77"); err != nil {
+			t.Fatal(err)
+		}
+		s.expect("node", "1,-", "8,66", "9,77")
+	})
 	t.Run("in three tables", func(t *testing.T) {
 		s := newRing(t, "a", "b", "c")
 		s.merge(s.open("a"), true, "1,-", "2,9")

@@ -196,9 +196,28 @@ func image(r []int) sources.Row {
 	return row(strings.Split(words(r), ",")...)
 }
 
+// orphan lets some rows refer to what need not be there, as where foreign keys were not checked.
+func (m *model) orphan(random *rand.Rand) {
+	for n, refs := range m.refs {
+		for i, ref := range refs {
+			if i == 0 || ref == nothing {
+				continue
+			}
+			for _, k := range slices.Sorted(maps.Keys(m.rows[n])) {
+				if random.IntN(4) == 0 {
+					m.rows[n][k][i] = random.IntN(modelKeys)
+				}
+			}
+		}
+	}
+}
+
+// modelKeys is how many keys a model's tables have.
+const modelKeys = 12
+
 // step is one statement at random.
 func (m *model) step(random *rand.Rand) {
-	const keys = 12
+	const keys = modelKeys
 	table := random.IntN(len(m.names))
 	fill := func(key int) []int {
 		row := []int{}
