@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -43,6 +44,13 @@ func (h *hiddenChange) size() int { return 256 + len(h.value) + len(h.taken) }
 // moves reports whether the rows get other keys.
 func (h *hiddenChange) moves() bool {
 	return h.taken != nil && slices.ContainsFunc(h.Columns, func(i int) bool { return slices.Contains(h.Child.Table.Key, i) })
+}
+
+// passesOn reports whether the rows get values that others refer to.
+func (h *hiddenChange) passesOn() bool {
+	return h.taken != nil && slices.ContainsFunc(h.Child.Cascades, func(k *mapping.Cascade) bool {
+		return slices.ContainsFunc(k.Targets, func(i int) bool { return slices.Contains(h.Columns, i) })
+	})
 }
 
 // row is what becomes of a row that refers to the value; the zero Row where it goes.
@@ -119,9 +127,14 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 		if !child.load.Done {
 			if h.moves() {
 				if child.load.Rows > 0 {
-					return &reloadError{child, "foreign key " + k.Name + " may have moved rows that were not read to where all had been read"}
+					return &reloadError{[]*storedTable{child}, "foreign key " + k.Name + " may have moved rows that were not read to where all had been read"}
 				}
 				j.windows.spoil(child.Source)
+			}
+			if h.passesOn() {
+				if err := j.follow(child, k.Name); err != nil {
+					return err
+				}
 			}
 			keep := h
 			keep.after = rowstore.Merge(sources.NewArena(0), sources.Row{}, row)
@@ -135,6 +148,23 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 		}
 	}
 	return nil
+}
+
+// follow sees to the tables that rows act on which are not known and have moved: what
+// was read of them refers to where those were.
+func (j *joins) follow(t *storedTable, key string) error {
+	var read []*storedTable
+	for _, below := range t.below {
+		if below.begun {
+			read = append(read, below)
+		} else {
+			j.windows.spoil(below.Source)
+		}
+	}
+	if len(read) == 0 {
+		return nil
+	}
+	return &reloadError{read, "foreign key " + key + " has moved rows that were not read, and with them others"}
 }
 
 // act changes the rows that refer to a value, however many they are.
@@ -291,9 +321,9 @@ func (j *joins) steady() error {
 	for _, t := range j.tables {
 		switch {
 		case t.holes > 0:
-			return j.reload(t, "the log has not all of some rows, and these were not found")
+			return j.reload("the log has not all of some rows, and these were not found", t)
 		case t.shaken == torn:
-			return j.reload(t, goneReason)
+			return j.reload(goneReason, t)
 		}
 		doubted = doubted || t.shaken == shaken
 	}
@@ -309,7 +339,7 @@ func (j *joins) steady() error {
 			return err
 		}
 		if gone {
-			return j.reload(t, goneReason)
+			return j.reload(goneReason, t)
 		}
 	}
 	return j.write(j.applied, func(b *rowstore.Batch) error {
@@ -357,34 +387,47 @@ func (j *joins) dangling(t *storedTable) (found bool, err error) {
 	return found, err
 }
 
-// A reloadError ends a session because a table has to be read into the store anew.
+// A reloadError ends a session because tables have to be read into the store anew.
 type reloadError struct {
-	table  *storedTable
+	tables []*storedTable
 	reason string
 }
 
 func (e *reloadError) Error() string {
-	return fmt.Sprintf("read table %s again: %s", e.table.Source, e.reason)
+	var names []string
+	for _, t := range e.tables {
+		names = append(names, t.Source.String())
+	}
+	return fmt.Sprintf("read table %s again: %s", strings.Join(names, ", "), e.reason)
 }
 
-// reload empties the store of a table that is not read whole and ends the session,
-// so that it is read from the start. Where documents that serve are made of its
+// reload empties the store of tables that are not read whole and ends the session,
+// so that they are read from the start. Where documents that serve are made of their
 // rows, the whole store is begun anew, and their indexes beside.
-func (j *joins) reload(t *storedTable, reason string) error {
-	serves := slices.ContainsFunc(j.targets, func(to *joinedTarget) bool { return to.began.Load() && to.renderer.Reads(t.Table) })
+func (j *joins) reload(reason string, tables ...*storedTable) error {
+	again := &reloadError{tables, reason}
+	serves := slices.ContainsFunc(j.targets, func(to *joinedTarget) bool {
+		return to.began.Load() && slices.ContainsFunc(tables, func(t *storedTable) bool { return to.renderer.Reads(t.Table) })
+	})
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		if serves {
-			return writeNote(b, noteSpoilt, "table "+t.Source.String()+": "+reason)
+			return writeNote(b, noteSpoilt, again.Error())
 		}
-		return errors.Join(
-			j.truncate(b, t),
-			writeNote(b, t.Note(noteShaken), sure),
-			writeNote(b, t.Note(noteLoad), &tableProgress{}),
-			t.noteOrphans(b),
-		)
+		for _, t := range tables {
+			err := errors.Join(
+				j.truncate(b, t),
+				writeNote(b, t.Note(noteShaken), sure),
+				writeNote(b, t.Note(noteLoad), &tableProgress{}),
+				t.noteOrphans(b),
+			)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return &reloadError{t, reason}
+	return again
 }

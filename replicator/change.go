@@ -75,7 +75,7 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		case t.load.Done:
 			return leftOut(t, row)
 		case !bytes.Equal(from, to) && t.load.Rows > 0:
-			return &reloadError{t, "a row moved, and the log has not all of it"}
+			return &reloadError{[]*storedTable{t}, "a row moved, and the log has not all of it"}
 		} // else the chunk that brings the row fills it
 	}
 	return j.replace(b, t, from, old, row, acting)

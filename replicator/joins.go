@@ -320,7 +320,7 @@ func (j *joins) apply(batch *sources.Batch) error {
 // answer does what an error asks for.
 func (j *joins) answer(err error) error {
 	if again, ok := errors.AsType[*reloadError](err); ok {
-		return j.reload(again.table, again.reason)
+		return j.reload(again.reason, again.tables...)
 	}
 	return err
 }

@@ -374,6 +374,7 @@ func TestRandomCascades(t *testing.T) {
 		"part":   {names: []string{"a", "b", "c"}, refs: [][]reference{{nothing}, {{0, cascade, cascade}, {0, null, null}}, {nothing, {1, cascade, cascade}, {1, null, null}}}},
 		"self":   {names: []string{"a", "b"}, refs: [][]reference{{nothing, {0, cascade, restrict}}, {nothing, {0, null, restrict}}}},
 		"ring":   {names: []string{"a", "b", "c"}, refs: [][]reference{{nothing, {2, cascade, restrict}}, {nothing, {0, cascade, restrict}}, {nothing, {1, cascade, restrict}}}},
+		"moving": {names: []string{"z", "a", "b"}, refs: [][]reference{{nothing, {2, cascade, restrict}}, {{0, cascade, cascade}}, {nothing, {1, cascade, cascade}}}},
 		"mixed":  {names: []string{"a", "b", "c"}, refs: [][]reference{{nothing, {1, null, restrict}}, {nothing, {0, cascade, restrict}, {1, cascade, restrict}}, {nothing, {1, cascade, restrict}, {0, null, restrict}}}},
 	}
 	for name, shape := range shapes {

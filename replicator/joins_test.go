@@ -370,7 +370,7 @@ func TestMovedByACascade(t *testing.T) {
 		b := s.batch("update parent 9 > 0")
 		s.j.windows.record(b)
 		err := s.j.apply(b)
-		if again, ok := errors.AsType[*reloadError](err); ok != merged || ok && again.table.Source.Name != "part" || !ok && err != nil {
+		if again, ok := errors.AsType[*reloadError](err); ok != merged || ok && again.tables[0].Source.Name != "part" || !ok && err != nil {
 			t.Errorf("merged %v: %v", merged, err)
 		}
 		if merged {
