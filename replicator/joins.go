@@ -57,15 +57,6 @@ type storedTable struct {
 	below   []*storedTable // that its rows act on without a word in the log, in any number of steps
 }
 
-// A doubt is whether rows of a table may have gone without a trace.
-type doubt int
-
-const (
-	sure   doubt = iota
-	shaken       // they have where what they refer to is not there
-	torn         // or was made anew
-)
-
 // A joinedTarget is a physical index of joined documents of one table.
 type joinedTarget struct {
 	*target
