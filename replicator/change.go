@@ -13,7 +13,7 @@ import (
 // change applies one change to the store. The documents that it touches are
 // found in the store as it was before.
 func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
-	if c.Kind == sources.Truncate {
+	if c.Kind == sources.Stale {
 		return j.truncate(b, t)
 	}
 	defer b.Forget()

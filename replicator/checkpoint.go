@@ -150,16 +150,6 @@ func (cp *checkpoint) restart(reason string) {
 	}
 }
 
-// holds reports whether rows of the table were read into an index.
-func (cp *checkpoint) holds(table string) bool {
-	for _, st := range cp.Indexes {
-		if st.Live.holds(table) || st.Next.holds(table) {
-			return true
-		}
-	}
-	return false
-}
-
 // holds reports whether rows of the table were read into the build.
 func (b *build) holds(table string) bool {
 	if b == nil || b.Tables[table] == nil {

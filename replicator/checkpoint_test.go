@@ -48,21 +48,3 @@ func TestMarkStaleKeepsTheLatestCause(t *testing.T) {
 		t.Errorf("stale %q since %d", st.Stale, st.Since)
 	}
 }
-
-func TestHeldTables(t *testing.T) {
-	cp := newCheckpoint("blog")
-	holding := func(p tableProgress) *build { return &build{Tables: map[string]*tableProgress{"public.a": &p}} }
-	for name, is := range map[string]struct {
-		of   indexState
-		want bool
-	}{
-		"read":    {indexState{Live: holding(tableProgress{Done: true})}, true},
-		"reading": {indexState{Live: &build{}, Next: holding(tableProgress{Rows: 3})}, true},
-		"new":     {indexState{Live: holding(tableProgress{})}, false},
-	} {
-		cp.Indexes = map[string]*indexState{"a": &is.of}
-		if got := cp.holds("public.a"); got != is.want {
-			t.Errorf("%s: %t", name, got)
-		}
-	}
-}

@@ -240,7 +240,7 @@ func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) 
 func (p *pipeline) truncates(b *sources.Batch) error {
 	for i := range b.Changes {
 		c := &b.Changes[i]
-		if c.Kind != sources.Truncate {
+		if c.Kind != sources.Stale {
 			continue
 		}
 		rebuild := &rebuildError{reason: "table " + c.Table.String() + " was truncated", since: c.Version}

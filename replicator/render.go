@@ -86,7 +86,7 @@ func (r *renderer) run(ctx context.Context, work <-chan *job) error {
 func (r *renderer) changes(j *job) error {
 	for i := range j.batch.Changes {
 		c := &j.batch.Changes[i]
-		if c.Kind == sources.Truncate {
+		if c.Kind == sources.Stale {
 			continue // the apply loop has seen to it
 		}
 		for _, to := range r.routes[c.Table.Ordinal] {

@@ -49,7 +49,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	} else if err := d.useStore(st, plan, store, &left); err != nil {
 		return err
 	}
-	start, err := d.prepare(ctx, st, plan, left)
+	start, err := d.prepare(ctx, st, plan)
 	if err != nil {
 		return err
 	}
@@ -181,14 +181,9 @@ func distrust(catalog []*sources.Table, names []string) {
 }
 
 // prepare makes the source ready and settles where numbering goes on.
-func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, left notes) (sources.Start, error) {
+func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan) (sources.Start, error) {
 	var from sources.Position
-	st.view(func(cp *checkpoint) {
-		from = cp.Position
-		for _, t := range plan.Tables {
-			t.Followed = left.followed(t) || cp.holds(t.String())
-		}
-	})
+	st.view(func(cp *checkpoint) { from = cp.Position })
 	start, err := d.source.Prepare(ctx, plan.Tables, from)
 	if err != nil {
 		return start, err

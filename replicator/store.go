@@ -125,11 +125,6 @@ func (n *notes) loaded(tables []*mapping.StoredTable) bool {
 	})
 }
 
-// followed reports whether changes of a table have been stored.
-func (n *notes) followed(t *sources.Table) bool {
-	return slices.Contains(n.tables, t.String()) && slices.ContainsFunc(n.kept, func(d rowstore.Description) bool { return d.Schema == t.Schema && d.Name == t.Name })
-}
-
 // readNotes reads what the session before has left; nothing where the store is new.
 func readNotes(store *rowstore.Store) (n notes, err error) {
 	kept, err := store.Kept()

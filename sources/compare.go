@@ -27,6 +27,9 @@ func Compare(planned, now *Table) error {
 			return fmt.Errorf("%w: %s has no column %s any more", ErrSchemaChanged, now, planned.Columns[i].Name)
 		}
 	}
+	if !planned.Fingerprint.Equal(now.Fingerprint) {
+		return fmt.Errorf("%w: %s is not as it was", ErrSchemaChanged, now)
+	}
 	if !slices.Equal(planned.Names(planned.Key), now.Names(now.Key)) {
 		return fmt.Errorf("%w: %s has another key", ErrSchemaChanged, now)
 	}

@@ -35,9 +35,9 @@ type Table struct {
 	// Ordinal is the table's index in the projected list given to Stream.
 	Ordinal int
 
-	// Followed, of a table given to Prepare: rows of it were read before, so
-	// that the log must have had all of its changes since the Position.
-	Followed bool
+	// Fingerprint tells what the rows' meaning depends on that the log does not
+	// tell, for all columns, also in a projected table.
+	Fingerprint Fingerprint
 }
 
 // A ForeignKey is a reference that the server holds to. Its columns need not

@@ -83,7 +83,7 @@ func isBegin(data []byte) bool {
 	return len(body) >= text && string(body[text:]) == "BEGIN"
 }
 
-// schemaChange emits a truncate for each table whose rows are others by now,
+// schemaChange says which tables became stale, since their rows are others by now,
 // and reports whether a table in use was touched at all.
 func (st *stream) schemaChange(s statement) (touched bool, err error) {
 	used := func(n tableName) *sources.Table { return st.tables[st.catalog.catalogName(n.schema, n.name)] }
@@ -97,7 +97,7 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 		replaced = st.tablesIn(s.database)
 	}
 	for _, t := range replaced {
-		if err := st.append(sources.Change{Table: t, Kind: sources.Truncate}); err != nil {
+		if err := st.append(sources.Change{Table: t, Kind: sources.Stale, Stale: &sources.Staleness{Reason: "was emptied or replaced"}}); err != nil {
 			return true, err
 		}
 	}

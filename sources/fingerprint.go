@@ -1,0 +1,85 @@
+package sources
+
+import (
+	"maps"
+	"slices"
+)
+
+// A Fingerprint holds what the meaning of a table's stored values depends on,
+// as the catalog tells it. It is saved, and compared with a later one: what has
+// changed was changed without a row in the log.
+type Fingerprint struct {
+	// Table is what all rows depend on, such as which table the name stands
+	// for, its partitions, and whether the log has all that is written to it.
+	Table Facts `json:"table,omitempty"`
+
+	// Columns is what the values of each column depend on, by name: which
+	// column it is, its type with the definition of that type.
+	Columns map[string]Facts `json:"columns,omitempty"`
+}
+
+// Facts are signs, by what they are signs of. A fact holds for as long as one of
+// its signs is there: a table's file is another one after VACUUM FULL, a
+// column's entry in the catalog after SET DEFAULT; after a rewrite of its
+// values both are. A fact that is new changes nothing about older values. The
+// names of facts are for people: they end the sentence "table t has changed: …".
+type Facts map[string][]string
+
+// lost names the first fact that no longer holds; empty where all do.
+func (was Facts) lost(now Facts) string {
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if !slices.ContainsFunc(was[name], func(sign string) bool { return slices.Contains(now[name], sign) }) {
+			return name
+		}
+	}
+	return ""
+}
+
+// Staleness says that what was read of a table before means something else now,
+// or is not there any more, and no row of the log tells.
+type Staleness struct {
+	// Columns are the names of those whose values are others. None: all rows
+	// are others.
+	Columns []string
+
+	// Reason says what has happened, to follow the table's name: "was truncated".
+	Reason string
+}
+
+// Since compares a table's fingerprint with an earlier one. nil: what was read
+// then still holds. A column that the earlier one does not know was not read.
+func (f Fingerprint) Since(earlier Fingerprint) []Staleness {
+	if fact := earlier.Table.lost(f.Table); fact != "" {
+		return []Staleness{{Reason: "has changed: " + fact}}
+	}
+	var stale []Staleness
+	for _, name := range slices.Sorted(maps.Keys(earlier.Columns)) {
+		now, there := f.Columns[name]
+		if !there {
+			stale = append(stale, Staleness{Columns: []string{name}, Reason: "has no column " + name + " any more"})
+		} else if fact := earlier.Columns[name].lost(now); fact != "" {
+			stale = append(stale, Staleness{Columns: []string{name}, Reason: "has changed its column " + name + ": " + fact})
+		}
+	}
+	return stale
+}
+
+// Equal reports whether nothing at all has changed.
+func (f Fingerprint) Equal(other Fingerprint) bool {
+	same := func(a, b Facts) bool { return maps.EqualFunc(a, b, slices.Equal[[]string]) }
+	return same(f.Table, other.Table) && maps.EqualFunc(f.Columns, other.Columns, same)
+}
+
+// Of is the fingerprint of some of the columns.
+func (f Fingerprint) Of(columns []string) Fingerprint {
+	some := Fingerprint{Table: f.Table}
+	for _, name := range columns {
+		if facts, there := f.Columns[name]; there {
+			if some.Columns == nil {
+				some.Columns = map[string]Facts{}
+			}
+			some.Columns[name] = facts
+		}
+	}
+	return some
+}
