@@ -135,8 +135,8 @@ type Start struct {
 	// of the tables once the stream has Reached it is as the catalog says.
 	Mark Position
 
-	Clock    time.Time // the source's clock: the first previous Version
-	Fresh    bool      // the log handle is new: rows must be read by a snapshot
+	Clock time.Time // the source's clock: the first previous Version
+	Fresh bool      // the log handle is new: rows must be read by a snapshot
 }
 
 // A Batch is a run of changes in commit order: several small transactions, or
