@@ -24,29 +24,9 @@ type inspection struct {
 	source   sources.Info
 	sink     sinks.Info
 	catalog  []*sources.Table
+	homes    map[string]string // of tables named without a schema, as settled before
 	plan     *mapping.Plan
 	findings []preflight.Finding
-}
-
-// inspect looks at both ends, compiles the definitions and changes nothing.
-// What must be mended is in the findings; the error says what could not be
-// looked at. run and check both begin with it.
-func inspect(ctx context.Context, source sources.Source, sink sinks.Sink, cfg *Config, file *conf.Source) (*inspection, error) {
-	in := &inspection{}
-	if err := in.readSource(ctx, source); err != nil {
-		return nil, err
-	}
-	if err := in.readSink(ctx, sink); err != nil {
-		return nil, err
-	}
-	in.compile(cfg, file)
-	if err := in.checkSource(ctx, source); err != nil {
-		return nil, err
-	}
-	if err := in.checkSink(ctx, sink); err != nil {
-		return nil, err
-	}
-	return in, nil
 }
 
 func (in *inspection) readSource(ctx context.Context, source sources.Source) (err error) {
@@ -68,7 +48,9 @@ func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error)
 
 // compile plans the definitions over the catalog.
 func (in *inspection) compile(cfg *Config, file *conf.Source) {
-	plan, err := compileOptions(in.sink).Compile(in.catalog, cfg.set())
+	options := compileOptions(in.sink)
+	options.Homes = in.homes
+	plan, err := options.Compile(in.catalog, cfg.set())
 	if err == nil {
 		in.plan = plan
 		in.findings = append(in.findings, plan.Warnings...)

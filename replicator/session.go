@@ -19,20 +19,10 @@ import (
 // something ends it. Everything that it knows of earlier sessions it reads
 // from the checkpoint.
 func (d *daemon) session(ctx context.Context) (err error) {
-	pf, err := inspect(ctx, d.source, d.sink, d.cfg, d.file)
+	pf, st, err := d.look(ctx)
 	if err != nil {
 		return err
 	}
-	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
-		return &refusal{findings: errs, final: d.final(pf.plan)}
-	}
-	d.unfit = time.Time{}
-	d.warn(pf.findings)
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
-	if err != nil {
-		return err
-	}
-	d.sameSource(st, pf.source)
 	store, left, err := d.openStore(st, pf)
 	if err != nil {
 		return err
@@ -44,6 +34,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	st.update(func(cp *checkpoint) { cp.use(plan) })
 	if plan.Layout == nil {
 		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
 	} else if err := d.useStore(st, plan, store, &left); err != nil {
@@ -63,7 +54,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	targets := x.targets(wanted, old)
-	p, err := d.pipeline(st, plan, targets)
+	p, err := d.pipeline(st, plan, targets, start.Mark)
 	if err != nil {
 		return err
 	}
@@ -80,6 +71,33 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	d.ran = true
 	defer p.joins.close()
 	return p.run(ctx)
+}
+
+// look looks at both ends, at what the checkpoint says, and plans. It changes nothing.
+func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
+	pf := &inspection{}
+	if err := errors.Join(pf.readSource(ctx, d.source), pf.readSink(ctx, d.sink)); err != nil {
+		return nil, nil, err
+	}
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.sameSource(st, pf.source)
+	st.update(func(cp *checkpoint) {
+		cp.compare(pf.catalog, d.log)
+		pf.homes = cp.Homes
+	})
+	pf.compile(d.cfg, d.file)
+	if err := errors.Join(pf.checkSource(ctx, d.source), pf.checkSink(ctx, d.sink)); err != nil {
+		return nil, nil, err
+	}
+	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
+		return nil, nil, &refusal{findings: errs, final: d.final(pf.plan)}
+	}
+	d.unfit = time.Time{}
+	d.warn(pf.findings)
+	return pf, st, nil
 }
 
 // errOutdated ends a session whose row store holds tables for indexes that serve no more.
@@ -130,7 +148,7 @@ func (d *daemon) sameSource(st *state, info sources.Info) {
 // latter became, by physical index.
 func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
 	options := compileOptions(pf.sink)
-	options.Kept = left.kept
+	options.Kept, options.Homes = left.kept, pf.homes
 	var partial []string
 	st.view(func(cp *checkpoint) { partial = slices.Clone(cp.Partial) })
 	if plan = pf.plan; len(partial) > 0 || len(left.kept) > 0 {
@@ -140,10 +158,15 @@ func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Pla
 		}
 	}
 	var saved map[string]mapping.Set
-	st.view(func(cp *checkpoint) { saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log) })
+	st.update(func(cp *checkpoint) {
+		for _, w := range plan.Sets[0] {
+			cp.outdate(w)
+		}
+		saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log)
+	})
 	sets, physical := []mapping.Set{d.cfg.set()}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {
-		if _, err := compileOptions(pf.sink).Compile(pf.catalog, saved[name]); err != nil {
+		if _, err := options.Compile(pf.catalog, saved[name]); err != nil {
 			d.log.Warn().Err(err).Str("physical", name).Msg("the saved definition no longer fits the tables; the index gets no changes while a new one is built")
 			continue
 		}
@@ -198,11 +221,12 @@ func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan) (so
 }
 
 // pipeline puts the pieces of one session together.
-func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target) (*pipeline, error) {
+func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark sources.Position) (*pipeline, error) {
 	tables := plan.Tables
 	p := &pipeline{
 		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
-		held:    int64(d.cfg.Limits.MaxMemory) / 3,
+		held: int64(d.cfg.Limits.MaxMemory) / 3,
+		mark: mark, fed: targets,
 		routes:  newRoutes(len(tables), targets),
 		windows: newWindows(len(tables)),
 	}
@@ -210,6 +234,11 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target) (*pi
 	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
 	p.position, p.version = p.from.Position, p.from.Version
 	p.applied.Store(p.version)
+	for _, t := range targets {
+		if t.build.fresh() {
+			t.since.Store(unknown) // see begin
+		}
+	}
 	p.tracker = newTracker(p.delivered)
 	p.scans = newScans(p.routes)
 	if st.store != nil {
@@ -226,7 +255,7 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target) (*pi
 	p.loader = &snapshot{
 		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk),
 		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, log: d.log,
-		caught: func(since int64) bool { return p.gauges.caughtUp() && p.applied.Load() >= since },
+		caught: func(since int64) bool { return p.begun.Load() && p.gauges.caughtUp() && p.applied.Load() >= since },
 	}
 	return p, nil
 }

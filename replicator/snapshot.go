@@ -29,7 +29,7 @@ type scan struct {
 	progress []*tableProgress
 
 	rows  int64 // merged before this session
-	since int64 // changes up to this Version are passed over by some route or the store, and so must be in the rows
+	since int64 // changes up to this Version are passed over by the store, and so must be in the rows
 
 	// last is the last merged row's key. The apply loop sets it before it
 	// answers a chunk; the scan reads it after the answer.
@@ -67,7 +67,6 @@ func newScans(routes [][]*route) []*scan {
 				i = len(here) - 1
 			}
 			here[i].routes = append(here[i].routes, r)
-			here[i].since = max(here[i].since, r.target.build.Since)
 			if !slices.Contains(here[i].progress, p) {
 				here[i].progress = append(here[i].progress, p)
 			}
@@ -85,7 +84,7 @@ type snapshot struct {
 	chunks  chan *loadedChunk // to the apply loop; closed by nobody, ends with ctx
 	limits  sources.SnapshotConfig
 	bytes   int                    // bound on one chunk's memory
-	caught  func(since int64) bool // whether the stream is near the log's end, and past a Version
+	caught  func(since int64) bool // whether the stream is past the session's mark and a Version, and near the log's end
 	log     zerolog.Logger
 
 	rate throttle
