@@ -38,6 +38,9 @@ type checkpoint struct {
 	// has begun an epoch. It is passed over when it comes again.
 	Told int64 `json:"told,omitempty"`
 
+	// Definitions are a mark of those that have been planned.
+	Definitions string `json:"definitions,omitempty"`
+
 	// Homes are the schemas of tables that the configuration names without one. They
 	// are settled once, by the name.
 	Homes map[string]string `json:"homes,omitempty"`
@@ -67,6 +70,9 @@ type indexState struct {
 	// Stale says why Live has to be replaced, by a build of Epoch or later.
 	Stale string `json:"stale,omitempty"`
 	Epoch int64  `json:"epoch,omitempty"`
+
+	// Held: it is held up, and gets no changes (held.go).
+	Held bool `json:"held,omitempty"`
 }
 
 // A build is a physical index with its definition and how much of the tables
