@@ -30,7 +30,7 @@ var (
 	// ErrSchemaChanged means that a table in use no longer has the columns
 	// that it was projected from. The caller reads the catalog again, plans
 	// anew and starts again from its checkpoint.
-	ErrSchemaChanged = errors.New("a table in use has changed its columns")
+	ErrSchemaChanged = errors.New("a table in use has changed")
 
 	// ErrUnreadable means that a Chunk of this table cannot be read, and that
 	// this says nothing of others: no grant, a value that cannot be decoded. The
