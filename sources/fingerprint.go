@@ -102,3 +102,29 @@ func (f Fingerprint) Of(columns []string) Fingerprint {
 	}
 	return some
 }
+
+// Epochs number what a table's values have meant: they rise where those become
+// stale. What was read in one epoch is of no use in a later one.
+type Epochs struct {
+	Rows    int64            `json:"rows,omitempty"`    // of all columns
+	Columns map[string]int64 `json:"columns,omitempty"` // of some, where that is a later one
+}
+
+// Begin makes an epoch the one of what became stale.
+func (e *Epochs) Begin(epoch int64, stale *Staleness) {
+	if len(stale.Columns) == 0 {
+		*e = Epochs{Rows: epoch}
+		return
+	}
+	columns := maps.Clone(e.Columns)
+	if columns == nil {
+		columns = map[string]int64{}
+	}
+	for _, name := range stale.Columns {
+		columns[name] = epoch
+	}
+	e.Columns = columns
+}
+
+// Of is the epoch of a column.
+func (e *Epochs) Of(column string) int64 { return max(e.Rows, e.Columns[column]) }
