@@ -30,7 +30,7 @@ var (
 	// ErrSchemaChanged means that a table in use is not as the catalog had it, or
 	// what its fingerprint tells is not. The caller reads the catalog again, plans
 	// anew and starts again from its checkpoint.
-	ErrSchemaChanged = errors.New("the tables are not as they were planned with")
+	ErrSchemaChanged = errors.New("a table in use has changed")
 
 	// ErrUnreadable means that a Chunk of this table cannot be read, and that
 	// this says nothing of others: no grant, a value that cannot be decoded. The

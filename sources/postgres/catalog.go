@@ -66,7 +66,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 // waited for.
 const onlyThese = ` AND c.oid IN (
     WITH RECURSIVE tree(oid) AS (
-        SELECT t.oid FROM pg_catalog.unnest($1::text[], $2::text[]) u(nspname, relname)
+        SELECT t.oid FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) u(nspname, relname)
         JOIN pg_catalog.pg_namespace n USING (nspname) JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = u.relname
         UNION ALL
         SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p' JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid

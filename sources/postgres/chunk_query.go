@@ -207,13 +207,13 @@ func (q *chunkQuery) add(chunk *sources.Chunk, row [][]byte, converters []conver
 			continue
 		}
 		if err := addText(a, converters[i], text); err != nil {
-			return fmt.Errorf("column %s: %w", q.Table.Columns[i].Name, err)
+			return fmt.Errorf("%w: column %s: %w", sources.ErrUnreadable, q.Table.Columns[i].Name, err)
 		}
 	}
 	chunk.Rows = append(chunk.Rows, a.EndRow())
 	for n, i := range q.Table.Key {
 		if row[i] == nil {
-			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrConfig, q.Table.Columns[i].Name)
+			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrUnreadable, q.Table.Columns[i].Name)
 		}
 		q.last[n] = append(q.last[n][:0], row[i]...)
 	}

@@ -117,6 +117,44 @@ func (p *publication) signs(t *sources.Table) []string {
 	return signs
 }
 
+// A gap is what is known of when a publication did not carry all of a table.
+type gap struct {
+	signs []string // when it did last
+	open  bool     // since then it did not
+	times int      // that it did not, and later had the same signs again
+}
+
+// noteGaps makes the signs of a table differ from earlier ones where it was seen
+// unpublished in between, and the catalog has forgotten: a partition that was
+// named with a row filter for a while leaves no trace.
+func (s *Source) noteGaps(now *catalog) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.published {
+		t := now.tables[name]
+		if t == nil {
+			continue
+		}
+		signs, g := t.Fingerprint.Table[factPublished], s.gaps[name]
+		switch {
+		case len(signs) == 0:
+			g.open = true
+		case g.open && slices.ContainsFunc(signs, func(sign string) bool { return slices.Contains(g.signs, sign) }):
+			g.open, g.times, g.signs = false, g.times+1, signs
+		default:
+			g.open, g.signs = false, signs
+		}
+		s.gaps[name] = g
+		if len(signs) > 0 && g.times > 0 {
+			marked := make([]string, len(signs))
+			for i, sign := range signs {
+				marked[i] = fmt.Sprintf("%s, %d gaps", sign, g.times)
+			}
+			t.Fingerprint.Table[factPublished] = marked
+		}
+	}
+}
+
 // A publicationPlan is what makes a publication carry exactly the tables in use.
 type publicationPlan struct {
 	statements []string

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -56,7 +57,7 @@ type stream struct {
 	out     chan<- *sources.Batch
 	tables  map[string]*sources.Table // projected, by name
 	catalog *catalog                  // what the log's relations are compared with
-	doubts  map[uint32]bool           // relations that differ from it
+	lookout *lookout                  // whether it still holds
 	decoder decoder
 
 	batch  *sources.Batch // being filled
@@ -90,7 +91,13 @@ func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sourc
 	}
 	st.out = out
 	st.decoder.resolve = func(message relationMessage) (*logRelation, error) { return st.resolve(ctx, message) }
+	st.lookout = newLookout(st.look, s.lookInterval, st.wake, s.log)
+	looking, end := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { st.lookout.run(looking) })
 	err = st.run(ctx)
+	end()
+	beside.Wait()
 	st.stop()
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -124,7 +131,7 @@ func (s *Source) startStream(ctx context.Context, tables []*sources.Table, from 
 func newStream(s *Source, conn *pgconn.PgConn, tables []*sources.Table, prepared *catalog, at position, version int64) *stream {
 	now := time.Now()
 	st := &stream{
-		source: s, conn: conn, catalog: prepared, doubts: map[uint32]bool{},
+		source: s, conn: conn, catalog: prepared,
 		tables: make(map[string]*sources.Table, len(tables)),
 		batch:  &sources.Batch{Arena: &sources.Arena{}},
 		sent:   at.lsn, sentAt: now, received: now,

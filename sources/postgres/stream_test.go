@@ -72,9 +72,14 @@ func testPartitions(r *rig) {
 	// Partitions that come later, one with its columns in another order.
 	r.exec("CREATE TABLE events_3 PARTITION OF events_2 FOR VALUES IN (3)", "ALTER TABLE events ATTACH PARTITION events_4 FOR VALUES FROM (4) TO (5)",
 		"INSERT INTO events VALUES (3, 3, 'c'), (4, 4, 'd')", "DELETE FROM events_4", "TRUNCATE events")
+	from := f.at
+	f.endsWithSchemaChange("has the new partition public.events_")
+	f = r.replan(from, "public.events")
 	f.expect("insert events (3,3,c)", "insert events (4,4,d)", "delete events (4,4,?)", "stale events")
 	r.exec("ALTER TABLE events_2 DETACH PARTITION events_3", "INSERT INTO events_3 VALUES (5, 3, 'e')", "INSERT INTO events VALUES (6, 1, 'f')")
-	f.expect("insert events (6,1,f)")
+	from = f.at
+	f.endsWithSchemaChange("no longer has the partition public.events_3")
+	r.replan(from, "public.events").expect("insert events (6,1,f)")
 }
 
 func testTruncates(r *rig) {

@@ -65,7 +65,8 @@ type typeRegistry struct {
 	tables map[uint32]*sources.Table
 	roots  map[string]uint32 // the relation of each table, by the table's name
 
-	attached []part // partitions that were tables of their own before
+	parts       []part       // the partitions that hold rows
+	publication *publication // nil: there is none, or it was not asked for
 }
 
 // table is the table that the rows of a relation belong to: itself, or for a
