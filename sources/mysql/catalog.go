@@ -54,13 +54,13 @@ type catalog struct {
 
 // A table is one of the catalog, with what the log does not say.
 type table struct {
-	sources   *sources.Table
-	columns   []column // as a row image has them
-	identity  []int    // indexes of the columns that every old image has; empty: all of them, or not known
-	engine    string
-	partial   bool                 // the user may not see all columns, so that their places in a row image are not known
-	acts      bool                 // foreign keys change other tables where its rows go or change
-	unseen    []sources.ForeignKey // to tables that the user may not see
+	sources  *sources.Table
+	columns  []column // as a row image has them
+	identity []int    // indexes of the columns that every old image has; empty: all of them, or not known
+	engine   string
+	partial  bool                 // the user may not see all columns, so that their places in a row image are not known
+	acts     bool                 // foreign keys change other tables where its rows go or change
+	unseen   []sources.ForeignKey // to tables that the user may not see
 
 	// MariaDB: rows of the past are in the log as rows of their own.
 	versioned  bool
