@@ -14,7 +14,7 @@ import (
 // found in the store as it was before.
 func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
 	if c.Kind == sources.Stale {
-		return j.truncate(b, t)
+		return nil // what is stored of the former rows has gone with its epoch, or is of no use
 	}
 	defer b.Forget()
 	j.arena.Reset()

@@ -175,9 +175,10 @@ func (cp *checkpoint) loseStore(plan *mapping.Plan) {
 			joined[index.Alias] = joined[index.Alias] || len(index.Joined) > 0
 		}
 	}
+	epoch := cp.begin()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		if b := cp.Indexes[alias].Live; joined[alias] && b != nil && b.UUID != "" {
-			cp.markStale(alias, "the row store was begun anew", cp.Version)
+			cp.markStale(alias, "the row store was begun anew", epoch)
 		}
 	}
 }

@@ -27,6 +27,9 @@ func Compare(planned, now *Table) error {
 			return fmt.Errorf("%w: %s has no column %s any more", ErrSchemaChanged, now, planned.Columns[i].Name)
 		}
 	}
+	if !slices.EqualFunc(planned.ForeignKeys, now.ForeignKeys, sameForeignKey) {
+		return fmt.Errorf("%w: %s has other foreign keys", ErrSchemaChanged, now)
+	}
 	if !planned.Fingerprint.Equal(now.Fingerprint) {
 		return fmt.Errorf("%w: %s is not as it was", ErrSchemaChanged, now)
 	}
@@ -34,6 +37,11 @@ func Compare(planned, now *Table) error {
 		return fmt.Errorf("%w: %s has another key", ErrSchemaChanged, now)
 	}
 	return nil
+}
+
+func sameForeignKey(a, b ForeignKey) bool {
+	return a.Name == b.Name && a.Schema == b.Schema && a.Table == b.Table && a.OnDelete == b.OnDelete && a.OnUpdate == b.OnUpdate &&
+		a.Unlogged == b.Unlogged && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Targets, b.Targets)
 }
 
 // Names are those of the given columns.

@@ -38,6 +38,9 @@ type Table struct {
 	// Fingerprint tells what the rows' meaning depends on that the log does not
 	// tell, for all columns, also in a projected table.
 	Fingerprint Fingerprint
+
+	// Epochs are set by the caller of Catalog: what it holds of earlier ones is stale.
+	Epochs Epochs
 }
 
 // A ForeignKey is a reference that the server holds to. Its columns need not

@@ -135,7 +135,7 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 	case isType(err, invalidAliasName):
 		return nil, fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
 	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
-		return nil, fmt.Errorf("create index %s: the server refuses its mapping or settings: %s", spec.Physical, e.Reason)
+		return nil, fmt.Errorf("create index %s: %w: %s", spec.Physical, sinks.ErrRefused, e.Reason)
 	default:
 		return nil, fmt.Errorf("create index %s: %w", spec.Physical, err)
 	}
