@@ -43,7 +43,7 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 		errs := preflight.Errors(in.findings)
 		switch {
 		case len(errs) == 0 && !in.holdBroken():
-			return nil
+			return d.grace(in.held)
 		case len(errs) == 0:
 		case !mayHold || !in.hold(errs):
 			return &refusal{findings: errs, final: !d.ran}
@@ -52,6 +52,33 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 			return &refusal{findings: in.heldFindings()}
 		}
 	}
+}
+
+// holdGrace is how long it is waited for what is gone before an index is held up:
+// a table may be made anew by several statements.
+const holdGrace = 2 * time.Second
+
+// grace returns an error for a while where indexes are to be held up that were not before.
+func (d *daemon) grace(now held) error {
+	var gone []string
+	for _, alias := range slices.Sorted(maps.Keys(now)) {
+		if !d.status.holds(alias) {
+			gone = append(gone, now[alias])
+		}
+	}
+	switch {
+	case len(gone) == 0:
+		d.gone = time.Time{}
+		return nil
+	case !d.ran:
+		return nil
+	case d.gone.IsZero():
+		d.gone = time.Now()
+	}
+	if time.Since(d.gone) > holdGrace {
+		return nil
+	}
+	return fmt.Errorf("wait for what may come back: %s", strings.Join(gone, "; "))
 }
 
 // hold takes out what the errors are about, and reports whether that was all of them.
@@ -227,6 +254,13 @@ func (s *status) hold(why held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = why
+}
+
+// holds reports whether an index is held up.
+func (s *status) holds(alias string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[alias] != ""
 }
 
 // forPeople lists what a person must mend while the rest goes on. The lock is held.

@@ -42,6 +42,7 @@ type daemon struct {
 	log    zerolog.Logger
 	status *status
 	ran    bool            // a session has begun to replicate
+	gone   time.Time       // since when something that indexes need has been away; zero: it is there
 	looked time.Time       // when it was looked last whether what is held up still must be
 	warned map[string]bool // warnings that were logged
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -66,7 +67,7 @@ func (st *stream) query(data []byte) error {
 		}
 	}
 	if touched {
-		return st.compareCatalog()
+		st.altered = time.Now()
 	}
 	return nil
 }
