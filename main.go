@@ -49,6 +49,10 @@ func main() { os.Exit(run()) }
 
 // run is the process but for its exit.
 func run() int {
+	// Before anything else: a daemon that is stopped while it starts ends well, too.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	var line commands
 	parser, err := kong.New(&line, kong.Name("haystream"),
 		kong.Description("Keeps Elasticsearch a live, queryable copy of database tables."))
@@ -60,9 +64,6 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "haystream: %v\nsee haystream --help\n", err)
 		return exitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	env := &environment{config: line.Config, out: os.Stdout, err: os.Stderr}
 	if isatty.IsTerminal(os.Stdin.Fd()) {
 		env.in = os.Stdin

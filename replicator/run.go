@@ -28,6 +28,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
 	"haystream/mapping"
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -223,6 +224,11 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		return later, err
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil
+	case errors.Is(err, rowstore.ErrFull), errors.Is(err, rowstore.ErrReadOnly):
+		err = noRoom(err, storeDir(d.cfg))
+		d.status.waitingForPerson(err)
+		d.log.Error().Err(err).Msg("waiting until the row store can be written to")
+		return later, nil
 	}
 	d.status.waiting(err)
 	d.log.Error().Err(err).Msg("stopped; trying again")

@@ -93,6 +93,7 @@ type status struct {
 	mu       sync.Mutex
 	state    string
 	reason   string
+	helpless bool   // a person must mend what reason says
 	trouble  string // of the checkpoint step; empty while it goes well
 	pipeline *pipeline
 	targets  []*target
@@ -115,7 +116,7 @@ func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
 func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason = "running", ""
+	s.state, s.reason, s.helpless = "running", "", false
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
 }
@@ -124,7 +125,16 @@ func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 func (s *status) waiting(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason = "waiting", why.Error()
+	s.state, s.reason, s.helpless = "waiting", why.Error(), false
+}
+
+// waitingForPerson is called when something keeps a session from running that
+// only a person can mend; the daemon goes on by itself then.
+func (s *status) waitingForPerson(why error) {
+	s.waiting(why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.helpless = true
 }
 
 // stopped is called when the daemon ends for a reason that a person must mend.
