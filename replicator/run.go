@@ -45,6 +45,7 @@ type daemon struct {
 	ran    bool            // a session has begun to replicate
 	unfit  time.Time       // since when the definitions have not fitted the tables; zero: they fit
 	warned map[string]bool // warnings that were logged
+	rival  rival           // while standing by
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
@@ -216,9 +217,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped")
 		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
-		d.status.waiting(err)
-		d.log.Warn().Err(err).Msg("standing by")
-		return later, nil
+		return d.standBy(ctx, err), nil
 	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
 		errors.Is(err, sinks.ErrForeign), errors.Is(err, sinks.ErrTooManyDeadLetters):
 		return later, err

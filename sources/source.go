@@ -90,6 +90,10 @@ type Source interface {
 	// dropped, one line each. With dryRun it only says.
 	Remove(ctx context.Context, dryRun bool) ([]string, error)
 
+	// Evict ends the connection of the daemon that ErrBusy has told of. It is
+	// called for one that has hung and cannot have written anything for long.
+	Evict(ctx context.Context) error
+
 	// Lag asks the source how far its log is ahead of pos. It uses a
 	// connection of its own and may be called while Stream runs.
 	Lag(ctx context.Context, pos Position) (Lag, error)
