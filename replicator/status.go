@@ -281,6 +281,7 @@ func (s *status) notReady() []string {
 	if trouble != "" {
 		why = append(why, trouble)
 	}
+	why = append(why, s.unanswered()...)
 	if !st.Sink.Healthy {
 		why = append(why, "sink: "+st.Sink.Reason)
 	}
@@ -291,6 +292,29 @@ func (s *status) notReady() []string {
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {
 		why = append(why, fmt.Sprintf("%s behind the source", lag.Round(time.Second)))
+	}
+	return why
+}
+
+// What a ready daemon's servers may leave unanswered.
+const (
+	maxSilence = 8 * time.Second // by the source's stream
+	maxSaving  = 5 * time.Second // by the sink, of a checkpoint
+)
+
+// unanswered says which server has left the daemon without an answer for long:
+// a connection may be dead without being closed.
+func (s *status) unanswered() (why []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pipeline == nil || s.state != "running" {
+		return nil
+	}
+	if d := s.pipeline.source.Silence(); d > maxSilence {
+		why = append(why, fmt.Sprintf("source: the server has said nothing for %s", d.Round(time.Second)))
+	}
+	if d := s.pipeline.state.savingFor(time.Now()); d > maxSaving {
+		why = append(why, fmt.Sprintf("sink: the checkpoint has been on its way for %s", d.Round(time.Second)))
 	}
 	return why
 }

@@ -90,6 +90,10 @@ type Source interface {
 	// dropped, one line each. With dryRun it only says.
 	Remove(ctx context.Context, dryRun bool) ([]string, error)
 
+	// Silence is for how long the server has said nothing to a stream that
+	// listens, though it is asked every few seconds; 0 while none does. Never blocks.
+	Silence() time.Duration
+
 	// Evict ends the connection of the daemon that ErrBusy has told of. It is
 	// called for one that has hung and cannot have written anything for long.
 	Evict(ctx context.Context) error

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -50,6 +51,7 @@ type Source struct {
 	wanted  atomic.Uint64 // highest mark of a chunk
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
+	silence sources.Silence
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from
@@ -144,6 +146,9 @@ func raise(mark *atomic.Uint64, to pglogrepl.LSN) bool {
 		}
 	}
 }
+
+// Silence is for how long the server has said nothing, though it was asked.
+func (s *Source) Silence() time.Duration { return s.silence.Lasted(time.Now()) }
 
 // Reached reports whether a stream at pos has emitted everything up to mark.
 func (s *Source) Reached(pos, mark sources.Position) bool {
