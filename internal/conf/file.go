@@ -16,11 +16,7 @@ const (
 // ReadFile reads a regular file of at most limit bytes. Others have no end, or
 // would be waited for.
 func ReadFile(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := readable(path, info, limit); err != nil {
+	if err := CheckFile(path, limit); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(path)
@@ -32,12 +28,10 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 
 // ReadFileIn is ReadFile within a file system.
 func ReadFileIn(fsys fs.FS, path string, limit int64) ([]byte, error) {
-	info, err := fs.Stat(fsys, path)
-	if err != nil {
-		return nil, err
-	}
-	if err := readable(path, info, limit); err != nil {
-		return nil, err
+	if info, err := fs.Stat(fsys, path); err == nil {
+		if err := readable(path, info, limit); err != nil {
+			return nil, err
+		}
 	}
 	f, err := fsys.Open(path)
 	if err != nil {

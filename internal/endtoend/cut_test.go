@@ -18,6 +18,8 @@ type cutter struct {
 	to       string
 	gate     sync.RWMutex // held for writing while cut
 	running  sync.WaitGroup
+	mu       sync.Mutex
+	open     []net.Conn
 }
 
 func newCutter(t *testing.T, to string) *cutter {
@@ -28,7 +30,15 @@ func newCutter(t *testing.T, to string) *cutter {
 	}
 	c := &cutter{listener: l, to: to}
 	c.running.Go(c.accept)
-	t.Cleanup(func() { _ = l.Close(); c.running.Wait() })
+	t.Cleanup(func() {
+		_ = l.Close()
+		c.mu.Lock()
+		for _, conn := range c.open {
+			_ = conn.Close()
+		}
+		c.mu.Unlock()
+		c.running.Wait()
+	})
 	return c
 }
 
@@ -43,6 +53,9 @@ func (c *cutter) accept() {
 			_ = near.Close()
 			continue
 		}
+		c.mu.Lock()
+		c.open = append(c.open, near, far)
+		c.mu.Unlock()
 		c.running.Go(func() { c.pass(near, far) })
 		c.running.Go(func() { c.pass(far, near) })
 	}
