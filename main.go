@@ -9,13 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
 
 	"haystream/internal/conf"
+	"haystream/internal/early"
 	"haystream/replicator"
 )
 
@@ -49,10 +48,8 @@ func main() { os.Exit(run()) }
 
 // run is the process but for its exit.
 func run() int {
-	// Before anything else: a daemon that is stopped while it starts ends well, too.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := early.Context()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	var line commands
 	parser, err := kong.New(&line, kong.Name("haystream"),
 		kong.Description("Keeps Elasticsearch a live, queryable copy of database tables."))
