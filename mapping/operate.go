@@ -226,6 +226,9 @@ func arithmetic(op string, a, b any) (any, error) {
 	switch x := a.(type) {
 	case string:
 		if y, ok := b.(string); ok && op == "+" {
+			if err := fits(len(x) + len(y)); err != nil {
+				return nil, err
+			}
 			return x + y, nil
 		}
 	case Time:

@@ -442,7 +442,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 		}
 		p.report(err)
 		switch {
-		case errors.Is(err, sinks.ErrConflict):
+		case errors.Is(err, sinks.ErrConflict), storeFailed(err):
 			return err
 		case err != nil && ctx.Err() == nil:
 			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")

@@ -28,6 +28,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
 	"haystream/mapping"
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -45,6 +46,7 @@ type daemon struct {
 	gone   time.Time       // since when something that indexes need has been away; zero: it is there
 	looked time.Time       // when it was looked last whether what is held up still must be
 	warned map[string]bool // warnings that were logged
+	rival  rival           // while standing by
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
@@ -216,14 +218,17 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped")
 		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
-		d.status.waiting(err)
-		d.log.Warn().Err(err).Msg("standing by")
-		return later, nil
+		return d.standBy(ctx, err), nil
 	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
 		errors.Is(err, sinks.ErrForeign), errors.Is(err, sinks.ErrTooManyDeadLetters):
 		return later, err
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil
+	case errors.Is(err, rowstore.ErrFull), errors.Is(err, rowstore.ErrReadOnly):
+		err = noRoom(err, storeDir(d.cfg))
+		d.status.waiting(err)
+		d.log.Error().Err(err).Msg("waiting until the row store can be written to")
+		return later, nil
 	}
 	d.status.waiting(err)
 	d.log.Error().Err(err).Msg("stopped; trying again")

@@ -19,9 +19,10 @@ type state struct {
 	name  string
 	owner string
 
-	mu    sync.Mutex
-	cp    *checkpoint
-	dirty bool
+	mu     sync.Mutex
+	cp     *checkpoint
+	dirty  bool
+	asking time.Time // since when a save is on its way; zero: none is
 
 	store *rowstore.Store // synced before a checkpoint that passes what is in it; nil without one
 
@@ -69,6 +70,8 @@ func (s *state) save(ctx context.Context) (sources.Position, error) {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	began := time.Now()
+	s.asks(began)
+	defer s.asks(time.Time{})
 	data, position, err := s.encode(began)
 	if err != nil {
 		return "", err
@@ -83,6 +86,22 @@ func (s *state) save(ctx context.Context) (sources.Position, error) {
 	s.saved = began
 	s.mu.Unlock()
 	return position, nil
+}
+
+func (s *state) asks(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asking = since
+}
+
+// savingFor is how long a save has been on its way; 0 where none is.
+func (s *state) savingFor(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking.IsZero() {
+		return 0
+	}
+	return now.Sub(s.asking)
 }
 
 // put syncs what the checkpoint passes, and then replaces it.
@@ -119,7 +138,7 @@ func (s *state) encode(now time.Time) ([]byte, sources.Position, error) {
 func (s *state) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dirty || time.Since(s.saved) > leaseLife/4
+	return s.dirty || time.Since(s.saved) > leaseLife/6
 }
 
 // leased reports whether the last save is recent enough to send on, by the

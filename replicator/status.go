@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -135,7 +136,8 @@ func (s *status) waiting(why error) {
 // forPerson reports whether waiting alone does not mend something.
 func forPerson(err error) bool {
 	var refused *refusal
-	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign)
+	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign) ||
+		errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly)
 }
 
 // stopped is called when the daemon ends for a reason that a person must mend.
@@ -283,6 +285,7 @@ func (s *status) notReady() []string {
 	if trouble != "" {
 		why = append(why, trouble)
 	}
+	why = append(why, s.unanswered()...)
 	if !st.Sink.Healthy {
 		why = append(why, "sink: "+st.Sink.Reason)
 	}
@@ -293,6 +296,29 @@ func (s *status) notReady() []string {
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {
 		why = append(why, fmt.Sprintf("%s behind the source", lag.Round(time.Second)))
+	}
+	return why
+}
+
+// What a ready daemon's servers may leave unanswered.
+const (
+	maxSilence = 8 * time.Second // by the source's stream
+	maxSaving  = 5 * time.Second // by the sink, of a checkpoint
+)
+
+// unanswered says which server has left the daemon without an answer for long:
+// a connection may be dead without being closed.
+func (s *status) unanswered() (why []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pipeline == nil || s.state != "running" {
+		return nil
+	}
+	if d := s.pipeline.source.Silence(); d > maxSilence {
+		why = append(why, fmt.Sprintf("source: the server has said nothing for %s", d.Round(time.Second)))
+	}
+	if d := s.pipeline.state.savingFor(time.Now()); d > maxSaving {
+		why = append(why, fmt.Sprintf("sink: the checkpoint has been on its way for %s", d.Round(time.Second)))
 	}
 	return why
 }

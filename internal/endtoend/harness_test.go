@@ -92,7 +92,12 @@ func newWorld(t *testing.T) *world {
 
 func worldOn(t *testing.T, server, es *servers.Server) *world {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_", ".", "_").Replace(t.Name()))
+	return worldNamed(t, strings.ToLower(strings.NewReplacer("/", "_", "-", "_", ".", "_").Replace(t.Name())), server, es)
+}
+
+// worldNamed is for tests of several worlds.
+func worldNamed(t *testing.T, name string, server, es *servers.Server) *world {
+	t.Helper()
 	w := &world{t: t, ctx: context.WithoutCancel(t.Context()), name: name, server: server, search: es, dialect: dialectOf(server.Kind), dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
 	first, _ := w.dialect.open(t, server.URL, "")
 	if _, err := first.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
@@ -207,9 +212,11 @@ func (w *world) status() map[string]any {
 	return out
 }
 
+func (w *world) readyURL() string { return fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port) }
+
 // ready reports whether /readyz answers 200.
 func (w *world) ready() bool {
-	code, _ := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
+	code, _ := w.get(w.readyURL())
 	return code == http.StatusOK
 }
 

@@ -25,7 +25,7 @@ type health struct {
 }
 
 // silence is how long a request may be under way before that is worth telling.
-const silence = 15 * time.Second
+const silence = 10 * time.Second
 
 func newHealth(lanes int, log zerolog.Logger) *health {
 	return &health{log: log, started: make([]atomic.Int64, lanes), waits: map[int]string{}, logged: map[string]bool{}}

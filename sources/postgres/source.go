@@ -53,6 +53,7 @@ type Source struct {
 	wanted  atomic.Uint64 // highest mark of a chunk
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
+	silence sources.Silence
 
 	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
 
@@ -178,6 +179,9 @@ func raise(mark *atomic.Uint64, to pglogrepl.LSN) bool {
 		}
 	}
 }
+
+// Silence is for how long the server has said nothing, though it was asked.
+func (s *Source) Silence() time.Duration { return s.silence.Lasted(time.Now()) }
 
 // Reached reports whether a stream at pos has emitted everything up to mark.
 func (s *Source) Reached(pos, mark sources.Position) bool {
