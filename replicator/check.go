@@ -145,7 +145,34 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	}
 	if in.try("sink", sinkErr) {
 		in.try("sink", in.checkSink(ctx, sink))
+		in.try("checkpoint", in.checkCheckpoint(ctx, sink, cfg.Name))
 	}
+}
+
+// checkCheckpoint looks whether run can go on from the saved checkpoint.
+func (in *inspection) checkCheckpoint(ctx context.Context, sink sinks.Sink, name string) error {
+	data, _, err := sink.LoadCheckpoint(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("load checkpoint: %w", err)
+	case data == nil:
+		in.okf("checkpoint", "there is none yet")
+		return nil
+	}
+	_, err = parseCheckpoint(data, name)
+	switch {
+	case errors.Is(err, errNewer):
+		return err
+	case err != nil:
+		in.findings = append(in.findings, preflight.Finding{
+			Level: preflight.Error, Subject: "checkpoint",
+			Text:   "the checkpoint " + name + " is damaged: " + err.Error(),
+			Remedy: "put back one that haystream has saved, or let `haystream run` begin anew: it rebuilds every index beside the one that serves, then swaps",
+		})
+	default:
+		in.okf("checkpoint", "is well")
+	}
+	return nil
 }
 
 // storedRow is about what a row of some hundred bytes takes in the row store,

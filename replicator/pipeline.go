@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"haystream/internal/backoff"
+	"haystream/internal/quiet"
 	"haystream/mapping"
 	"haystream/sinks"
 	"haystream/sources"
@@ -391,6 +392,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	var failures quiet.Log
 	for {
 		last := false
 		select {
@@ -410,7 +412,9 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 		case errors.Is(err, sinks.ErrConflict):
 			return err
 		case err != nil && ctx.Err() == nil:
-			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")
+			if lasted, tell := failures.Failed(err.Error()); tell {
+				p.log.Warn().Err(err).Stringer("for", lasted).Msg("checkpoint step failed; trying again")
+			}
 			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
@@ -418,6 +422,9 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			return nil
 		default:
 			retry.Reset()
+			if lasted, failed := failures.Over(); failed {
+				p.log.Info().Stringer("after", lasted).Msg("the checkpoint step goes well again")
+			}
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.unfit = time.Time{}
 	d.warn(pf.findings)
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err != nil {
 		return err
 	}
@@ -76,6 +76,9 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return errOutdated
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	if lasted, failed := d.ends.Over(); failed {
+		d.log.Info().Stringer("after", lasted).Msg("going on")
+	}
 	d.status.running(p, targets, pf)
 	d.ran = true
 	defer p.joins.close()

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
+	"haystream/internal/quiet"
 	"haystream/sources"
 )
 
@@ -50,6 +51,7 @@ type Source struct {
 	wanted  atomic.Uint64 // highest mark of a chunk
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
+	unacked quiet.Log // positions that cannot be acknowledged
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from
@@ -122,7 +124,9 @@ func newCatalog(tables []*sources.Table, registry *typeRegistry) *catalog {
 func (s *Source) Ack(pos sources.Position) {
 	p, err := parsePosition(pos)
 	if err != nil {
-		s.log.Error().Err(err).Msg("cannot acknowledge")
+		if _, tell := s.unacked.Failed(err.Error()); tell {
+			s.log.Error().Err(err).Msg("cannot acknowledge")
+		}
 		return
 	}
 	if raise(&s.acked, p.lsn) {
