@@ -25,6 +25,7 @@ type indexes struct {
 	state *state
 	now   func() time.Time
 	log   zerolog.Logger
+	told  map[string]bool // of losses, that were logged
 
 	// barrier returns a channel that is closed once everything now on its way
 	// to the sink is held there.
@@ -170,13 +171,8 @@ func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 		x.discard(b)
 		return nil, nil
 	}
-	index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
-	if err != nil {
+	if ok, err := x.stands(ctx, w.Alias, b); err != nil || !ok {
 		return nil, err
-	}
-	if index == nil || index.UUID != b.UUID {
-		x.log.Error().Str("physical", b.Physical).Msg("the physical index is gone or was replaced by another")
-		return nil, nil
 	}
 	return b, nil
 }

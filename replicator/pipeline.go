@@ -40,7 +40,8 @@ type pipeline struct {
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
 	gauges *gauges
-	report func(error) // how the checkpoint step went
+	look   func(context.Context) error // looks at the sink; called by the checkpoint step
+	report func(error)                 // how the checkpoint step went
 	log    zerolog.Logger
 
 	windows *windows
@@ -401,6 +402,11 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 		case <-delivered:
 			last = true
 		case <-tick.C:
+		}
+		if !last {
+			if err := p.look(ctx); err != nil {
+				return err // what is on its way may wait for an index that is gone
+			}
 		}
 		err := p.save(ctx)
 		if errors.Is(err, errOutdated) {

@@ -185,6 +185,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		rebuild    *rebuildError
 		incomplete *incompleteError
 		reload     *reloadError
+		gone       *lostError
 		problems   mapping.Problems
 	)
 	switch {
@@ -206,6 +207,11 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		}), nil
 	case errors.As(err, &reload):
 		d.log.Warn().Msg(reload.Error())
+		return again, nil
+	case errors.As(err, &gone):
+		d.status.waiting(err)
+		d.warned[err.Error()] = true
+		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
 		return again, nil
 	case errors.Is(err, errOutdated):
 		d.log.Info().Msg(err.Error())

@@ -55,7 +55,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log}
+	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -68,6 +68,8 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	x.barrier = p.barrier
+	watch := &lookout{sink: d.sink, leased: st.leased, targets: targets, report: d.status.complained, log: d.log, looked: time.Now()}
+	p.look = watch.look
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
 		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !p.joins.whole.Load() || !swapped(targets) {

@@ -93,7 +93,8 @@ type status struct {
 	mu       sync.Mutex
 	state    string
 	reason   string
-	trouble  string // of the checkpoint step; empty while it goes well
+	trouble  string   // of the checkpoint step; empty while it goes well
+	wrong    []string // what a person must mend in the sink
 	pipeline *pipeline
 	targets  []*target
 	pf       *inspection
@@ -115,7 +116,7 @@ func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
 func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason = "running", ""
+	s.state, s.reason, s.wrong = "running", "", nil
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
 }
@@ -142,6 +143,13 @@ func (s *status) checkpointed(err error) {
 	if err != nil {
 		s.trouble = err.Error()
 	}
+}
+
+// complained notes what a person must mend in the sink; nil where nothing.
+func (s *status) complained(wrong []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrong = wrong
 }
 
 func (s *status) lag(l sources.Lag) {
@@ -266,11 +274,12 @@ func (s *status) notReady() []string {
 		why = append(why, cmp.Or(st.Reason, st.State))
 	}
 	s.mu.Lock()
-	trouble := s.trouble
+	trouble, wrong := s.trouble, s.wrong
 	s.mu.Unlock()
 	if trouble != "" {
 		why = append(why, trouble)
 	}
+	why = append(why, wrong...)
 	if !st.Sink.Healthy {
 		why = append(why, "sink: "+st.Sink.Reason)
 	}

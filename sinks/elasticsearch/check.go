@@ -90,10 +90,13 @@ func (s *Sink) checkBlocks(ctx context.Context, aliases []string) ([]preflight.F
 	add := func(subject, physical string, found blocks) {
 		for _, b := range found {
 			if slices.Contains(b.Levels, "write") {
-				reason := "blocked by: " + b.Description
+				typ, reason := "cluster_block_exception", "blocked by: "+b.Description
+				if b.Description == "index closed" {
+					typ = "index_closed_exception"
+				}
 				findings = append(findings, preflight.Finding{
 					Level: preflight.Error, Subject: subject,
-					Text: b.Description, Remedy: remedy(http.StatusForbidden, "cluster_block_exception", reason, physical),
+					Text: b.Description, Remedy: remedy(http.StatusForbidden, typ, reason, physical),
 				})
 			}
 		}

@@ -36,7 +36,9 @@ type existing struct {
 	} `json:"mappings"`
 	Settings struct {
 		Index struct {
-			UUID string `json:"uuid"`
+			UUID   string            `json:"uuid"`
+			Blocks map[string]string `json:"blocks"`
+			Closed string            `json:"verified_before_close"`
 		} `json:"index"`
 	} `json:"settings"`
 }
@@ -76,8 +78,8 @@ func (s *Sink) Index(ctx context.Context, alias string) (*sinks.Index, error) {
 	for name, e := range found {
 		switch {
 		case name == alias:
-			return nil, fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; set `index:` in the definition to another name, or take this one over with DELETE /%s",
-				sinks.ErrForeign, alias, madeBy(e), alias)
+			return nil, fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; set `index:` in the definition to another name; haystream deletes nothing that it did not make",
+				sinks.ErrForeign, alias, madeBy(e))
 		case e.owner() != s.opts.Owner:
 			return nil, fmt.Errorf(`%w: the alias %s points to the index %s%s; set `+"`index:`"+` in the definition to another name, or take the alias over with POST /_aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`,
 				sinks.ErrForeign, alias, name, madeBy(e), name, alias)

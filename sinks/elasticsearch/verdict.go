@@ -95,7 +95,7 @@ func remedy(status int, typ, reason, physical string) string {
 		return "the server refuses the credentials (401); check api_key, or username and password"
 	case typ == "index_not_found_exception" || typ == "aliases_not_found_exception":
 		alias := sinks.WriteAlias(physical)
-		return fmt.Sprintf(`the write alias %s is missing; put it back with POST /_aliases {"actions":[{"add":{"index":%q,"alias":%q}}]}, or rebuild the index`, alias, physical, alias)
+		return fmt.Sprintf(`the write alias %s is missing, or the index with it; while haystream runs it sees to both within seconds: the index is built anew, the alias is put back as by POST /_aliases {"actions":[{"add":{"index":%q,"alias":%q}}]}`, alias, physical, alias)
 	case typ == "index_closed_exception":
 		return fmt.Sprintf("the index is closed; open it with POST /%s/_open", physical)
 	case typ == "cluster_block_exception" && strings.Contains(reason, "flood-stage"):
