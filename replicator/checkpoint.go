@@ -133,6 +133,8 @@ var errNewer = errors.New("the checkpoint was saved by a newer version of haystr
 // damage says what no daemon can have saved; nil where all is as it should be.
 func (cp *checkpoint) damage(name string) error {
 	switch {
+	case cp.Format == 0:
+		return errors.New("it has no format")
 	case cp.Format != checkpointFormat:
 		return fmt.Errorf("its format is %d, which no version has", cp.Format)
 	case cp.Name != name:

@@ -10,11 +10,12 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"haystream/internal/preflight"
 	"haystream/sinks"
 )
 
 // lookEvery is how often the sink is looked at while all is well. Where it does not
-// take documents it is looked at sooner, since that may be why.
+// take documents, or the checkpoint step fails, it is looked at sooner, for the reason.
 const (
 	lookEvery = 3 * time.Second
 	lookSoon  = 300 * time.Millisecond
@@ -46,9 +47,9 @@ func (e *lostError) Error() string {
 
 // look looks at every target when that is due. Its error is a lostError: where the
 // sink cannot be asked, the checkpoint step says so.
-func (l *lookout) look(ctx context.Context) error {
+func (l *lookout) look(ctx context.Context, failing bool) error {
 	wait := lookEvery
-	if l.sink.Health() != nil {
+	if failing || l.sink.Health() != nil {
 		wait = lookSoon
 	}
 	if time.Since(l.looked) < wait || !l.leased() {
@@ -99,9 +100,13 @@ func (l *lookout) target(ctx context.Context, t *target) (complaints []string, e
 		return err
 	}
 	if s.WritesTo == "" {
-		err := mend(t.WriteAlias, "the write alias "+t.WriteAlias+" was removed or shared by hand; it is set right, and nothing is lost, since writes without it are refused")
-		if err != nil {
+		if err := mend(t.WriteAlias, writesRefused(t.build)); err != nil {
 			return nil, err
+		}
+	}
+	if !t.serving && len(s.Serving) > 0 && t.first(l.targets) {
+		if _, err := l.sink.Index(ctx, t.alias); errors.Is(err, sinks.ErrForeign) {
+			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.alias, err))
 		}
 	}
 	if t.serving && !slices.Equal(s.Serving, []string{t.Physical}) && !t.replaced(s.Serving) {
@@ -119,6 +124,11 @@ func (t *target) replaced(serving []string) bool {
 	return t.heir != nil && t.heir.drained != nil && slices.Equal(serving, []string{t.heir.Physical})
 }
 
+// first reports whether nothing serves until the target does.
+func (t *target) first(all []*target) bool {
+	return !slices.ContainsFunc(all, func(other *target) bool { return other.alias == t.alias && other.serving })
+}
+
 // lost says what has become of a physical index that cannot be gone on with; empty
 // where it can.
 func lost(s *sinks.Standing, b *build) string {
@@ -131,6 +141,16 @@ func lost(s *sinks.Standing, b *build) string {
 		return fmt.Sprintf("the write alias %s was pointed to %s by hand, and what was written since is there", sinks.WriteAlias(b.Physical), s.WritesTo)
 	}
 	return ""
+}
+
+func writesRefused(b *build) string {
+	return "the write alias " + sinks.WriteAlias(b.Physical) + " was removed or shared by hand; it is set right, and nothing is lost, since writes without it are refused"
+}
+
+// unbearable leaves out what keeps single indexes from being written or seen, once a
+// session has replicated: the others go on, and the lookout says so.
+func (d *daemon) unbearable(errs []preflight.Finding) []preflight.Finding {
+	return slices.DeleteFunc(errs, func(f preflight.Finding) bool { return d.ran && strings.HasPrefix(f.Subject, "index ") })
 }
 
 // complain shows what a person must mend, and logs what is news of it.
@@ -156,7 +176,9 @@ func (x *indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 	what := lost(&s, b)
 	if what == "" {
 		if s.WritesTo == "" {
-			err = x.sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical)
+			if err = x.sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical); err == nil {
+				x.log.Warn().Str("index", alias).Str("physical", b.Physical).Msg(writesRefused(b))
+			}
 		}
 		return true, err
 	}

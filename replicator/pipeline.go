@@ -40,8 +40,8 @@ type pipeline struct {
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
 	gauges *gauges
-	look   func(context.Context) error // looks at the sink; called by the checkpoint step
-	report func(error)                 // how the checkpoint step went
+	look   func(ctx context.Context, failing bool) error // looks at the sink; called by the checkpoint step
+	report func(error)                                   // how the checkpoint step went
 	log    zerolog.Logger
 
 	windows *windows
@@ -394,6 +394,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 	defer tick.Stop()
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 	var failures quiet.Log
+	failing := false
 	for {
 		last := false
 		select {
@@ -404,7 +405,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 		case <-tick.C:
 		}
 		if !last {
-			if err := p.look(ctx); err != nil {
+			if err := p.look(ctx, failing); err != nil {
 				return err // what is on its way may wait for an index that is gone
 			}
 		}
@@ -414,6 +415,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			err = nil
 		}
 		p.report(err)
+		failing = err != nil
 		switch {
 		case errors.Is(err, sinks.ErrConflict):
 			return err

@@ -225,7 +225,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.later(err, zerolog.WarnLevel, "standing by"), nil
 	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
-		errors.Is(err, sinks.ErrForeign), errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, errNewer):
+		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, errNewer):
 		return later, err
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil

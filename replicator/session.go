@@ -23,7 +23,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
+	if errs := d.unbearable(preflight.Errors(pf.findings)); len(errs) > 0 {
 		return &refusal{findings: errs, final: d.final(pf.plan)}
 	}
 	d.unfit = time.Time{}
@@ -55,7 +55,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned}
+	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned, ran: d.ran}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
