@@ -352,6 +352,9 @@ func (x *indexes) swap(ctx context.Context, t *target) error {
 		if err := x.sink.Swap(ctx, t.alias, t.Physical); err != nil {
 			return fmt.Errorf("swap alias %s: %w", t.alias, err)
 		}
+		if t.serving {
+			x.log.Warn().Str("index", t.alias).Str("physical", t.Physical).Msg("the alias " + t.alias + " did not lead to the index that serves; it is set right")
+		}
 	}
 	x.state.update(func(cp *checkpoint) {
 		st := cp.Indexes[t.alias]

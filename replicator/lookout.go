@@ -110,7 +110,7 @@ func (l *lookout) target(ctx context.Context, t *target) (complaints []string, e
 		}
 	}
 	if t.serving && !slices.Equal(s.Serving, []string{t.Physical}) && !t.replaced(s.Serving) {
-		was := "was removed"
+		was := "was removed or got a filter"
 		if len(s.Serving) > 0 {
 			was = "led to " + strings.Join(s.Serving, " and ")
 		}

@@ -195,7 +195,7 @@ func TestCheckpointChangedByHand(t *testing.T) {
 		"was deleted":          func() { w.ask(http.MethodDelete, document, "") },
 		"deleted":              func() { w.ask(http.MethodDelete, "/haystream-checkpoints", "") },
 		"damaged":              func() { w.ask(http.MethodPut, document, `{"data":"{\"format\":1"}`) },
-		"it was damaged: its ": func() { w.ask(http.MethodPut, document, `{"data":["what"]}`) },
+		"damaged: it has no f": func() { w.ask(http.MethodPut, document, `{"data":["what"]}`) },
 		"put back to an earli": func() { w.ask(http.MethodPut, document, string(good.Source)) },
 	} {
 		from := w.log.len()

@@ -20,6 +20,7 @@ type aliasState struct {
 	Writes *bool           `json:"is_write_index"`
 	Filter json.RawMessage `json:"filter"`
 	Search string          `json:"search_routing"`
+	Index  string          `json:"index_routing"`
 }
 
 // Standing implements sinks.Sink, in one request.
@@ -46,14 +47,17 @@ func (s *Sink) Standing(ctx context.Context, alias, physical string) (sinks.Stan
 			standing.Serving = append(standing.Serving, name)
 		}
 	}
-	if standing.WritesTo == "" && len(behind) == 1 && !s.shared(found, write) {
+	if standing.WritesTo == "" && len(behind) == 1 && !shared(found, write) {
 		standing.WritesTo = behind[0]
+	}
+	if to, _ := found[standing.WritesTo].alias(write); to.Index != "" {
+		standing.WritesTo += " with the routing " + to.Index
 	}
 	return standing, nil
 }
 
 // shared reports whether an alias has more than one index.
-func (s *Sink) shared(found map[string]*existing, alias string) bool {
+func shared(found map[string]*existing, alias string) bool {
 	n := 0
 	for _, e := range found {
 		if _, ok := e.alias(alias); ok {
@@ -64,6 +68,9 @@ func (s *Sink) shared(found map[string]*existing, alias string) bool {
 }
 
 func (e *existing) alias(name string) (state aliasState, ok bool) {
+	if e == nil {
+		return state, false
+	}
 	text, ok := e.Aliases[name]
 	if ok {
 		_ = json.Unmarshal(text, &state) // what cannot be read is not set
