@@ -421,7 +421,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			return err
 		case err != nil && ctx.Err() == nil:
 			if lasted, tell := failures.Failed(err.Error()); tell {
-				p.log.Warn().Err(err).Stringer("for", lasted).Msg("checkpoint step failed; trying again")
+				quiet.For(p.log.Warn().Err(err), lasted).Msg("checkpoint step failed; trying again")
 			}
 			if err := retry.Wait(ctx, 0); err != nil {
 				return err

@@ -237,11 +237,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 func (d *daemon) later(why error, level zerolog.Level, text string) answer {
 	d.status.waiting(why)
 	if lasted, tell := d.ends.Failed(why.Error()); tell {
-		e := d.log.WithLevel(level).Err(why)
-		if lasted > 0 {
-			e.Stringer("for", lasted)
-		}
-		e.Msg(text)
+		quiet.For(d.log.WithLevel(level).Err(why), lasted).Msg(text)
 	}
 	return later
 }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 const (
@@ -60,6 +62,14 @@ func (l *Log) Over() (lasted time.Duration, failed bool) {
 	lasted = l.clock().Sub(l.since).Round(time.Second)
 	l.since = time.Time{}
 	return lasted, true
+}
+
+// For adds to a log line for how long the thing has failed, where that is told again.
+func For(e *zerolog.Event, lasted time.Duration) *zerolog.Event {
+	if lasted > 0 {
+		e = e.Stringer("for", lasted)
+	}
+	return e
 }
 
 func (l *Log) clock() time.Time {

@@ -56,7 +56,7 @@ func (h *health) waiting(lane int, reason string) {
 	h.waits[lane] = reason
 	h.publish()
 	if lasted, tell := h.told.Failed(reason); tell {
-		h.log.Warn().Str("reason", reason).Stringer("for", lasted).Msg("the sink does not take documents; waiting")
+		quiet.For(h.log.Warn().Str("reason", reason), lasted).Msg("the sink does not take documents; waiting")
 	}
 }
 

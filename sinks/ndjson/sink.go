@@ -137,7 +137,7 @@ func (s *Sink) Health() error {
 func (s *Sink) waiting(err error) {
 	s.trouble.Store(&err)
 	if lasted, tell := s.told.Failed(err.Error()); tell {
-		s.log.Warn().Err(err).Stringer("for", lasted).Msg("the sink does not take documents; waiting")
+		quiet.For(s.log.Warn().Err(err), lasted).Msg("the sink does not take documents; waiting")
 	}
 }
 
