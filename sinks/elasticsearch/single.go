@@ -127,7 +127,7 @@ var (
 
 // breakerShare is the part of a circuit breaker's limit that an action takes at least
 // where it, rather than load, can be why the breaker trips: 1/breakerShare.
-const breakerShare = 10
+const breakerShare = 20
 
 func ownDoing(words string) doing {
 	if found := pressure.FindStringSubmatch(words); found != nil {

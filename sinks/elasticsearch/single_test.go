@@ -199,7 +199,7 @@ func beyondPressure(t *testing.T, server *servers.Server, flavor string) {
 	for i := range int64(20) {
 		actions = append(actions, indexAction(target, fmt.Sprint(i), 3+i, `{"text":"b"}`))
 	}
-	if err := deliverAll(t, s, actions...); err != nil {
+	if err := <-deliverBy(t, s, stubbornness{sure: 2, unsure: 1000}, actions...); err != nil { // it must be sure
 		t.Fatal(err)
 	}
 	if got := documents(t, server.URL, target.Physical); len(got) != 21 {
