@@ -180,7 +180,7 @@ func runChanges(t *testing.T, plan *Plan, changes string) string {
 		fmt.Fprintf(&out, "%s\n", line)
 		kind, rest, _ := strings.Cut(line, " ")
 		name, images, _ := strings.Cut(rest, " ")
-		tables, err := findTables(plan.Tables, name)
+		tables, err := tableNames{}.find(plan.Tables, name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,9 @@ type Index struct {
 	Settings  json.RawMessage   // as configured; nil for none
 	Pipeline  string
 
+	// Uses names the columns that documents are made of, by table, keys among them.
+	Uses map[string][]string
+
 	// Normalized is canonical JSON of everything that decides the documents
 	// and the physical index: fields written out, template texts, keys, column
 	// types, mappings. Equal bytes mean the same index. Restore reads it back.
@@ -53,7 +56,7 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) 
 // index puts one alias together; nil where there are problems.
 func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table) *Index {
 	before := len(p.problems)
-	index := &Index{Alias: alias}
+	index := &Index{Alias: alias, Uses: map[string][]string{}}
 	mappings, settings := object{}, object{}
 	var made []compiled
 	for _, u := range units {
@@ -64,6 +67,7 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		}
 		out := u.compile(tree, p.infer, p.options.Store, &p.problems)
 		made = append(made, out)
+		out.renderer.root.all(index.use)
 		if len(u.joined) > 0 {
 			index.Joined = append(index.Joined, p.joined(out.renderer, stored))
 		} else {
@@ -94,6 +98,25 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		return nil
 	}
 	return index
+}
+
+// use notes what rows of a scope take from their table.
+func (index *Index) use(at *scope) {
+	uses := index.Uses[at.source.String()]
+	add := func(name string) {
+		if !slices.Contains(uses, name) {
+			uses = append(uses, name)
+		}
+	}
+	for i, used := range at.used {
+		if used != 0 {
+			add(at.table.Columns[i].Name)
+		}
+	}
+	for _, name := range at.tree.schema.key(at.source) {
+		add(name)
+	}
+	index.Uses[at.source.String()] = uses
 }
 
 func withHaystackSettings(own object) object {

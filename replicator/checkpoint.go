@@ -28,6 +28,24 @@ type checkpoint struct {
 
 	Indexes map[string]*indexState `json:"indexes"` // by alias
 
+	// Tables are those in use, by schema.table.
+	Tables map[string]*tableState `json:"tables,omitempty"`
+
+	// Epoch is the last one that has begun (see sources.Epochs): physical indexes and
+	// stored rows of earlier ones are stale where what they are made of has changed.
+	Epoch int64 `json:"epoch,omitempty"`
+
+	// Told is the Version of the last change in the log that made rows stale and
+	// has begun an epoch. It is passed over when it comes again.
+	Told int64 `json:"told,omitempty"`
+
+	// Definitions are a mark of those that have been planned.
+	Definitions string `json:"definitions,omitempty"`
+
+	// Homes are the schemas of tables that the configuration names without one. They
+	// are settled once, by the name.
+	Homes map[string]string `json:"homes,omitempty"`
+
 	// Partial are the tables of which the log has left out a value that nothing
 	// held: their rows are stored since.
 	Partial []string `json:"partial,omitempty"`
@@ -50,10 +68,12 @@ type indexState struct {
 	Live *build `json:"live,omitempty"` // what the alias points to
 	Next *build `json:"next,omitempty"` // built beside, to be swapped in
 
-	// Stale says why Live has to be replaced, Since the Version of the change
-	// that made it so.
+	// Stale says why Live has to be replaced, by a build of Epoch or later.
 	Stale string `json:"stale,omitempty"`
-	Since int64  `json:"since,omitempty"`
+	Epoch int64  `json:"epoch,omitempty"`
+
+	// Held: it is held up, and gets no changes (held.go).
+	Held bool `json:"held,omitempty"`
 }
 
 // A build is a physical index with its definition and how much of the tables
@@ -62,6 +82,7 @@ type build struct {
 	Physical   string                    `json:"physical"`
 	UUID       string                    `json:"uuid,omitempty"` // empty until it is known to exist
 	Definition json.RawMessage           `json:"definition"`
+	Epoch      int64                     `json:"epoch,omitempty"`    // in which it was planned
 	Since      int64                     `json:"since,omitempty"`    // changes up to this Version are in the rows that are read for it
 	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
 	Stored     bool                      `json:"stored,omitempty"`   // its documents are rendered from stored rows
@@ -165,13 +186,19 @@ func (cp *checkpoint) damage(name string) error {
 	return nil
 }
 
-// markStale asks for a new physical index beside the live one.
-func (cp *checkpoint) markStale(alias, reason string, since int64) {
+// begin begins an epoch.
+func (cp *checkpoint) begin() int64 {
+	cp.Epoch++
+	return cp.Epoch
+}
+
+// markStale asks for a new physical index beside the live one, of an epoch or a later one.
+func (cp *checkpoint) markStale(alias, reason string, epoch int64) {
 	st := cp.Indexes[alias]
-	if st == nil || st.Since > since && st.Stale != "" {
+	if st == nil || st.Epoch > epoch && st.Stale != "" {
 		return
 	}
-	st.Stale, st.Since = reason, since
+	st.Stale, st.Epoch = reason, epoch
 }
 
 // leftOut notes that the log has left out a value of the table.
@@ -187,19 +214,10 @@ func (cp *checkpoint) leftOut(table string) {
 func (cp *checkpoint) restart(reason string) {
 	cp.Position = ""
 	cp.Version += versionStride
+	epoch := cp.begin()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-		cp.markStale(alias, reason, cp.Version)
+		cp.markStale(alias, reason, epoch)
 	}
-}
-
-// holds reports whether rows of the table were read into an index.
-func (cp *checkpoint) holds(table string) bool {
-	for _, st := range cp.Indexes {
-		if st.Live.holds(table) || st.Next.holds(table) {
-			return true
-		}
-	}
-	return false
 }
 
 // holds reports whether rows of the table were read into the build.

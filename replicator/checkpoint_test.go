@@ -58,8 +58,8 @@ func TestRestartMarksEveryIndexStale(t *testing.T) {
 	cp.Indexes["notes"] = &indexState{Live: &build{}}
 	cp.restart("slot lost")
 	st := cp.Indexes["notes"]
-	if cp.Position != "" || st.Stale != "slot lost" || st.Since <= 100 {
-		t.Errorf("position %q, stale %q since %d", cp.Position, st.Stale, st.Since)
+	if cp.Position != "" || st.Stale != "slot lost" || st.Epoch != 1 || cp.Version <= 100 {
+		t.Errorf("position %q, stale %q, epoch %d, version %d", cp.Position, st.Stale, st.Epoch, cp.Version)
 	}
 }
 
@@ -68,25 +68,7 @@ func TestMarkStaleKeepsTheLatestCause(t *testing.T) {
 	cp.Indexes["notes"] = &indexState{}
 	cp.markStale("notes", "second", 20)
 	cp.markStale("notes", "first", 10)
-	if st := cp.Indexes["notes"]; st.Stale != "second" || st.Since != 20 {
-		t.Errorf("stale %q since %d", st.Stale, st.Since)
-	}
-}
-
-func TestHeldTables(t *testing.T) {
-	cp := newCheckpoint("blog")
-	holding := func(p tableProgress) *build { return &build{Tables: map[string]*tableProgress{"public.a": &p}} }
-	for name, is := range map[string]struct {
-		of   indexState
-		want bool
-	}{
-		"read":    {indexState{Live: holding(tableProgress{Done: true})}, true},
-		"reading": {indexState{Live: &build{}, Next: holding(tableProgress{Rows: 3})}, true},
-		"new":     {indexState{Live: holding(tableProgress{})}, false},
-	} {
-		cp.Indexes = map[string]*indexState{"a": &is.of}
-		if got := cp.holds("public.a"); got != is.want {
-			t.Errorf("%s: %t", name, got)
-		}
+	if st := cp.Indexes["notes"]; st.Stale != "second" || st.Epoch != 20 {
+		t.Errorf("stale %q, epoch %d", st.Stale, st.Epoch)
 	}
 }

@@ -27,6 +27,10 @@ type indexes struct {
 	log   zerolog.Logger
 	told  map[string]bool // of losses, that were logged
 	ran   bool            // a session has replicated: one alias that somebody has taken holds up no other index
+	held  held
+
+	refused []*mapping.Index // that the sink has refused to make
+	retried time.Time        // when it was asked last
 
 	// barrier returns a channel that is closed once everything now on its way
 	// to the sink is held there.
@@ -54,7 +58,7 @@ func restore(cp *checkpoint, wanted []*mapping.Index, left *notes, whole bool, l
 				log.Warn().Err(err).Str("physical", b.Physical).Msg("the saved definition cannot be read; the index gets no changes while a new one is built")
 				continue
 			}
-			set.Stored = b.Stored
+			set.Stored, set.Former = b.Stored, b == st.Live && st.Stale != ""
 			sets[b.Physical] = set
 		}
 	}
@@ -65,7 +69,14 @@ func restore(cp *checkpoint, wanted []*mapping.Index, left *notes, whole bool, l
 // sink holds: afterwards every alias has a live build, a next one, or both.
 func (x *indexes) settle(ctx context.Context, wanted []*mapping.Index) error {
 	for _, w := range wanted {
-		if err := x.settleAlias(ctx, w); err != nil {
+		err := x.settleAlias(ctx, w)
+		if errors.Is(err, sinks.ErrRefused) {
+			x.log.Error().Str("index", w.Alias).Err(err).Msg("index cannot be made; the others go on")
+			x.held[w.Alias] = err.Error()
+			x.refused, x.retried = append(x.refused, w), x.now()
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("index %s: %w", w.Alias, err)
 		}
 	}
@@ -75,7 +86,9 @@ func (x *indexes) settle(ctx context.Context, wanted []*mapping.Index) error {
 
 func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 	st := &indexState{}
-	x.state.view(func(cp *checkpoint) {
+	epoch, now := int64(0), int64(0)
+	x.state.update(func(cp *checkpoint) {
+		epoch, now = cp.outdate(w), cp.Epoch
 		if saved := cp.Indexes[w.Alias]; saved != nil {
 			*st = *saved
 		}
@@ -93,15 +106,15 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		}
 	}
 	if st.Stale != "" && appendOnly(w) && st.Live.is(w) {
-		st.Live, st.Stale = readAgain(st.Live), ""
+		st.Live, st.Stale = readAgain(st.Live, now), ""
 	}
 	reason := x.reasonToBuild(st, w, serving)
-	if n := st.Next; n != nil && (reason == "" || !n.is(w) || n.Since < st.Since) {
+	if n := st.Next; n != nil && (reason == "" || !n.is(w) || n.Epoch < epoch) {
 		x.discard(n)
 		st.Next = nil
 	}
 	if reason != "" && st.Next == nil {
-		fresh := newBuild(w, st.Since, x.now())
+		fresh := newBuild(w, now, x.now())
 		if serving == nil && st.Live == nil {
 			st.Live, st.Stale = fresh, ""
 		} else {
@@ -143,9 +156,10 @@ func appendOnly(w *mapping.Index) bool {
 		!slices.ContainsFunc(w.Joined, func(r *mapping.JoinedRenderer) bool { return !r.Append })
 }
 
-// readAgain is the same build before any row was read into it.
-func readAgain(b *build) *build {
+// readAgain is the same build before any row was read into it, in a later epoch.
+func readAgain(b *build, epoch int64) *build {
 	again := *b
+	again.Epoch = epoch
 	again.Tables, again.Finished = map[string]*tableProgress{}, false
 	for name := range b.Tables {
 		again.Tables[name] = &tableProgress{}
@@ -189,9 +203,9 @@ func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 }
 
 // newBuild plans a physical index. Its name tells when it was made, in UTC.
-func newBuild(w *mapping.Index, since int64, now time.Time) *build {
+func newBuild(w *mapping.Index, epoch int64, now time.Time) *build {
 	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "-", 1)
-	b := &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Since: since, Stored: len(w.Joined) > 0, Tables: map[string]*tableProgress{}}
+	b := &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Epoch: epoch, Stored: len(w.Joined) > 0, Tables: map[string]*tableProgress{}}
 	for _, r := range w.Renderers {
 		b.Tables[r.Table.String()] = &tableProgress{}
 	}
@@ -230,6 +244,26 @@ func (x *indexes) make(ctx context.Context, w *mapping.Index, st *indexState) er
 	return nil
 }
 
+// retry asks the sink again for what it has refused, once in a while, and returns
+// errMended when it takes one.
+func (x *indexes) retry(ctx context.Context) error {
+	if len(x.refused) == 0 || x.now().Sub(x.retried) < heldEvery {
+		return nil
+	}
+	x.retried = x.now()
+	for _, w := range x.refused {
+		var st *indexState
+		x.state.view(func(cp *checkpoint) { st = cp.Indexes[w.Alias] })
+		switch err := x.make(ctx, w, st); {
+		case err == nil:
+			return errMended
+		case !errors.Is(err, sinks.ErrRefused):
+			return err
+		}
+	}
+	return nil
+}
+
 // discard puts a build's index on the list of those to be dropped.
 func (x *indexes) discard(b *build) {
 	x.state.update(func(cp *checkpoint) { cp.Garbage = append(cp.Garbage, b.Physical) })
@@ -240,7 +274,7 @@ func (x *indexes) discard(b *build) {
 func (x *indexes) forget(wanted []*mapping.Index) {
 	x.state.update(func(cp *checkpoint) {
 		for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) {
+			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) || x.held[alias] != "" {
 				continue
 			}
 			x.log.Warn().Str("index", alias).Msg("no longer defined: it stays as it is and gets no more changes")
@@ -256,7 +290,7 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 	var all []*target
 	made := func(b *build, w *mapping.Index) *target {
 		switch {
-		case b == nil:
+		case b == nil, b.UUID == "":
 		case old[b.Physical] != nil:
 			return newTarget(old[b.Physical], b)
 		case b.is(w):
@@ -272,7 +306,7 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 				live.serving, live.heir, live.stale = true, next, st.Stale != ""
 				all = append(all, live)
 			} else if st.Live != nil && st.Stale == "" && st.Next != nil {
-				cp.markStale(w.Alias, "it got no changes for a while", st.Next.Since)
+				cp.markStale(w.Alias, "it got no changes for a while", st.Next.Epoch)
 			}
 			if next != nil {
 				all = append(all, next)
@@ -283,10 +317,12 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 }
 
 func newTarget(index *mapping.Index, b *build) *target {
-	return &target{
+	t := &target{
 		Target: &sinks.Target{Index: index.Alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: index.Pipeline},
 		alias:  index.Alias, build: b, index: index,
 	}
+	t.since.Store(b.Since)
+	return t
 }
 
 // finish makes loaded builds serve: the index that is to be replaced gets
@@ -330,7 +366,7 @@ func (x *indexes) retire(t *target, targets []*target) bool {
 		}
 		// Should t never come to serve, what does lacks changes from now on.
 		x.state.update(func(cp *checkpoint) {
-			cp.markStale(t.alias, "its replacement was about to serve", t.build.Since)
+			cp.markStale(t.alias, "its replacement was about to serve", t.build.Epoch)
 		})
 		t.drained = x.barrier()
 	}

@@ -217,10 +217,10 @@ func TestStaleIndex(t *testing.T) {
 		s := newShelf(t)
 		before = s.settled(defined("one", appending))
 		s.load(before.Live)
-		s.state.update(func(cp *checkpoint) { cp.markStale("notes", "slot lost", 7) })
+		s.state.update(func(cp *checkpoint) { cp.markStale("notes", "slot lost", cp.begin()) })
 		return before, s.settled(defined("one", appending))
 	}
-	if before, after := stale(false); after.Next == nil || after.Next.Since != 7 || after.Live.Physical != before.Live.Physical {
+	if before, after := stale(false); after.Next == nil || after.Next.Epoch != 1 || after.Live.Physical != before.Live.Physical {
 		t.Errorf("no fresh index beside: %+v", after)
 	}
 	before, after := stale(true)

@@ -388,20 +388,6 @@ func (j *joins) channels() (landing <-chan struct{}, due <-chan time.Time, left 
 	return j.drain.landing, j.timer.C, left
 }
 
-// reading lists the targets whose documents are made of the table's rows.
-func (j *joins) reading(t *sources.Table) []*target {
-	if j == nil {
-		return nil
-	}
-	var all []*target
-	for _, to := range j.targets {
-		if slices.ContainsFunc(j.of[t.Ordinal], func(s *storedTable) bool { return to.renderer.Reads(s.Table) }) {
-			all = append(all, to.target)
-		}
-	}
-	return all
-}
-
 // scans are the tables that are not read whole into the store, each after those
 // whose rows act on its own without a word in the log, but for rings.
 func (j *joins) scans() []*scan {

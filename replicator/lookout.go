@@ -147,10 +147,9 @@ func writesRefused(b *build) string {
 	return "the write alias " + sinks.WriteAlias(b.Physical) + " was removed or shared by hand; it is set right, and nothing is lost, since writes without it are refused"
 }
 
-// unbearable leaves out what keeps single indexes from being written or seen, once a
-// session has replicated: the others go on, and the lookout says so.
+// unbearable leaves out what a daemon that has run waits for: the lookout says so.
 func (d *daemon) unbearable(errs []preflight.Finding) []preflight.Finding {
-	return slices.DeleteFunc(errs, func(f preflight.Finding) bool { return d.ran && strings.HasPrefix(f.Subject, "index ") })
+	return slices.DeleteFunc(errs, func(f preflight.Finding) bool { return d.ran && f.Waits })
 }
 
 // complain shows what a person must mend, and logs what is news of it.

@@ -35,7 +35,9 @@ type pipeline struct {
 	state  *state
 	tables []*sources.Table
 	from   sources.Checkpoint
-	routes [][]*route // by table ordinal
+	mark   sources.Position // from where on the tables are as they were planned
+	routes [][]*route       // by table ordinal
+	fed    []*target
 	loader *snapshot
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
@@ -56,6 +58,7 @@ type pipeline struct {
 	position sources.Position
 	version  int64
 	applied  atomic.Int64 // version, for others
+	begun    atomic.Bool  // the stream has reached the mark: rows may be read
 	waiting  []*loadedChunk
 }
 
@@ -63,7 +66,6 @@ type pipeline struct {
 type rebuildError struct {
 	aliases []string
 	reason  string
-	since   int64    // the Version of the change that made it so
 	useless []string // physical indexes that are being built and cannot be gone on with
 }
 
@@ -160,6 +162,9 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		return err
 	}
 	for {
+		if err := p.begin(); err != nil {
+			return err
+		}
 		landing, due, left := p.joins.channels()
 		var err error
 		select {
@@ -167,10 +172,10 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 			return nil
 		case b := <-batches:
 			p.gauges.batch(b)
-			p.windows.record(b)
-			if err := p.truncates(b); err != nil {
-				return err
+			if p.stale(b) {
+				return p.gather(reading, batches)
 			}
+			p.windows.record(b)
 			if err := p.joins.apply(b); err != nil {
 				return err
 			}
@@ -237,34 +242,64 @@ func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) 
 	return nil
 }
 
-// truncates ends the session when a table was emptied whose rows an index
-// holds: the index is rebuilt beside and swapped.
-func (p *pipeline) truncates(b *sources.Batch) error {
-	for i := range b.Changes {
-		c := &b.Changes[i]
-		if c.Kind != sources.Truncate {
-			continue
-		}
-		rebuild := &rebuildError{reason: "table " + c.Table.String() + " was truncated", since: c.Version}
-		add := func(t *target) {
-			told := t.build.Since >= c.Version || t.heir != nil && t.heir.build.Since >= c.Version
-			if !told && !slices.Contains(rebuild.aliases, t.alias) { // the old index and the new one share it
-				rebuild.aliases = append(rebuild.aliases, t.alias)
+// begin lets rows be read once the stream has come to where the tables are as
+// they were planned: what is read into a fresh index then has all changes so
+// far, and none of them may come into it from the log, as rows had another
+// meaning in the past, or have gone since without a word.
+func (p *pipeline) begin() error {
+	if p.begun.Load() || !p.source.Reached(p.position, p.mark) {
+		return nil
+	}
+	p.state.update(func(*checkpoint) {
+		for _, t := range p.fed {
+			if t.since.Load() == unknown {
+				t.build.Since = p.version
+				t.since.Store(p.version)
 			}
 		}
-		for _, r := range p.routes[c.Table.Ordinal] {
-			if !r.renderer.Append {
-				add(r.target)
-			}
-		}
-		for _, t := range p.joins.reading(c.Table) {
-			add(t)
-		}
-		if len(rebuild.aliases) > 0 {
-			return rebuild
+	})
+	p.begun.Store(true)
+	return p.joins.begin()
+}
+
+// errStale ends a session because what was read of tables is stale.
+var errStale = errors.New("what was read of a table is stale; planning anew")
+
+// stale begins an epoch of what the batch has made stale, and reports whether
+// there was something new. The checkpoint is saved at the session's end.
+func (p *pipeline) stale(b *sources.Batch) (found bool) {
+	if !slices.ContainsFunc(b.Changes, func(c sources.Change) bool { return c.Kind == sources.Stale }) {
+		return false
+	}
+	changes := slices.DeleteFunc(slices.Clone(b.Changes), func(c sources.Change) bool { return c.Kind != sources.Stale })
+	p.state.update(func(cp *checkpoint) { found = cp.told(changes) })
+	for i := range changes {
+		if found {
+			p.log.Warn().Stringer("table", changes[i].Table).Msg("table " + changes[i].Table.String() + " " + changes[i].Stale.Reason)
 		}
 	}
-	return nil
+	return found
+}
+
+// gather goes on looking for a moment for more that has become stale, so that one
+// new plan serves all of it, and then ends the session. The batches come again.
+func (p *pipeline) gather(reading context.Context, batches <-chan *sources.Batch) error {
+	most := time.NewTimer(2 * time.Second)
+	defer most.Stop()
+	for {
+		quiet := time.NewTimer(300 * time.Millisecond)
+		select {
+		case b := <-batches:
+			p.stale(b)
+		case <-quiet.C:
+			return errStale
+		case <-most.C:
+			return errStale
+		case <-reading.Done():
+			return errStale
+		}
+		quiet.Stop()
+	}
 }
 
 // ready takes the first waiting chunk whose mark the stream has reached, if
@@ -410,7 +445,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			}
 		}
 		err := p.save(ctx)
-		if errors.Is(err, errOutdated) {
+		if errors.Is(err, errOutdated) || errors.Is(err, errMended) {
 			stop(err)
 			err = nil
 		}
@@ -487,7 +522,7 @@ func (p *pipeline) barrier() <-chan struct{} {
 // the heir not come to serve, another one must.
 func (p *pipeline) holed(t *target) {
 	p.state.update(func(cp *checkpoint) {
-		cp.markStale(t.alias, "the log left out a value of a row", t.heir.build.Since)
+		cp.markStale(t.alias, "the log left out a value of a row", t.heir.build.Epoch)
 	})
 }
 

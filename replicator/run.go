@@ -43,7 +43,8 @@ type daemon struct {
 	log    zerolog.Logger
 	status *status
 	ran    bool            // a session has begun to replicate
-	unfit  time.Time       // since when the definitions have not fitted the tables; zero: they fit
+	gone   time.Time       // since when something that indexes need has been away; zero: it is there
+	looked time.Time       // when it was looked last whether what is held up still must be
 	warned map[string]bool // warnings that were logged
 	ends   *quiet.Log      // of sessions that could not go on
 }
@@ -124,9 +125,8 @@ func (d *daemon) checkRetained(ctx context.Context) error {
 	return nil
 }
 
-// A refusal is what preflight found wrong. At the start, or where the
-// definitions have not fitted the tables for a while, it is final; a daemon that
-// has run waits for somebody to mend what went wrong since.
+// A refusal is what preflight found wrong. At the start it is final; a daemon
+// that has run waits for somebody to mend what went wrong since.
 type refusal struct {
 	findings []preflight.Finding
 	final    bool
@@ -192,8 +192,9 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.As(err, &rebuild):
 		d.log.Warn().Strs("indexes", rebuild.aliases).Msg(rebuild.reason + "; rebuilding")
 		return d.amend(ctx, func(cp *checkpoint) {
+			epoch := cp.begin()
 			for _, alias := range rebuild.aliases {
-				cp.markStale(alias, rebuild.reason, rebuild.since)
+				cp.markStale(alias, rebuild.reason, epoch)
 				if st := cp.Indexes[alias]; st != nil && slices.Contains(rebuild.useless, st.Next.name()) {
 					cp.Garbage, st.Next = append(cp.Garbage, st.Next.Physical), nil
 				}
@@ -203,7 +204,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.log.Warn().Str("index", incomplete.alias).Msg(incomplete.Error() + "; the table's rows are stored from now on, and the index is built anew from them beside")
 		return d.amend(ctx, func(cp *checkpoint) {
 			cp.leftOut(incomplete.Table)
-			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, incomplete.version)
+			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, cp.begin())
 		}), nil
 	case errors.As(err, &reload):
 		d.log.Warn().Msg(reload.Error())
@@ -213,7 +214,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.warned[err.Error()] = true
 		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
 		return again, nil
-	case errors.Is(err, errOutdated):
+	case errors.Is(err, errOutdated), errors.Is(err, errStale), errors.Is(err, errMended):
 		d.log.Info().Msg(err.Error())
 		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):

@@ -31,8 +31,8 @@ func (j *joins) addWork(b *rowstore.Batch, kind byte, to *joinedTarget, data []b
 }
 
 // begin starts the pass over all rows for each target that has not had it: when
-// the tables are loaded, and the change that made a fresh index necessary is in
-// the store.
+// the tables are loaded, and the stream has come to where its build begins. What is
+// stale and soon replaced needs none.
 func (j *joins) begin() error {
 	if j == nil || !j.loaded() {
 		return nil
@@ -42,7 +42,7 @@ func (j *joins) begin() error {
 	}
 	j.whole.Store(true)
 	for _, to := range j.targets {
-		if to.began.Load() || j.applied < to.build.Since {
+		if to.began.Load() || j.applied < to.since.Load() || to.stale && to.heir != nil {
 			continue
 		}
 		err := j.write(j.applied, func(b *rowstore.Batch) error {

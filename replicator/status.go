@@ -3,6 +3,7 @@ package replicator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -93,8 +94,11 @@ type status struct {
 	mu       sync.Mutex
 	state    string
 	reason   string
-	trouble  string   // of the checkpoint step; empty while it goes well
-	wrong    []string // what a person must mend in the sink
+	mend     bool              // the reason is one that a person must see to
+	trouble  string            // of the checkpoint step; empty while it goes well
+	wrong    []string          // what a person must mend in the sink
+	held     held              // indexes that are held up
+	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
 	targets  []*target
 	pf       *inspection
@@ -116,7 +120,7 @@ func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
 func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason, s.wrong = "running", "", nil
+	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
 }
@@ -126,6 +130,13 @@ func (s *status) waiting(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason = "waiting", why.Error()
+	s.mend = forPerson(why)
+}
+
+// forPerson reports whether waiting alone does not mend something.
+func forPerson(err error) bool {
+	var refused *refusal
+	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign)
 }
 
 // stopped is called when the daemon ends for a reason that a person must mend.
@@ -274,12 +285,12 @@ func (s *status) notReady() []string {
 		why = append(why, cmp.Or(st.Reason, st.State))
 	}
 	s.mu.Lock()
-	trouble, wrong := s.trouble, s.wrong
+	trouble, people := s.trouble, append(s.forPeople(), s.wrong...)
 	s.mu.Unlock()
+	why = append(why, people...)
 	if trouble != "" {
 		why = append(why, trouble)
 	}
-	why = append(why, wrong...)
 	if !st.Sink.Healthy {
 		why = append(why, "sink: "+st.Sink.Reason)
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"haystream/sinks"
 )
@@ -80,11 +79,8 @@ func (s *Sink) Index(ctx context.Context, alias string) (*sinks.Index, error) {
 			return nil, foreign(alias, name, e)
 		}
 	}
-	names := slices.Sorted(maps.Keys(found))
-	if len(names) > 1 {
-		return nil, fmt.Errorf("the alias %s points to %s; leave it on one of them", alias, strings.Join(names, " and "))
-	}
-	return found[names[0]].index(alias, names[0]), nil
+	newest := slices.Max(slices.Collect(maps.Keys(found))) // of several that are ours; who looks at them all leaves one
+	return found[newest].index(alias, newest), nil
 }
 
 // foreign says that an index has the alias's name, or that the alias leads to one
@@ -143,7 +139,7 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 	case isType(err, invalidAliasName):
 		return nil, fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
 	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
-		return nil, fmt.Errorf("create index %s: the server refuses its mapping or settings: %s", spec.Physical, e.Reason)
+		return nil, fmt.Errorf("create index %s: %w: %s", spec.Physical, sinks.ErrRefused, e.Reason)
 	default:
 		return nil, fmt.Errorf("create index %s: %w", spec.Physical, err)
 	}

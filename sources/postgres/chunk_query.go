@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -72,8 +73,7 @@ func (q *chunkQuery) begin(ctx context.Context, conn *pgconn.PgConn) (view, erro
 		"; SET LOCAL idle_in_transaction_session_timeout = '"+chunkIdleTimeout+"'"+
 		"; LOCK TABLE "+q.from+" IN ACCESS SHARE MODE"+
 		"; SELECT pg_is_in_recovery(), pg_current_snapshot()"+
-		", CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END"+
-		", current_setting('wal_block_size'), (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size')").ReadAll()
+		", "+logEndColumns).ReadAll()
 	if err != nil {
 		return view{}, err
 	}
@@ -85,20 +85,29 @@ func (q *chunkQuery) begin(ctx context.Context, conn *pgconn.PgConn) (view, erro
 	if seen.snapshot, err = parseSnapshot(string(row[1])); err != nil {
 		return view{}, err
 	}
-	insert, err := parseLSN(string(row[2]))
+	seen.end, err = parseEnd(row[2:5])
+	return seen, err
+}
+
+// logEndColumns are what parseEnd reads.
+const logEndColumns = "CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END" +
+	", current_setting('wal_block_size'), (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size')"
+
+// parseEnd is the end of the log's last record.
+func parseEnd(row [][]byte) (pglogrepl.LSN, error) {
+	insert, err := parseLSN(string(row[0]))
 	if err != nil {
-		return view{}, err
+		return 0, err
 	}
-	page, err := strconv.ParseUint(string(row[3]), 10, 64)
+	page, err := strconv.ParseUint(string(row[1]), 10, 64)
 	if err != nil {
-		return view{}, fmt.Errorf("read wal_block_size: %w", err)
+		return 0, fmt.Errorf("read wal_block_size: %w", err)
 	}
-	segment, err := strconv.ParseUint(string(row[4]), 10, 64)
+	segment, err := strconv.ParseUint(string(row[2]), 10, 64)
 	if err != nil {
-		return view{}, fmt.Errorf("read wal_segment_size: %w", err)
+		return 0, fmt.Errorf("read wal_segment_size: %w", err)
 	}
-	seen.end = endOfLog(insert, page, segment)
-	return seen, nil
+	return endOfLog(insert, page, segment), nil
 }
 
 // sql is the query for the rows, with the texts of its parameters. The columns

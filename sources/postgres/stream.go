@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -169,7 +167,7 @@ func (st *stream) start(ctx context.Context, at position) error {
 		if err := s.free(ctx, conn, sl); err != nil {
 			return err
 		}
-		return s.continues(at.String(), st.where, sl, p, slices.Collect(maps.Values(st.tables)))
+		return s.continues(at.String(), st.where, sl, p)
 	})
 	if err != nil {
 		return err
