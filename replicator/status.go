@@ -97,6 +97,7 @@ type status struct {
 	reason   string
 	mend     bool              // the reason is one that a person must see to
 	trouble  string            // of the checkpoint step; empty while it goes well
+	wrong    []string          // what a person must mend in the sink
 	held     held              // indexes that are held up
 	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
@@ -120,7 +121,7 @@ func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
 func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason, s.mend, s.unread = "running", "", false, nil
+	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
 }
@@ -155,6 +156,13 @@ func (s *status) checkpointed(err error) {
 	if err != nil {
 		s.trouble = err.Error()
 	}
+}
+
+// complained notes what a person must mend in the sink; nil where nothing.
+func (s *status) complained(wrong []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrong = wrong
 }
 
 func (s *status) lag(l sources.Lag) {
@@ -279,7 +287,7 @@ func (s *status) notReady() []string {
 		why = append(why, cmp.Or(st.Reason, st.State))
 	}
 	s.mu.Lock()
-	trouble, people := s.trouble, s.forPeople()
+	trouble, people := s.trouble, append(s.forPeople(), s.wrong...)
 	s.mu.Unlock()
 	why = append(why, people...)
 	if trouble != "" {

@@ -347,6 +347,19 @@ func (b *logBuffer) tail(n int) string {
 	return s[max(0, len(s)-n):]
 }
 
+func (b *logBuffer) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Len()
+}
+
+// from is what was logged after the first n bytes.
+func (b *logBuffer) from(n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text.Bytes()[n:])
+}
+
 func freePort(t testing.TB) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -60,6 +60,7 @@ func TestConformance(t *testing.T) {
 			Gates:   true,
 			Refused: []byte(`{"n":"no number"}`),
 		})
+		t.Run("gives up what never fits", func(t *testing.T) { beyondPressure(t, server, flavor) })
 	}
 	for _, version := range servers.ElasticsearchVersions() {
 		t.Run("elasticsearch "+version, func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
+	"haystream/internal/quiet"
 	"haystream/sources"
 )
 
@@ -54,6 +55,7 @@ type Source struct {
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
 	silence sources.Silence
+	unacked quiet.Log // positions that cannot be acknowledged
 
 	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
 
@@ -157,7 +159,9 @@ func newCatalog(tables []*sources.Table, registry *typeRegistry) *catalog {
 func (s *Source) Ack(pos sources.Position) {
 	p, err := parsePosition(pos)
 	if err != nil {
-		s.log.Error().Err(err).Msg("cannot acknowledge")
+		if _, tell := s.unacked.Failed(err.Error()); tell {
+			s.log.Error().Err(err).Msg("cannot acknowledge")
+		}
 		return
 	}
 	if raise(&s.acked, p.lsn) {
