@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"strconv"
 
 	"haystream/sources"
 )
@@ -31,6 +32,33 @@ func (c *columnContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	return out, false, nil
 }
 
+// boolNumber is a column of true and false as a number.
+type boolNumber struct{ column int }
+
+func (c *boolNumber) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	switch text := s.row.Text(c.column); string(text) {
+	case "":
+		return dst, true, nil
+	case "true":
+		return append(dst, '1'), false, nil
+	case "false":
+		return append(dst, '0'), false, nil
+	default:
+		return append(dst, text...), false, nil
+	}
+}
+
+// numberBool is a column of whole numbers as true or false.
+type numberBool struct{ column int }
+
+func (c *numberBool) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	text := s.row.Text(c.column)
+	if text == nil {
+		return dst, true, nil
+	}
+	return strconv.AppendBool(dst, string(text) != "0"), false, nil
+}
+
 // pathContent is a value inside a column of JSON.
 type pathContent struct {
 	column int
@@ -38,7 +66,7 @@ type pathContent struct {
 }
 
 func (c *pathContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
-	value := findJSON(s.row.Text(c.column), c.path)
+	value := findJSON(sources.CutMark(s.row.Text(c.column)), c.path)
 	return append(dst, value...), value == nil, nil
 }
 

@@ -181,10 +181,29 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
 	case p.into != nil:
 		return &pathContent{i, p.into}, textWithKeyword()
+	case t.Kind == sources.Bool && slices.Contains(numberTypes, f.wantedType()):
+		return &boolNumber{i}, object{"type": "byte"}
+	case t.Kind == sources.Int && f.wantedType() == "boolean":
+		return &numberBool{i}, object{"type": "boolean"}
 	case c.def.Haystack != nil:
 		return haystackContent(i, t)
 	}
 	return &columnContent{i, t}, c.infer.column(t)
+}
+
+// numberTypes are the sink's field types that take numbers and refuse true and false.
+var numberTypes = []string{
+	"byte", "short", "integer", "long", "unsigned_long", "half_float", "float", "double", "scaled_float", "rank_feature",
+}
+
+// wantedType is the type that a field is given; empty where it is inferred.
+func (f *Field) wantedType() string {
+	if f.Type != "" {
+		return f.Type
+	}
+	over, _ := decodeObject(f.Mapping)
+	t, _ := over["type"].(string)
+	return t
 }
 
 // checkLayout refuses a date_format that is no Go layout, or that the sink

@@ -174,7 +174,7 @@ func (x *inferrer) rangeOf(elem *sources.Type) object {
 // not tell.
 func expressionMapping(k kind) object {
 	switch k {
-	case kindBool:
+	case kindBool, kindFlag:
 		return object{"type": "boolean"}
 	case kindInt:
 		return object{"type": "long"}

@@ -25,7 +25,7 @@ func jsonTextType(c catalogColumn) (columnType, error) {
 		}
 		return finishJSON(dst, start), nil
 	}
-	t.Kind, t.Size, t.text, t.forms = sources.JSON, 0, convert, stringForms(convert)
+	t.Kind, t.Size, t.Lossy, t.text, t.forms = sources.JSON, 0, true, convert, stringForms(convert)
 	return t, nil
 }
 
