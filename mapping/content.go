@@ -1,7 +1,9 @@
 package mapping
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"haystream/sources"
@@ -68,6 +70,68 @@ type pathContent struct {
 func (c *pathContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	value := findJSON(sources.CutMark(s.row.Text(c.column)), c.path)
 	return append(dst, value...), value == nil, nil
+}
+
+// textOfJSON is JSON in a field of text, which takes no objects: as the JSON text
+// that they are, of an array's elements too.
+type textOfJSON struct{ of content }
+
+func (c *textOfJSON) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.of.append(dst, s)
+	if err != nil || null {
+		return dst, null, err
+	}
+	return quoteObjects(dst, start), false, nil
+}
+
+// quoteObjects makes texts of the objects in the value from start on.
+func quoteObjects(dst []byte, start int) []byte {
+	value := dst[start:]
+	if len(value) == 0 || value[0] != '{' && (value[0] != '[' || bytes.IndexByte(value, '{') < 0 && bytes.IndexByte(value[1:], '[') < 0) {
+		return dst
+	}
+	end := len(dst)
+	if value[0] == '{' {
+		dst = sources.AppendJSONString(dst, value)
+		return dst[:start+copy(dst[start:], dst[end:])]
+	}
+	dst = append(dst, '[')
+	for i := skipSpace(value, 1); i < len(value) && value[i] != ']'; {
+		stop := skipValue(value, i)
+		if element := value[i:stop]; element[0] == '{' || element[0] == '[' {
+			dst = sources.AppendJSONString(dst, element)
+		} else {
+			dst = append(dst, element...)
+		}
+		if i = skipSpace(value, stop); i < len(value) && value[i] == ',' {
+			dst, i = append(dst, ','), skipSpace(value, i+1)
+		}
+	}
+	dst = append(dst, ']')
+	return dst[:start+copy(dst[start:], dst[end:])]
+}
+
+// flatJSON is JSON in a flattened field, which takes objects only: anything else
+// is its member "value".
+type flatJSON struct{ of content }
+
+func (c *flatJSON) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.of.append(dst, s)
+	if err != nil || null {
+		return dst, null, err
+	}
+	value := bytes.TrimSpace(dst[start:])
+	switch {
+	case string(value) == "null":
+		return dst[:start], true, nil
+	case len(value) > 0 && value[0] == '{':
+		return dst, false, nil
+	}
+	const before = `{"value":`
+	dst = slices.Insert(dst, start, []byte(before)...)
+	return append(dst, '}'), false, nil
 }
 
 // dateContent is a date or timestamp in a format of its own.

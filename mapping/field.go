@@ -180,7 +180,12 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 		c.checkLayout(name, f)
 		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
 	case p.into != nil:
-		return &pathContent{i, p.into}, textWithKeyword()
+		return jsonContent(&pathContent{i, p.into}, f.wantedType(), textWithKeyword())
+	case t.Kind == sources.JSON:
+		if c.def.Haystack == nil {
+			return jsonContent(&columnContent{i, t}, f.wantedType(), c.infer.column(t))
+		}
+		return haystackContent(i, t)
 	case t.Kind == sources.Bool && slices.Contains(numberTypes, f.wantedType()):
 		return &boolNumber{i}, object{"type": "byte"}
 	case t.Kind == sources.Int && f.wantedType() == "boolean":
@@ -189,6 +194,42 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 		return haystackContent(i, t)
 	}
 	return &columnContent{i, t}, c.infer.column(t)
+}
+
+// jsonContent is JSON as a field of that type takes it; empty: the inferred one.
+func jsonContent(of content, wanted string, inferred object) (content, object) {
+	if wanted == "" {
+		wanted, _ = inferred["type"].(string)
+	}
+	switch wanted {
+	case "text", "keyword", "wildcard", "match_only_text", "search_as_you_type":
+		return &textOfJSON{of}, inferred
+	case flattened, flatObject:
+		return &flatJSON{of}, inferred
+	}
+	return of, inferred
+}
+
+// The types of Elasticsearch and OpenSearch for objects of any members.
+const (
+	flattened  = "flattened"
+	flatObject = "flat_object"
+)
+
+// objectMapping completes the mapping of a field that takes objects. One that
+// names no properties takes any.
+func (x *inferrer) objectMapping(m object) object {
+	switch t := m["type"]; {
+	case t == flattened && !x.has(flattened) && x.has(flatObject):
+		return object{"type": flatObject}
+	case t == flatObject && !x.has(flatObject) && x.has(flattened):
+		return object{"type": flattened, "ignore_above": number(keywordCapacity)}
+	case t == flattened && m["ignore_above"] == nil:
+		m["ignore_above"] = number(keywordCapacity)
+	case (t == "object" || t == "nested") && m["properties"] == nil && m["dynamic"] == nil && m["enabled"] == nil:
+		m["dynamic"] = true
+	}
+	return m
 }
 
 // numberTypes are the sink's field types that take numbers and refuse true and false.
@@ -251,7 +292,7 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 	if m["type"] == "scaled_float" && m["scaling_factor"] == nil {
 		c.problems.add(at, "scaled_float wants mapping: {scaling_factor: …}")
 	}
-	return m
+	return c.infer.objectMapping(m)
 }
 
 // cloneObject copies an object deeply.

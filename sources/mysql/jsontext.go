@@ -29,8 +29,9 @@ func jsonTextType(c catalogColumn) (columnType, error) {
 	return t, nil
 }
 
-// finishJSON makes the text from start on a line of JSON. Line breaks are
-// between tokens only: JSON wants them escaped inside of strings.
+// finishJSON makes the text from start on a line of JSON, in which no name comes
+// twice in an object. Line breaks are between tokens only: JSON wants them
+// escaped inside of strings.
 func finishJSON(dst []byte, start int) []byte {
 	text := dst[start:]
 	if !json.Valid(text) {
@@ -43,5 +44,5 @@ func finishJSON(dst []byte, start int) []byte {
 			text[i] = ' '
 		}
 	}
-	return dst
+	return sources.KeepLast(dst, start)
 }

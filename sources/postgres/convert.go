@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+
+	"haystream/sources"
 )
 
 func errText(kind string, text []byte) error {
@@ -43,8 +45,9 @@ func convertBytea(dst, text []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// convertJSON keeps a json text but for line breaks. Inside of strings there
-// are none: JSON wants them escaped there.
+// convertJSON keeps a json text but for line breaks, and members that later ones
+// of their name replace. Inside of strings there are no line breaks: JSON wants
+// them escaped there.
 func convertJSON(dst, text []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, text...)
@@ -58,7 +61,7 @@ func convertJSON(dst, text []byte) ([]byte, error) {
 			rest = rest[i+1:]
 		}
 	}
-	return dst, nil
+	return sources.KeepLast(dst, start), nil
 }
 
 func convertDate(dst, text []byte) ([]byte, error) {
