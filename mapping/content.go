@@ -134,6 +134,36 @@ func (c *flatJSON) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	return append(dst, '}'), false, nil
 }
 
+// geoPoint is a GeoJSON point as {"lat":y,"lon":x}, which every sink's geo_point
+// takes. Other geometries stay what they are.
+type geoPoint struct{ columnContent }
+
+func (c *geoPoint) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.columnContent.append(dst, s)
+	position, ok := bytes.CutPrefix(dst[start:], []byte(`{"type":"Point","coordinates":[`))
+	if err != nil || null || !ok {
+		return dst, null, err
+	}
+	x, rest, _ := bytes.Cut(bytes.TrimSuffix(position, []byte("]}")), []byte(","))
+	y, _, _ := bytes.Cut(rest, []byte(","))
+	return append(dst[:start], `{"lat":`+string(y)+`,"lon":`+string(x)+`}`...), false, nil
+}
+
+// geoShape is a point as GeoJSON.
+type geoShape struct{ columnContent }
+
+func (c *geoShape) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.columnContent.append(dst, s)
+	position, ok := bytes.CutPrefix(dst[start:], []byte(`{"lat":`))
+	if err != nil || null || !ok {
+		return dst, null, err
+	}
+	y, x, _ := bytes.Cut(bytes.TrimSuffix(position, []byte("}")), []byte(`,"lon":`))
+	return append(dst[:start], `{"type":"Point","coordinates":[`+string(x)+`,`+string(y)+`]}`...), false, nil
+}
+
 // dateContent is a date or timestamp in a format of its own.
 type dateContent struct {
 	column int

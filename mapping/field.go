@@ -181,6 +181,10 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
 	case p.into != nil:
 		return jsonContent(&pathContent{i, p.into}, f.wantedType(), textWithKeyword())
+	case f.wantedType() == "geo_point" && t.Kind == sources.JSON && isGeometry(t.SQL):
+		return &geoPoint{columnContent{i, t}}, object{"type": "geo_point"}
+	case f.wantedType() == "geo_shape" && t.Kind == sources.Point:
+		return &geoShape{columnContent{i, t}}, object{"type": "geo_shape"}
 	case t.Kind == sources.JSON:
 		if c.def.Haystack == nil {
 			return jsonContent(&columnContent{i, t}, f.wantedType(), c.infer.column(t))

@@ -11,12 +11,15 @@ import (
 // AppendJSON appends a cell's canonical text as the JSON value that documents
 // hold. It is the one place where cells become JSON, so a snapshot row and a
 // streamed row give the same bytes. nulled reports a value that JSON or a date
-// field cannot hold (NaN, Infinity, an infinite date): null is appended for it.
+// field cannot hold (NaN, Infinity, an infinite date, a curve): null is appended for it.
 func AppendJSON(dst []byte, t *Type, text []byte) (out []byte, nulled bool) {
 	switch t.Kind {
 	case Int:
 		return append(dst, text...), false
-	case JSON, Array, Range, Point:
+	case JSON, Point:
+		value := CutMark(text)
+		return append(dst, value...), len(value) < len(text) && string(value) == "null"
+	case Array, Range:
 		return append(dst, CutMark(text)...), false
 	case Keyword:
 		if len(text) == 1 && text[0] == 0 && strings.HasPrefix(t.SQL, "enum(") {

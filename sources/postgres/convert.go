@@ -147,7 +147,7 @@ func convertPoint(dst, text []byte) ([]byte, error) {
 	}
 	x, y := text[1:comma], text[comma+1:len(text)-1]
 	if !isFinite(x) || !isFinite(y) {
-		return append(dst, "null"...), nil
+		return sources.AppendMark(append(dst, "null"...), text), nil
 	}
 	dst = append(append(dst, `{"lat":`...), y...)
 	dst = append(append(dst, `,"lon":`...), x...)

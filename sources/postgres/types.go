@@ -247,8 +247,11 @@ func extensionType(name string, typmod int32) columnType {
 		return of(sources.JSON, convertHstore)
 	case "geometry", "geography":
 		if isPointTypmod(typmod) {
-			return of(sources.Point, convertEWKB)
+			c := of(sources.Point, pointConverter(isSystemTypmod(typmod)))
+			c.Lossy = !isFlatTypmod(typmod)
+			return c
 		}
+		return of(sources.JSON, geometryConverter(isSystemTypmod(typmod)))
 	}
 	return of(sources.Text, nil) // citext, ltree, …
 }
