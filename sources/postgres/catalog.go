@@ -63,10 +63,13 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\_temp\_%'
 ORDER BY n.nspname, c.relname`
 
-// columnsQuery lists the columns of the given tables.
+// columnsQuery lists the columns of the given tables, and of the generated ones
+// which the publication has: stored ones from PostgreSQL 18 on, where it says so.
 const columnsQuery = `
 SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       a.attnotnull, a.attlen = -1 AND a.attstorage <> 'p', a.attgenerated <> ''
+       a.attnotnull, a.attlen = -1 AND a.attstorage <> 'p', a.attgenerated <> '',
+       a.attgenerated <> '' AND NOT (a.attgenerated = 's' AND EXISTS (
+           SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $2 AND pg_catalog.to_jsonb(p)->>'pubgencols' = 's'))
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum`
@@ -108,8 +111,9 @@ LEFT JOIN LATERAL (
 
 // readCatalog reads all tables outside the system schemas with their columns,
 // ordered by name. A partitioned table is one table, of its root's columns; a
-// child by inheritance is a table of its own. It may be repeated.
-func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRegistry, error) {
+// child by inheritance is a table of its own. It may be repeated. publication is
+// the name of the one that is in use, or will be.
+func readCatalog(ctx context.Context, conn *pgx.Conn, publication string) ([]*sources.Table, *typeRegistry, error) {
 	relations, err := readRelations(ctx, conn)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read tables: %w", err)
@@ -132,7 +136,7 @@ func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRe
 	if err := readTypes(ctx, conn, registry, roots); err != nil {
 		return nil, nil, fmt.Errorf("read types: %w", err)
 	}
-	if err := readColumns(ctx, conn, registry, roots); err != nil {
+	if err := readColumns(ctx, conn, registry, roots, publication); err != nil {
 		return nil, nil, fmt.Errorf("read columns: %w", err)
 	}
 	if err := readForeignKeys(ctx, conn, registry, roots); err != nil {
@@ -184,8 +188,8 @@ func readTypes(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, rela
 	return err
 }
 
-func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32) error {
-	rows, err := conn.Query(ctx, columnsQuery, relations)
+func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32, publication string) error {
+	rows, err := conn.Query(ctx, columnsQuery, relations, publication)
 	if err != nil {
 		return err
 	}
@@ -195,17 +199,14 @@ func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, re
 	var sql string
 	_, err = pgx.ForEachRow(rows, []any{
 		&relation, &c.Name, &oid, &typmod, &sql,
-		&c.NotNull, &c.MayBeMissing, &c.Generated,
+		&c.NotNull, &c.MayBeMissing, &c.Generated, &c.NotLogged,
 	}, func() error {
 		t := registry.tables[relation]
 		if c.Type, _, err = registry.lookup(oid, typmod); err != nil {
 			return fmt.Errorf("read column %s.%s: %w", t, c.Name, err)
 		}
 		c.Type.SQL = sql
-		// A virtual one never is in the log, a stored one since PostgreSQL 18
-		// where the publication says so, which ours does not.
-		c.NotLogged = c.Generated
-		c.MayBeMissing = c.MayBeMissing && !c.Generated
+		c.MayBeMissing = c.MayBeMissing && !c.NotLogged
 		t.Columns = append(t.Columns, c)
 		return nil
 	})

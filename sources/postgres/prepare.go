@@ -185,7 +185,7 @@ func (s *Source) freshSlot(ctx context.Context, conn *pgx.Conn, leftover *slot, 
 // compareCatalog reads the catalog again and returns ErrSchemaChanged where a
 // table in use is no longer what the caller planned with.
 func (s *Source) compareCatalog(ctx context.Context, conn *pgx.Conn, tables []*sources.Table) (*catalog, error) {
-	found, registry, err := readCatalog(ctx, conn)
+	found, registry, err := readCatalog(ctx, conn, s.cfg.Publication)
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}

@@ -99,7 +99,7 @@ func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 	var tables []*sources.Table
 	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
 		var registry *typeRegistry
-		if tables, registry, err = readCatalog(ctx, conn); err != nil {
+		if tables, registry, err = readCatalog(ctx, conn, s.cfg.Publication); err != nil {
 			return fmt.Errorf("read catalog: %w", err)
 		}
 		s.mu.Lock()
