@@ -65,7 +65,7 @@ func testGenerated(r *rig) {
 	if logged() {
 		r.Error("a generated column is taken for logged")
 	}
-	if r.ask("SHOW server_version_num") < "180000" {
+	if r.ask("current_setting('server_version_num')") < "180000" {
 		return
 	}
 	r.exec("CREATE PUBLICATION " + r.name + " FOR TABLE ONLY sums WITH (publish_generated_columns = stored)")
