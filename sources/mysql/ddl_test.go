@@ -156,6 +156,30 @@ func TestSettingsOfOneStatement(t *testing.T) {
 	})
 }
 
+// MariaDB may log an ALTER when it begins, and again when it is done or rolled back.
+func TestAlterInTwoPhases(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		if !r.isMaria() {
+			return
+		}
+		r.exec("CREATE TABLE t"+people, "INSERT INTO t VALUES (1, 'no number')", "SET binlog_alter_two_phase = ON, sql_mode = 'STRICT_ALL_TABLES'")
+		r.prepare("t")
+		tail := r.stream(r.start)
+		for _, algorithm := range []string{"COPY", "INPLACE"} {
+			end := r.ask("SELECT @@gtid_binlog_pos")
+			if err := r.admin.exec(r.Context(), "ALTER TABLE t MODIFY name INT, ALGORITHM=COPY"); err == nil {
+				r.Fatal("a text became a number")
+			}
+			if r.ask("SELECT @@gtid_binlog_pos") == end {
+				r.Error("the ALTER that failed is not in the log")
+			}
+			tail.expect()
+			r.exec("ALTER TABLE t ADD INDEX (name), ALTER name SET DEFAULT 'x', ALGORITHM="+algorithm, "ALTER TABLE t MODIFY name VARCHAR(100)")
+			tail.expect("stale t(name)")
+		}
+	})
+}
+
 // Where letter case does not matter, a statement's names may differ from the
 // catalog's. MySQL would need a data directory of its own for it.
 func TestNamesInOneCase(t *testing.T) {
