@@ -125,7 +125,7 @@ func TestDroppedAndMadeAgain(t *testing.T) {
 // Names are the server's: quoted, dotted, with letters of both cases.
 func TestNames(t *testing.T) {
 	eachRig(t, func(r *rig) {
-		names := []string{"We`ird", "dotted.name", "select", "TABLE to", "Ünï", "it's \"q\""}
+		names := []string{"We`ird", "dotted.name", "select", "TABLE to", "Ünï", "it's \"q\"", "誠"}
 		for _, name := range names {
 			r.exec("CREATE TABLE " + quote(name) + people)
 		}
@@ -137,6 +137,10 @@ func TestNames(t *testing.T) {
 		}
 		r.exec("SET SESSION sql_mode = 'ANSI_QUOTES'", `TRUNCATE TABLE "dotted.name"`, `CREATE TABLE "it's" LIKE "select"`, `TRUNCATE TABLE "it's ""q"""`)
 		tail.expect("stale dotted.name", `stale it's "q"`)
+		// Texts come in the client's character set, in which a character may end like a quote or a backslash.
+		r.exec("SET NAMES latin1", "TRUNCATE\xa0TABLE `\xdcn\xef`", "SET NAMES gbk", "TRUNCATE TABLE `\xd5\x5c`", "ALTER TABLE `\xd5\x5c` COMMENT '\xd5\x5c', ADD x INT", "SET NAMES utf8mb4")
+		tail.fails(sources.ErrSchemaChanged, "new column x")
+		r.same(tail.changes, []string{"stale Ünï", "stale 誠", "stale 誠(x)"})
 	})
 }
 
