@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"strings"
 	"testing"
 
 	"haystream/sources"
@@ -32,6 +33,9 @@ func TestHiddenColumns(t *testing.T) {
 		for _, mode := range modes {
 			r.set("binlog_row_metadata", mode)
 			for _, shape := range shapes {
+				if mode == "FULL" && !strings.Contains(shape, "UNIQUE (name)") {
+					continue // with names in the log the others are like them
+				}
 				t.Log(mode, shape)
 				r.exec("DROP TABLE IF EXISTS t", "CREATE TABLE t "+shape)
 				r.projectColumns("t", "id", "name", "z")

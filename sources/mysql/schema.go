@@ -88,6 +88,12 @@ func isBegin(data []byte) bool {
 // schemaChange says what became stale by a statement, and reports whether a
 // table in use was named at all. Each such takes one Version.
 func (st *stream) schemaChange(s statement) (touched bool, err error) {
+	if st.tx.undone && s.verb == "ALTER" {
+		s.unknown = ""
+		for i := range s.effects {
+			s.effects[i] = effect{table: s.effects[i].table}
+		}
+	}
 	if s.unknown != "" {
 		st.source.log.Warn().Str("statement", s.unknown+" …").Msg("a statement in the log is not known; tables that it may have changed are read again")
 	}

@@ -187,7 +187,7 @@ func (s *scanner) xa() statement {
 // otherObjects are the words that follow CREATE, ALTER and DROP where it is not about tables.
 var otherObjects = []string{
 	"VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "USER", "ROLE", "SERVER", "TABLESPACE", "UNDO", "LOGFILE", "SPATIAL REFERENCE", "RESOURCE",
-	"PACKAGE", "DEFINER", "ALGORITHM", "SQL", "AGGREGATE", "LIBRARY", "INSTANCE", "PREPARE", "SEQUENCE",
+	"PACKAGE", "DEFINER", "ALGORITHM", "SQL", "AGGREGATE", "LIBRARY", "INSTANCE", "PREPARE", "SEQUENCE", "JSON RELATIONAL", "JSON DUALITY", "COMPRESSION_DICTIONARY",
 }
 
 func (s *scanner) otherObject() bool {

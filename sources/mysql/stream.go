@@ -79,6 +79,7 @@ type stream struct {
 type transaction struct {
 	open    bool // from its GTID to its end
 	begun   bool // its end is an event of its own
+	undone  bool // its ALTER has changed nothing
 	gtid    gtid
 	began   uint64 // offset
 	id      uint64
