@@ -210,7 +210,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.log.Info().Msg(err.Error())
 		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):
-		d.log.Warn().Err(err).Msg("a table has changed; planning anew")
+		d.log.Info().Err(err).Msg("planning anew")
 		return again, nil
 	case errors.Is(err, sources.ErrPositionLost):
 		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped")

@@ -35,7 +35,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	st.update(func(cp *checkpoint) { cp.use(plan) })
+	st.update(func(cp *checkpoint) { cp.use(plan, pf.held) })
 	if plan.Layout == nil {
 		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
 	} else if err := d.useStore(st, plan, store, &left); err != nil {

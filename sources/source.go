@@ -27,8 +27,8 @@ var (
 	// The caller stands by and asks again.
 	ErrBusy = errors.New("another daemon is tailing the source")
 
-	// ErrSchemaChanged means that a table in use no longer has the columns
-	// that it was projected from. The caller reads the catalog again, plans
+	// ErrSchemaChanged means that a table in use is not as the catalog had it, or
+	// what its fingerprint tells is not. The caller reads the catalog again, plans
 	// anew and starts again from its checkpoint.
 	ErrSchemaChanged = errors.New("a table in use has changed")
 

@@ -17,7 +17,7 @@ func (w *world) compare(sql string) {
 
 func (w *world) compareIn(index, sql string) {
 	w.t.Helper()
-	rows, err := w.db.QueryContext(w.t.Context(), sql)
+	rows, err := w.db.QueryContext(w.ctx, sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}

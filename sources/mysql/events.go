@@ -207,9 +207,13 @@ func (st *stream) content(h header, data []byte, began uint64) error {
 	case replication.INCIDENT_EVENT:
 		return fmt.Errorf("%w: the server has lost events that should be here", sources.ErrPositionLost)
 	case replication.EXECUTE_LOAD_QUERY_EVENT:
-		return st.statementFormat(string(data[headerSize:]), true) // its text is within
+		event, err := loadQuery(data[headerSize:])
+		if err != nil {
+			return err
+		}
+		return st.statementFormat(st.statement(event))
 	case replication.LOAD_EVENT, replication.NEW_LOAD_EVENT, replication.EXEC_LOAD_EVENT:
-		return st.statementFormat("LOAD DATA", false)
+		return st.statementFormat(statement{kind: callingStatement, verb: "LOAD"})
 	case replication.STOP_EVENT, replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT, replication.BEGIN_LOAD_QUERY_EVENT,
 		replication.APPEND_BLOCK_EVENT, replication.DELETE_FILE_EVENT, replication.IGNORABLE_EVENT, replication.ROWS_QUERY_EVENT,
 		replication.PREVIOUS_GTIDS_EVENT, replication.TRANSACTION_CONTEXT_EVENT, replication.VIEW_CHANGE_EVENT,

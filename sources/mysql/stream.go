@@ -43,6 +43,8 @@ type stream struct {
 	defaulted  map[*sources.Table]bool // of which rows have got values that are their columns' defaults in the catalog
 	defaultsOf position                // where the log ended when that was read
 
+	programs map[programOf][]*program // what statements run besides; nil: not read yet
+
 	parser    *replication.BinlogParser
 	checksum  bool // events end with one
 	logTables map[uint64]*logTable
