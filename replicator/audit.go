@@ -41,7 +41,7 @@ func NewAudit(ctx context.Context, cfg *Config, file *conf.Source) (a *Audit, er
 	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
 		return nil, err
 	}
-	st, err := loadState(ctx, sink, cfg.Name, "audit")
+	st, err := loadState(ctx, sink, cfg.Name, "audit", zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func newShelf(t *testing.T) *shelf {
 // restart loads the checkpoint anew, as another process would.
 func (s *shelf) restart() *shelf {
 	s.t.Helper()
-	st, err := loadState(s.t.Context(), s.sink, "blog", "test")
+	st, err := loadState(s.t.Context(), s.sink, "blog", "test", zerolog.Nop())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -124,8 +124,12 @@ func (r *removal) plan(ctx context.Context) error {
 	}
 	cp := newCheckpoint(r.name)
 	if data != nil {
-		if cp, err = parseCheckpoint(data); err != nil {
+		known, err := parseCheckpoint(data, r.name)
+		switch {
+		case errors.Is(err, errNewer):
 			return err
+		case err == nil: // a damaged one is dropped without what it knew
+			cp = known
 		}
 		r.checkpoint = true
 		r.lines = append(r.lines, "checkpoint "+r.name)

@@ -47,7 +47,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, held: pf.held}
+	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned, ran: d.ran, held: pf.held}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -60,6 +60,8 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	x.barrier = p.barrier
+	watch := &lookout{sink: d.sink, leased: st.leased, targets: targets, report: d.status.complained, log: d.log, looked: time.Now()}
+	p.look = watch.look
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
 		if err := cmp.Or(d.checkHeld(ctx, pf), x.retry(ctx)); err != nil {
@@ -71,6 +73,9 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return errOutdated
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	if lasted, failed := d.ends.Over(); failed {
+		d.log.Info().Stringer("after", lasted).Msg("going on")
+	}
 	d.status.hold(pf.held)
 	d.status.running(p, targets, pf)
 	d.ran = true
@@ -84,7 +89,7 @@ func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
 	if err := errors.Join(pf.readSource(ctx, d.source), pf.readSink(ctx, d.sink)); err != nil {
 		return nil, nil, err
 	}
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,6 +52,10 @@ type Sink interface {
 	// that name exists, ErrForeign where it is not this pipeline's.
 	Index(ctx context.Context, alias string) (*Index, error)
 
+	// Standing says how things are with a physical index that is written to, its
+	// write alias and the alias. It is asked every few seconds.
+	Standing(ctx context.Context, alias, physical string) (Standing, error)
+
 	// Create makes a physical index with its own write alias, tuned for
 	// loading. With Serve set the alias points to it from the start. One that
 	// an earlier call has made is returned. ErrRefused is for this index alone.
@@ -60,7 +64,8 @@ type Sink interface {
 	// Finish makes a loaded index ready to serve: refresh, replicas restored.
 	Finish(ctx context.Context, physical string) error
 
-	// Swap points the alias to the physical index, away from any other, in one step.
+	// Swap points the alias, or a write alias, to the physical index, away from any
+	// other, in one step.
 	Swap(ctx context.Context, alias, physical string) error
 
 	// Drop deletes a physical index of this pipeline and its dead letters.
@@ -109,6 +114,14 @@ type Index struct {
 	Physical string
 	UUID     string          // the sink's own identity of it; changes when it is deleted and made again
 	Meta     json.RawMessage // what IndexSpec.Meta said
+}
+
+// A Standing is what leads to a physical index, as somebody's hand may have changed it.
+type Standing struct {
+	UUID     string   // empty where the index is gone, or is not this pipeline's
+	WritesTo string   // the index behind its write alias; empty where writes are refused
+	Serving  []string // all indexes behind the alias, as long as it shows the whole of them
+	Blocked  string   // why it takes no documents, with the remedy; empty where it does
 }
 
 // An IndexSpec describes a physical index to be made.

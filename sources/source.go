@@ -97,6 +97,14 @@ type Source interface {
 	// dropped, one line each. With dryRun it only says.
 	Remove(ctx context.Context, dryRun bool) ([]string, error)
 
+	// Silence is for how long the server has said nothing to a stream that
+	// listens, though it is asked every few seconds; 0 while none does. Never blocks.
+	Silence() time.Duration
+
+	// Evict ends the connection of the daemon that ErrBusy has told of. It is
+	// called for one that has hung and cannot have written anything for long.
+	Evict(ctx context.Context) error
+
 	// Lag asks the source how far its log is ahead of pos. It uses a
 	// connection of its own and may be called while Stream runs.
 	Lag(ctx context.Context, pos Position) (Lag, error)

@@ -92,7 +92,12 @@ func newWorld(t *testing.T) *world {
 
 func worldOn(t *testing.T, server, es *servers.Server) *world {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_", ".", "_").Replace(t.Name()))
+	return worldNamed(t, strings.ToLower(strings.NewReplacer("/", "_", "-", "_", ".", "_").Replace(t.Name())), server, es)
+}
+
+// worldNamed is for tests of several worlds.
+func worldNamed(t *testing.T, name string, server, es *servers.Server) *world {
+	t.Helper()
 	w := &world{t: t, ctx: context.WithoutCancel(t.Context()), name: name, server: server, search: es, dialect: dialectOf(server.Kind), dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
 	first, _ := w.dialect.open(t, server.URL, "")
 	if _, err := first.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
@@ -207,9 +212,11 @@ func (w *world) status() map[string]any {
 	return out
 }
 
+func (w *world) readyURL() string { return fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port) }
+
 // ready reports whether /readyz answers 200.
 func (w *world) ready() bool {
-	code, _ := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
+	code, _ := w.get(w.readyURL())
 	return code == http.StatusOK
 }
 
@@ -338,6 +345,19 @@ func (b *logBuffer) tail(n int) string {
 	defer b.mu.Unlock()
 	s := b.text.String()
 	return s[max(0, len(s)-n):]
+}
+
+func (b *logBuffer) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Len()
+}
+
+// from is what was logged after the first n bytes.
+func (b *logBuffer) from(n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text.Bytes()[n:])
 }
 
 func freePort(t testing.TB) int {

@@ -40,7 +40,10 @@ func (s *Sink) readCatalog() (*catalog, error) {
 		err = json.Unmarshal(text, c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read indexes from %s: %w", s.catalogPath(), err)
+		return nil, fmt.Errorf("read indexes from %s: %w; put the file back, or delete it: every index is then built anew", s.catalogPath(), err)
+	}
+	if c.Indexes == nil || c.Aliases == nil {
+		return nil, fmt.Errorf("read indexes from %s: it has no indexes or aliases; put the file back, or delete it: every index is then built anew", s.catalogPath())
 	}
 	return c, nil
 }
@@ -86,6 +89,22 @@ func (s *Sink) Index(_ context.Context, alias string) (*sinks.Index, error) {
 		return nil, err
 	}
 	return &sinks.Index{Alias: alias, Physical: physical, UUID: index.UUID, Meta: index.Meta}, nil
+}
+
+// Standing implements sinks.Sink.
+func (s *Sink) Standing(_ context.Context, alias, physical string) (sinks.Standing, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return sinks.Standing{}, err
+	}
+	standing := sinks.Standing{WritesTo: c.Aliases[sinks.WriteAlias(physical)]}
+	if index, ok := c.Indexes[physical]; ok && index.Owner == s.opts.Owner {
+		standing.UUID = index.UUID
+	}
+	if to, ok := c.Aliases[alias]; ok {
+		standing.Serving = []string{to}
+	}
+	return standing, nil
 }
 
 // Create implements sinks.Sink.

@@ -67,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 		"lets one of many save":                 checkpointRace,
 		"makes, swaps and drops indexes":        indexes,
 		"makes an index that serves at once":    serve,
+		"says what leads to an index":           standing,
 		"leaves other pipelines' indexes alone": foreign,
 		"keeps and clears dead letters":         deadLetters,
 		"stops at too many dead letters":        tooManyDeadLetters,

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
+	"haystream/internal/quiet"
 	"haystream/sources"
 )
 
@@ -53,6 +54,8 @@ type Source struct {
 	wanted  atomic.Uint64 // highest mark of a chunk
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
+	silence sources.Silence
+	unacked quiet.Log // positions that cannot be acknowledged
 
 	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
 
@@ -171,7 +174,9 @@ func newCatalog(tables []*sources.Table, registry *typeRegistry) *catalog {
 func (s *Source) Ack(pos sources.Position) {
 	p, err := parsePosition(pos)
 	if err != nil {
-		s.log.Error().Err(err).Msg("cannot acknowledge")
+		if _, tell := s.unacked.Failed(err.Error()); tell {
+			s.log.Error().Err(err).Msg("cannot acknowledge")
+		}
 		return
 	}
 	if raise(&s.acked, p.lsn) {
@@ -193,6 +198,9 @@ func raise(mark *atomic.Uint64, to pglogrepl.LSN) bool {
 		}
 	}
 }
+
+// Silence is for how long the server has said nothing, though it was asked.
+func (s *Source) Silence() time.Duration { return s.silence.Lasted(time.Now()) }
 
 // Reached reports whether a stream at pos has emitted everything up to mark.
 func (s *Source) Reached(pos, mark sources.Position) bool {

@@ -35,8 +35,9 @@ const (
 	askLast  = 50 * time.Millisecond
 
 	statusEvery    = 10 * time.Second
-	tellEvery      = time.Second // between two that say that more is durable
-	defaultSilence = time.Minute // where the server has no wal_sender_timeout
+	pingEvery      = 3 * time.Second // while the server says nothing
+	tellEvery      = time.Second     // between two that say that more is durable
+	defaultSilence = time.Minute     // where the server has no wal_sender_timeout
 	writeTimeout   = 10 * time.Second
 	queryTimeout   = 5 * time.Second
 
@@ -72,6 +73,7 @@ type stream struct {
 	silence    time.Duration
 	status     time.Time // when it is due
 	statusWait time.Duration
+	ping       time.Time     // when the server was asked last for a word
 	told       pglogrepl.LSN // what the server knows to be durable
 	toldAt     time.Time
 	ask        time.Time // when it is due while a chunk waits
@@ -220,6 +222,8 @@ func (st *stream) readTimeout(ctx context.Context) error {
 func (st *stream) run(ctx context.Context) error {
 	st.source.stream.Store(st)
 	defer st.source.stream.Store(nil)
+	st.source.silence.Begin(st.received)
+	defer st.source.silence.End()
 	defer context.AfterFunc(ctx, st.wake)()
 	for idle, messages := true, 0; ; messages++ {
 		if idle || messages%lookEvery == 0 || st.conn.Frontend().ReadBufferLen() == 0 {
