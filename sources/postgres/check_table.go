@@ -41,6 +41,14 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	if persistence == "u" {
 		c.fail(subject, "it is unlogged", "ALTER TABLE "+quoteTable(t)+" SET LOGGED")
 	}
+	for _, r := range relations {
+		switch {
+		case r.foreign:
+			c.fail(subject, "its partition "+r.name+" is a foreign table, whose changes are not in the log", "ALTER TABLE "+quoteTable(t)+" DETACH PARTITION "+r.name)
+		case r.unlogged && r.partition:
+			c.fail(subject, "its partition "+r.name+" is unlogged", "ALTER TABLE "+r.name+" SET LOGGED")
+		}
+	}
 	if !usage {
 		c.fail(subject, "role "+c.role+" may not use the schema", "GRANT USAGE ON SCHEMA "+quote(t.Schema)+" TO "+quote(c.role))
 	}

@@ -83,6 +83,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 	if err := s.raiseBarriers(ctx, conn, tables, joined); err != nil {
 		return start, err
 	}
+	now.keep(tables)
 	s.mu.Lock()
 	s.prepared, s.system = now, where
 	for _, t := range tables {

@@ -79,6 +79,21 @@ type catalog struct {
 	registry *typeRegistry
 }
 
+// keep forgets the fingerprints of all tables but those in use: they are most of
+// what a large catalog takes.
+func (c *catalog) keep(tables []*sources.Table) {
+	inUse := make(map[string]bool, len(tables))
+	for _, t := range tables {
+		inUse[t.String()] = true
+	}
+	for name, t := range c.tables {
+		if !inUse[name] {
+			t.Fingerprint = sources.Fingerprint{}
+		}
+	}
+	c.registry.parts = nil
+}
+
 // published are the signs of what the publication has of a table.
 func (c *catalog) published(t *sources.Table) []string {
 	if found := c.tables[t.String()]; found != nil {
