@@ -100,6 +100,11 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 	if err != nil {
 		return err
 	}
+	if st.Live == nil && st.Next == nil {
+		if err := x.leftovers(ctx, w.Alias, serving); err != nil {
+			return err
+		}
+	}
 	for _, b := range []**build{&st.Live, &st.Next} {
 		if *b, err = x.existing(ctx, *b, w); err != nil {
 			return err

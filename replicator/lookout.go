@@ -189,3 +189,20 @@ func (x *indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 	}
 	return false, nil
 }
+
+// leftovers puts on the list of those to be dropped the physical indexes that nobody
+// knows of any more, since the checkpoint was lost. What readers see stays until the swap.
+func (x *indexes) leftovers(ctx context.Context, alias string, serving *sinks.Index) error {
+	made, err := x.sink.Made(ctx, alias)
+	if err != nil {
+		return err
+	}
+	x.state.update(func(cp *checkpoint) {
+		for _, physical := range made {
+			if physical != nameOf(serving) && !slices.Contains(cp.Garbage, physical) {
+				cp.Garbage = append(cp.Garbage, physical)
+			}
+		}
+	})
+	return nil
+}

@@ -177,7 +177,17 @@ func storeError(err error) error {
 // for those behind the configured aliases: an earlier removal may have left them.
 func (r *removal) planIndexes(ctx context.Context, cp *checkpoint) error {
 	looked := map[string]bool{}
-	for _, name := range append(r.aliases, cp.writeAliases()...) {
+	names := append(r.aliases, cp.writeAliases()...)
+	for _, alias := range r.aliases { // a lost checkpoint may have known of more
+		made, err := r.sink.Made(ctx, alias)
+		if err != nil {
+			return err
+		}
+		for _, physical := range made {
+			names = append(names, sinks.WriteAlias(physical))
+		}
+	}
+	for _, name := range names {
 		index, err := r.sink.Index(ctx, name)
 		switch {
 		case errors.Is(err, sinks.ErrForeign):

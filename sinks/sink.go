@@ -10,6 +10,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
+	"strings"
 
 	"haystream/internal/preflight"
 )
@@ -55,6 +57,10 @@ type Sink interface {
 	// Standing says how things are with a physical index that is written to, its
 	// write alias and the alias. It is asked every few seconds.
 	Standing(ctx context.Context, alias, physical string) (Standing, error)
+
+	// Made lists the physical indexes that this pipeline has made for the alias: those
+	// of its name and a timestamp that have their write alias.
+	Made(ctx context.Context, alias string) ([]string, error)
 
 	// Create makes a physical index with its own write alias, tuned for
 	// loading. With Serve set the alias points to it from the start. One that
@@ -123,6 +129,14 @@ type Standing struct {
 	Serving  []string // all indexes behind the alias, as long as it shows the whole of them
 	Blocked  string   // why it takes no documents, with the remedy; empty where it does
 }
+
+// IsPhysical reports whether a name is one that a physical index of the alias gets.
+func IsPhysical(alias, name string) bool {
+	stamp, ok := strings.CutPrefix(name, alias+"-")
+	return ok && timestamp.MatchString(stamp)
+}
+
+var timestamp = regexp.MustCompile(`^\d{8}-\d{6}-\d{3}$`)
 
 // An IndexSpec describes a physical index to be made.
 type IndexSpec struct {

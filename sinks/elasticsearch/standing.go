@@ -56,6 +56,24 @@ func (s *Sink) Standing(ctx context.Context, alias, physical string) (sinks.Stan
 	return standing, nil
 }
 
+// Made implements sinks.Sink. A copy that somebody has made of an index has its mark,
+// but not its write alias.
+func (s *Sink) Made(ctx context.Context, alias string) ([]string, error) {
+	found := map[string]*existing{}
+	path := "/" + url.PathEscape(alias) + "-*?expand_wildcards=all" + standingFilter
+	if err := s.client.call(ctx, http.MethodGet, path, nil, &found); err != nil {
+		return nil, fmt.Errorf("list indexes of alias %s: %w", alias, err)
+	}
+	var made []string
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		_, writable := found[name].alias(sinks.WriteAlias(name))
+		if writable && sinks.IsPhysical(alias, name) && found[name].owner() == s.opts.Owner {
+			made = append(made, name)
+		}
+	}
+	return made, nil
+}
+
 // shared reports whether an alias has more than one index.
 func shared(found map[string]*existing, alias string) bool {
 	n := 0

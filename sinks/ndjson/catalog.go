@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"haystream/sinks"
 )
@@ -105,6 +107,21 @@ func (s *Sink) Standing(_ context.Context, alias, physical string) (sinks.Standi
 		standing.Serving = []string{to}
 	}
 	return standing, nil
+}
+
+// Made implements sinks.Sink.
+func (s *Sink) Made(_ context.Context, alias string) ([]string, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return nil, err
+	}
+	var made []string
+	for _, name := range slices.Sorted(maps.Keys(c.Indexes)) {
+		if sinks.IsPhysical(alias, name) && c.Indexes[name].Owner == s.opts.Owner && c.Aliases[sinks.WriteAlias(name)] == name {
+			made = append(made, name)
+		}
+	}
+	return made, nil
 }
 
 // Create implements sinks.Sink.

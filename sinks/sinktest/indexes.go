@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,6 +173,37 @@ func standing(t *testing.T, h Harness) {
 		}
 	}
 	is(s, "", "", "")
+}
+
+func made(t *testing.T, h Harness) {
+	pipeline, alias := name(), name()
+	s, ctx := open(t, h, pipeline), t.Context()
+	lists := func(of sinks.Sink, want ...string) {
+		t.Helper()
+		if got, err := of.Made(ctx, alias); err != nil || !slices.Equal(got, want) {
+			t.Errorf("made %v, %v, want %v", got, err, want)
+		}
+	}
+	lists(s)
+	first, second := alias+"-20260102-030405-678", alias+"-20260102-030406-678"
+	all := []string{first, second, alias + "-1", alias + "-other-20260102-030405-678"}
+	for _, physical := range all {
+		if _, err := s.Create(ctx, spec(alias, physical, false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lists(s, first, second)
+	lists(open(t, h, name()))
+	if err := s.Swap(ctx, sinks.WriteAlias(second), first); err != nil {
+		t.Fatal(err)
+	}
+	lists(s, first)
+	for _, physical := range all {
+		if err := s.Drop(ctx, physical); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lists(s)
 }
 
 func foreign(t *testing.T, h Harness) {

@@ -68,6 +68,7 @@ func Run(t *testing.T, h Harness) {
 		"makes, swaps and drops indexes":        indexes,
 		"makes an index that serves at once":    serve,
 		"says what leads to an index":           standing,
+		"lists what it has made":                made,
 		"leaves other pipelines' indexes alone": foreign,
 		"keeps and clears dead letters":         deadLetters,
 		"stops at too many dead letters":        tooManyDeadLetters,
