@@ -58,6 +58,7 @@ func TestConformance(t *testing.T) {
 				return documents(t, server.URL, target.Physical)
 			},
 			Gates:   true,
+			Copies:  true,
 			Refused: []byte(`{"n":"no number"}`),
 		})
 	}
