@@ -67,6 +67,8 @@ type indexState struct {
 	// Stale says why Live has to be replaced, by a build of Epoch or later.
 	Stale string `json:"stale,omitempty"`
 	Epoch int64  `json:"epoch,omitempty"`
+
+	Gap bool `json:"gap,omitempty"` // a part of the log was lost since
 }
 
 // A build is a physical index with its definition and how much of the tables
@@ -80,6 +82,15 @@ type build struct {
 	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
 	Stored     bool                      `json:"stored,omitempty"`   // its documents are rendered from stored rows
 	Tables     map[string]*tableProgress `json:"tables"`
+
+	Round int `json:"round,omitempty"` // how often all tables were read again into it
+
+	// From is the physical index whose documents come into this one before it
+	// serves, as rows of them may be gone. All before Place were looked at. Filled: none
+	// is lacking, and From may get no more changes.
+	From   string `json:"from,omitempty"`
+	Place  string `json:"place,omitempty"`
+	Filled bool   `json:"filled,omitempty"`
 }
 
 // tableProgress is how far a table has been read into a build.
@@ -169,6 +180,7 @@ func (cp *checkpoint) restart(reason string) {
 	epoch := cp.begin()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		cp.markStale(alias, reason, epoch)
+		cp.Indexes[alias].Gap = true
 	}
 }
 

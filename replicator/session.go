@@ -46,7 +46,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log}
+	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, fed: old, amended: map[string]bool{}}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -58,7 +58,8 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	x.barrier = p.barrier
+	x.barrier, x.copies = p.barrier, newCopies(d.sink, st, targets, d.log)
+	p.copies = x.copies
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
 		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !p.joins.whole.Load() || !swapped(targets) {
@@ -235,7 +236,7 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 	p.position, p.version = p.from.Position, p.from.Version
 	p.applied.Store(p.version)
 	for _, t := range targets {
-		if t.build.fresh() {
+		if t.build.fresh() && !t.unbroken {
 			t.since.Store(unknown) // see begin
 		}
 	}

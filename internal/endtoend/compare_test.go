@@ -17,7 +17,12 @@ func (w *world) compare(sql string) {
 
 func (w *world) compareIn(index, sql string) {
 	w.t.Helper()
-	documents := w.documentsOf(index)
+	w.compareWith(w.documentsOf(index), sql)
+}
+
+// compareWith compares documents that were read, and takes those that have a row out.
+func (w *world) compareWith(documents map[string]json.RawMessage, sql string) {
+	w.t.Helper()
 	rows, err := w.db.QueryContext(w.t.Context(), sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)

@@ -170,7 +170,7 @@ func (c *copier) next(ctx context.Context, start int64) (int64, error) {
 // take gives on those documents that the other index lacks.
 func (c *copier) take(ctx context.Context, hits []hit) error {
 	var lacking []hit
-	err := c.get(ctx, c.to, "false", hits, func(n int, h *hit) error {
+	err := c.get(ctx, c.to, "_source=false&filter_path=docs._id,docs.found,docs.error", hits, func(n int, h *hit) error {
 		if !h.Found {
 			lacking = append(lacking, hits[n])
 		}
@@ -195,7 +195,8 @@ func (c *copier) bodies(ctx context.Context, hits []hit) error {
 		defer func() { docs, size = nil, 0 }()
 		return c.each(docs, c.place())
 	}
-	err := c.get(ctx, c.from, "true", hits, func(_ int, h *hit) error {
+	// A filter_path would have the server write the documents anew, with other digits.
+	err := c.get(ctx, c.from, "", hits, func(_ int, h *hit) error {
 		switch {
 		case !h.Found: // deleted since
 			return nil
@@ -216,7 +217,7 @@ func (c *copier) bodies(ctx context.Context, hits []hit) error {
 }
 
 // get asks an index for documents as they are now, and calls each for them in order.
-func (c *copier) get(ctx context.Context, physical, source string, hits []hit, each func(n int, h *hit) error) error {
+func (c *copier) get(ctx context.Context, physical, parameters string, hits []hit, each func(n int, h *hit) error) error {
 	if len(hits) == 0 {
 		return nil
 	}
@@ -233,7 +234,7 @@ func (c *copier) get(ctx context.Context, physical, source string, hits []hit, e
 		return err
 	}
 	n := 0
-	path := "/" + url.PathEscape(physical) + "/_mget?filter_path=docs&_source=" + source
+	path := "/" + url.PathEscape(physical) + "/_mget?" + parameters
 	err = c.s.client.stream(ctx, http.MethodPost, path, body, func(d *json.Decoder) error {
 		for range 3 { // {"docs":[
 			if _, err := d.Token(); err != nil {

@@ -21,7 +21,7 @@ func keeps(t *testing.T, h Harness) {
 	var actions []sinks.Action
 	for n := range int64(count) {
 		id := fmt.Sprint(n)
-		actions = append(actions, index(old, id, 10+n, fmt.Sprintf(`{"n":%d,"more":"x"}`, n)))
+		actions = append(actions, index(old, id, 10+n, fmt.Sprintf(`{"n":%d.10,"more":"x"}`, n)))
 		if n%2 == 0 {
 			actions[len(actions)-1].Routing = []byte("r" + id)
 		}
