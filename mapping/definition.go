@@ -22,6 +22,14 @@ type Set struct {
 	Former bool
 }
 
+// Alias is the alias of a definition in the sink.
+func (s *Set) Alias(name string) string {
+	if d := s.Indexes[name]; d != nil && d.Index != "" {
+		return d.Index
+	}
+	return name
+}
+
 // A Definition is one entry of `indexes:`.
 type Definition struct {
 	// Index is the alias in the sink; empty for the definition's own name.

@@ -40,7 +40,7 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 		next.From, next.Place = "", ""
 	}
 	if st.Gap {
-		x.log.Warn().Str("index", w.Alias).Msg("rows that came and went again in the lost part of the log have no document")
+		x.log.Warn().Str("index", w.Alias).Msg("changes were missed: rows that came and went again meanwhile have no document")
 		st.Gap = false
 	}
 	switch joined := len(w.Joined) > 0; {

@@ -27,6 +27,10 @@ type inspection struct {
 	homes    map[string]string // of tables named without a schema, as settled before
 	plan     *mapping.Plan
 	findings []preflight.Finding
+
+	set    mapping.Set                  // the definitions but for those that are held up
+	held   held                         // why those are
+	broken map[string]preflight.Finding // what is said of tables that does not fit them
 }
 
 func (in *inspection) readSource(ctx context.Context, source sources.Source) (err error) {
@@ -46,11 +50,11 @@ func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error)
 	return nil
 }
 
-// compile plans the definitions over the catalog.
-func (in *inspection) compile(cfg *Config, file *conf.Source) {
+// compile plans the set's definitions over the catalog.
+func (in *inspection) compile(file *conf.Source) {
 	options := compileOptions(in.sink)
 	options.Homes = in.homes
-	plan, err := options.Compile(in.catalog, cfg.set())
+	plan, err := options.Compile(in.catalog, in.set)
 	if err == nil {
 		in.plan = plan
 		in.findings = append(in.findings, plan.Warnings...)
@@ -58,7 +62,7 @@ func (in *inspection) compile(cfg *Config, file *conf.Source) {
 	}
 	for _, e := range located(problems(err), file) {
 		in.findings = append(in.findings, preflight.Finding{
-			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Text: e.Path + ": " + e.Message,
+			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Path: e.Path, Text: e.Path + ": " + e.Message,
 		})
 	}
 }
@@ -109,19 +113,19 @@ func Check(ctx context.Context, cfg *Config, file *conf.Source, out io.Writer) e
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{}
+	in := &inspection{set: cfg.set()}
 	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
-	in.checkBoth(ctx, source, sink, cfg, file)
+	in.checkBoth(ctx, source, sink, file)
 	return report(in.findings, out)
 }
 
 // checkBoth goes on with one end where the other cannot be looked at.
-func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, cfg *Config, file *conf.Source) {
+func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, file *conf.Source) {
 	sinkErr := in.readSink(ctx, sink)
 	sourceErr := in.readSource(ctx, source)
 	if in.try("source", sourceErr) {
 		in.okf("source", "%s at %s", in.source.Kind, in.source.Address)
-		in.compile(cfg, file)
+		in.compile(file)
 		in.listStored()
 		in.try("source", in.checkSource(ctx, source))
 	}

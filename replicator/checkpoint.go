@@ -38,6 +38,9 @@ type checkpoint struct {
 	// has begun an epoch. It is passed over when it comes again.
 	Told int64 `json:"told,omitempty"`
 
+	// Definitions are a mark of those that have been planned.
+	Definitions string `json:"definitions,omitempty"`
+
 	// Homes are the schemas of tables that the configuration names without one. They
 	// are settled once, by the name.
 	Homes map[string]string `json:"homes,omitempty"`
@@ -68,7 +71,10 @@ type indexState struct {
 	Stale string `json:"stale,omitempty"`
 	Epoch int64  `json:"epoch,omitempty"`
 
-	Gap bool `json:"gap,omitempty"` // a part of the log was lost since
+	Gap bool `json:"gap,omitempty"` // it may have missed changes since
+
+	// Held: it is held up, and gets no changes (held.go).
+	Held bool `json:"held,omitempty"`
 }
 
 // A build is a physical index with its definition and how much of the tables

@@ -26,6 +26,10 @@ type indexes struct {
 	state *state
 	now   func() time.Time
 	log   zerolog.Logger
+	held  held
+
+	refused []*mapping.Index // that the sink has refused to make
+	retried time.Time        // when it was asked last
 
 	fed     map[string]*mapping.Index // by saved definitions, by physical index
 	amended map[string]bool           // physical indexes that are fed by the changed definition instead
@@ -68,7 +72,14 @@ func restore(cp *checkpoint, wanted []*mapping.Index, left *notes, whole bool, l
 // sink holds: afterwards every alias has a live build, a next one, or both.
 func (x *indexes) settle(ctx context.Context, wanted []*mapping.Index) error {
 	for _, w := range wanted {
-		if err := x.settleAlias(ctx, w); err != nil {
+		err := x.settleAlias(ctx, w)
+		if errors.Is(err, sinks.ErrRefused) {
+			x.log.Error().Str("index", w.Alias).Err(err).Msg("index cannot be made; the others go on")
+			x.held[w.Alias] = err.Error()
+			x.refused, x.retried = append(x.refused, w), x.now()
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("index %s: %w", w.Alias, err)
 		}
 	}
@@ -222,6 +233,26 @@ func (x *indexes) make(ctx context.Context, w *mapping.Index, st *indexState) er
 	return nil
 }
 
+// retry asks the sink again for what it has refused, once in a while, and returns
+// errMended when it takes one.
+func (x *indexes) retry(ctx context.Context) error {
+	if len(x.refused) == 0 || x.now().Sub(x.retried) < heldEvery {
+		return nil
+	}
+	x.retried = x.now()
+	for _, w := range x.refused {
+		var st *indexState
+		x.state.view(func(cp *checkpoint) { st = cp.Indexes[w.Alias] })
+		switch err := x.make(ctx, w, st); {
+		case err == nil:
+			return errMended
+		case !errors.Is(err, sinks.ErrRefused):
+			return err
+		}
+	}
+	return nil
+}
+
 // discard puts a build's index on the list of those to be dropped.
 func (x *indexes) discard(b *build) {
 	x.state.update(func(cp *checkpoint) { cp.Garbage = append(cp.Garbage, b.Physical) })
@@ -232,7 +263,7 @@ func (x *indexes) discard(b *build) {
 func (x *indexes) forget(wanted []*mapping.Index) {
 	x.state.update(func(cp *checkpoint) {
 		for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) {
+			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) || x.held[alias] != "" {
 				continue
 			}
 			x.log.Warn().Str("index", alias).Msg("no longer defined: it stays as it is and gets no more changes")
@@ -248,7 +279,7 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 	var all []*target
 	made := func(b *build, w *mapping.Index) *target {
 		switch {
-		case b == nil:
+		case b == nil, b.UUID == "":
 		case old[b.Physical] != nil && !x.amended[b.Physical]:
 			return newTarget(old[b.Physical], b)
 		case b.is(w):

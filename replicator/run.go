@@ -42,7 +42,8 @@ type daemon struct {
 	log    zerolog.Logger
 	status *status
 	ran    bool            // a session has begun to replicate
-	unfit  time.Time       // since when the definitions have not fitted the tables; zero: they fit
+	gone   time.Time       // since when something that indexes need has been away; zero: it is there
+	looked time.Time       // when it was looked last whether what is held up still must be
 	warned map[string]bool // warnings that were logged
 }
 
@@ -122,9 +123,8 @@ func (d *daemon) checkRetained(ctx context.Context) error {
 	return nil
 }
 
-// A refusal is what preflight found wrong. At the start, or where the
-// definitions have not fitted the tables for a while, it is final; a daemon that
-// has run waits for somebody to mend what went wrong since.
+// A refusal is what preflight found wrong. At the start it is final; a daemon
+// that has run waits for somebody to mend what went wrong since.
 type refusal struct {
 	findings []preflight.Finding
 	final    bool
@@ -206,7 +206,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.As(err, &reload):
 		d.log.Warn().Msg(reload.Error())
 		return again, nil
-	case errors.Is(err, errOutdated), errors.Is(err, errStale):
+	case errors.Is(err, errOutdated), errors.Is(err, errStale), errors.Is(err, errMended):
 		d.log.Info().Msg(err.Error())
 		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):

@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, fed: old, amended: map[string]bool{}}
+	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, held: pf.held, fed: old, amended: map[string]bool{}}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -62,12 +63,16 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	p.copies = x.copies
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
+		if err := cmp.Or(d.checkHeld(ctx, pf), x.retry(ctx)); err != nil {
+			return err
+		}
 		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !p.joins.whole.Load() || !swapped(targets) {
 			return err
 		}
 		return errOutdated
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	d.status.hold(pf.held)
 	d.status.running(p, targets, pf)
 	d.ran = true
 	defer p.joins.close()
@@ -85,43 +90,28 @@ func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
 		return nil, nil, err
 	}
 	d.sameSource(st, pf.source)
+	known := d.ran
 	st.update(func(cp *checkpoint) {
 		cp.compare(pf.catalog, d.log)
 		pf.homes = cp.Homes
+		known = known || cp.Definitions == definitions(d.cfg.set())
 	})
-	pf.compile(d.cfg, d.file)
-	if err := errors.Join(pf.checkSource(ctx, d.source), pf.checkSink(ctx, d.sink)); err != nil {
+	if err := d.fit(ctx, pf, known); err != nil {
 		return nil, nil, err
 	}
-	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
-		return nil, nil, &refusal{findings: errs, final: d.final(pf.plan)}
+	st.update(func(cp *checkpoint) {
+		cp.Definitions = definitions(d.cfg.set())
+		cp.hold(pf.held)
+	})
+	for alias, why := range pf.held {
+		d.log.Error().Str("index", alias).Msg("index " + alias + " is held up: " + why)
 	}
-	d.unfit = time.Time{}
 	d.warn(pf.findings)
 	return pf, st, nil
 }
 
 // errOutdated ends a session whose row store holds tables for indexes that serve no more.
 var errOutdated = errors.New("all is stored that is wanted, and serves; what was stored for former definitions is deleted")
-
-// tableGrace is how long a daemon that has run lives with definitions that do
-// not fit the tables: between DROP TABLE and CREATE TABLE there is none.
-const tableGrace = 10 * time.Second
-
-// final reports whether what preflight found ends the daemon. plan is nil where
-// the definitions do not fit the tables.
-func (d *daemon) final(plan *mapping.Plan) bool {
-	switch {
-	case !d.ran:
-		return true
-	case plan != nil:
-		d.unfit = time.Time{}
-		return false
-	case d.unfit.IsZero():
-		d.unfit = time.Now()
-	}
-	return time.Since(d.unfit) > tableGrace
-}
 
 // warn logs each warning once in the life of the process.
 func (d *daemon) warn(findings []preflight.Finding) {
@@ -154,7 +144,7 @@ func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Pla
 	st.view(func(cp *checkpoint) { partial = slices.Clone(cp.Partial) })
 	if plan = pf.plan; len(partial) > 0 || len(left.kept) > 0 {
 		distrust(pf.catalog, partial)
-		if plan, err = options.Compile(pf.catalog, d.cfg.set()); err != nil {
+		if plan, err = options.Compile(pf.catalog, pf.set); err != nil {
 			return nil, nil, fmt.Errorf("compile definitions: %w", err)
 		}
 	}
@@ -165,7 +155,7 @@ func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Pla
 		}
 		saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log)
 	})
-	sets, physical := []mapping.Set{d.cfg.set()}, []string{""}
+	sets, physical := []mapping.Set{pf.set}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {
 		if _, err := options.Compile(pf.catalog, saved[name]); err != nil {
 			d.log.Warn().Err(err).Str("physical", name).Msg("the saved definition no longer fits the tables; the index gets no changes while a new one is built")
@@ -256,6 +246,11 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 	p.loader = &snapshot{
 		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk),
 		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, log: d.log,
+		unreadable: func(t *sources.Table, err error) {
+			if d.status.unreadable(t, err) {
+				d.log.Error().Stringer("table", t).Err(err).Msg("table cannot be read; what depends on it waits, the rest goes on")
+			}
+		},
 		caught: func(since int64) bool { return p.begun.Load() && p.gauges.caughtUp() && p.applied.Load() >= since },
 	}
 	return p, nil

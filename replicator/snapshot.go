@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -87,6 +88,8 @@ type snapshot struct {
 	caught  func(since int64) bool // whether the stream is past the session's mark and a Version, and near the log's end
 	log     zerolog.Logger
 
+	unreadable func(*sources.Table, error) // is told when a table cannot be read, and with nil when it can again
+
 	rate throttle
 }
 
@@ -122,7 +125,7 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 	start := time.Now()
 	s.log.Info().Str("table", sc.table.String()).Int64("rows_done", sc.rows).Int64("rows_estimated", sc.table.EstimatedRows).Msg("reading table")
 	retry := backoff.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second}
-	after := sc.last
+	after, unread := sc.last, false
 	var pending []*loadedChunk
 	for {
 		if len(pending) > 0 && (pending[len(pending)-1].chunk.Done || len(pending) == chunksAhead) {
@@ -145,8 +148,20 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 			}
 		}
 		c, err := s.read(ctx, sc, after)
+		if errors.Is(err, sources.ErrUnreadable) {
+			s.unreadable(sc.table, err)
+			unread = true
+			if err := retry.Wait(ctx, 0); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
+		}
+		if unread {
+			unread = false
+			s.unreadable(sc.table, nil)
 		}
 		after = c.chunk.Last
 		pending = append(pending, c)

@@ -3,6 +3,7 @@ package replicator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -93,7 +94,10 @@ type status struct {
 	mu       sync.Mutex
 	state    string
 	reason   string
-	trouble  string // of the checkpoint step; empty while it goes well
+	mend     bool              // the reason is one that a person must see to
+	trouble  string            // of the checkpoint step; empty while it goes well
+	held     held              // indexes that are held up
+	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
 	targets  []*target
 	pf       *inspection
@@ -115,7 +119,7 @@ func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
 func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason = "running", ""
+	s.state, s.reason, s.mend, s.unread = "running", "", false, nil
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
 }
@@ -125,6 +129,13 @@ func (s *status) waiting(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason = "waiting", why.Error()
+	s.mend = forPerson(why)
+}
+
+// forPerson reports whether waiting alone does not mend something.
+func forPerson(err error) bool {
+	var refused *refusal
+	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign)
 }
 
 // stopped is called when the daemon ends for a reason that a person must mend.
@@ -266,8 +277,9 @@ func (s *status) notReady() []string {
 		why = append(why, cmp.Or(st.Reason, st.State))
 	}
 	s.mu.Lock()
-	trouble := s.trouble
+	trouble, people := s.trouble, s.forPeople()
 	s.mu.Unlock()
+	why = append(why, people...)
 	if trouble != "" {
 		why = append(why, trouble)
 	}

@@ -23,6 +23,10 @@ var (
 	// made by this pipeline.
 	ErrForeign = errors.New("the index was not made by this pipeline")
 
+	// ErrRefused means that the sink does not take an index's mapping or settings.
+	// Other indexes are not concerned.
+	ErrRefused = errors.New("the server refuses its mapping or settings")
+
 	// ErrTooManyDeadLetters stops the pipeline.
 	ErrTooManyDeadLetters = errors.New("too many dead letters")
 )
@@ -50,7 +54,7 @@ type Sink interface {
 
 	// Create makes a physical index with its own write alias, tuned for
 	// loading. With Serve set the alias points to it from the start. One that
-	// an earlier call has made is returned.
+	// an earlier call has made is returned. ErrRefused is for this index alone.
 	Create(ctx context.Context, spec IndexSpec) (*Index, error)
 
 	// Finish makes a loaded index ready to serve: refresh, replicas restored.

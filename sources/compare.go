@@ -31,7 +31,10 @@ func Compare(planned, now *Table) error {
 		return fmt.Errorf("%w: %s has other foreign keys", ErrSchemaChanged, now)
 	}
 	if !planned.Fingerprint.Equal(now.Fingerprint) {
-		return fmt.Errorf("%w: %s is not as it was", ErrSchemaChanged, now)
+		for _, stale := range now.Fingerprint.Since(planned.Fingerprint) {
+			return fmt.Errorf("%w: %s %s", ErrSchemaChanged, now, stale.Reason)
+		}
+		return fmt.Errorf("%w: the catalog says more of %s now", ErrSchemaChanged, now)
 	}
 	if !slices.Equal(planned.Names(planned.Key), now.Names(now.Key)) {
 		return fmt.Errorf("%w: %s has another key", ErrSchemaChanged, now)

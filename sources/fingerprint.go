@@ -16,6 +16,15 @@ type Fingerprint struct {
 	// Columns is what the values of each column depend on, by name: which
 	// column it is, its type with the definition of that type.
 	Columns map[string]Facts `json:"columns,omitempty"`
+
+	// Parts are the names of the table's partitions, by what tells each, and how
+	// it became one, from others. One that goes takes its rows along.
+	Parts map[string]string `json:"parts,omitempty"`
+
+	// Brought are those of the Parts that may hold rows from before they were
+	// partitions of the table. It matters where an earlier fingerprint lacks
+	// them, and says nothing of those that it has: it is not saved.
+	Brought []string `json:"-"`
 }
 
 // Facts are signs, by what they are signs of. A fact holds for as long as one of
@@ -52,6 +61,16 @@ func (f Fingerprint) Since(earlier Fingerprint) []Staleness {
 	if fact := earlier.Table.lost(f.Table); fact != "" {
 		return []Staleness{{Reason: "has changed: " + fact}}
 	}
+	for _, id := range slices.Sorted(maps.Keys(earlier.Parts)) {
+		if _, there := f.Parts[id]; !there {
+			return []Staleness{{Reason: "no longer has the partition " + earlier.Parts[id] + " with the rows that it had"}}
+		}
+	}
+	for _, id := range f.Brought {
+		if _, known := earlier.Parts[id]; !known && len(earlier.Table) > 0 {
+			return []Staleness{{Reason: "has got the partition " + f.Parts[id] + " with the rows that it had"}}
+		}
+	}
 	var stale []Staleness
 	for _, name := range slices.Sorted(maps.Keys(earlier.Columns)) {
 		now, there := f.Columns[name]
@@ -67,12 +86,12 @@ func (f Fingerprint) Since(earlier Fingerprint) []Staleness {
 // Equal reports whether nothing at all has changed.
 func (f Fingerprint) Equal(other Fingerprint) bool {
 	same := func(a, b Facts) bool { return maps.EqualFunc(a, b, slices.Equal[[]string]) }
-	return same(f.Table, other.Table) && maps.EqualFunc(f.Columns, other.Columns, same)
+	return same(f.Table, other.Table) && maps.EqualFunc(f.Columns, other.Columns, same) && maps.Equal(f.Parts, other.Parts)
 }
 
 // Of is the fingerprint of some of the columns.
 func (f Fingerprint) Of(columns []string) Fingerprint {
-	some := Fingerprint{Table: f.Table}
+	some := Fingerprint{Table: f.Table, Parts: f.Parts, Brought: f.Brought}
 	for _, name := range columns {
 		if facts, there := f.Columns[name]; there {
 			if some.Columns == nil {

@@ -18,6 +18,7 @@ const (
 type Finding struct {
 	Level   Level
 	Subject string // what was looked at: "wal_level", "table public.notes", "index notes"
+	Path    string // of the setting that it is about, as in the config; empty for none
 	Text    string // what was found
 	Remedy  string // the statement or setting that mends it; empty where nothing is to do
 }

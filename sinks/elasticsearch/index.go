@@ -125,7 +125,7 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 		}
 	}
 	err := s.putIndex(ctx, spec, false)
-	if spec.Keep != "" && errors.Is(err, errRefused) {
+	if spec.Keep != "" && errors.Is(err, sinks.ErrRefused) {
 		s.log.Warn().Err(err).Str("physical", spec.Physical).Msg("fields that the definition has no more cannot be mapped as before: documents keep them, and they cannot be searched")
 		err = s.putIndex(ctx, spec, true)
 	}
@@ -141,9 +141,6 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 	}
 	return made.index(spec.Alias, spec.Physical), nil
 }
-
-// errRefused means that the server takes no such mapping or settings.
-var errRefused = errors.New("the server refuses its mapping or settings")
 
 // putIndex makes the index, if there is none yet. hidden: fields that it keeps of
 // another one cannot be searched.
@@ -167,7 +164,7 @@ func (s *Sink) putIndex(ctx context.Context, spec sinks.IndexSpec, hidden bool) 
 	case isType(err, invalidAliasName):
 		return fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
 	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
-		return fmt.Errorf("create index %s: %w: %s", spec.Physical, errRefused, e.Reason)
+		return fmt.Errorf("create index %s: %w: %s", spec.Physical, sinks.ErrRefused, e.Reason)
 	}
 	return fmt.Errorf("create index %s: %w", spec.Physical, err)
 }

@@ -49,7 +49,7 @@ func (st *stream) tableMap(data []byte) error {
 		return errors.New("it is too short")
 	}
 	id := littleEndian(body[:6])
-	if known := st.logTables[id]; known != nil && bytes.Equal(known.described, body) {
+	if known := st.logTables[id]; known != nil && bytes.Equal(known.described, body) && (known.table == nil || st.altered.IsZero()) {
 		return nil
 	}
 	schema, name, err := tableNames(body)
@@ -59,6 +59,11 @@ func (st *stream) tableMap(data []byte) error {
 	if st.tables[st.catalog.catalogName(schema, name)] == nil {
 		st.logTables[id] = &logTable{described: bytes.Clone(body)} // its columns may be of types that the parser does not know
 		return nil
+	}
+	if !st.altered.IsZero() {
+		if err := st.compareCatalog(); err != nil {
+			return err
+		}
 	}
 	parsed, err := st.parser.Parse(data)
 	if err != nil {
@@ -184,10 +189,19 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 	return t, difference
 }
 
+// compareAltered compares the catalog a moment after the last statement that concerns a table in use.
+func (st *stream) compareAltered(now time.Time) error {
+	if st.altered.IsZero() || now.Sub(st.altered) < alteredWait {
+		return nil
+	}
+	return st.compareCatalog()
+}
+
 // compareCatalog reads the catalog as it is now and returns ErrSchemaChanged
 // where a table in use is not as it was planned with. What was read so far is
 // sent first, so that it need not be read again with other columns.
 func (st *stream) compareCatalog() error {
+	st.altered = time.Time{}
 	ctx, cancel := context.WithTimeout(st.ctx, queryTimeout)
 	defer cancel()
 	var now *catalog

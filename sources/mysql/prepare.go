@@ -71,6 +71,7 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 		return start, err
 	}
 	start.Mark = sources.Position(mark.String())
+	s.want(mark)
 	s.mu.Lock()
 	s.prepared, s.planned, s.server = now, planned, server.server
 	s.emitted = at

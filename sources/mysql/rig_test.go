@@ -239,6 +239,9 @@ func changeText(c *sources.Change) string {
 	case sources.Delete:
 		return fmt.Sprintf("delete %s (%s)", name, strings.Join(c.Before.Key(c.Table.Key), ","))
 	}
+	if len(c.Stale.Columns) > 0 {
+		return fmt.Sprintf("%s %s(%s)", c.Kind, name, strings.Join(c.Stale.Columns, ","))
+	}
 	return fmt.Sprintf("%s %s", c.Kind, name)
 }
 

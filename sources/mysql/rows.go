@@ -324,9 +324,16 @@ func (st *stream) append(c sources.Change) error {
 		st.tx.numbers, st.commit = true, st.tx.commit
 	}
 	c.Version = st.versions.Next()
+	if c.Kind == nothing {
+		return nil
+	}
 	st.batch.Changes = append(st.batch.Changes, c)
 	if st.batch.Size() >= batchBytes {
 		return st.send()
 	}
 	return nil
 }
+
+// nothing is a change that takes a Version and is not sent: numbers depend on
+// the log alone, whatever is made of it.
+const nothing sources.ChangeKind = 0

@@ -121,7 +121,7 @@ error: publication privileges: role least may not create it: that takes CREATE o
 	}
 	r.exec("INSERT INTO notes VALUES (1)")
 	r.plan("public.notes", "hidden.secrets")
-	start, err := r.source.Prepare(r.Context(), r.tables, "")
+	start, err := r.first()
 	r.must(err)
 	chunk, err := r.chunk()
 	r.must(err)
@@ -171,7 +171,7 @@ func testPublications(r *rig) {
 		}
 		r.plan("public.a", "public.b")
 		r.expectFindings(test.finding, "publication")
-		start, err := r.source.Prepare(r.Context(), r.tables, "")
+		start, err := r.first()
 		r.must(err)
 		if again, err := r.source.Prepare(r.Context(), r.tables, start.Position); err != nil || again.Fresh || again.Position != start.Position {
 			r.Errorf("%q: prepared again it is %+v, %v", test.create, again, err)

@@ -135,7 +135,7 @@ func testOpenWhenTableJoins(r *rig) {
 	writer := connect(r, r.url)
 	execute(r, writer, "BEGIN", "INSERT INTO public.tags VALUES (1, 'early')")
 	r.plan("public.tags", "public.notes")
-	start, err := r.source.Prepare(r.Context(), r.tables, r.start.Position)
+	start, err := r.ready(r.Context(), r.start.Position)
 	r.must(err)
 	if start.Fresh {
 		r.Fatalf("start is %+v", start)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pglogrepl"
@@ -63,10 +64,16 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 	if err != nil {
 		return start, err
 	}
-	joined, err := s.ensurePublication(ctx, conn, p, tables)
+	altered, err := s.ensurePublication(ctx, conn, p, tables)
 	if err != nil {
 		return start, err
 	}
+	if altered {
+		if now, err = s.compareCatalog(ctx, conn, tables); err != nil {
+			return start, fmt.Errorf("after the publication was set up: %w", err)
+		}
+	}
+	joined := s.newlyPublished(now, tables)
 	if start.Fresh {
 		joined = tables
 		if start.Position, err = s.freshSlot(ctx, conn, sl, where, version); err != nil {
@@ -78,6 +85,9 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 	}
 	s.mu.Lock()
 	s.prepared, s.system = now, where
+	for _, t := range tables {
+		s.published[t.String()] = now.published(t)
+	}
 	s.mu.Unlock()
 	if start.Mark, err = s.logEnd(ctx, conn, where); err != nil {
 		return start, err
@@ -181,7 +191,7 @@ func (s *Source) freshSlot(ctx context.Context, conn *pgx.Conn, leftover *slot, 
 // compareCatalog reads the catalog again and returns ErrSchemaChanged where a
 // table in use is no longer what the caller planned with.
 func (s *Source) compareCatalog(ctx context.Context, conn *pgx.Conn, tables []*sources.Table) (*catalog, error) {
-	found, registry, err := readCatalog(ctx, conn)
+	found, registry, err := readCatalog(ctx, conn, catalogScope{publication: s.cfg.Publication})
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
@@ -198,6 +208,21 @@ func (s *Source) compareCatalog(ctx context.Context, conn *pgx.Conn, tables []*s
 		}
 	}
 	return now, nil
+}
+
+// newlyPublished are the tables that the publication has not had all the time
+// since they were prepared before.
+func (s *Source) newlyPublished(now *catalog, tables []*sources.Table) (joined []*sources.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range tables {
+		if was, known := s.published[t.String()]; known && !slices.ContainsFunc(was, func(sign string) bool {
+			return slices.Contains(now.published(t), sign)
+		}) {
+			joined = append(joined, t)
+		}
+	}
+	return joined
 }
 
 // raiseBarriers notes for each table that has joined the publication, and for

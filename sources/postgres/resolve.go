@@ -82,7 +82,7 @@ func (st *stream) lookAgain(ctx context.Context) error {
 func (st *stream) readCatalog(ctx context.Context) (*catalog, error) {
 	var now *catalog
 	err := st.source.pool.use(ctx, func(conn *pgx.Conn) error {
-		tables, registry, err := readCatalog(ctx, conn)
+		tables, registry, err := readCatalog(ctx, conn, catalogScope{publication: st.source.cfg.Publication})
 		if err != nil {
 			return fmt.Errorf("read catalog: %w", err)
 		}

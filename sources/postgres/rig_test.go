@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -147,13 +148,28 @@ func (r *rig) planColumns(keep func(*sources.Column) bool, names ...string) {
 func (r *rig) prepare(names ...string) {
 	r.Helper()
 	r.plan(names...)
-	start, err := r.source.Prepare(r.Context(), r.tables, "")
+	start, err := r.first()
 	r.must(err)
 	if !start.Fresh || start.Position.IsZero() {
 		r.Fatalf("first start is %+v", start)
 	}
 	r.start = sources.Checkpoint{Position: start.Position, Version: start.Clock.UnixMicro()}
 }
+
+// ready prepares the source as a daemon does: what Prepare alters is in the
+// catalog that it goes on with.
+func (r *rig) ready(ctx context.Context, from sources.Position) (sources.Start, error) {
+	start, err := r.source.Prepare(ctx, r.tables, from)
+	if errors.Is(err, sources.ErrSchemaChanged) {
+		if _, err := r.source.Catalog(ctx); err != nil {
+			return start, err
+		}
+		start, err = r.source.Prepare(ctx, r.tables, from)
+	}
+	return start, err
+}
+
+func (r *rig) first() (sources.Start, error) { return r.ready(r.Context(), "") }
 
 // again prepares the source to go on from a checkpoint.
 func (r *rig) again(from sources.Checkpoint) error {

@@ -148,7 +148,10 @@ func testSlotBusy(r *rig) {
 	f.expect("insert notes (2)")
 	f.stop()
 	first.Close()
-	r.eventually("the second takes over", func() bool { return r.again(f.at) == nil })
+	r.eventually("the second takes over", func() bool {
+		_, err := r.ready(r.Context(), f.at.Position)
+		return err == nil
+	})
 	r.exec("INSERT INTO tags VALUES (1)")
 	r.follow(f.at).expect("insert tags (1)")
 }
@@ -191,7 +194,7 @@ func testSlotWaits(r *rig) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.source.Prepare(ctx, r.tables, "")
+		_, err := r.ready(ctx, "")
 		done <- err
 	}()
 	waiting := func() bool {

@@ -51,6 +51,8 @@ type Source struct {
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
 
+	brought map[string]bool // attached partitions that may have brought rows along; nil: not looked yet
+
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from
 	prepared *catalog // as the last Prepare read it: what Stream compares the log with
@@ -58,12 +60,22 @@ type Source struct {
 	pid      uint32   // of the last stream's server process
 	barriers map[string]uint64
 	widths   map[string]int
+
+	published map[string][]string // signs of each table, as the last Prepare found them
 }
 
 // A catalog is what one readCatalog found.
 type catalog struct {
 	tables   map[string]*sources.Table // by Table.String
 	registry *typeRegistry
+}
+
+// published are the signs of what the publication has of a table.
+func (c *catalog) published(t *sources.Table) []string {
+	if found := c.tables[t.String()]; found != nil {
+		return found.Fingerprint.Table[factPublished]
+	}
+	return nil
 }
 
 // New reads the configuration and connects to nothing.
@@ -76,7 +88,7 @@ func New(cfg sources.Config, log zerolog.Logger) (*Source, error) {
 		cfg: cfg, log: log, config: config,
 		pool:     pool{config: config},
 		barriers: map[string]uint64{},
-		widths:   map[string]int{},
+		widths:   map[string]int{}, published: map[string][]string{},
 	}, nil
 }
 
@@ -99,8 +111,11 @@ func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 	var tables []*sources.Table
 	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
 		var registry *typeRegistry
-		if tables, registry, err = readCatalog(ctx, conn); err != nil {
+		if tables, registry, err = readCatalog(ctx, conn, catalogScope{publication: s.cfg.Publication}); err != nil {
 			return fmt.Errorf("read catalog: %w", err)
+		}
+		if err := s.lookIntoParts(ctx, conn, registry); err != nil {
+			return fmt.Errorf("look into partitions: %w", err)
 		}
 		s.mu.Lock()
 		s.catalog = newCatalog(tables, registry)

@@ -104,7 +104,7 @@ func testNames(r *rig) {
 func testOtherTables(r *rig) {
 	r.exec("CREATE TABLE notes (id int PRIMARY KEY, n int, body text)", "CREATE TABLE others (id int PRIMARY KEY)", "CREATE PUBLICATION "+r.name+" FOR ALL TABLES")
 	r.planColumns(func(c *sources.Column) bool { return c.Name == "n" }, "public.notes")
-	start, err := r.source.Prepare(r.Context(), r.tables, "")
+	start, err := r.first()
 	r.must(err)
 	far := start.Clock.Add(time.Hour).UnixMicro() // above all commit times
 	f := r.follow(sources.Checkpoint{Position: start.Position, Version: far})

@@ -64,6 +64,8 @@ type typeRegistry struct {
 	types  map[uint32]*catalogType
 	tables map[uint32]*sources.Table
 	roots  map[string]uint32 // the relation of each table, by the table's name
+
+	attached []part // partitions that were tables of their own before
 }
 
 // table is the table that the rows of a relation belong to: itself, or for a
