@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 type appending struct {
 	*world
 	joined bool
+	mirror bool   // the mode was taken out of the definition
 	fields string // of the definition, beyond every column
 	extra  string // settings of the definition
 	column string // that the table has got
@@ -28,19 +30,20 @@ type appending struct {
 type appendChange struct {
 	name   string
 	down   bool // it happens while the daemon is down
+	goes   bool // and the log goes on where it was
 	change func(*appending)
 	beside bool // it needs another physical index, for flat definitions
 }
 
 var appendChanges = []appendChange{
-	{name: "a field is added", down: true, change: func(a *appending) { a.fields = `again: name` }},
+	{name: "a field is added", down: true, goes: true, change: func(a *appending) { a.fields = `again: name` }},
 	{name: "a column is added", change: func(a *appending) {
 		a.exec("ALTER TABLE hot ADD COLUMN extra int DEFAULT 5")
 		a.column = "extra"
 	}},
-	{name: "a setting changes", down: true, change: func(a *appending) { a.extra = `settings: {refresh_interval: 2s}` }},
-	{name: "the layout changes", down: true, beside: true, change: func(a *appending) { a.extra = `settings: {number_of_shards: 2}` }},
-	{name: "a field goes", down: true, change: func(a *appending) { a.fields = "" }},
+	{name: "a setting changes", down: true, goes: true, change: func(a *appending) { a.extra = `settings: {refresh_interval: 2s}` }},
+	{name: "the layout changes", down: true, goes: true, beside: true, change: func(a *appending) { a.extra = `settings: {number_of_shards: 2}` }},
+	{name: "a field goes", down: true, goes: true, change: func(a *appending) { a.fields = "" }},
 	{name: "a type changes", beside: true, change: func(a *appending) {
 		if a.server.Kind == servers.Postgres {
 			a.exec("ALTER TABLE hot ALTER counter TYPE integer")
@@ -97,7 +100,10 @@ func (a *appending) begin() {
 }
 
 func (a *appending) configure() {
-	fields := a.fields
+	fields, mode := a.fields, "mode: append"
+	if a.mirror {
+		mode = ""
+	}
 	if a.joined {
 		fields = strings.Trim("owner: owner.name, "+fields, ", ")
 	}
@@ -105,12 +111,25 @@ func (a *appending) configure() {
 	if a.joined {
 		tables = "tables:\n  hot:\n    relations:\n      owner: {table: owner, column: counter, target_column: id}\n"
 	}
-	a.config("  NAME:\n    table: hot\n    mode: append\n    fields: {\"*\": {}, " + fields + "}\n    " + a.extra + "\n" + tables)
+	a.config("  NAME:\n    table: hot\n    " + mode + "\n    fields: {\"*\": {}, " + fields + "}\n    " + a.extra + "\n" + tables)
 }
 
 func (a *appending) insert(count int) {
 	a.exec(a.dialect.rows(a.next, a.next+count-1))
 	a.next += count
+}
+
+// passing inserts rows and deletes them again.
+func (a *appending) passing(count int) {
+	a.t.Helper()
+	from := a.next
+	a.insert(count)
+	for id, document := range a.wanted(a.want()) {
+		if n, err := strconv.Atoi(id); err == nil && n >= from {
+			a.gone[id] = json.RawMessage(document)
+		}
+	}
+	a.exec(fmt.Sprintf("DELETE FROM hot WHERE id >= %d", from))
 }
 
 // remember keeps what the documents of rows say that are about to go.
@@ -173,6 +192,9 @@ func (a *appending) step(c appendChange) bool {
 	}
 	c.change(a)
 	a.configure()
+	if c.goes && !a.joined { // of stored rows it is rendered what they are like in the end
+		a.passing(5)
+	}
 	if c.down {
 		a.start()
 	}
@@ -205,4 +227,61 @@ func (a *appending) compareAll() {
 		want[id] = string(was)
 	}
 	a.compareWith(a.name, want)
+}
+
+// TestAppendKilledWhileCopying kills the daemon whenever it begins to copy documents
+// into another physical index, under writes; then takes the change back in the middle.
+func TestAppendKilledWhileCopying(t *testing.T) {
+	w := newWorld(t)
+	a := &appending{world: w, next: 1, gone: map[string]json.RawMessage{}}
+	a.begin()
+	a.insert(6000)
+	a.settle()
+	a.remember("SELECT id FROM hot WHERE id % 3 > 0")
+	a.exec("DELETE FROM hot WHERE id % 3 > 0")
+	a.settle()
+	first := a.physical()
+	for kills := range 3 {
+		a.extra = "settings: {number_of_shards: 2}"
+		a.configure()
+		began := a.log.count("copying documents of rows that are gone")
+		if kills == 0 {
+			a.stop()
+			a.passing(5)
+			a.start()
+		}
+		a.eventually("documents are being copied", func() bool { return a.log.count("copying documents of rows that are gone") > began })
+		a.passing(5)
+		a.kill()
+		a.passing(5)
+		if kills == 2 {
+			a.extra = ""
+			a.configure()
+		}
+		a.start()
+	}
+	a.settle()
+	a.compareAll()
+	if a.physical() != first {
+		t.Error("the change was taken back, and its index serves")
+	}
+	a.extra = "settings: {number_of_shards: 2}"
+	a.stop()
+	a.configure()
+	a.start()
+	a.settle()
+	a.compareAll()
+	second := a.physical()
+	if second == first || a.indexExists(first) {
+		t.Errorf("the index was %s and is %s", first, second)
+	}
+	a.stop()
+	a.mirror = true
+	a.configure()
+	a.start()
+	a.settle()
+	a.compare(a.want())
+	if !a.indexExists(second) {
+		t.Error("an index of mode append was dropped for one that is not")
+	}
 }
