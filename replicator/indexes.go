@@ -120,9 +120,9 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		if serving == nil && st.Live == nil {
 			st.Live, st.Stale = fresh, ""
 		} else {
-			st.Next = fresh
-			if keeps(w) {
-				fresh.From = st.Live.name()
+			if st.Next = fresh; keeps(w) && st.Live != nil {
+				fresh.From = st.Live.Physical
+				reason += "; it gets the other one's documents, too"
 			}
 			x.log.Warn().Str("index", w.Alias).Str("physical", fresh.Physical).Msg("building the index anew beside the one that serves, because " + reason)
 		}

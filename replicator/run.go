@@ -213,7 +213,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.log.Warn().Err(err).Msg("a table has changed; planning anew")
 		return again, nil
 	case errors.Is(err, sources.ErrPositionLost):
-		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped")
+		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
 		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		d.status.waiting(err)

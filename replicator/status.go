@@ -288,7 +288,7 @@ func (s *status) notReady() []string {
 	}
 	for _, index := range st.Indexes {
 		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
-			why = append(why, fmt.Sprintf("index %s: first snapshot has read %d of about %d rows", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
+			why = append(why, fmt.Sprintf("index %s: %d of about %d rows have been read", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
 		}
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {
