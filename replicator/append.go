@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -43,15 +44,21 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 		x.log.Warn().Str("index", w.Alias).Msg("changes were missed: rows that came and went again meanwhile have no document")
 		st.Gap = false
 	}
-	switch joined := len(w.Joined) > 0; {
+	joined := len(w.Joined) > 0
+	switch {
 	case live == nil, live.is(w) && st.Stale == "", next != nil && next.is(w) && next.Epoch >= epoch:
 		return nil
-	case live.Stored != joined, joined && x.fed[live.Physical] != nil:
-		return nil // it is fed from what is stored for it until other rows are
+	case live.Stored != joined:
+		return nil // it is fed in the old way until all is there for the new one
 	case !live.by(w):
 		if refused, err := x.amend(ctx, w, live); err != nil || refused != "" {
 			return err
 		}
+	}
+	if joined && !x.whole && x.fed[live.Physical] != nil {
+		x.log.Info().Str("index", w.Alias).Str("physical", live.Physical).Msg("reading rows for the changed definition; until they are stored the index goes on as it was")
+		x.waiting = append(x.waiting, w.Alias)
+		return nil
 	}
 	reason := st.Stale
 	if reason == "" {
@@ -62,6 +69,9 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 	x.amended[live.Physical] = true
 	return nil
 }
+
+// errStored ends a session in which an index went on as it was.
+var errStored = errors.New("the rows that a changed definition needs are stored; it takes effect now")
 
 // amend gives a changed definition to the index that serves.
 func (x *indexes) amend(ctx context.Context, w *mapping.Index, live *build) (refused string, err error) {

@@ -33,6 +33,8 @@ type indexes struct {
 
 	fed     map[string]*mapping.Index // by saved definitions, by physical index
 	amended map[string]bool           // physical indexes that are fed by the changed definition instead
+	whole   bool                      // all that the wanted definitions need is stored
+	waiting []string                  // aliases that go on as they were until it is
 	copies  *copies
 
 	// barrier returns a channel that is closed once everything now on its way
@@ -149,6 +151,8 @@ func (x *indexes) serve(ctx context.Context, alias string, st *indexState, servi
 // reasonToBuild says why a fresh physical index is needed; empty where none is.
 func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks.Index) string {
 	switch {
+	case slices.Contains(x.waiting, w.Alias):
+		return ""
 	case st.Stale != "":
 		return st.Stale
 	case st.Live == nil && serving == nil:
@@ -292,6 +296,7 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 			st := cp.Indexes[w.Alias]
 			live, next := made(st.Live, w), made(st.Next, w)
 			if live != nil {
+				live.waiting = slices.Contains(x.waiting, w.Alias)
 				live.serving, live.heir, live.stale, live.unbroken = true, next, st.Stale != "", st.Live.Round > 0
 				all = append(all, live)
 			} else if st.Live != nil && st.Stale == "" && st.Next != nil {

@@ -18,6 +18,8 @@ type target struct {
 	stale   bool    // and has to be replaced, whatever its definition is
 	heir    *target // built beside to replace it; nil for most
 
+	waiting bool // goes on as it was until rows are stored for its changed definition
+
 	// unbroken: it takes every change, also while it is fresh.
 	unbroken bool
 	filling  filling

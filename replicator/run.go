@@ -206,7 +206,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.As(err, &reload):
 		d.log.Warn().Msg(reload.Error())
 		return again, nil
-	case errors.Is(err, errOutdated), errors.Is(err, errStale), errors.Is(err, errMended):
+	case errors.Is(err, errOutdated), errors.Is(err, errStored), errors.Is(err, errStale), errors.Is(err, errMended):
 		d.log.Info().Msg(err.Error())
 		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):

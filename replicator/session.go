@@ -47,7 +47,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, held: pf.held, fed: old, amended: map[string]bool{}}
+	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, held: pf.held, fed: old, amended: map[string]bool{}, whole: pf.whole}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -66,10 +66,15 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		if err := cmp.Or(d.checkHeld(ctx, pf), x.retry(ctx)); err != nil {
 			return err
 		}
-		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !p.joins.whole.Load() || !swapped(targets) {
+		switch err := x.finish(ctx, targets); {
+		case err != nil:
 			return err
+		case len(x.waiting) > 0 && p.joins.whole.Load():
+			return errStored
+		case plan.Doubled() && p.joins.whole.Load() && swapped(targets):
+			return errOutdated
 		}
-		return errOutdated
+		return nil
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
 	d.status.hold(pf.held)
@@ -153,7 +158,8 @@ func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Pla
 		for _, w := range plan.Sets[0] {
 			cp.outdate(w)
 		}
-		saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log)
+		pf.whole = left.loaded(plan.Stored)
+		saved = restore(cp, plan.Sets[0], left, pf.whole, d.log)
 	})
 	sets, physical := []mapping.Set{pf.set}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {

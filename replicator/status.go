@@ -64,7 +64,7 @@ type IndexStatus struct {
 	Name        string         `json:"name"`
 	Alias       string         `json:"alias"`
 	Physical    string         `json:"physical_index"`
-	Building    string         `json:"building,omitempty"` // the physical index built beside
+	Building    string         `json:"building,omitempty"` // the physical index built beside, or the same one, to be read into again
 	Written     int64          `json:"documents_written"`
 	Deleted     int64          `json:"documents_deleted"`
 	Superseded  int64          `json:"documents_superseded"`
@@ -225,7 +225,8 @@ func (s *status) indexes() []IndexStatus {
 			}
 			if t.serving {
 				line.Physical, line.Building = t.Physical, ""
-			} else {
+			}
+			if !t.serving || t.waiting {
 				line.Building = t.Physical
 			}
 			line.Snapshot = snapshotStatus(t, rate)
