@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"haystream/internal/preflight"
 	"haystream/sources"
 )
 
@@ -46,6 +47,9 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) 
 	var all []*Index
 	for _, alias := range aliases {
 		p.apart(groups[alias])
+		if set == 0 {
+			p.mixed(groups[alias])
+		}
 		if index := p.index(alias, groups[alias], projected); index != nil {
 			all = append(all, index)
 		}
@@ -151,6 +155,18 @@ func (p *planner) conflict(u *unit, units []*unit, setting string) func([]string
 			at, what = u.path("fields", way[1]), strings.Join(way[2:], ".")
 		}
 		p.problems.add(at, "%s is %s for table %s and %s %s; all that share an index must agree", what, want, u.table, have, who)
+	}
+}
+
+// mixed warns of an index in which some documents stay when their rows go, and
+// others do not.
+func (p *planner) mixed(units []*unit) {
+	if slices.ContainsFunc(units, func(u *unit) bool { return u.def.Mode != units[0].def.Mode }) {
+		p.warn(preflight.Finding{
+			Level: preflight.Warning, Subject: "index " + units[0].alias,
+			Text:   "some of its definitions have mode: append and some have not; where rows go without a word in the log (a table is emptied or replaced, the log is lost), the documents of all of them stay",
+			Remedy: "set `index:` in one kind of them to another name",
+		})
 	}
 }
 

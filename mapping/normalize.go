@@ -10,8 +10,8 @@ import (
 	"haystream/sources"
 )
 
-// savedIndex is the form of Index.Normalized.
-type savedIndex struct {
+// A Saved is the form of Index.Normalized.
+type Saved struct {
 	Alias       string                 `json:"alias"`
 	Definitions map[string]*Definition `json:"definitions"`
 	Tables      map[string]*savedTable `json:"tables"`
@@ -32,7 +32,7 @@ type savedTable struct {
 // normalize writes down everything that decides the index, with <, > and &
 // escaped, as package json does to whatever embeds it: the bytes stay the same.
 func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, error) {
-	saved := savedIndex{
+	saved := Saved{
 		Alias: index.Alias, Mappings: index.Mappings, Settings: index.Settings, Pipeline: index.Pipeline,
 		Definitions: map[string]*Definition{}, Tables: map[string]*savedTable{},
 	}
@@ -44,7 +44,7 @@ func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, e
 	return json.Marshal(saved)
 }
 
-func (s *savedIndex) add(u *unit, made compiled) error {
+func (s *Saved) add(u *unit, made compiled) error {
 	name := configName(u.table)
 	made.renderer.root.all(s.addTable)
 	d := s.Definitions[u.name]
@@ -66,7 +66,7 @@ func (s *savedIndex) add(u *unit, made compiled) error {
 }
 
 // addTable writes down what rows of a scope take from their table.
-func (s *savedIndex) addTable(at *scope) {
+func (s *Saved) addTable(at *scope) {
 	name := configName(at.source)
 	t := s.Tables[name]
 	if t == nil {
@@ -126,11 +126,27 @@ func rawFields(fields map[string]*Field) []*json.RawMessage {
 	return raws
 }
 
+// ParseSaved reads Index.Normalized.
+func ParseSaved(normalized json.RawMessage) (saved Saved, err error) {
+	err = json.Unmarshal(normalized, &saved)
+	return saved, err
+}
+
+// Appends reports whether documents of rows that are gone stay in the index.
+func (s *Saved) Appends() bool {
+	for _, d := range s.Definitions {
+		if d.Mode == modeAppend {
+			return true
+		}
+	}
+	return false
+}
+
 // Restore returns the set that gives an index again: from its Normalized form,
 // while a changed definition's new index is built, the old one is fed.
 func Restore(normalized json.RawMessage) (Set, error) {
-	var saved savedIndex
-	if err := json.Unmarshal(normalized, &saved); err != nil {
+	saved, err := ParseSaved(normalized)
+	if err != nil {
 		return Set{}, fmt.Errorf("restore definition: %w", err)
 	}
 	set := Set{Indexes: saved.Definitions, Tables: map[string]*TableConfig{}}

@@ -26,6 +26,7 @@ type inspection struct {
 	catalog  []*sources.Table
 	homes    map[string]string // of tables named without a schema, as settled before
 	plan     *mapping.Plan
+	whole    bool // all that the plan needs is stored
 	findings []preflight.Finding
 
 	set    mapping.Set                  // the definitions but for those that are held up

@@ -72,6 +72,8 @@ type indexState struct {
 	Stale string `json:"stale,omitempty"`
 	Epoch int64  `json:"epoch,omitempty"`
 
+	Gap bool `json:"gap,omitempty"` // it may have missed changes since
+
 	// Held: it is held up, and gets no changes (held.go).
 	Held bool `json:"held,omitempty"`
 }
@@ -87,6 +89,15 @@ type build struct {
 	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
 	Stored     bool                      `json:"stored,omitempty"`   // its documents are rendered from stored rows
 	Tables     map[string]*tableProgress `json:"tables"`
+
+	Round int `json:"round,omitempty"` // how often all tables were read again into it
+
+	// From is the physical index whose documents come into this one before it
+	// serves, as rows of them may be gone. All before Place were looked at. Filled: none
+	// is lacking, and From may get no more changes.
+	From   string `json:"from,omitempty"`
+	Place  string `json:"place,omitempty"`
+	Filled bool   `json:"filled,omitempty"`
 }
 
 // tableProgress is how far a table has been read into a build.
@@ -217,6 +228,7 @@ func (cp *checkpoint) restart(reason string) {
 	epoch := cp.begin()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		cp.markStale(alias, reason, epoch)
+		cp.Indexes[alias].Gap = true
 	}
 }
 

@@ -193,6 +193,7 @@ func (cp *checkpoint) hold(why held) {
 			epoch = cp.begin()
 		}
 		cp.markStale(alias, "it was held up", epoch)
+		st.Gap = true
 	}
 }
 

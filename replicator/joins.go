@@ -214,7 +214,13 @@ func targetID(physical string, n int) uint32 {
 	return h.Sum32()
 }
 
-func (t *joinedTarget) name() string { return fmt.Sprintf("%s/%d", t.Physical, t.id) }
+// name is another one in each round, which has a pass of its own.
+func (t *joinedTarget) name() string {
+	if t.build.Round > 0 {
+		return fmt.Sprintf("%s/%d/%d", t.Physical, t.id, t.build.Round)
+	}
+	return fmt.Sprintf("%s/%d", t.Physical, t.id)
+}
 
 // target finds a target by its number; nil where its index is gone.
 func (j *joins) target(id uint32) *joinedTarget {

@@ -41,6 +41,7 @@ type pipeline struct {
 	loader *snapshot
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
+	copies *copies                     // into builds
 	gauges *gauges
 	look   func(ctx context.Context, failing bool) error // looks at the sink; called by the checkpoint step
 	report func(error)                                   // how the checkpoint step went
@@ -110,10 +111,18 @@ func (p *pipeline) run(ctx context.Context) error {
 		}))
 		return nil
 	})
+	copied := make(chan struct{})
+	g.Go(func() error {
+		defer close(copied)
+		if err := p.copies.run(reading, func(b *sinks.Batch) (<-chan struct{}, error) { return p.copy(working, b, ordered) }); err != nil {
+			stop(err)
+		}
+		return nil
+	})
 	g.Go(func() error {
 		defer close(ordered)
 		defer close(work)
-		defer func() { <-drained }()
+		defer func() { <-drained; <-copied }()
 		stop(p.apply(reading, working, batches, work, ordered))
 		return nil
 	})
@@ -223,6 +232,26 @@ func (p *pipeline) send(ctx context.Context, j *job, work, ordered chan<- *job) 
 // routed reports whether a change of the batch is rendered from its own images.
 func (p *pipeline) routed(b *sources.Batch) bool {
 	return slices.ContainsFunc(b.Changes, func(c sources.Change) bool { return len(p.routes[c.Table.Ordinal]) > 0 })
+}
+
+// copy hands a batch to delivery that needs no rendering, and returns a channel
+// that is closed when it is held.
+func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job) (<-chan struct{}, error) {
+	size := b.Size()
+	for i := range b.Actions {
+		size += len(b.Actions[i].Body)
+	}
+	j := &job{out: b, held: min(int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
+	close(j.rendered)
+	if err := p.memory.Acquire(ctx, j.held); err != nil {
+		return nil, err
+	}
+	select {
+	case ordered <- j:
+		return j.copied, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // hand gives a job to the renderers and, in order, to delivery, when there is
@@ -383,10 +412,14 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			return j.err
 		}
 		j.batch, j.rows = nil, nil
-		out, d, piece, held := j.out, j.delivery, j.piece, j.held
+		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
 		out.Done = func() {
-			p.outputs.put(out)
 			p.memory.Release(held)
+			if copied != nil {
+				close(copied)
+				return
+			}
+			p.outputs.put(out)
 			if piece != nil {
 				p.joins.drain.hold(piece)
 				return

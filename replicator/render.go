@@ -20,9 +20,10 @@ type job struct {
 	batch    *sources.Batch // changes, or
 	chunk    *loadedChunk   // rows of its scan
 	rows     []sources.Row
-	piece    *piece // marked documents
-	version  int64  // of the rows
-	held     int64  // of the pipeline's memory
+	piece    *piece        // marked documents
+	copied   chan struct{} // of a batch that is copied: closed when it is held
+	version  int64         // of the rows
+	held     int64         // of the pipeline's memory
 	out      *sinks.Batch
 	delivery *delivery
 

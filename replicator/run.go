@@ -216,14 +216,14 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.warned[err.Error()] = true
 		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
 		return again, nil
-	case errors.Is(err, errOutdated), errors.Is(err, errStale), errors.Is(err, errMended):
+	case errors.Is(err, errOutdated), errors.Is(err, errStored), errors.Is(err, errStale), errors.Is(err, errMended):
 		d.log.Info().Msg(err.Error())
 		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):
 		d.log.Info().Err(err).Msg("planning anew")
 		return again, nil
 	case errors.Is(err, sources.ErrPositionLost):
-		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped")
+		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
 		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.standBy(ctx, err), nil

@@ -65,7 +65,7 @@ type IndexStatus struct {
 	Name        string         `json:"name"`
 	Alias       string         `json:"alias"`
 	Physical    string         `json:"physical_index"`
-	Building    string         `json:"building,omitempty"` // the physical index built beside
+	Building    string         `json:"building,omitempty"` // the physical index built beside, or the same one, to be read into again
 	Written     int64          `json:"documents_written"`
 	Deleted     int64          `json:"documents_deleted"`
 	Superseded  int64          `json:"documents_superseded"`
@@ -235,7 +235,8 @@ func (s *status) indexes() []IndexStatus {
 			}
 			if t.serving {
 				line.Physical, line.Building = t.Physical, ""
-			} else {
+			}
+			if !t.serving || t.waiting {
 				line.Building = t.Physical
 			}
 			line.Snapshot = snapshotStatus(t, rate)
@@ -299,7 +300,7 @@ func (s *status) notReady() []string {
 	}
 	for _, index := range st.Indexes {
 		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
-			why = append(why, fmt.Sprintf("index %s: first snapshot has read %d of about %d rows", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
+			why = append(why, fmt.Sprintf("index %s: %d of about %d rows have been read", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
 		}
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {

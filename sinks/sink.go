@@ -34,7 +34,7 @@ var (
 )
 
 // A Sink holds documents. Methods are called from one goroutine at a time,
-// except that Write runs beside all others.
+// except that Write and Lacking run beside all others.
 type Sink interface {
 	// Info connects and says what the sink is. May be repeated. Retries nothing.
 	Info(ctx context.Context) (Info, error)
@@ -69,6 +69,21 @@ type Sink interface {
 
 	// Finish makes a loaded index ready to serve: refresh, replicas restored.
 	Finish(ctx context.Context, physical string) error
+
+	// Amend puts another definition into a physical index and leaves its documents
+	// alone: fields are added, settings changed. refused says why the sink takes it
+	// for a new index only; the fields are as before then. A field that want lacks stays.
+	Amend(ctx context.Context, physical string, was, want IndexSpec) (refused string, err error)
+
+	// Lacking finds the documents of one physical index that another one lacks, but
+	// for such as are written after it began, and calls each for some at a time,
+	// which blocks it. at is empty or a place that each was given: documents before
+	// it are passed over. May be repeated. It retries nothing, and changes nothing. What a sink cannot
+	// read back, it does not find.
+	Lacking(ctx context.Context, from, to, at string, each func(docs []Document, at string) error) error
+
+	// Newest is about the highest Version in a physical index; 0 for an empty one.
+	Newest(ctx context.Context, physical string) (int64, error)
 
 	// Swap points the alias, or a write alias, to the physical index, away from any
 	// other, in one step.
@@ -146,4 +161,16 @@ type IndexSpec struct {
 	Mappings json.RawMessage // {"dynamic":"strict","properties":{…}}
 	Settings json.RawMessage // as configured; may be nil
 	Meta     json.RawMessage // put under mappings._meta: the owner and the definition
+
+	// Keep is a physical index whose documents are to come into this one: its
+	// fields that Mappings lack are kept. Empty for none.
+	Keep string
+}
+
+// A Document as the sink holds it.
+type Document struct {
+	ID      []byte
+	Routing []byte // nil for none
+	Version int64
+	Body    []byte // on one line
 }

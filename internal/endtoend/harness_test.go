@@ -340,6 +340,13 @@ func (b *logBuffer) contains(s string) bool {
 	return bytes.Contains(b.text.Bytes(), []byte(s))
 }
 
+// count is how often it says something.
+func (b *logBuffer) count(s string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Count(b.text.Bytes(), []byte(s))
+}
+
 func (b *logBuffer) tail(n int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -59,6 +59,7 @@ func TestConformance(t *testing.T) {
 				return documents(t, server.URL, target.Physical)
 			},
 			Gates:   true,
+			Copies:  true,
 			Refused: []byte(`{"n":"no number"}`),
 		})
 		t.Run("gives up what never fits", func(t *testing.T) { beyondPressure(t, server, flavor) })

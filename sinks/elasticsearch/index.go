@@ -128,20 +128,13 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 			return nil, fmt.Errorf("create index %s: the alias %s serves %s already", spec.Physical, spec.Alias, serving.Physical)
 		}
 	}
-	body, err := createBody(&spec, s.opts.Owner, s.server.serverless)
-	if err != nil {
-		return nil, fmt.Errorf("create index %s: %w", spec.Physical, err)
+	err := s.putIndex(ctx, spec, false)
+	if spec.Keep != "" && errors.Is(err, sinks.ErrRefused) {
+		s.log.Warn().Err(err).Str("physical", spec.Physical).Msg("fields that the definition has no more cannot be mapped as before: documents keep them, and they cannot be searched")
+		err = s.putIndex(ctx, spec, true)
 	}
-	err = s.client.call(ctx, http.MethodPut, "/"+url.PathEscape(spec.Physical), body, nil)
-	var e *apiError
-	switch {
-	case err == nil || isType(err, alreadyExists):
-	case isType(err, invalidAliasName):
-		return nil, fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
-	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
-		return nil, fmt.Errorf("create index %s: %w: %s", spec.Physical, sinks.ErrRefused, e.Reason)
-	default:
-		return nil, fmt.Errorf("create index %s: %w", spec.Physical, err)
+	if err != nil {
+		return nil, err
 	}
 	made, err := s.own(ctx, spec.Physical)
 	if err != nil {
@@ -151,6 +144,33 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 		return nil, fmt.Errorf("create index %s: it is gone again", spec.Physical)
 	}
 	return made.index(spec.Alias, spec.Physical), nil
+}
+
+// putIndex makes the index, if there is none yet. hidden: fields that it keeps of
+// another one cannot be searched.
+func (s *Sink) putIndex(ctx context.Context, spec sinks.IndexSpec, hidden bool) error {
+	var err error
+	if spec.Keep != "" {
+		spec.Mappings, err = s.keepFields(ctx, spec.Mappings, spec.Keep, hidden)
+	}
+	var body []byte
+	if err == nil {
+		body, err = createBody(&spec, s.opts.Owner, s.server.serverless)
+	}
+	if err != nil {
+		return fmt.Errorf("create index %s: %w", spec.Physical, err)
+	}
+	err = s.client.call(ctx, http.MethodPut, "/"+url.PathEscape(spec.Physical), body, nil)
+	var e *apiError
+	switch {
+	case err == nil || isType(err, alreadyExists):
+		return nil
+	case isType(err, invalidAliasName):
+		return fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
+	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
+		return fmt.Errorf("create index %s: %w: %s", spec.Physical, sinks.ErrRefused, e.Reason)
+	}
+	return fmt.Errorf("create index %s: %w", spec.Physical, err)
 }
 
 // Finish implements sinks.Sink.

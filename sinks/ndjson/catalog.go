@@ -170,6 +170,32 @@ func (s *Sink) Finish(_ context.Context, physical string) error {
 	return err
 }
 
+// Amend implements sinks.Sink. Lines take any field.
+func (s *Sink) Amend(_ context.Context, physical string, _, want sinks.IndexSpec) (string, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return "", err
+	}
+	index, err := c.own(physical, s.opts.Owner)
+	if err == nil && index == nil {
+		err = fmt.Errorf("amend index %s: there is none", physical)
+	}
+	if err != nil {
+		return "", err
+	}
+	index.Mappings, index.Settings, index.Meta = want.Mappings, want.Settings, want.Meta
+	c.Indexes[physical] = *index
+	return "", s.writeCatalog(c)
+}
+
+// Lacking implements sinks.Sink. Lines are not read back: what was written stays in the file.
+func (s *Sink) Lacking(context.Context, string, string, string, func([]sinks.Document, string) error) error {
+	return nil
+}
+
+// Newest implements sinks.Sink. Lines are not read back.
+func (s *Sink) Newest(context.Context, string) (int64, error) { return 0, nil }
+
 // Swap implements sinks.Sink.
 func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
 	if _, err := s.Index(ctx, alias); err != nil {
