@@ -219,9 +219,10 @@ func (p *pipeline) routed(b *sources.Batch) bool {
 }
 
 // hand gives a job to the renderers and, in order, to delivery, when there is
-// memory for it. One that is larger than all of it passes alone.
+// memory for it: for its rows, and for their documents. One that is larger than
+// all of it passes alone.
 func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) error {
-	j.rendered, j.held = make(chan struct{}), min(int64(j.size()), p.held)
+	j.rendered, j.held = make(chan struct{}), min(2*int64(j.size()), p.held)
 	if err := p.memory.Acquire(ctx, j.held); err != nil {
 		return err
 	}
@@ -345,8 +346,9 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 		if j.err != nil {
 			return j.err
 		}
-		j.batch, j.rows = nil, nil
-		out, d, piece, held := j.out, j.delivery, j.piece, j.held
+		j.batch, j.rows, j.chunk = nil, nil, nil
+		out, d, piece, held := j.out, j.delivery, j.piece, j.held-j.held/2
+		p.memory.Release(j.held / 2) // the rows
 		out.Done = func() {
 			p.outputs.put(out)
 			p.memory.Release(held)
