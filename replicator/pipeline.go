@@ -241,7 +241,7 @@ func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job
 	for i := range b.Actions {
 		size += len(b.Actions[i].Body)
 	}
-	j := &job{out: b, held: min(int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
+	j := &job{out: b, held: min(2*int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
 	close(j.rendered)
 	if err := p.memory.Acquire(ctx, j.held); err != nil {
 		return nil, err
@@ -255,9 +255,10 @@ func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job
 }
 
 // hand gives a job to the renderers and, in order, to delivery, when there is
-// memory for it. One that is larger than all of it passes alone.
+// memory for it: for its rows, and for their documents. One that is larger than
+// all of it passes alone.
 func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) error {
-	j.rendered, j.held = make(chan struct{}), min(int64(j.size()), p.held)
+	j.rendered, j.held = make(chan struct{}), min(2*int64(j.size()), p.held)
 	if err := p.memory.Acquire(ctx, j.held); err != nil {
 		return err
 	}
@@ -411,8 +412,9 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 		if j.err != nil {
 			return j.err
 		}
-		j.batch, j.rows = nil, nil
-		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
+		j.batch, j.rows, j.chunk = nil, nil, nil
+		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held-j.held/2
+		p.memory.Release(j.held / 2) // the rows
 		out.Done = func() {
 			p.memory.Release(held)
 			if copied != nil {
