@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -86,6 +87,12 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	for _, u := range p.unitsFound {
 		p.firstPass(u, used[u.set])
 	}
+	for i := range sets {
+		for alias, units := range p.grouped(i) {
+			p.apart(units)
+			p.together(alias, units)
+		}
+	}
 	if len(p.problems) == 0 && o.Store {
 		for i := range sets {
 			p.findHidden(i, used[i])
@@ -152,6 +159,7 @@ func (p *planner) tables(set Set) *schema {
 	s := &schema{
 		catalog: p.catalog, keys: map[*sources.Table]keyConfig{},
 		computed: map[*sources.Table]map[string]string{}, relations: map[*sources.Table]map[string]*relation{},
+		broken: map[*sources.Table][]string{},
 	}
 	found := map[string]*sources.Table{}
 	for _, name := range slices.Sorted(maps.Keys(set.Tables)) {
@@ -178,7 +186,30 @@ func (p *planner) tables(set Set) *schema {
 		p.virtual(s, found[name], "tables."+name, set.Tables[name])
 	}
 	s.discover()
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		p.computedColumns(s, found[name], "tables."+name, set.Tables[name])
+	}
 	return s
+}
+
+// computedColumns checks the templates of a table's computed columns, used or not.
+func (p *planner) computedColumns(s *schema, t *sources.Table, at string, config *TableConfig) {
+	if !p.options.Store {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
+		tree := &tree{schema: s, at: func(t *sources.Table) *sources.Table { return t }, purpose: forFields}
+		_, err := tree.root(t).compute(name)
+		told, failed := errors.AsType[toldError](err)
+		self, endless := errors.AsType[*selfError](err)
+		switch {
+		case !failed:
+		case !endless:
+			p.problems.addEach(at+".computed."+name, told.error)
+		case self.table == t && self.name == name:
+			p.problems.add(at+".computed."+name, "%v", self)
+		}
+	}
 }
 
 // virtual checks what a table is given beyond its columns.
@@ -189,8 +220,6 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 			p.problems.add(path, "computed columns are not in this version yet; a field with a template or expr can do the same")
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
-		case config.Computed[name] == "":
-			p.problems.add(path, "the template is empty")
 		}
 	}
 	s.computed[t] = config.Computed
@@ -206,6 +235,7 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 		case r == nil || r.Table == "":
 			p.problems.add(path+".table", "name the table")
 		default:
+			p.ordered(path, r)
 			s.declare(t, name, r, func(setting string, err error) { p.problems.add(path+"."+setting, "%v", err) })
 		}
 	}
@@ -214,14 +244,8 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 // units finds the tables of each definition of a set.
 func (p *planner) units(n int, set Set, s *schema) {
 	for _, name := range slices.Sorted(maps.Keys(set.Indexes)) {
-		d := set.Indexes[name]
-		if d == nil {
-			d = &Definition{}
-		}
-		u := unit{set: n, name: name, alias: name, def: d, schema: s}
-		if d.Index != "" {
-			u.alias = d.Index
-		}
+		u := newUnit(n, name, set.Indexes[name], s)
+		d := u.def
 		p.definition(&u)
 		if d.Table == "" {
 			p.problems.add(u.path("table"), "name the table")
@@ -243,9 +267,8 @@ func (p *planner) units(n int, set Set, s *schema) {
 			one := u
 			one.table = t
 			one.fields = expandFields(d, t, s, func(column string) { p.notLogged(&one, column) })
-			if one.key = p.key(&one, s.keys[t]); one.key != nil {
-				p.unitsFound = append(p.unitsFound, &one)
-			}
+			one.key = p.key(&one, s.keys[t])
+			p.unitsFound = append(p.unitsFound, &one)
 		}
 	}
 }
@@ -344,7 +367,7 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 	if len(p.problems) > before {
 		return
 	}
-	u.root, u.joined = root, p.reasons(u, out)
+	u.root, u.joined, u.first = root, p.reasons(u, out), out
 	if len(u.joined) > 0 && !p.options.Store {
 		p.problems.add("indexes."+u.name, "%s; that needs rows of tables to be stored, which is not in this version yet", u.joined[0])
 		return

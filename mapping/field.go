@@ -20,8 +20,13 @@ func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 	before := len(*c.problems)
 	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || c.def.Haystack != nil && f.Default == nil, fallback: []byte("null")}}
 	var inferred object
-	if c.fieldForm(name, f) {
+	c.fieldForm(name, f)
+	if alone := f.alone(); len(alone) == 1 {
 		plan.content, inferred = c.content(name, f, at)
+	} else {
+		for _, one := range alone { // each may have mistakes of its own
+			c.content(name, one, at)
+		}
 	}
 	plan.mapping = c.fieldMapping(name, f, inferred, plan.content != nil)
 	if f.Default != nil {
@@ -38,8 +43,7 @@ func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 }
 
 // fieldForm checks which settings go together.
-func (c *unitCompiler) fieldForm(name string, f *Field) bool {
-	before := len(*c.problems)
+func (c *unitCompiler) fieldForm(name string, f *Field) {
 	fail := func(setting, text string) { c.problems.add(c.fieldPath(name, setting), "%s", text) }
 	if f.content() > 1 {
 		c.problems.add(c.fieldPath(name), "give one of from, template, template_file, expr and value")
@@ -68,7 +72,6 @@ func (c *unitCompiler) fieldForm(name string, f *Field) bool {
 	if reserved, _, _ := strings.Cut(name, "."); isReserved(reserved) {
 		c.problems.add(c.fieldPath(name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
 	}
-	return len(*c.problems) == before
 }
 
 // isReserved reports whether the sink keeps a name for itself.
@@ -84,6 +87,8 @@ func isReserved(name string) bool {
 // (nil where that is not known).
 func (c *unitCompiler) content(name string, f *Field, at *scope) (content, object) {
 	switch {
+	case f.TemplateFile != "" && f.Template == "":
+		return nil, nil // told by fieldForm
 	case f.hasTemplate():
 		setting := "template"
 		if f.inlined {
@@ -115,6 +120,9 @@ func (c *unitCompiler) content(name string, f *Field, at *scope) (content, objec
 
 // pathField compiles a field that shows what a path leads to.
 func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, object) {
+	if at.unknown() {
+		return c.unknownField(name, f, at)
+	}
 	p, err := at.usePath(f.From)
 	if err != nil {
 		c.problems.addEach(c.fieldPath(name), err)
@@ -144,6 +152,17 @@ func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, obj
 		inferred = snowball()
 	}
 	return along(p, of), inferred
+}
+
+// unknownField checks what needs no table of a field that shows a path's end.
+func (c *unitCompiler) unknownField(name string, f *Field, at *scope) (content, object) {
+	if f.DateFormat != "" && f.DateFormat != epochMillis && f.DateFormat != epochSecond {
+		c.checkLayout(name, f)
+	}
+	if len(f.Fields) > 0 {
+		return c.rowsField(name, f, fieldPath{scope: at, column: -1})
+	}
+	return valueContent("null"), nil
 }
 
 // rowsField compiles a field that shows related rows as objects.
@@ -224,12 +243,12 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 		m = typed(t, inferred)
 	case m == nil && over["properties"] != nil:
 		m = object{}
-	case m == nil && compiled:
+	case m == nil && compiled && (!c.root.unknown() || f.Value != nil):
 		c.problems.add(at, "the type of its values is not known; give it a type")
 	}
 	m = cloneObject(m)
 	override(m, over)
-	if m["type"] == "scaled_float" && m["scaling_factor"] == nil {
+	if m["type"] == "scaled_float" && m["scaling_factor"] == nil && (!c.root.unknown() || f.From == "") {
 		c.problems.add(at, "scaled_float wants mapping: {scaling_factor: …}")
 	}
 	return m

@@ -51,7 +51,7 @@ func (p *patcher) condition(node *ast.Node) {
 	case k == kindBool || k.open():
 		n := *node
 		p.replace(node, kindBool, fnTruth, n)
-	default:
+	case p.rows[*node].scope == nil: // untaken tells of rows
 		p.fail(*node, "wants a condition, true or false, and this is %s", k)
 	}
 }

@@ -37,6 +37,7 @@ type schema struct {
 	keys      map[*sources.Table]keyConfig
 	computed  map[*sources.Table]map[string]string
 	relations map[*sources.Table]map[string]*relation
+	broken    map[*sources.Table][]string // names of declared relations that lead nowhere
 }
 
 // key names the columns that identify a row; none where nothing does.
@@ -72,12 +73,12 @@ func every(n int) []int {
 
 // find returns the table of the catalog that a name stands for.
 func (s *schema) find(name string) (*sources.Table, error) {
+	if parsed, err := parseTableName(name); err == nil && parsed.glob {
+		return nil, errGlob
+	}
 	found, err := findTables(s.catalog, name)
 	if err != nil {
 		return nil, err
-	}
-	if len(found) > 1 || strings.ContainsAny(name, "*?[") {
-		return nil, fmt.Errorf("a glob has no meaning here; name one table")
 	}
 	return found[0], nil
 }
@@ -128,6 +129,7 @@ func (s *schema) tableOf(k *sources.ForeignKey) *sources.Table {
 // declare adds the relation that the configuration declares for a table.
 func (s *schema) declare(t *sources.Table, name string, config *Relation, fail func(setting string, err error)) {
 	r := &relation{name: name, many: config.Many}
+	s.broken[t] = append(s.broken[t], name) // until it is sound
 	target, err := s.find(config.Table)
 	if err != nil {
 		fail("table", err)
@@ -152,9 +154,6 @@ func (s *schema) declare(t *sources.Table, name string, config *Relation, fail f
 		fail("column", err)
 		return
 	}
-	if len(config.OrderBy) > 0 && !r.many {
-		fail("order_by", fmt.Errorf("has a meaning only where many rows are led to"))
-	}
 	for _, column := range config.OrderBy {
 		o := ordering{column: column}
 		if target.Column(column) < 0 {
@@ -166,6 +165,7 @@ func (s *schema) declare(t *sources.Table, name string, config *Relation, fail f
 		r.order = append(r.order, o)
 	}
 	if len(r.steps) > 0 {
+		s.broken[t] = slices.DeleteFunc(s.broken[t], func(n string) bool { return n == name })
 		s.add(t, r)
 	}
 }
@@ -301,5 +301,8 @@ func (r *relation) save() *Relation {
 
 // unknownName is the error for a name that stands for nothing at a table's rows.
 func (s *scope) unknownName(name string) error {
+	if s.tree != nil && slices.Contains(s.tree.schema.broken[s.source], name) {
+		return toldError{fmt.Errorf("relation %q of %s leads nowhere", name, s.table)}
+	}
 	return fmt.Errorf("no column %q in %s%s", name, s.table, conf.DidYouMean(name, s.names()))
 }

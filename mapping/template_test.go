@@ -42,7 +42,7 @@ func TestTemplates(t *testing.T) {
 		{"{{ .titel }}", `ERROR no column "titel" in public.sample; did you mean "title"? (template line 1)`},
 		{"\n{{ object.titel }}", `"title"? (template line 2)`},
 		{"{{ object.user.username }}", `ERROR no column "user" in public.sample`},
-		{"{{ lowr .title }}", `ERROR function "lowr" not defined; did you mean "lower"? (template line 1)`},
+		{"{{ lowr .title }}", `ERROR there is no function "lowr"; did you mean "lower"? (template line 1)`},
 		{"{{ .title.x }}", `ERROR column "title" is text and has no member "x"`},
 		{"{{ .created.Yer }}", `ERROR a time has no method "Yer"`},
 		{"{{ json . }}", "ERROR the row is no value of its own"},

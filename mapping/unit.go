@@ -24,7 +24,20 @@ type unit struct {
 	key     []string
 	fields  map[string]*Field // "*" expanded
 	root    *scope            // of the first pass
+	first   compiled          // by the first pass; without a mapping where there are problems
 	joined  []string          // why its rows must be stored; none where they need not be
+}
+
+// newUnit returns a unit that has no table yet; d may be nil.
+func newUnit(set int, name string, d *Definition, s *schema) unit {
+	if d == nil {
+		d = &Definition{}
+	}
+	u := unit{set: set, name: name, alias: name, def: d, schema: s}
+	if d.Index != "" {
+		u.alias = d.Index
+	}
+	return u
 }
 
 // compiled is what a unit becomes.
