@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 
 	"gopkg.in/yaml.v3"
 
@@ -88,7 +89,7 @@ func (f *Fields) UnmarshalYAML(node *yaml.Node) error {
 	if all, ok := f.Named[everyColumn]; ok {
 		f.All = true
 		delete(f.Named, everyColumn)
-		if all != nil && all.content() != 0 {
+		if all != nil && !reflect.DeepEqual(all, &Field{}) {
 			mistakes = append(mistakes, at(node, `"*" stands for every column and takes no settings of its own`)...)
 		}
 	}

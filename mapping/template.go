@@ -61,6 +61,14 @@ func templateError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "template: template:")
 	text = strings.TrimPrefix(text, "template: ")
 	line, message, ok := strings.Cut(text, ": ")
+	switch message {
+	case "unclosed action":
+		message = "a {{ is not closed by }}"
+	case "unexpected EOF":
+		message = "an {{ if }}, {{ range }} or {{ with }} has no {{ end }}"
+	case "unexpected {{end}}":
+		message = "an {{ end }} is without its {{ if }}, {{ range }} or {{ with }}"
+	}
 	if ok {
 		return fmt.Errorf("%s (template line %s)", message, line)
 	}

@@ -217,10 +217,7 @@ func count(n int, one, many string) string {
 // tells, such as a missing column, so that all are known at once. It connects
 // where the source's settings are sound, reads, and changes nothing.
 func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Errors) conf.Errors {
-	unusable := func(e conf.Error) bool {
-		return e.Path == "" || e.Path == "source" || strings.HasPrefix(e.Path, "source.")
-	}
-	if slices.ContainsFunc(errs, unusable) {
+	if slices.ContainsFunc(errs, func(e conf.Error) bool { return e.Path == "" || keepsFromSource(e) }) {
 		return errs
 	}
 	source, err := openSource(cfg, zerolog.Nop())
@@ -235,9 +232,34 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 		return errs
 	}
 	_, err = mapping.Options{Store: true}.Compile(in.catalog, cfg.set())
-	errs = merge(file, errs, located(problems(err), file))
+	// A definition may have more than one mistake in a place, so that one
+	// that was told does not stand for another.
+	told := cfg.checkDefinitions(file)
+	others := slices.DeleteFunc(slices.Clone(errs), func(e conf.Error) bool { return slices.Contains(told, e) })
+	for _, e := range merge(file, others, located(problems(err), file)) {
+		if !slices.Contains(errs, e) {
+			errs = append(errs, e)
+		}
+	}
 	errs.Sort()
 	return errs
+}
+
+// keepsFromSource reports whether a mistake may change how, or where to, the
+// source is connected.
+func keepsFromSource(e conf.Error) bool {
+	setting, within := strings.CutPrefix(e.Path, "source.")
+	if !within {
+		return e.Path == "source" || e.Near == "source"
+	}
+	if e.Near != "" {
+		setting = e.Near
+	}
+	switch head, _, _ := strings.Cut(setting, "."); head {
+	case "slot", "publication", "server_id", "snapshot":
+		return false
+	}
+	return true
 }
 
 // explainTimeout bounds how long a config's mistakes wait for the catalog.
