@@ -321,6 +321,8 @@ func addColumn(t testing.TB, table *sources.Table, words []string) {
 			}
 		case "identity":
 			table.IdentityColumns = append(table.IdentityColumns, i)
+		case "unvalidated":
+			c.Unvalidated = "there"
 		case "notnull":
 			c.NotNull = true
 		case "toast":

@@ -85,6 +85,10 @@ type Column struct {
 	Type    Type
 	NotNull bool
 
+	// Unvalidated names a NOT NULL constraint that old rows were not held to, so that
+	// NotNull is false and a unique key of the column does not identify a row.
+	Unvalidated string
+
 	// Collation is what texts are compared by, where that may hold texts of
 	// different bytes equal; else empty.
 	Collation string

@@ -79,6 +79,17 @@ error: table public.unlogged: it is unlogged; to mend it: ALTER TABLE "public"."
 error: table public.computed: generated columns are not in the log: twice; to mend it: leave them out of the definition with exclude, or use the columns they are made of
 error: table public.other: its replica identity lacks key columns, so that deletes cannot be followed: id; to mend it: ALTER TABLE "public"."other" REPLICA IDENTITY FULL
 error: table public.parts: without a replica identity its updates and deletes cannot be followed, and would fail once it is published; to mend it: ALTER TABLE public.parts_2 REPLICA IDENTITY FULL`, "table ")
+	if r.server.Version >= "18" {
+		r.exec("CREATE TABLE unsure (id int UNIQUE)", "ALTER TABLE unsure ADD CONSTRAINT there NOT NULL id NOT VALID")
+		r.plan("public.unsure")
+		if unsure := r.tables[0]; len(unsure.Key) > 0 || unsure.Columns[0].NotNull || unsure.Columns[0].Unvalidated != "there" {
+			r.Errorf("a NOT NULL that is NOT VALID gives %+v", unsure)
+		}
+		r.exec("ALTER TABLE unsure VALIDATE CONSTRAINT there")
+		if r.plan("public.unsure"); len(r.tables[0].Key) != 1 {
+			r.Errorf("a NOT NULL that is valid gives %+v", r.tables[0])
+		}
+	}
 	r.tables = []*sources.Table{{Schema: "public", Name: "absent"}}
 	r.expectFindings(`error: table public.absent: there is no such table; to mend it: create it, or correct its name`, "table ")
 }
@@ -97,6 +108,8 @@ func testCheckPrivileges(r *rig) {
 	r.plan("hidden.secrets", "public.notes")
 	tables := r.tables
 	r.as("least", "")
+	// Defaults for people that would keep the daemon from writing, or end its queries.
+	r.exec("ALTER ROLE least SET default_transaction_read_only = on", "ALTER ROLE least SET statement_timeout = '1ms'", "ALTER ROLE least SET default_transaction_isolation = 'serializable'")
 	r.tables = tables
 	want := `
 error: role least: may not replicate; to mend it: ALTER ROLE "least" REPLICATION
