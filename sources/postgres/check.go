@@ -19,10 +19,10 @@ func (s *Source) Check(ctx context.Context, tables []*sources.Table) ([]prefligh
 		return nil, fmt.Errorf("check source: %w", err)
 	}
 	if c.replicates {
-		// What pg_hba.conf thinks of it is known only by trying.
+		// Whether the server takes it is known only by trying.
 		conn, err := s.connectReplication(ctx)
 		if err != nil {
-			c.fail("replication connection", err.Error(), "allow the role and the database in pg_hba.conf and reload the server")
+			c.fail("replication connection", err.Error(), "")
 		} else {
 			closeReplication(conn)
 			c.ok("replication connection", "accepted")

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ func TestCheck(t *testing.T) {
 		"privileges":   testCheckPrivileges,
 		"publications": testPublications,
 		"refused":      testPublicationRefused,
+		"logins":       testLogins,
 	})
 }
 
@@ -294,5 +296,61 @@ func TestNew(t *testing.T) {
 	}
 	if s.config.Password != "secret" || s.config.ConnectTimeout != 3*time.Second || s.config.RuntimeParams["search_path"] != "" || address(s.config) != "host:5433/db" {
 		t.Errorf("the config is %+v", s.config.Config)
+	}
+}
+
+// testLogins has a role refused in every way, and in each is told what mends it.
+func testLogins(r *rig) {
+	r.exec("CREATE ROLE visitor LOGIN REPLICATION PASSWORD 'right'", "CREATE DATABASE closed ALLOW_CONNECTIONS false", "CREATE DATABASE private", "REVOKE CONNECT ON DATABASE private FROM public")
+	hba := r.ask("SELECT current_setting('hba_file')")
+	rules, err := os.ReadFile(hba)
+	r.must(err)
+	reload := func(first string) {
+		r.must(os.WriteFile(hba, []byte(first+"\n"+string(rules)), 0o600))
+		r.exec("SELECT pg_reload_conf()")
+	}
+	defer reload("")
+	tests := []struct {
+		name, user, database string
+		before, after, rule  string
+		want                 string
+		config               bool // a person must mend it
+	}{
+		{"no role", "nobody", r.name, "", "", "", `ALTER ROLE "nobody" LOGIN; where there is no such role, create it`, true},
+		{"no login", "visitor", r.name, "ALTER ROLE visitor NOLOGIN", "ALTER ROLE visitor LOGIN", "", `ALTER ROLE "visitor" LOGIN`, true},
+		{"no database", "visitor", "absent", "", "", "", "create the database", true},
+		{"closed", "visitor", "closed", "", "", "", `ALTER DATABASE "closed" ALLOW_CONNECTIONS true`, true},
+		{"private", "visitor", "private", "", "", "", `GRANT CONNECT ON DATABASE "private" TO "visitor"`, true},
+		{"limit", "visitor", r.name, "ALTER ROLE visitor CONNECTION LIMIT 0", "ALTER ROLE visitor CONNECTION LIMIT -1", "", "raise the limit", false},
+		{"password", "visitor", r.name, "", "", "host all visitor all scram-sha-256", "correct the user or the password", true},
+		{"rules", "visitor", r.name, "", "", "host all visitor all reject", `allow the role "visitor" and the database "logins" for this host in pg_hba.conf`, true},
+	}
+	for _, test := range tests {
+		if test.before != "" {
+			r.exec(test.before)
+		}
+		if test.rule != "" {
+			reload(test.rule)
+		}
+		source := r.newSource()
+		source.config.User, source.config.Database, source.config.Password = test.user, test.database, "wrong"
+		r.eventually(test.name+" is refused", func() bool {
+			_, err = source.Info(r.Context())
+			source.Close()
+			source.pool.closed = false
+			return err != nil && (test.rule == "" || strings.Contains(err.Error(), test.want))
+		})
+		if !strings.Contains(err.Error(), test.want) || errors.Is(err, sources.ErrConfig) != test.config || strings.Contains(err.Error(), "pg_hba") != (test.name == "rules") {
+			r.Errorf("%s: the error is %v, want %q", test.name, err, test.want)
+		}
+		if test.after != "" {
+			r.exec(test.after)
+		}
+	}
+	// What is no refusal is none.
+	source := r.newSource()
+	source.config.Port = 1
+	if _, err := source.Info(r.Context()); err == nil || errors.Is(err, sources.ErrConfig) || strings.Contains(err.Error(), "pg_hba") {
+		r.Errorf("where nothing listens the error is %v", err)
 	}
 }

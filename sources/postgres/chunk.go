@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"haystream/sources"
 )
@@ -32,8 +33,9 @@ func explainChunk(err error, t *sources.Table, role string) error {
 	switch sqlState(err) {
 	case codeUndefinedTable, codeUndefinedColumn, codeUndefinedSchema:
 		return fmt.Errorf("%w: %w", sources.ErrSchemaChanged, err)
-	case codeInsufficientPrivilege:
-		return fmt.Errorf("%w; run: %s", explain(err), grantSelect(t, role))
+	}
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.Code == codeInsufficientPrivilege && server.Routine == "aclcheck_error" {
+		return fmt.Errorf("%w; run: %s; %s", err, grantUsage(t, role), grantSelect(t, role))
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error)
 	config.DialFunc = gathering(config.DialFunc)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect for replication: %w", explain(err))
+		return nil, fmt.Errorf("connect for replication: %w", explain(err, s.config))
 	}
 	return conn, nil
 }
@@ -90,7 +90,7 @@ func (p *pool) use(ctx context.Context, work func(*pgx.Conn) error) error {
 	}
 	err = work(conn)
 	p.put(conn)
-	return explain(err)
+	return explain(err, p.config)
 }
 
 func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
@@ -108,7 +108,7 @@ func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, p.config)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", explain(err))
+		return nil, fmt.Errorf("connect: %w", explain(err, p.config))
 	}
 	return conn, nil
 }
