@@ -104,13 +104,15 @@ func (in *inspection) checkSource(ctx context.Context, source sources.Source) er
 }
 
 func (in *inspection) checkSink(ctx context.Context, sink sinks.Sink) error {
-	var aliases []string
+	var indexes []sinks.IndexSpec
 	if in.plan != nil {
 		for _, index := range in.plan.Sets[0] {
-			aliases = append(aliases, index.Alias)
+			indexes = append(indexes, sinks.IndexSpec{
+				Alias: index.Alias, Mappings: index.Mappings, Settings: index.Settings, Meta: index.Normalized, Pipeline: index.Pipeline,
+			})
 		}
 	}
-	findings, err := sink.Check(ctx, aliases)
+	findings, err := sink.Check(ctx, indexes)
 	if err != nil {
 		return fmt.Errorf("check sink: %w", err)
 	}

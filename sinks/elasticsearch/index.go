@@ -76,8 +76,8 @@ func (s *Sink) Index(ctx context.Context, alias string) (*sinks.Index, error) {
 	for name, e := range found {
 		switch {
 		case name == alias:
-			return nil, fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; set `index:` in the definition to another name, or take this one over with DELETE /%s",
-				sinks.ErrForeign, alias, madeBy(e), alias)
+			return nil, fmt.Errorf(`%w: %s is an index%s, and the alias of that name cannot be made; set `+"`index:`"+` in the definition to another name, or free this one: copy its documents with POST /_reindex {"source":{"index":%q},"dest":{"index":%q}}, and remove the index once the copy is complete`,
+				sinks.ErrForeign, alias, madeBy(e), alias, alias+"-old")
 		case e.owner() != s.opts.Owner:
 			return nil, fmt.Errorf(`%w: the alias %s points to the index %s%s; set `+"`index:`"+` in the definition to another name, or take the alias over with POST /_aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`,
 				sinks.ErrForeign, alias, name, madeBy(e), name, alias)
