@@ -59,6 +59,9 @@ type Options struct {
 	// or all of a change, are rendered from stored rows, and those of saved sets that were.
 	Complete bool
 
+	// Views are what else has names in the source, for messages about them.
+	Views []sources.View
+
 	// Kept are the tables that the row store holds. The first one that has all that
 	// is needed is used as it is.
 	Kept []rowstore.Description
@@ -157,7 +160,7 @@ type planner struct {
 // tables checks the `tables:` of a set and returns what they say.
 func (p *planner) tables(set Set) *schema {
 	s := &schema{
-		catalog: p.catalog, keys: map[*sources.Table]keyConfig{},
+		catalog: p.catalog, views: p.options.Views, keys: map[*sources.Table]keyConfig{},
 		computed: map[*sources.Table]map[string]string{}, relations: map[*sources.Table]map[string]*relation{},
 		broken: map[*sources.Table][]string{},
 	}
@@ -251,7 +254,7 @@ func (p *planner) units(n int, set Set, s *schema) {
 			p.problems.add(u.path("table"), "name the table")
 			continue
 		}
-		tables, err := findTables(p.catalog, d.Table)
+		tables, err := s.tables(d.Table)
 		if err != nil {
 			p.problems.add(u.path("table"), "%v", err)
 			continue

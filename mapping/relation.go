@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,6 +35,7 @@ type ordering struct {
 // A schema is what a set says of the tables, beside the catalog.
 type schema struct {
 	catalog   []*sources.Table
+	views     []sources.View
 	keys      map[*sources.Table]keyConfig
 	computed  map[*sources.Table]map[string]string
 	relations map[*sources.Table]map[string]*relation
@@ -71,12 +73,32 @@ func every(n int) []int {
 	return all
 }
 
+// tables returns those that a name stands for. One that is a view's is said to be.
+func (s *schema) tables(name string) ([]*sources.Table, error) {
+	found, err := findTables(s.catalog, name)
+	if err == nil {
+		return found, nil
+	}
+	var refusal string
+	parsed, _ := parseTableName(name) // findTables has parsed it
+	for i := range s.views {
+		v := &s.views[i]
+		if parsed.matches(&sources.Table{Schema: v.Schema, Name: v.Name}) && (refusal == "" || v.Home) {
+			refusal = v.Refusal()
+		}
+	}
+	if refusal != "" {
+		return nil, errors.New(refusal)
+	}
+	return nil, err
+}
+
 // find returns the table of the catalog that a name stands for.
 func (s *schema) find(name string) (*sources.Table, error) {
 	if parsed, err := parseTableName(name); err == nil && parsed.glob {
 		return nil, errGlob
 	}
-	found, err := findTables(s.catalog, name)
+	found, err := s.tables(name)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func inspect(ctx context.Context, source sources.Source, sink sinks.Sink, cfg *C
 	if err := in.readSink(ctx, sink); err != nil {
 		return nil, err
 	}
-	in.compile(cfg, file)
+	in.compile(ctx, source, cfg, file)
 	if err := in.checkSource(ctx, source); err != nil {
 		return nil, err
 	}
@@ -67,8 +67,8 @@ func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error)
 }
 
 // compile plans the definitions over the catalog.
-func (in *inspection) compile(cfg *Config, file *conf.Source) {
-	plan, err := compileOptions(in.sink).Compile(in.catalog, cfg.set())
+func (in *inspection) compile(ctx context.Context, source sources.Source, cfg *Config, file *conf.Source) {
+	plan, err := compileExplained(ctx, source, compileOptions(in.sink), in.catalog, cfg.set())
 	if err == nil {
 		in.plan = plan
 		in.findings = append(in.findings, plan.Warnings...)
@@ -79,6 +79,19 @@ func (in *inspection) compile(cfg *Config, file *conf.Source) {
 			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Text: e.Path + ": " + e.Message,
 		})
 	}
+}
+
+// compileExplained compiles, and where that fails asks the source for the views
+// that definitions may have taken for tables.
+func compileExplained(ctx context.Context, source sources.Source, options mapping.Options, catalog []*sources.Table, set mapping.Set) (*mapping.Plan, error) {
+	plan, err := options.Compile(catalog, set)
+	if err == nil {
+		return plan, nil
+	}
+	if options.Views, _ = source.Views(ctx); len(options.Views) == 0 { // without them the messages say less
+		return plan, err
+	}
+	return options.Compile(catalog, set)
 }
 
 // problems are those of a Compile error.
@@ -141,7 +154,7 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	sourceErr := in.readSource(ctx, source)
 	if in.try("source", sourceErr) {
 		in.okf("source", "%s at %s", in.source.Kind, in.source.Address)
-		in.compile(cfg, file)
+		in.compile(ctx, source, cfg, file)
 		in.listStored()
 		in.try("source", in.checkSource(ctx, source))
 	}
@@ -233,7 +246,7 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	if in.readSource(ctx, source) != nil {
 		return errs
 	}
-	_, err = mapping.Options{Store: true}.Compile(in.catalog, cfg.set())
+	_, err = compileExplained(ctx, source, mapping.Options{Store: true}, in.catalog, cfg.set())
 	// A definition may have more than one mistake in a place, so that one
 	// that was told does not stand for another.
 	told := cfg.checkDefinitions(file)

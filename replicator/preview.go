@@ -59,7 +59,7 @@ func Preview(ctx context.Context, cfg *Config, file *conf.Source, options Previe
 	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
 		return err
 	}
-	if in.compile(cfg, file); in.plan == nil {
+	if in.compile(ctx, source, cfg, file); in.plan == nil {
 		return &refusal{findings: in.findings, final: true}
 	}
 	p := preview{Documents: []previewDocument{}}

@@ -24,6 +24,7 @@ func TestCheck(t *testing.T) {
 		"publications": testPublications,
 		"refused":      testPublicationRefused,
 		"logins":       testLogins,
+		"views":        testViews,
 	})
 }
 
@@ -352,5 +353,27 @@ func testLogins(r *rig) {
 	source.config.Port = 1
 	if _, err := source.Info(r.Context()); err == nil || errors.Is(err, sources.ErrConfig) || strings.Contains(err.Error(), "pg_hba") {
 		r.Errorf("where nothing listens the error is %v", err)
+	}
+}
+
+// testViews finds the tables behind what only has a table's name.
+func testViews(r *rig) {
+	r.exec("CREATE TABLE notes (id int PRIMARY KEY)", "CREATE TABLE tags (id int PRIMARY KEY)", "CREATE TABLE parts (id int) PARTITION BY LIST (id)",
+		"CREATE VIEW a AS SELECT n.id FROM notes n JOIN tags USING (id)", "CREATE VIEW b AS SELECT * FROM a", "CREATE MATERIALIZED VIEW c AS SELECT id FROM tags",
+		"CREATE TABLE d PARTITION OF parts FOR VALUES IN (1)", "CREATE SEQUENCE e", "CREATE VIEW f AS SELECT 1 AS id")
+	views, err := r.source.Views(r.Context())
+	r.must(err)
+	var got []string
+	for i := range views {
+		got = append(got, views[i].Refusal())
+	}
+	want := `public.a is a view over public.notes, public.tags; name one of these
+public.b is a view over public.notes, public.tags; name one of these
+public.c is a materialized view over public.tags; name that
+public.d is a partition of public.parts; name that
+public.e is a sequence and has no rows; name a table
+public.f is a view, whose changes are in no log; name a table that it is made of`
+	if text := strings.Join(got, "\n"); text != want {
+		r.Errorf("the views are\n%s\nwant\n%s", text, want)
 	}
 }
