@@ -144,6 +144,9 @@ func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, obj
 		c.problems.add(c.fieldPath(name, "date_format"), "goes with a date or timestamp column only")
 	default:
 		of, inferred = c.columnField(name, f, p)
+		if of != nil && p.scope.column(p.column).Raw {
+			of = &rawContent{of, p.scope.table, p.column}
+		}
 	}
 	if of == nil {
 		return nil, nil

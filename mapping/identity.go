@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"unicode/utf8"
 
 	"haystream/sources"
 )
@@ -48,7 +49,7 @@ func (n *documentName) append(dst []byte, s *Scratch, t *sources.Table, row sour
 		return dst, errors.New(n.what + " is empty")
 	case len(name) == 0 && n.what == "routing":
 		return dst, nil
-	case len(name) == 0 || len(name) > maxID && n.what == "id":
+	case len(name) == 0 || n.what == "id" && (len(name) > maxID || !utf8.Valid(name)):
 		sum := sha256.Sum256(name)
 		dst = hex.AppendEncode(append(dst[:start], hashPrefix...), sum[:])
 	}

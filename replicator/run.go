@@ -44,6 +44,8 @@ type daemon struct {
 	ran    bool            // a session has begun to replicate
 	unfit  time.Time       // since when the definitions have not fitted the tables; zero: they fit
 	warned map[string]bool // warnings that were logged
+
+	decoding *decoding
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
@@ -66,6 +68,7 @@ func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, lo
 		owner:  host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
 		status: newStatus(cfg, version, sink), warned: map[string]bool{},
 	}
+	d.decoding = newDecoding(cfg, &d.status.gauges, log)
 	limitMemory(cfg)
 	server, err := listen(ctx, cfg, d.status)
 	if err != nil {

@@ -24,12 +24,22 @@ type Config struct {
 	// MariaDB, unlike that of any other server; derived from the name when 0.
 	ServerID uint32 `yaml:"server_id"`
 
+	// InvalidUTF8 says what becomes of texts whose bytes are not UTF-8: replace, each
+	// such byte becomes U+FFFD; or dead_letter, the document is refused.
+	InvalidUTF8 string `yaml:"invalid_utf8"`
+
 	// Snapshot says how existing rows are read.
 	Snapshot SnapshotConfig `yaml:"snapshot"`
 
 	// Password is the URL's or PasswordFile's content; not a setting of its own.
 	Password conf.Secret `yaml:"-"`
 }
+
+// What InvalidUTF8 may be.
+const (
+	InvalidReplace    = "replace"
+	InvalidDeadLetter = "dead_letter"
+)
 
 // SnapshotConfig is the `source.snapshot:` section.
 type SnapshotConfig struct {

@@ -93,6 +93,9 @@ type Column struct {
 	// different bytes equal; else empty.
 	Collation string
 
+	// Raw: the server does not promise that texts are UTF-8. They are given as they are.
+	Raw bool
+
 	// MayBeMissing: an update's new image may leave the value out where it did
 	// not change (a column of a table with TOASTed values and without full old images, a partial row image).
 	MayBeMissing bool

@@ -214,6 +214,7 @@ func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, re
 		// where the publication says so, which ours does not.
 		c.NotLogged = c.Generated
 		c.MayBeMissing = c.MayBeMissing && !c.Generated
+		c.Raw = isRaw(conn.PgConn()) && (c.Type.Kind == sources.Text || c.Type.Kind == sources.Keyword || c.Type.Kind == sources.JSON)
 		t.Columns = append(t.Columns, c)
 		return nil
 	})

@@ -14,6 +14,7 @@ import (
 // TestChunk forces the moments in which a snapshot without locks goes wrong.
 func TestChunk(t *testing.T) {
 	eachServer(t, map[string]func(*rig){
+		"raw":                      testRaw,
 		"streamed_before_visible":  testStreamedBeforeVisible,
 		"visible_after_a_restart":  testVisibleAfterRestart,
 		"open_when_table_joins":    testOpenWhenTableJoins,
@@ -365,4 +366,35 @@ func testChunkRefusals(r *rig) {
 	if open := r.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND state <> 'idle'", role); open != "0" {
 		r.Errorf("%s transactions are still open", open)
 	}
+}
+
+// testRaw: texts of a database whose encoding the server does not know come byte
+// for byte, from snapshot and stream, and reading goes on behind such a key.
+func testRaw(r *rig) {
+	r.exec("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	r.url = withPath(r.T, r.server.URL, "ascii")
+	r.admin = connect(r.T, r.url)
+	r.exec("SET client_encoding = 'SQL_ASCII'", "SET search_path = public", "CREATE TABLE notes (id text PRIMARY KEY, body json)",
+		`INSERT INTO notes VALUES (E'a\xe8', '1'), (E'a\xe9', (E'"\xe9"')::json), (E'a\xef\xbf\xbd', '2')`)
+	r.source.Close()
+	r.source = r.newSource()
+	r.prepare("public.notes")
+	if c := r.tables[0].Columns; !c[0].Raw || !c[1].Raw {
+		r.Errorf("the columns are %+v", c)
+	}
+	var read []string
+	for after := sources.Key(nil); ; {
+		chunk, err := r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], After: after, MaxRows: 1, MaxBytes: 1 << 20})
+		r.must(err)
+		if len(chunk.Rows) == 0 {
+			break
+		}
+		read, after = append(read, rowTexts(chunk)), chunk.Last
+	}
+	if got, want := strings.Join(read, " "), "(a\xe8,1) (a\xe9,\"\xe9\") (a\ufffd,2)"; got != want {
+		r.Errorf("read are %q, want %q", got, want)
+	}
+	f := r.follow(r.start)
+	r.exec(`UPDATE notes SET body = (E'"\xea"')::json WHERE id = E'a\xe9'`)
+	f.expect("update notes (a\xe9,\"\xea\")")
 }

@@ -37,6 +37,7 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = applicationName
 	}
+	config.AfterConnect = readRaw
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
@@ -46,6 +47,19 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 	config.DialFunc = dialer.DialContext
 	return config, nil
 }
+
+// readRaw has the server give texts as they are where it does not know their
+// encoding: it would end the query, or the stream, at the first one that is not UTF-8.
+func readRaw(ctx context.Context, conn *pgconn.PgConn) error {
+	if !isRaw(conn) {
+		return nil
+	}
+	_, err := conn.Exec(ctx, "SET client_encoding = 'SQL_ASCII'").ReadAll()
+	return err
+}
+
+// isRaw reports whether the database's texts may be in any encoding.
+func isRaw(conn *pgconn.PgConn) bool { return conn.ParameterStatus("server_encoding") == "SQL_ASCII" }
 
 // address is where the URL points to, without credentials.
 func address(config *pgx.ConnConfig) string {
