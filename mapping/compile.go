@@ -70,7 +70,8 @@ type Options struct {
 // Compile makes a plan of definitions. The first set is the configuration's;
 // more are the saved definitions of older indexes (see Restore), which are to
 // be fed as well. types are the sink's field types beyond the basic ones; nil
-// for any. The error is Problems: everything that is wrong, at once.
+// for any. The error is Problems: everything that is wrong, at once; beside it the
+// plan has only Tables and the Alias of indexes, as far as they are known.
 func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
 	return Options{Types: types}.Compile(catalog, sets...)
 }
@@ -105,7 +106,7 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 		}
 	}
 	if len(p.problems) > 0 {
-		return nil, p.problems.sorted()
+		return p.partial(used[0]), p.problems.sorted()
 	}
 	p.infer.missed = func(string, string) {} // told by the first pass
 	p.layouts()
@@ -128,6 +129,24 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 		return nil, p.problems.sorted()
 	}
 	return p.plan, nil
+}
+
+// partial is as much of a plan as can be said beside problems: the tables in
+// use that can be followed, and the names of the first set's indexes.
+func (p *planner) partial(used map[*sources.Table][]bool) *Plan {
+	for _, u := range p.unitsFound {
+		if u.key == nil {
+			delete(used, u.table)
+		}
+	}
+	p.project(used)
+	p.plan.Sets = make([][]*Index, len(p.sets))
+	for _, alias := range slices.Sorted(maps.Keys(p.grouped(0))) {
+		if badAlias(alias) == "" {
+			p.plan.Sets[0] = append(p.plan.Sets[0], &Index{Alias: alias})
+		}
+	}
+	return p.plan
 }
 
 // completes reports whether definitions of a set are rendered from stored rows for

@@ -24,11 +24,11 @@ func (p *planner) key(u *unit, configured keyConfig) []string {
 		c := &t.Columns[unvalidated]
 		p.problems.add(at, "table %s has no key that the server vouches for: NOT NULL of its column %q is NOT VALID, so that old rows may hold NULL; %s, once they do not", t, c.Name, validate(t, c))
 		return nil
-	case t.Identity == sources.IdentityNone:
-		p.problems.add(at, "table %s has no replica identity, so the log does not say which row an update or delete meant; %s, or REPLICA IDENTITY USING INDEX with a unique index", t, fullIdentity(t))
-		return nil
 	case len(names) == 0 && t.Identity != sources.IdentityFull:
 		p.problems.add(at, "table %s has no primary key; add one, or run %s and name columns that are unique together under tables.%s.key", t, fullIdentity(t), configName(t))
+		return nil
+	case t.Identity == sources.IdentityNone:
+		p.problems.add(at, "table %s has no replica identity, so the log does not say which row an update or delete meant; %s, or REPLICA IDENTITY USING INDEX with a unique index", t, fullIdentity(t))
 		return nil
 	case len(names) == 0:
 		p.problems.add(at, "table %s has no primary key; name columns that are unique together under tables.%s.key", t, configName(t))
@@ -46,7 +46,7 @@ func (p *planner) key(u *unit, configured keyConfig) []string {
 			p.problems.add(at, "old rows of table %s may hold NULL in column %q, whose NOT NULL is NOT VALID, and so it cannot be part of a key; %s, once they do not", t, name, validate(t, &t.Columns[i]))
 			return nil
 		case !t.Columns[i].NotNull && configured.names != nil:
-			p.problems.add(at, "column %q of table %s may be NULL and so cannot be part of a key; ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", name, t, sqlName(t), sqlIdentifier(name))
+			p.problems.add(at, "column %q of table %s may be NULL and so cannot be part of a key; declare it NOT NULL", name, t)
 			return nil
 		}
 	}

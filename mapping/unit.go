@@ -195,6 +195,9 @@ func carriesOld(t *sources.Table, i int) bool {
 
 // fullIdentity is the statement that makes the log carry every old value.
 func fullIdentity(t *sources.Table) string {
+	if t.WholeRows != "" {
+		return t.WholeRows
+	}
 	return "ALTER TABLE " + sqlName(t) + " REPLICA IDENTITY FULL"
 }
 

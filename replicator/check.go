@@ -25,6 +25,7 @@ type inspection struct {
 	sink     sinks.Info
 	catalog  []*sources.Table
 	plan     *mapping.Plan
+	partial  *mapping.Plan // what can be said of one where there are problems
 	findings []preflight.Finding
 }
 
@@ -69,7 +70,7 @@ func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error)
 // compile plans the definitions over the catalog.
 func (in *inspection) compile(ctx context.Context, source sources.Source, cfg *Config, file *conf.Source) {
 	plan, err := compileExplained(ctx, source, compileOptions(in.sink), in.catalog, cfg.set())
-	if err == nil {
+	if in.partial = plan; err == nil {
 		in.plan = plan
 		in.findings = append(in.findings, plan.Warnings...)
 		return
@@ -105,12 +106,15 @@ func problems(err error) mapping.Problems {
 
 func (in *inspection) checkSource(ctx context.Context, source sources.Source) error {
 	var tables []*sources.Table
-	if in.plan != nil {
-		tables = in.plan.Tables
+	if in.partial != nil {
+		tables = in.partial.Tables
 	}
 	findings, err := source.Check(ctx, tables)
 	if err != nil {
 		return fmt.Errorf("check source: %w", err)
+	}
+	if in.plan == nil { // not all tables are known that the publication has to carry
+		findings = slices.DeleteFunc(findings, func(f preflight.Finding) bool { return strings.HasPrefix(f.Subject, "publication ") })
 	}
 	in.findings = append(in.findings, findings...)
 	return nil
@@ -118,8 +122,8 @@ func (in *inspection) checkSource(ctx context.Context, source sources.Source) er
 
 func (in *inspection) checkSink(ctx context.Context, sink sinks.Sink) error {
 	var indexes []sinks.IndexSpec
-	if in.plan != nil {
-		for _, index := range in.plan.Sets[0] {
+	if in.partial != nil {
+		for _, index := range in.partial.Sets[0] {
 			indexes = append(indexes, sinks.IndexSpec{
 				Alias: index.Alias, Mappings: index.Mappings, Settings: index.Settings, Meta: index.Normalized, Pipeline: index.Pipeline,
 			})
