@@ -89,7 +89,7 @@ var errGlob = fmt.Errorf("a glob has no meaning here; name one table")
 // ordered checks that there are rows to be sorted.
 func (p *planner) ordered(at string, r *Relation) {
 	if len(r.OrderBy) > 0 && !r.Many && r.Through == "" {
-		p.problems.add(at+".order_by", "has a meaning only where many rows are led to")
+		p.problems.add(at+".order_by", "sorts related rows, and this relation leads to one; it goes with many: true or through")
 	}
 }
 

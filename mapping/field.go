@@ -171,7 +171,7 @@ func (c *unitCompiler) unknownField(name string, f *Field, at *scope) (content, 
 // rowsField compiles a field that shows related rows as objects.
 func (c *unitCompiler) rowsField(name string, f *Field, p fieldPath) (content, object) {
 	if len(f.Fields) == 0 {
-		c.problems.add(c.fieldPath(name), "%s leads to rows of table %s; go on to a column of theirs, or name fields", f.From, p.scope.table)
+		c.problems.add(c.fieldPath(name), "%s leads to rows of table %s; write %s and a dot before one of their columns, or list their columns under fields", f.From, p.scope.table, f.From)
 		return nil, nil
 	}
 	properties := object{}

@@ -237,7 +237,7 @@ func (c *unitCompiler) place(root *docField, properties object, name string, f f
 		last := i == len(parts)-1
 		next := at.child(part)
 		if part == "" || next != nil && (last || next.content != nil) {
-			c.problems.add(c.fieldPath(name), "there cannot be a field %q beside this one: dots in names lead into objects", strings.Join(parts[:i+1], "."))
+			c.problems.add(c.fieldPath(name), "dots in names make objects, and another field has %q already, so that it would be a value and an object at once", strings.Join(parts[:i+1], "."))
 			return
 		}
 		if last {

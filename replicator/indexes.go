@@ -151,7 +151,7 @@ func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 	case st.Live == nil:
 		return "the checkpoint does not know the one that serves"
 	case !st.Live.by(w):
-		return "its definition has changed"
+		return "its definition, or a table that it is made of, has changed"
 	case !st.Live.is(w) && st.Live.Stored:
 		return "its tables' rows need not be stored any more"
 	case !st.Live.is(w):
