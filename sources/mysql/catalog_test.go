@@ -243,6 +243,27 @@ func TestViews(t *testing.T) {
 	})
 }
 
+// TestLimitsForPeople: what keeps people's queries short cuts nothing off here.
+func TestLimitsForPeople(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE b (id INT PRIMARY KEY)")
+		r.set("sql_select_limit", "1")
+		r.set("max_join_size", "1")
+		source := r.newSource()
+		tables, err := source.Catalog(r.Context())
+		r.must(err)
+		found := 0
+		for _, t := range tables {
+			if t.Schema == r.name {
+				found++
+			}
+		}
+		if found != 3 {
+			r.Errorf("found %d tables of 3", found)
+		}
+	})
+}
+
 func TestInfo(t *testing.T) {
 	eachServer(t, func(b *box) {
 		b.schema("information")
