@@ -195,13 +195,15 @@ func (p *planner) tables(set Set) *schema {
 			continue
 		}
 		found[name] = t
+		broken := false
 		for _, column := range config.Key {
 			if _, err := newScope(t).use(column); err != nil {
 				p.problems.add(at+".key", "%v", err)
+				broken = true
 			}
 		}
 		if len(config.Key) > 0 {
-			s.keys[t] = keyConfig{path: at + ".key", names: config.Key}
+			s.keys[t] = keyConfig{path: at + ".key", names: config.Key, broken: broken}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {

@@ -71,6 +71,9 @@ func exprMessage(err error) string {
 		if message == "unexpected token EOF" {
 			message = "something is missing at the end"
 		}
+		if message == `unexpected token Operator("=")` {
+			message += "; == compares"
+		}
 		message = tokenMessage.ReplaceAllString(message, "unexpected $1")
 		return fmt.Sprintf("%s (line %d, character %d)", message, e.Line, e.Column+1)
 	}

@@ -222,7 +222,7 @@ func TestExpressionMistakes(t *testing.T) {
 		{"now() > created", "now() is for `where` only"},
 		{"title.length", "text has no members"},
 		{"created.Yeer()", `a time has no method "Yeer"`},
-		{"title - 1", "cannot reckon text - a number"},
+		{"title - 1", "cannot compute text - a number"},
 		{"let title = 1; title", `"title" is a column`},
 		{`title matches "("`, "error parsing regexp"},
 		{`$env.nope`, `no column "nope"`},

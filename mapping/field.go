@@ -217,6 +217,7 @@ func (c *unitCompiler) checkLayout(name string, f *Field) {
 	b := time.Date(1999, 8, 9, 1, 2, 3, 987654321, time.UTC)
 	if a.Format(f.DateFormat) == b.Format(f.DateFormat) {
 		c.problems.add(at, "%q is not a layout; write Go's reference time 2006-01-02T15:04:05 in the wanted form, or %s or %s", f.DateFormat, epochMillis, epochSecond)
+		return
 	}
 	over, _ := decodeObject(f.Mapping)
 	if strings.HasPrefix(f.Type, "date") && over["format"] == nil {

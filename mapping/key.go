@@ -60,6 +60,7 @@ func validate(t *sources.Table, c *sources.Column) string {
 
 // A keyConfig is a key that `tables:` gives.
 type keyConfig struct {
-	path  string
-	names []string
+	path   string
+	names  []string
+	broken bool // a name is no column's
 }

@@ -234,6 +234,8 @@ func (s *schema) refer(t *sources.Table, columns []string, other *sources.Table,
 		r.from, r.to = keys[0].Columns, keys[0].Targets
 	case len(targets) == 0 && len(keys) > 0:
 		r.to = keys[0].Targets
+	case len(targets) == 0 && s.keys[other].broken:
+		return r, toldError{fmt.Errorf("the key of table %s is not known", other)}
 	case len(targets) == 0:
 		r.to = s.key(other)
 	}

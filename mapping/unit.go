@@ -162,7 +162,7 @@ func (c *unitCompiler) name(what, text string) *documentName {
 	} else {
 		i, err := c.root.use(text)
 		if err != nil {
-			c.problems.add(c.path(what), "%v (a template would hold {{ }})", err)
+			c.problems.add(c.path(what), "%v; it is a column, a path to one, or a template with {{ }}", err)
 			return nil
 		}
 		n.key, n.columns = []int{i}, []int{i}

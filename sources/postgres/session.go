@@ -6,13 +6,14 @@ package postgres
 // parameters (PostgreSQL documentation, "Client Connection Defaults").
 func sessionSettings() map[string]string {
 	return map[string]string{
-		"client_encoding":       "UTF8",
-		"TimeZone":              "UTC",
-		"DateStyle":             "ISO, YMD",
-		"IntervalStyle":         "iso_8601",
-		"bytea_output":          "hex",
-		"extra_float_digits":    "3",
-		"quote_all_identifiers": "off",
+		"client_encoding":             "UTF8",
+		"TimeZone":                    "UTC",
+		"DateStyle":                   "ISO, YMD",
+		"IntervalStyle":               "iso_8601",
+		"bytea_output":                "hex",
+		"extra_float_digits":          "3",
+		"quote_all_identifiers":       "off",
+		"standard_conforming_strings": "on",
 		// regclass and its kin print the schema only where it is not on the path.
 		"search_path": "",
 		// A row security policy must fail a snapshot query, not hide rows from it.
