@@ -181,7 +181,7 @@ func (p *planner) tables(set Set) *schema {
 	s := &schema{
 		catalog: p.catalog, views: p.options.Views, keys: map[*sources.Table]keyConfig{},
 		computed: map[*sources.Table]map[string]string{}, relations: map[*sources.Table]map[string]*relation{},
-		broken: map[*sources.Table][]string{},
+		broken: map[*sources.Table][]string{}, unsure: map[*sources.Table]bool{}, allUnsure: set.Unsure,
 	}
 	found := map[string]*sources.Table{}
 	for _, name := range slices.Sorted(maps.Keys(set.Tables)) {
@@ -194,7 +194,7 @@ func (p *planner) tables(set Set) *schema {
 		if config == nil {
 			continue
 		}
-		found[name] = t
+		found[name], s.unsure[t] = t, config.Unsure
 		broken := false
 		for _, column := range config.Key {
 			if _, err := newScope(t).use(column); err != nil {

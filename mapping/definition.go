@@ -18,6 +18,10 @@ type Set struct {
 	// Stored, of a saved set: its documents were rendered from stored rows also
 	// where only the log's gaps call for that.
 	Stored bool
+
+	// Unsure: not all of Tables could be read, so that what a table is said to lack
+	// may only follow from that.
+	Unsure bool
 }
 
 // A Definition is one entry of `indexes:`.
@@ -196,6 +200,9 @@ type TableConfig struct {
 
 	// Relations lead to rows of other tables, by name.
 	Relations map[string]*Relation `yaml:"relations" json:"relations,omitempty"`
+
+	// Unsure: as of a Set, for this entry. It is no setting.
+	Unsure bool `yaml:"-" json:"-"`
 }
 
 // A Relation leads from a row to related ones.

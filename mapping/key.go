@@ -20,6 +20,8 @@ func (p *planner) key(u *unit, configured keyConfig) []string {
 	}
 	unvalidated := slices.IndexFunc(t.Columns, func(c sources.Column) bool { return c.Unvalidated != "" })
 	switch {
+	case len(names) == 0 && u.schema.isUnsure(t):
+		return nil // the key may be what was not understood
 	case len(names) == 0 && unvalidated >= 0:
 		c := &t.Columns[unvalidated]
 		p.problems.add(at, "table %s has no key that the server vouches for: NOT NULL of its column %q is NOT VALID, so that old rows may hold NULL; %s, once they do not", t, c.Name, validate(t, c))

@@ -40,7 +40,13 @@ type schema struct {
 	computed  map[*sources.Table]map[string]string
 	relations map[*sources.Table]map[string]*relation
 	broken    map[*sources.Table][]string // names of declared relations that lead nowhere
+
+	unsure    map[*sources.Table]bool // what the configuration says of them was not understood
+	allUnsure bool
 }
+
+// isUnsure reports whether a table may have more than is known of it.
+func (s *schema) isUnsure(t *sources.Table) bool { return s.allUnsure || s.unsure[t] }
 
 // key names the columns that identify a row; none where nothing does.
 func (s *schema) key(t *sources.Table) []string {
@@ -327,6 +333,9 @@ func (r *relation) save() *Relation {
 func (s *scope) unknownName(name string) error {
 	if s.tree != nil && slices.Contains(s.tree.schema.broken[s.source], name) {
 		return toldError{fmt.Errorf("relation %q of %s leads nowhere", name, s.table)}
+	}
+	if s.tree != nil && s.tree.schema.isUnsure(s.source) && conf.Nearest(name, s.names()) == "" {
+		return toldError{fmt.Errorf("not all is known that %s has", s.table)}
 	}
 	return fmt.Errorf("no column %q in %s%s", name, s.table, conf.DidYouMean(name, s.names()))
 }

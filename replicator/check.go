@@ -236,7 +236,7 @@ func count(n int, one, many string) string {
 // tells, such as a missing column, so that all are known at once. It connects
 // where the source's settings are sound, reads, and changes nothing.
 func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Errors) conf.Errors {
-	if slices.ContainsFunc(errs, func(e conf.Error) bool { return e.Path == "" || keepsFromSource(e) }) {
+	if unread(file, errs) || slices.ContainsFunc(errs, keepsFromSource) {
 		return errs
 	}
 	source, err := openSource(cfg, zerolog.Nop())
@@ -250,11 +250,11 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	if in.readSource(ctx, source) != nil {
 		return errs
 	}
-	_, err = compileExplained(ctx, source, mapping.Options{Store: true}, in.catalog, cfg.set())
-	// A definition may have more than one mistake in a place, so that one
-	// that was told does not stand for another.
 	told := cfg.checkDefinitions(file)
 	others := slices.DeleteFunc(slices.Clone(errs), func(e conf.Error) bool { return slices.Contains(told, e) })
+	_, err = compileExplained(ctx, source, mapping.Options{Store: true}, in.catalog, unsure(cfg.set(), others))
+	// A definition may have more than one mistake in a place, so that one
+	// that was told does not stand for another.
 	for _, e := range merge(file, others, located(problems(err), file)) {
 		if !slices.Contains(errs, e) {
 			errs = append(errs, e)
@@ -262,6 +262,23 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	}
 	errs.Sort()
 	return errs
+}
+
+// unsure marks what of a set was not read whole: a name that is missing may be
+// there. It changes what the set holds.
+func unsure(set mapping.Set, errs conf.Errors) mapping.Set {
+	for _, e := range errs {
+		within, _, _ := strings.Cut(e.Path, ".")
+		if within == "" || within == "include" || e.Path == "tables" || e.Near == "tables" {
+			set.Unsure = true
+		}
+		for name, config := range set.Tables {
+			if config != nil && strings.HasPrefix(e.Path+".", "tables."+name+".") {
+				config.Unsure = true
+			}
+		}
+	}
+	return set
 }
 
 // keepsFromSource reports whether a mistake may change how, or where to, the
