@@ -133,7 +133,7 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 	switch {
 	case err == nil || isType(err, alreadyExists):
 	case isType(err, invalidAliasName):
-		return nil, fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
+		return nil, fmt.Errorf("%w: an index has the name of the alias %s or %s; set `index:` in the definition to another name", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
 	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
 		return nil, fmt.Errorf("create index %s: the server refuses its mapping or settings: %s", spec.Physical, e.Reason)
 	default:
@@ -204,7 +204,7 @@ func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		switch e := found[name]; {
 		case name == alias, e.owner() != s.opts.Owner:
-			return fmt.Errorf("%w: %s is held by the index %s%s", sinks.ErrForeign, alias, name, madeBy(e))
+			return fmt.Errorf("%w: %s is held by the index %s%s; free the name, or set `index:` in the definition to another one", sinks.ErrForeign, alias, name, madeBy(e))
 		case name != physical:
 			actions = append(actions, aliasAction{Remove: &aliasTarget{Index: name, Alias: alias}})
 		}
