@@ -61,6 +61,7 @@ type check struct {
 
 	version     int
 	versionText string
+	raw         bool // texts may be in any encoding
 	standby     bool
 	walLevel    string
 	slots       int
@@ -101,11 +102,15 @@ FROM pg_roles r WHERE r.rolname = current_user`
 	if err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
+	c.raw = isRaw(conn.PgConn())
 	return nil
 }
 
 func (c *check) server() {
 	c.ok("version", "PostgreSQL "+c.versionText)
+	if c.raw {
+		c.warn("encoding", "the database is in SQL_ASCII: bytes of texts that are not UTF-8 become U+FFFD, or their documents dead letters, as source.invalid_utf8 says", "")
+	}
 	if c.standby {
 		c.fail("server", "it is a standby", "point source.url to the primary")
 	}

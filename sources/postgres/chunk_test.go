@@ -394,6 +394,7 @@ func testRaw(r *rig) {
 	if got, want := strings.Join(read, " "), "(a\xe8,1) (a\xe9,\"\xe9\") (a\ufffd,2)"; got != want {
 		r.Errorf("read are %q, want %q", got, want)
 	}
+	r.expectFindings("warning: encoding: the database is in SQL_ASCII: bytes of texts that are not UTF-8 become U+FFFD, or their documents dead letters, as source.invalid_utf8 says", "encoding")
 	f := r.follow(r.start)
 	r.exec(`UPDATE notes SET body = (E'"\xea"')::json WHERE id = E'a\xe9'`)
 	f.expect("update notes (a\xe9,\"\xea\")")
