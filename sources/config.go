@@ -24,8 +24,8 @@ type Config struct {
 	// MariaDB, unlike that of any other server; derived from the name when 0.
 	ServerID uint32 `yaml:"server_id"`
 
-	// InvalidUTF8 says what becomes of texts whose bytes are not UTF-8: replace, each
-	// such byte becomes U+FFFD; or dead_letter, the document is refused.
+	// InvalidUTF8 says what becomes of texts that cannot be made UTF-8: replace, each
+	// byte at fault becomes U+FFFD; or dead_letter, the document is refused.
 	InvalidUTF8 string `yaml:"invalid_utf8"`
 
 	// Snapshot says how existing rows are read.

@@ -102,7 +102,7 @@ FROM pg_roles r WHERE r.rolname = current_user`
 	if err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
-	c.raw = isRaw(conn.PgConn())
+	c.raw = conn.PgConn().ParameterStatus("server_encoding") == sqlASCII
 	return nil
 }
 

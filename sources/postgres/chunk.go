@@ -23,6 +23,7 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 		return err
 	})
 	if err != nil {
+		s.noteEncoding(err)
 		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, explainChunk(err, req.Table, s.config.User))
 	}
 	return chunk, nil
@@ -55,6 +56,7 @@ func (s *Source) chunk(ctx context.Context, conn *pgx.Conn, req sources.ChunkReq
 	if err != nil {
 		return nil, err
 	}
+	query.decode = s.decode.Load()
 	seen, err := s.beginChunk(ctx, conn, query, barrier, emitted)
 	if err != nil {
 		return nil, err

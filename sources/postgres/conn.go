@@ -51,15 +51,12 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 // readRaw has the server give texts as they are where it does not know their
 // encoding: it would end the query, or the stream, at the first one that is not UTF-8.
 func readRaw(ctx context.Context, conn *pgconn.PgConn) error {
-	if !isRaw(conn) {
+	if conn.ParameterStatus("server_encoding") != sqlASCII {
 		return nil
 	}
-	_, err := conn.Exec(ctx, "SET client_encoding = 'SQL_ASCII'").ReadAll()
+	_, err := conn.Exec(ctx, setRaw).ReadAll()
 	return err
 }
-
-// isRaw reports whether the database's texts may be in any encoding.
-func isRaw(conn *pgconn.PgConn) bool { return conn.ParameterStatus("server_encoding") == "SQL_ASCII" }
 
 // address is where the URL points to, without credentials.
 func address(config *pgx.ConnConfig) string {
@@ -75,6 +72,13 @@ func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect for replication: %w", explain(err, s.config))
+	}
+	s.encoding.Store(conn.ParameterStatus("server_encoding"))
+	if s.decode.Load() != nil {
+		if _, err := conn.Exec(ctx, setRaw).ReadAll(); err != nil {
+			closeReplication(conn)
+			return nil, fmt.Errorf("set encoding: %w", err)
+		}
 	}
 	return conn, nil
 }

@@ -23,6 +23,8 @@ const (
 	codeInsufficientPrivilege = "42501"
 	codeInvalidPassword       = "28P01"
 	codeObjectNotReady        = "55000"
+	codeUntranslatable        = "22P05"
+	codeNotInRepertoire       = "22021"
 	codeTooManyConnections    = "53300"
 	codeConfigurationLimit    = "53400"
 	codeUndefinedDatabase     = "3D000"

@@ -22,6 +22,10 @@ func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRel
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	delete(st.doubts, message.oid)
+	set := st.source.decode.Load()
+	if set != nil {
+		message.decodeNames(set)
+	}
 	whole := st.catalog.registry.table(message.oid)
 	if whole == nil {
 		// A partition that is newer than the catalog, or none of ours.
@@ -53,6 +57,9 @@ func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRel
 			Msg("reading changes from before the table got its present columns")
 	}
 	r := newLogRelation(message, table, st.catalog.registry)
+	for i := range r.cells {
+		r.cells[i].convert = decoded(set, r.cells[i].convert)
+	}
 	for _, i := range table.Key {
 		if r.cells[i].at < 0 {
 			return nil, fmt.Errorf("%w: changes of %s carry no usable key column %s", sources.ErrPositionLost, table, table.Columns[i].Name)

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
+	"golang.org/x/text/encoding/charmap"
 
 	"haystream/sources"
 )
@@ -50,6 +51,9 @@ type Source struct {
 	wanted  atomic.Uint64 // highest mark of a chunk
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
+
+	encoding atomic.Value                    // the server's, a string
+	decode   atomic.Pointer[charmap.Charmap] // what makes UTF-8 here; nil: the server does
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from

@@ -97,6 +97,7 @@ func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sourc
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	s.noteEncoding(err)
 	return fmt.Errorf("read stream: %w", explainStream(err, s.config))
 }
 
