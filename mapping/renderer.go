@@ -35,6 +35,10 @@ type Scratch struct {
 	// Now is the current time for `where`, in microseconds since 1970.
 	Now int64
 
+	// Undecodable is asked about each value that is not UTF-8. Its error refuses the
+	// document; else each byte that is not becomes U+FFFD. nil: that, without a word.
+	Undecodable func(*UndecodableError) error
+
 	row      sources.Row
 	at       *loaded // the row with what its relations lead to; nil where it has none
 	view     *view

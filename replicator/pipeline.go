@@ -15,7 +15,6 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/quiet"
-	"haystream/mapping"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -47,12 +46,13 @@ type pipeline struct {
 	report func(error)                                   // how the checkpoint step went
 	log    zerolog.Logger
 
-	windows *windows
-	tracker *tracker
-	outputs outputs
-	memory  *semaphore.Weighted // for jobs between apply and the sink's answer
-	held    int64               // of it at most
-	joins   *joins              // nil where no definition needs the row store
+	windows  *windows
+	tracker  *tracker
+	outputs  outputs
+	memory   *semaphore.Weighted // for jobs between apply and the sink's answer
+	held     int64               // of it at most
+	decoding *decoding
+	joins    *joins // nil where no definition needs the row store
 
 	// Owned by apply.
 	seq      int64
@@ -127,7 +127,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		return nil
 	})
 	for range runtime.GOMAXPROCS(0) {
-		r := &renderer{routes: p.routes, scratch: mapping.NewScratch(), holed: p.holed}
+		r := &renderer{routes: p.routes, scratch: p.decoding.scratch(), holed: p.holed}
 		g.Go(func() error { return r.run(working, work) })
 	}
 	g.Go(func() error {
