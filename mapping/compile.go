@@ -32,6 +32,9 @@ type Plan struct {
 
 	// Warnings are what an operator should know.
 	Warnings []preflight.Finding
+
+	// Homes are the schemas that tables named without one were found in, by the name.
+	Homes map[string]string
 }
 
 // Doubled reports whether a table is stored more than once.
@@ -58,6 +61,11 @@ type Options struct {
 	// or all of a change, are rendered from stored rows, and those of saved sets that were.
 	Complete bool
 
+	// Homes are the schemas that names without one have meant before, by the
+	// name. Such a name means nothing else for good: what has come to be elsewhere
+	// may be somebody else's.
+	Homes map[string]string
+
 	// Kept are the tables that the row store holds. The first one that has all that
 	// is needed is used as it is.
 	Kept []rowstore.Description
@@ -74,7 +82,7 @@ func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Pla
 // Compile makes a plan of definitions as the function Compile does, with a row
 // store where there may be one.
 func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
-	p := &planner{catalog: catalog, plan: &Plan{}, options: o, sets: sets}
+	p := &planner{catalog: catalog, plan: &Plan{Homes: map[string]string{}}, options: o, sets: sets}
 	p.infer = &inferrer{types: o.Types}
 	for i := range sets {
 		p.units(i, sets[i], p.tables(sets[i]))
@@ -150,7 +158,7 @@ type planner struct {
 // tables checks the `tables:` of a set and returns what they say.
 func (p *planner) tables(set Set) *schema {
 	s := &schema{
-		catalog: p.catalog, keys: map[*sources.Table]keyConfig{},
+		catalog: p.catalog, lookup: tableNames{before: p.options.Homes, now: p.plan.Homes}, keys: map[*sources.Table]keyConfig{},
 		computed: map[*sources.Table]map[string]string{}, relations: map[*sources.Table]map[string]*relation{},
 	}
 	found := map[string]*sources.Table{}
@@ -227,12 +235,12 @@ func (p *planner) units(n int, set Set, s *schema) {
 			p.problems.add(u.path("table"), "name the table")
 			continue
 		}
-		tables, err := findTables(p.catalog, d.Table)
+		tables, err := s.lookup.find(p.catalog, d.Table)
 		if err != nil {
 			p.problems.add(u.path("table"), "%v", err)
 			continue
 		}
-		parsed, _ := parseTableName(d.Table) // findTables has parsed it
+		parsed, _ := parseTableName(d.Table) // find has parsed it
 		u.glob, u.schemas = parsed.glob, spansSchemas(parsed, tables)
 		if tables = only(tables, d.Only); len(tables) == 0 {
 			p.problems.add(u.path("table"), "none of the tables %s is there any more", strings.Join(d.Only, ", "))

@@ -16,6 +16,18 @@ type Set struct {
 	// Stored, of a saved set: its documents were rendered from stored rows also
 	// where only the log's gaps call for that.
 	Stored bool
+
+	// Former, of a saved set: its index is being replaced, and goes on from rows of
+	// earlier epochs, where the row store has such.
+	Former bool
+}
+
+// Alias is the alias of a definition in the sink.
+func (s *Set) Alias(name string) string {
+	if d := s.Indexes[name]; d != nil && d.Index != "" {
+		return d.Index
+	}
+	return name
 }
 
 // A Definition is one entry of `indexes:`.

@@ -63,7 +63,7 @@ func compileExpression(text string, c *scope, boolean bool) (*expression, error)
 		return nil, errors.New(exprMessage(err))
 	}
 	e := &expression{program: program, kind: p.root, columns: p.sortedColumns(), timely: p.timed, counts: steps.counts}
-	if boolean && !e.kind.open() && e.kind != kindBool {
+	if boolean && !e.kind.open() && !e.kind.decides() {
 		return nil, fmt.Errorf("wants a condition, true or false, and this is %s", e.kind)
 	}
 	return e, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"haystream/internal/preflight"
 	"haystream/sources"
 )
 
@@ -18,6 +19,9 @@ type Index struct {
 	Mappings  json.RawMessage   // {"dynamic":"strict","properties":{…}}
 	Settings  json.RawMessage   // as configured; nil for none
 	Pipeline  string
+
+	// Uses names the columns that documents are made of, by table, keys among them.
+	Uses map[string][]string
 
 	// Normalized is canonical JSON of everything that decides the documents
 	// and the physical index: fields written out, template texts, keys, column
@@ -43,6 +47,9 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) 
 	var all []*Index
 	for _, alias := range aliases {
 		p.apart(groups[alias])
+		if set == 0 {
+			p.mixed(groups[alias])
+		}
 		if index := p.index(alias, groups[alias], projected); index != nil {
 			all = append(all, index)
 		}
@@ -53,7 +60,7 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) 
 // index puts one alias together; nil where there are problems.
 func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table) *Index {
 	before := len(p.problems)
-	index := &Index{Alias: alias}
+	index := &Index{Alias: alias, Uses: map[string][]string{}}
 	mappings, settings := object{}, object{}
 	var made []compiled
 	for _, u := range units {
@@ -64,6 +71,7 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		}
 		out := u.compile(tree, p.infer, p.options.Store, &p.problems)
 		made = append(made, out)
+		out.renderer.root.all(index.use)
 		if len(u.joined) > 0 {
 			index.Joined = append(index.Joined, p.joined(out.renderer, stored))
 		} else {
@@ -94,6 +102,25 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		return nil
 	}
 	return index
+}
+
+// use notes what rows of a scope take from their table.
+func (index *Index) use(at *scope) {
+	uses := index.Uses[at.source.String()]
+	add := func(name string) {
+		if !slices.Contains(uses, name) {
+			uses = append(uses, name)
+		}
+	}
+	for i, used := range at.used {
+		if used != 0 {
+			add(at.table.Columns[i].Name)
+		}
+	}
+	for _, name := range at.tree.schema.key(at.source) {
+		add(name)
+	}
+	index.Uses[at.source.String()] = uses
 }
 
 func withHaystackSettings(own object) object {
@@ -128,6 +155,18 @@ func (p *planner) conflict(u *unit, units []*unit, setting string) func([]string
 			at, what = u.path("fields", way[1]), strings.Join(way[2:], ".")
 		}
 		p.problems.add(at, "%s is %s for table %s and %s %s; all that share an index must agree", what, want, u.table, have, who)
+	}
+}
+
+// mixed warns of an index in which some documents stay when their rows go, and
+// others do not.
+func (p *planner) mixed(units []*unit) {
+	if slices.ContainsFunc(units, func(u *unit) bool { return u.def.Mode != units[0].def.Mode }) {
+		p.warn(preflight.Finding{
+			Level: preflight.Warning, Subject: "index " + units[0].alias,
+			Text:   "some of its definitions have mode: append and some have not; where rows go without a word in the log (a table is emptied or replaced, the log is lost), the documents of all of them stay",
+			Remedy: "set `index:` in one kind of them to another name",
+		})
 	}
 }
 

@@ -34,6 +34,7 @@ type ordering struct {
 // A schema is what a set says of the tables, beside the catalog.
 type schema struct {
 	catalog   []*sources.Table
+	lookup    tableNames
 	keys      map[*sources.Table]keyConfig
 	computed  map[*sources.Table]map[string]string
 	relations map[*sources.Table]map[string]*relation
@@ -72,7 +73,7 @@ func every(n int) []int {
 
 // find returns the table of the catalog that a name stands for.
 func (s *schema) find(name string) (*sources.Table, error) {
-	found, err := findTables(s.catalog, name)
+	found, err := s.lookup.find(s.catalog, name)
 	if err != nil {
 		return nil, err
 	}

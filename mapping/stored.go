@@ -150,10 +150,10 @@ func (p *planner) layouts() {
 	wanted, saved := p.storages[0], p.storages[1:]
 	followed := map[string][]*sources.ForeignKey{} // in kept tables, by print
 	for range 2 {                                  // the second time, what another set follows is no hindrance
-		for _, old := range saved {
+		for i, old := range saved {
 			for t := range old.used {
 				if old.stored[t] == nil {
-					old.stored[t] = p.kept(old, t, kept, followed)
+					old.stored[t] = p.kept(old, t, p.sets[i+1].Former, kept, followed)
 				}
 			}
 		}
@@ -173,7 +173,7 @@ func (p *planner) layouts() {
 		}
 	}
 	for t, used := range wanted.used {
-		if wanted.stored[t] = p.kept(wanted, t, kept, nil); wanted.stored[t] == nil {
+		if wanted.stored[t] = p.kept(wanted, t, false, kept, nil); wanted.stored[t] == nil {
 			wanted.stored[t] = stored(t, used, wanted.keys[t], wanted.indexes[t])
 		}
 	}
@@ -187,15 +187,17 @@ func (p *planner) layouts() {
 }
 
 // kept is a table that the row store holds and that has all that is needed of t;
-// nil where there is none. followed are foreign keys that other sets follow, by print.
-func (p *planner) kept(g *storage, t *sources.Table, made map[string]*rowstore.Table, followed map[string][]*sources.ForeignKey) *rowstore.Table {
+// nil where there is none. former: rows of an earlier epoch will do. followed are
+// foreign keys that other sets follow, by print.
+func (p *planner) kept(g *storage, t *sources.Table, former bool, made map[string]*rowstore.Table, followed map[string][]*sources.ForeignKey) *rowstore.Table {
 	for i := range p.options.Kept {
 		d := &p.options.Kept[i]
-		if d.Schema != t.Schema || d.Name != t.Name || !g.fits(t, d, followed[d.Print]) {
+		if d.Schema != t.Schema || d.Name != t.Name || !g.fits(t, d, followed[d.Print]) || !former && g.outdated(t, d) {
 			continue
 		}
 		if made[d.Print] == nil {
 			made[d.Print] = stored(t, columnsNamed(t, d.Columns), d.Key, d.Indexes)
+			made[d.Print].Epochs = epochsOf(d)
 		}
 		if made[d.Print].Print() == d.Print {
 			return made[d.Print]
@@ -229,6 +231,26 @@ func (g *storage) fits(t *sources.Table, d *rowstore.Description, followed []*so
 	return !slices.ContainsFunc(g.indexes[t], func(columns []string) bool {
 		return !slices.ContainsFunc(d.Indexes, func(have []string) bool { return slices.Equal(have, columns) })
 	})
+}
+
+// outdated reports whether a value that is needed of t is stored as it was in an earlier epoch.
+func (g *storage) outdated(t *sources.Table, d *rowstore.Description) bool {
+	epochs := epochsOf(d)
+	for i, used := range g.used[t] {
+		if name := t.Columns[i].Name; used && epochs.Of(name) != t.Epochs.Of(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// epochsOf are the epochs that a table was stored in.
+func epochsOf(d *rowstore.Description) sources.Epochs {
+	var e sources.Epochs
+	for i, epoch := range d.Epochs {
+		e.Begin(epoch, &sources.Staleness{Columns: d.Columns[i : i+1]})
+	}
+	return e
 }
 
 // stored is a table of the row store with some columns of t.

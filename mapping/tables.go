@@ -69,13 +69,23 @@ func (n tableName) matches(t *sources.Table) bool {
 	return schema && table
 }
 
-// findTables returns the tables that a name stands for, sorted by name. A name
-// that is not a glob stands for exactly one. One without a schema is looked up
-// at home first.
-func findTables(catalog []*sources.Table, text string) ([]*sources.Table, error) {
+// tableNames say what names without a schema mean.
+type tableNames struct {
+	before map[string]string // their schemas, as settled by an earlier plan
+	now    map[string]string // the same as settled by this one
+}
+
+// find returns the tables that a name stands for, sorted by name. A name that
+// is not a glob stands for exactly one. One without a schema is looked up where
+// it was found before, else at home first.
+func (n tableNames) find(catalog []*sources.Table, text string) ([]*sources.Table, error) {
 	name, err := parseTableName(text)
 	if err != nil {
 		return nil, err
+	}
+	settled, known := n.before[text]
+	if known = known && name.bare; known {
+		catalog = slices.DeleteFunc(slices.Clone(catalog), func(t *sources.Table) bool { return t.Schema != settled })
 	}
 	var found, home []*sources.Table
 	hasHome := false
@@ -93,12 +103,17 @@ func findTables(catalog []*sources.Table, text string) ([]*sources.Table, error)
 	}
 	slices.SortFunc(found, compareTables)
 	switch {
+	case len(found) == 0 && known:
+		return nil, fmt.Errorf("%s stands for %s.%[1]s, which is gone, or which the source's role cannot see any more; for a table elsewhere write schema.table", text, settled)
 	case len(found) == 0 && name.glob:
 		return nil, fmt.Errorf("no table matches %s", text)
 	case len(found) == 0:
 		return nil, fmt.Errorf("there is no table %s that the source's role can see%s", text, didYouMeanTable(catalog, name))
 	case len(found) > 1 && !name.glob:
-		return nil, fmt.Errorf("%s is ambiguous; write one of %s", text, tableNames(found))
+		return nil, fmt.Errorf("%s is ambiguous; write one of %s", text, listTables(found))
+	}
+	if name.bare && n.now != nil && !slices.ContainsFunc(found, func(t *sources.Table) bool { return t.Schema != found[0].Schema }) {
+		n.now[text] = found[0].Schema
 	}
 	return found, nil
 }
@@ -107,7 +122,7 @@ func compareTables(a, b *sources.Table) int {
 	return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
 }
 
-func tableNames(tables []*sources.Table) string {
+func listTables(tables []*sources.Table) string {
 	names := make([]string, len(tables))
 	for i, t := range tables {
 		names[i] = configName(t)

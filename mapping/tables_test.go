@@ -44,8 +44,8 @@ func TestFindTables(t *testing.T) {
 		{"[a", "ERROR"},
 	}
 	for _, tt := range tests {
-		found, err := findTables(catalog, tt.name)
-		got := tableNames(found)
+		found, err := tableNames{}.find(catalog, tt.name)
+		got := listTables(found)
 		if err != nil {
 			got = "ERROR " + err.Error()
 		}
@@ -53,9 +53,9 @@ func TestFindTables(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 		for _, table := range found { // a full name leads back to its table
-			again, err := findTables(catalog, configName(table))
+			again, err := tableNames{}.find(catalog, configName(table))
 			if err != nil || len(again) != 1 || again[0] != table {
-				t.Errorf("%s leads to %s (%v)", configName(table), tableNames(again), err)
+				t.Errorf("%s leads to %s (%v)", configName(table), listTables(again), err)
 			}
 		}
 	}

@@ -13,8 +13,8 @@ import (
 // change applies one change to the store. The documents that it touches are
 // found in the store as it was before.
 func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
-	if c.Kind == sources.Truncate {
-		return j.truncate(b, t)
+	if c.Kind == sources.Stale {
+		return nil // what is stored of the former rows has gone with its epoch, or is of no use
 	}
 	defer b.Forget()
 	j.arena.Reset()

@@ -24,29 +24,14 @@ type inspection struct {
 	source   sources.Info
 	sink     sinks.Info
 	catalog  []*sources.Table
+	homes    map[string]string // of tables named without a schema, as settled before
 	plan     *mapping.Plan
+	whole    bool // all that the plan needs is stored
 	findings []preflight.Finding
-}
 
-// inspect looks at both ends, compiles the definitions and changes nothing.
-// What must be mended is in the findings; the error says what could not be
-// looked at. run and check both begin with it.
-func inspect(ctx context.Context, source sources.Source, sink sinks.Sink, cfg *Config, file *conf.Source) (*inspection, error) {
-	in := &inspection{}
-	if err := in.readSource(ctx, source); err != nil {
-		return nil, err
-	}
-	if err := in.readSink(ctx, sink); err != nil {
-		return nil, err
-	}
-	in.compile(cfg, file)
-	if err := in.checkSource(ctx, source); err != nil {
-		return nil, err
-	}
-	if err := in.checkSink(ctx, sink); err != nil {
-		return nil, err
-	}
-	return in, nil
+	set    mapping.Set                  // the definitions but for those that are held up
+	held   held                         // why those are
+	broken map[string]preflight.Finding // what is said of tables that does not fit them
 }
 
 func (in *inspection) readSource(ctx context.Context, source sources.Source) (err error) {
@@ -66,9 +51,11 @@ func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error)
 	return nil
 }
 
-// compile plans the definitions over the catalog.
-func (in *inspection) compile(cfg *Config, file *conf.Source) {
-	plan, err := compileOptions(in.sink).Compile(in.catalog, cfg.set())
+// compile plans the set's definitions over the catalog.
+func (in *inspection) compile(file *conf.Source) {
+	options := compileOptions(in.sink)
+	options.Homes = in.homes
+	plan, err := options.Compile(in.catalog, in.set)
 	if err == nil {
 		in.plan = plan
 		in.findings = append(in.findings, plan.Warnings...)
@@ -76,7 +63,7 @@ func (in *inspection) compile(cfg *Config, file *conf.Source) {
 	}
 	for _, e := range located(problems(err), file) {
 		in.findings = append(in.findings, preflight.Finding{
-			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Text: e.Path + ": " + e.Message,
+			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Path: e.Path, Text: e.Path + ": " + e.Message,
 		})
 	}
 }
@@ -127,25 +114,52 @@ func Check(ctx context.Context, cfg *Config, file *conf.Source, out io.Writer) e
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{}
+	in := &inspection{set: cfg.set()}
 	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
-	in.checkBoth(ctx, source, sink, cfg, file)
+	in.checkBoth(ctx, source, sink, cfg.Name, file)
 	return report(in.findings, out)
 }
 
 // checkBoth goes on with one end where the other cannot be looked at.
-func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, cfg *Config, file *conf.Source) {
+func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, name string, file *conf.Source) {
 	sinkErr := in.readSink(ctx, sink)
 	sourceErr := in.readSource(ctx, source)
 	if in.try("source", sourceErr) {
 		in.okf("source", "%s at %s", in.source.Kind, in.source.Address)
-		in.compile(cfg, file)
+		in.compile(file)
 		in.listStored()
 		in.try("source", in.checkSource(ctx, source))
 	}
 	if in.try("sink", sinkErr) {
 		in.try("sink", in.checkSink(ctx, sink))
+		in.try("checkpoint", in.checkCheckpoint(ctx, sink, name))
 	}
+}
+
+// checkCheckpoint looks whether run can go on from the saved checkpoint.
+func (in *inspection) checkCheckpoint(ctx context.Context, sink sinks.Sink, name string) error {
+	data, _, err := sink.LoadCheckpoint(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("load checkpoint: %w", err)
+	case data == nil:
+		in.okf("checkpoint", "there is none yet")
+		return nil
+	}
+	_, err = parseCheckpoint(data, name)
+	switch {
+	case errors.Is(err, errNewer):
+		return err
+	case err != nil:
+		in.findings = append(in.findings, preflight.Finding{
+			Level: preflight.Error, Subject: "checkpoint",
+			Text:   "the checkpoint " + name + " is damaged: " + err.Error(),
+			Remedy: "put back one that haystream has saved, or let `haystream run` begin anew: it rebuilds every index beside the one that serves, then swaps",
+		})
+	default:
+		in.okf("checkpoint", "is well")
+	}
+	return nil
 }
 
 // storedRow is about what a row of some hundred bytes takes in the row store,

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,24 @@ type checkpoint struct {
 
 	Indexes map[string]*indexState `json:"indexes"` // by alias
 
+	// Tables are those in use, by schema.table.
+	Tables map[string]*tableState `json:"tables,omitempty"`
+
+	// Epoch is the last one that has begun (see sources.Epochs): physical indexes and
+	// stored rows of earlier ones are stale where what they are made of has changed.
+	Epoch int64 `json:"epoch,omitempty"`
+
+	// Told is the Version of the last change in the log that made rows stale and
+	// has begun an epoch. It is passed over when it comes again.
+	Told int64 `json:"told,omitempty"`
+
+	// Definitions are a mark of those that have been planned.
+	Definitions string `json:"definitions,omitempty"`
+
+	// Homes are the schemas of tables that the configuration names without one. They
+	// are settled once, by the name.
+	Homes map[string]string `json:"homes,omitempty"`
+
 	// Partial are the tables of which the log has left out a value that nothing
 	// held: their rows are stored since.
 	Partial []string `json:"partial,omitempty"`
@@ -49,10 +68,14 @@ type indexState struct {
 	Live *build `json:"live,omitempty"` // what the alias points to
 	Next *build `json:"next,omitempty"` // built beside, to be swapped in
 
-	// Stale says why Live has to be replaced, Since the Version of the change
-	// that made it so.
+	// Stale says why Live has to be replaced, by a build of Epoch or later.
 	Stale string `json:"stale,omitempty"`
-	Since int64  `json:"since,omitempty"`
+	Epoch int64  `json:"epoch,omitempty"`
+
+	Gap bool `json:"gap,omitempty"` // it may have missed changes since
+
+	// Held: it is held up, and gets no changes (held.go).
+	Held bool `json:"held,omitempty"`
 }
 
 // A build is a physical index with its definition and how much of the tables
@@ -61,10 +84,20 @@ type build struct {
 	Physical   string                    `json:"physical"`
 	UUID       string                    `json:"uuid,omitempty"` // empty until it is known to exist
 	Definition json.RawMessage           `json:"definition"`
+	Epoch      int64                     `json:"epoch,omitempty"`    // in which it was planned
 	Since      int64                     `json:"since,omitempty"`    // changes up to this Version are in the rows that are read for it
 	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
 	Stored     bool                      `json:"stored,omitempty"`   // its documents are rendered from stored rows
 	Tables     map[string]*tableProgress `json:"tables"`
+
+	Round int `json:"round,omitempty"` // how often all tables were read again into it
+
+	// From is the physical index whose documents come into this one before it
+	// serves, as rows of them may be gone. All before Place were looked at. Filled: none
+	// is lacking, and From may get no more changes.
+	From   string `json:"from,omitempty"`
+	Place  string `json:"place,omitempty"`
+	Filled bool   `json:"filled,omitempty"`
 }
 
 // tableProgress is how far a table has been read into a build.
@@ -108,28 +141,75 @@ func newCheckpoint(name string) *checkpoint {
 	return &checkpoint{Format: checkpointFormat, Name: name, Indexes: map[string]*indexState{}}
 }
 
-// parseCheckpoint reads a saved checkpoint.
-func parseCheckpoint(data []byte) (*checkpoint, error) {
-	cp := newCheckpoint("")
+// parseCheckpoint reads a saved checkpoint of the pipeline. One that a newer version
+// has saved is errNewer; any other error says what is damaged in it.
+func parseCheckpoint(data []byte, name string) (*checkpoint, error) {
+	var head struct {
+		Format json.Number `json:"format"`
+	}
+	if json.Unmarshal(data, &head) == nil {
+		if n, err := head.Format.Int64(); err == nil && n > checkpointFormat {
+			return nil, fmt.Errorf("%w (format %d, this one reads up to %d); run that version", errNewer, n, checkpointFormat)
+		}
+	}
+	cp := &checkpoint{}
 	if err := json.Unmarshal(data, cp); err != nil {
-		return nil, fmt.Errorf("parse checkpoint: %w", err)
+		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
-	if cp.Format > checkpointFormat {
-		return nil, fmt.Errorf("parse checkpoint: it was saved by a newer version of haystream (format %d, this one reads up to %d); run that version", cp.Format, checkpointFormat)
-	}
-	if cp.Indexes == nil {
-		cp.Indexes = map[string]*indexState{}
-	}
-	return cp, nil
+	return cp, cp.damage(name)
 }
 
-// markStale asks for a new physical index beside the live one.
-func (cp *checkpoint) markStale(alias, reason string, since int64) {
+// errNewer is of a checkpoint that is never overwritten.
+var errNewer = errors.New("the checkpoint was saved by a newer version of haystream")
+
+// damage says what no daemon can have saved; nil where all is as it should be.
+func (cp *checkpoint) damage(name string) error {
+	switch {
+	case cp.Format == 0:
+		return errors.New("it has no format")
+	case cp.Format != checkpointFormat:
+		return fmt.Errorf("its format is %d, which no version has", cp.Format)
+	case cp.Name != name:
+		return fmt.Errorf("it is of the pipeline %q", cp.Name)
+	case cp.Indexes == nil:
+		return errors.New("it has no indexes")
+	case cp.Version < 0 || cp.Version == 0 && cp.Position != "":
+		return fmt.Errorf("its version is %d", cp.Version)
+	}
+	for alias, st := range cp.Indexes {
+		if st == nil {
+			return fmt.Errorf("index %s is empty", alias)
+		}
+		for _, b := range []*build{st.Live, st.Next} {
+			if b == nil {
+				continue
+			}
+			if b.Physical == "" || len(b.Definition) == 0 || b.Tables == nil {
+				return fmt.Errorf("index %s has a physical index without name, definition or tables", alias)
+			}
+			for table, progress := range b.Tables {
+				if progress == nil {
+					return fmt.Errorf("index %s does not say how far table %s was read", alias, table)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// begin begins an epoch.
+func (cp *checkpoint) begin() int64 {
+	cp.Epoch++
+	return cp.Epoch
+}
+
+// markStale asks for a new physical index beside the live one, of an epoch or a later one.
+func (cp *checkpoint) markStale(alias, reason string, epoch int64) {
 	st := cp.Indexes[alias]
-	if st == nil || st.Since > since && st.Stale != "" {
+	if st == nil || st.Epoch > epoch && st.Stale != "" {
 		return
 	}
-	st.Stale, st.Since = reason, since
+	st.Stale, st.Epoch = reason, epoch
 }
 
 // leftOut notes that the log has left out a value of the table.
@@ -145,19 +225,11 @@ func (cp *checkpoint) leftOut(table string) {
 func (cp *checkpoint) restart(reason string) {
 	cp.Position = ""
 	cp.Version += versionStride
+	epoch := cp.begin()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-		cp.markStale(alias, reason, cp.Version)
+		cp.markStale(alias, reason, epoch)
+		cp.Indexes[alias].Gap = true
 	}
-}
-
-// holds reports whether rows of the table were read into an index.
-func (cp *checkpoint) holds(table string) bool {
-	for _, st := range cp.Indexes {
-		if st.Live.holds(table) || st.Next.holds(table) {
-			return true
-		}
-	}
-	return false
 }
 
 // holds reports whether rows of the table were read into the build.

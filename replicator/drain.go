@@ -52,6 +52,7 @@ type drain struct {
 	moments  map[*moment]bool // not released yet
 	clear    int64            // the version at which nothing was marked
 	closed   bool
+	measured rowstore.Metrics // of the store, when it was looked at last
 
 	marked  chan struct{} // there may be something to render
 	landing chan struct{} // there is something to unmark
@@ -241,14 +242,15 @@ func (d *drain) rounded() {
 }
 
 // status says how the store is, and a number of documents that are to be
-// rendered or on their way, 0 only where there is none; nil once it is closed.
+// rendered or on their way, 0 only where there is none. Once it is closed, that is
+// how it was then.
 func (d *drain) status() *StoreStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		return nil
+	if !d.closed {
+		d.measured = d.store.Metrics()
 	}
-	m := d.store.Metrics()
+	m := &d.measured
 	out := &StoreStatus{
 		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(len(d.flying)),
 		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
@@ -436,5 +438,6 @@ func (d *drain) close() {
 		_ = m.snapshot.Release() // nothing is written
 	}
 	clear(d.moments)
+	d.measured = d.store.Metrics()
 	d.closed = true
 }

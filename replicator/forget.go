@@ -66,7 +66,7 @@ func (j *joins) goneNotes() (gone []string, err error) {
 // serves stands still until then. Documents of rows that go meanwhile would stay:
 // what has not been told to be built anew beside is told so first.
 func (j *joins) giveUp(lost []*joinedTarget) error {
-	rebuild := &rebuildError{reason: "rows of its tables are stored otherwise than before", since: j.applied}
+	rebuild := &rebuildError{reason: "rows of its tables are stored otherwise than before"}
 	for _, to := range lost {
 		if to.renderer.Append || to.serving && to.stale {
 			continue

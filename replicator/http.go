@@ -88,12 +88,13 @@ func handler(s *status) http.Handler {
 }
 
 // unhealthy says why the process does not do its work; empty while it does.
-// Waiting for a server that is down is work: a restart would not help it.
+// Waiting for a server that is down is work. What a person must mend is not,
+// though the rest goes on.
 func (s *status) unhealthy() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == "stopped" || s.helpless {
+	if s.state == "stopped" || s.state == "waiting" && s.mend {
 		return s.reason
 	}
-	return ""
+	return strings.Join(s.forPeople(), "\n")
 }

@@ -216,7 +216,13 @@ func targetID(physical string, n int) uint32 {
 	return h.Sum32()
 }
 
-func (t *joinedTarget) name() string { return fmt.Sprintf("%s/%d", t.Physical, t.id) }
+// name is another one in each round, which has a pass of its own.
+func (t *joinedTarget) name() string {
+	if t.build.Round > 0 {
+		return fmt.Sprintf("%s/%d/%d", t.Physical, t.id, t.build.Round)
+	}
+	return fmt.Sprintf("%s/%d", t.Physical, t.id)
+}
 
 // target finds a target by its number; nil where its index is gone.
 func (j *joins) target(id uint32) *joinedTarget {
@@ -388,20 +394,6 @@ func (j *joins) channels() (landing <-chan struct{}, due <-chan time.Time, left 
 		left = always
 	}
 	return j.drain.landing, j.timer.C, left
-}
-
-// reading lists the targets whose documents are made of the table's rows.
-func (j *joins) reading(t *sources.Table) []*target {
-	if j == nil {
-		return nil
-	}
-	var all []*target
-	for _, to := range j.targets {
-		if slices.ContainsFunc(j.of[t.Ordinal], func(s *storedTable) bool { return to.renderer.Reads(s.Table) }) {
-			all = append(all, to.target)
-		}
-	}
-	return all
 }
 
 // scans are the tables that are not read whole into the store, each after those

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"haystream/internal/backoff"
+	"haystream/internal/quiet"
 	"haystream/mapping"
 	"haystream/sinks"
 	"haystream/sources"
@@ -34,12 +35,16 @@ type pipeline struct {
 	state  *state
 	tables []*sources.Table
 	from   sources.Checkpoint
-	routes [][]*route // by table ordinal
+	mark   sources.Position // from where on the tables are as they were planned
+	routes [][]*route       // by table ordinal
+	fed    []*target
 	loader *snapshot
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
+	copies *copies                     // into builds
 	gauges *gauges
-	report func(error) // how the checkpoint step went
+	look   func(ctx context.Context, failing bool) error // looks at the sink; called by the checkpoint step
+	report func(error)                                   // how the checkpoint step went
 	log    zerolog.Logger
 
 	windows *windows
@@ -54,6 +59,7 @@ type pipeline struct {
 	position sources.Position
 	version  int64
 	applied  atomic.Int64 // version, for others
+	begun    atomic.Bool  // the stream has reached the mark: rows may be read
 	waiting  []*loadedChunk
 }
 
@@ -61,7 +67,6 @@ type pipeline struct {
 type rebuildError struct {
 	aliases []string
 	reason  string
-	since   int64    // the Version of the change that made it so
 	useless []string // physical indexes that are being built and cannot be gone on with
 }
 
@@ -106,10 +111,18 @@ func (p *pipeline) run(ctx context.Context) error {
 		}))
 		return nil
 	})
+	copied := make(chan struct{})
+	g.Go(func() error {
+		defer close(copied)
+		if err := p.copies.run(reading, func(b *sinks.Batch) (<-chan struct{}, error) { return p.copy(working, b, ordered) }); err != nil {
+			stop(err)
+		}
+		return nil
+	})
 	g.Go(func() error {
 		defer close(ordered)
 		defer close(work)
-		defer func() { <-drained }()
+		defer func() { <-drained; <-copied }()
 		stop(p.apply(reading, working, batches, work, ordered))
 		return nil
 	})
@@ -158,6 +171,9 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		return err
 	}
 	for {
+		if err := p.begin(); err != nil {
+			return err
+		}
 		landing, due, left := p.joins.channels()
 		var err error
 		select {
@@ -165,10 +181,10 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 			return nil
 		case b := <-batches:
 			p.gauges.batch(b)
-			p.windows.record(b)
-			if err := p.truncates(b); err != nil {
-				return err
+			if p.stale(b) {
+				return p.gather(reading, batches)
 			}
+			p.windows.record(b)
 			if err := p.joins.apply(b); err != nil {
 				return err
 			}
@@ -218,6 +234,26 @@ func (p *pipeline) routed(b *sources.Batch) bool {
 	return slices.ContainsFunc(b.Changes, func(c sources.Change) bool { return len(p.routes[c.Table.Ordinal]) > 0 })
 }
 
+// copy hands a batch to delivery that needs no rendering, and returns a channel
+// that is closed when it is held.
+func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job) (<-chan struct{}, error) {
+	size := b.Size()
+	for i := range b.Actions {
+		size += len(b.Actions[i].Body)
+	}
+	j := &job{out: b, held: min(int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
+	close(j.rendered)
+	if err := p.memory.Acquire(ctx, j.held); err != nil {
+		return nil, err
+	}
+	select {
+	case ordered <- j:
+		return j.copied, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // hand gives a job to the renderers and, in order, to delivery, when there is
 // memory for it: for its rows, and for their documents. One that is larger than
 // all of it passes alone.
@@ -236,34 +272,64 @@ func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) 
 	return nil
 }
 
-// truncates ends the session when a table was emptied whose rows an index
-// holds: the index is rebuilt beside and swapped.
-func (p *pipeline) truncates(b *sources.Batch) error {
-	for i := range b.Changes {
-		c := &b.Changes[i]
-		if c.Kind != sources.Truncate {
-			continue
-		}
-		rebuild := &rebuildError{reason: "table " + c.Table.String() + " was truncated", since: c.Version}
-		add := func(t *target) {
-			told := t.build.Since >= c.Version || t.heir != nil && t.heir.build.Since >= c.Version
-			if !told && !slices.Contains(rebuild.aliases, t.alias) { // the old index and the new one share it
-				rebuild.aliases = append(rebuild.aliases, t.alias)
+// begin lets rows be read once the stream has come to where the tables are as
+// they were planned: what is read into a fresh index then has all changes so
+// far, and none of them may come into it from the log, as rows had another
+// meaning in the past, or have gone since without a word.
+func (p *pipeline) begin() error {
+	if p.begun.Load() || !p.source.Reached(p.position, p.mark) {
+		return nil
+	}
+	p.state.update(func(*checkpoint) {
+		for _, t := range p.fed {
+			if t.since.Load() == unknown {
+				t.build.Since = p.version
+				t.since.Store(p.version)
 			}
 		}
-		for _, r := range p.routes[c.Table.Ordinal] {
-			if !r.renderer.Append {
-				add(r.target)
-			}
-		}
-		for _, t := range p.joins.reading(c.Table) {
-			add(t)
-		}
-		if len(rebuild.aliases) > 0 {
-			return rebuild
+	})
+	p.begun.Store(true)
+	return p.joins.begin()
+}
+
+// errStale ends a session because what was read of tables is stale.
+var errStale = errors.New("what was read of a table is stale; planning anew")
+
+// stale begins an epoch of what the batch has made stale, and reports whether
+// there was something new. The checkpoint is saved at the session's end.
+func (p *pipeline) stale(b *sources.Batch) (found bool) {
+	if !slices.ContainsFunc(b.Changes, func(c sources.Change) bool { return c.Kind == sources.Stale }) {
+		return false
+	}
+	changes := slices.DeleteFunc(slices.Clone(b.Changes), func(c sources.Change) bool { return c.Kind != sources.Stale })
+	p.state.update(func(cp *checkpoint) { found = cp.told(changes) })
+	for i := range changes {
+		if found {
+			p.log.Warn().Stringer("table", changes[i].Table).Msg("table " + changes[i].Table.String() + " " + changes[i].Stale.Reason)
 		}
 	}
-	return nil
+	return found
+}
+
+// gather goes on looking for a moment for more that has become stale, so that one
+// new plan serves all of it, and then ends the session. The batches come again.
+func (p *pipeline) gather(reading context.Context, batches <-chan *sources.Batch) error {
+	most := time.NewTimer(2 * time.Second)
+	defer most.Stop()
+	for {
+		quiet := time.NewTimer(300 * time.Millisecond)
+		select {
+		case b := <-batches:
+			p.stale(b)
+		case <-quiet.C:
+			return errStale
+		case <-most.C:
+			return errStale
+		case <-reading.Done():
+			return errStale
+		}
+		quiet.Stop()
+	}
 }
 
 // ready takes the first waiting chunk whose mark the stream has reached, if
@@ -347,11 +413,18 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			return j.err
 		}
 		j.batch, j.rows, j.chunk = nil, nil, nil
-		out, d, piece, held := j.out, j.delivery, j.piece, j.held-j.held/2
-		p.memory.Release(j.held / 2) // the rows
+		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
+		if copied == nil {
+			p.memory.Release(held / 2) // the rows
+			held -= held / 2
+		}
 		out.Done = func() {
-			p.outputs.put(out)
 			p.memory.Release(held)
+			if copied != nil {
+				close(copied)
+				return
+			}
+			p.outputs.put(out)
 			if piece != nil {
 				p.joins.drain.hold(piece)
 				return
@@ -393,6 +466,8 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	var failures quiet.Log
+	failing := false
 	for {
 		last := false
 		select {
@@ -402,17 +477,25 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			last = true
 		case <-tick.C:
 		}
+		if !last {
+			if err := p.look(ctx, failing); err != nil {
+				return err // what is on its way may wait for an index that is gone
+			}
+		}
 		err := p.save(ctx)
-		if errors.Is(err, errOutdated) {
+		if errors.Is(err, errOutdated) || errors.Is(err, errMended) {
 			stop(err)
 			err = nil
 		}
 		p.report(err)
+		failing = err != nil
 		switch {
 		case errors.Is(err, sinks.ErrConflict), storeFailed(err):
 			return err
 		case err != nil && ctx.Err() == nil:
-			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")
+			if lasted, tell := failures.Failed(err.Error()); tell {
+				quiet.For(p.log.Warn().Err(err), lasted).Msg("checkpoint step failed; trying again")
+			}
 			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
@@ -420,6 +503,9 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			return nil
 		default:
 			retry.Reset()
+			if lasted, failed := failures.Over(); failed {
+				p.log.Info().Stringer("after", lasted).Msg("the checkpoint step goes well again")
+			}
 		}
 	}
 }
@@ -474,7 +560,7 @@ func (p *pipeline) barrier() <-chan struct{} {
 // the heir not come to serve, another one must.
 func (p *pipeline) holed(t *target) {
 	p.state.update(func(cp *checkpoint) {
-		cp.markStale(t.alias, "the log left out a value of a row", t.heir.build.Since)
+		cp.markStale(t.alias, "the log left out a value of a row", t.heir.build.Epoch)
 	})
 }
 

@@ -55,11 +55,11 @@ func Preview(ctx context.Context, cfg *Config, file *conf.Source, options Previe
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{}
+	in := &inspection{set: cfg.set()}
 	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
 		return err
 	}
-	if in.compile(cfg, file); in.plan == nil {
+	if in.compile(file); in.plan == nil {
 		return &refusal{findings: in.findings, final: true}
 	}
 	p := preview{Documents: []previewDocument{}}

@@ -20,9 +20,10 @@ type job struct {
 	batch    *sources.Batch // changes, or
 	chunk    *loadedChunk   // rows of its scan
 	rows     []sources.Row
-	piece    *piece // marked documents
-	version  int64  // of the rows
-	held     int64  // of the pipeline's memory
+	piece    *piece        // marked documents
+	copied   chan struct{} // of a batch that is copied: closed when it is held
+	version  int64         // of the rows
+	held     int64         // of the pipeline's memory
 	out      *sinks.Batch
 	delivery *delivery
 
@@ -45,8 +46,7 @@ func (j *job) size() int {
 // uses, and nothing holds it. From then on the table's rows are stored.
 type incompleteError struct {
 	*mapping.IncompleteError
-	alias   string
-	version int64
+	alias string
 }
 
 // Unwrap gives the table and columns.
@@ -86,12 +86,12 @@ func (r *renderer) run(ctx context.Context, work <-chan *job) error {
 func (r *renderer) changes(j *job) error {
 	for i := range j.batch.Changes {
 		c := &j.batch.Changes[i]
-		if c.Kind == sources.Truncate {
+		if c.Kind == sources.Stale {
 			continue // the apply loop has seen to it
 		}
 		for _, to := range r.routes[c.Table.Ordinal] {
 			// What came up to the cause of a rebuild is in the rows that are read for it.
-			if to.target.retired.Load() || c.Version <= to.target.build.Since {
+			if to.target.retired.Load() || c.Version <= to.target.since.Load() {
 				continue
 			}
 			err := to.renderer.Change(r.scratch, j.out, to.target.Target, c)
@@ -109,7 +109,7 @@ func (r *renderer) changes(j *job) error {
 					r.holed(to.target)
 				}
 			default:
-				return &incompleteError{IncompleteError: incomplete, alias: to.target.alias, version: c.Version}
+				return &incompleteError{IncompleteError: incomplete, alias: to.target.alias}
 			}
 		}
 	}

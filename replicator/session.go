@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,20 +20,10 @@ import (
 // something ends it. Everything that it knows of earlier sessions it reads
 // from the checkpoint.
 func (d *daemon) session(ctx context.Context) (err error) {
-	pf, err := inspect(ctx, d.source, d.sink, d.cfg, d.file)
+	pf, st, err := d.look(ctx)
 	if err != nil {
 		return err
 	}
-	if errs := preflight.Errors(pf.findings); len(errs) > 0 {
-		return &refusal{findings: errs, final: d.final(pf.plan)}
-	}
-	d.unfit = time.Time{}
-	d.warn(pf.findings)
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
-	if err != nil {
-		return err
-	}
-	d.sameSource(st, pf.source)
 	store, left, err := d.openStore(st, pf)
 	if err != nil {
 		return err
@@ -44,18 +35,22 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	st.update(func(cp *checkpoint) { cp.use(plan, pf.held) })
 	if plan.Layout == nil {
 		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
 	} else if err := d.useStore(st, plan, store, &left); err != nil {
 		return err
 	}
-	start, err := d.prepare(ctx, st, plan, left)
+	start, err := d.prepare(ctx, st, plan)
 	if err != nil {
 		return err
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log}
+	x := &indexes{
+		sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned, ran: d.ran, held: pf.held,
+		fed: old, amended: map[string]bool{}, whole: pf.whole,
+	}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -63,46 +58,73 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	targets := x.targets(wanted, old)
-	p, err := d.pipeline(st, plan, targets)
+	p, err := d.pipeline(st, plan, targets, start.Mark)
 	if err != nil {
 		return err
 	}
-	x.barrier = p.barrier
+	x.barrier, x.copies = p.barrier, newCopies(d.sink, st, targets, d.log)
+	p.copies = x.copies
+	watch := &lookout{sink: d.sink, leased: st.leased, targets: targets, report: d.status.complained, log: d.log, looked: time.Now()}
+	p.look = watch.look
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
-		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !p.joins.whole.Load() || !swapped(targets) {
+		if err := cmp.Or(d.checkHeld(ctx, pf), x.retry(ctx)); err != nil {
 			return err
 		}
-		return errOutdated
+		switch err := x.finish(ctx, targets); {
+		case err != nil:
+			return err
+		case len(x.waiting) > 0 && p.joins.whole.Load():
+			return errStored
+		case plan.Doubled() && p.joins.whole.Load() && swapped(targets):
+			return errOutdated
+		}
+		return nil
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	if lasted, failed := d.ends.Over(); failed {
+		d.log.Info().Stringer("after", lasted).Msg("going on")
+	}
+	d.status.hold(pf.held)
 	d.status.running(p, targets, pf)
 	d.ran = true
 	defer p.joins.close()
 	return p.run(ctx)
 }
 
+// look looks at both ends, at what the checkpoint says, and plans. It changes nothing.
+func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
+	pf := &inspection{}
+	if err := errors.Join(pf.readSource(ctx, d.source), pf.readSink(ctx, d.sink)); err != nil {
+		return nil, nil, err
+	}
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.sameSource(st, pf.source)
+	known := d.ran
+	st.update(func(cp *checkpoint) {
+		cp.compare(pf.catalog, d.log)
+		pf.homes = cp.Homes
+		known = known || cp.Definitions == definitions(d.cfg.set())
+	})
+	if err := d.fit(ctx, pf, known); err != nil {
+		return nil, nil, err
+	}
+	st.update(func(cp *checkpoint) {
+		cp.Definitions = definitions(d.cfg.set())
+		cp.hold(pf.held)
+	})
+	for alias, why := range pf.held {
+		d.log.Error().Str("index", alias).Msg("index " + alias + " is held up: " + why)
+	}
+	d.warn(pf.findings)
+	return pf, st, nil
+}
+
 // errOutdated ends a session whose row store holds tables for indexes that serve no more.
 var errOutdated = errors.New("all is stored that is wanted, and serves; what was stored for former definitions is deleted")
-
-// tableGrace is how long a daemon that has run lives with definitions that do
-// not fit the tables: between DROP TABLE and CREATE TABLE there is none.
-const tableGrace = 10 * time.Second
-
-// final reports whether what preflight found ends the daemon. plan is nil where
-// the definitions do not fit the tables.
-func (d *daemon) final(plan *mapping.Plan) bool {
-	switch {
-	case !d.ran:
-		return true
-	case plan != nil:
-		d.unfit = time.Time{}
-		return false
-	case d.unfit.IsZero():
-		d.unfit = time.Now()
-	}
-	return time.Since(d.unfit) > tableGrace
-}
 
 // warn logs each warning once in the life of the process.
 func (d *daemon) warn(findings []preflight.Finding) {
@@ -130,20 +152,26 @@ func (d *daemon) sameSource(st *state, info sources.Info) {
 // latter became, by physical index.
 func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
 	options := compileOptions(pf.sink)
-	options.Kept = left.kept
+	options.Kept, options.Homes = left.kept, pf.homes
 	var partial []string
 	st.view(func(cp *checkpoint) { partial = slices.Clone(cp.Partial) })
 	if plan = pf.plan; len(partial) > 0 || len(left.kept) > 0 {
 		distrust(pf.catalog, partial)
-		if plan, err = options.Compile(pf.catalog, d.cfg.set()); err != nil {
+		if plan, err = options.Compile(pf.catalog, pf.set); err != nil {
 			return nil, nil, fmt.Errorf("compile definitions: %w", err)
 		}
 	}
 	var saved map[string]mapping.Set
-	st.view(func(cp *checkpoint) { saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log) })
-	sets, physical := []mapping.Set{d.cfg.set()}, []string{""}
+	st.update(func(cp *checkpoint) {
+		for _, w := range plan.Sets[0] {
+			cp.outdate(w)
+		}
+		pf.whole = left.loaded(plan.Stored)
+		saved = restore(cp, plan.Sets[0], left, pf.whole, d.log)
+	})
+	sets, physical := []mapping.Set{pf.set}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {
-		if _, err := compileOptions(pf.sink).Compile(pf.catalog, saved[name]); err != nil {
+		if _, err := options.Compile(pf.catalog, saved[name]); err != nil {
 			d.log.Warn().Err(err).Str("physical", name).Msg("the saved definition no longer fits the tables; the index gets no changes while a new one is built")
 			continue
 		}
@@ -181,14 +209,9 @@ func distrust(catalog []*sources.Table, names []string) {
 }
 
 // prepare makes the source ready and settles where numbering goes on.
-func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, left notes) (sources.Start, error) {
+func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan) (sources.Start, error) {
 	var from sources.Position
-	st.view(func(cp *checkpoint) {
-		from = cp.Position
-		for _, t := range plan.Tables {
-			t.Followed = left.followed(t) || cp.holds(t.String())
-		}
-	})
+	st.view(func(cp *checkpoint) { from = cp.Position })
 	start, err := d.source.Prepare(ctx, plan.Tables, from)
 	if err != nil {
 		return start, err
@@ -203,11 +226,12 @@ func (d *daemon) prepare(ctx context.Context, st *state, plan *mapping.Plan, lef
 }
 
 // pipeline puts the pieces of one session together.
-func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target) (*pipeline, error) {
+func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark sources.Position) (*pipeline, error) {
 	tables := plan.Tables
 	p := &pipeline{
 		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
-		held:    int64(d.cfg.Limits.MaxMemory) / 3,
+		held: int64(d.cfg.Limits.MaxMemory) / 3,
+		mark: mark, fed: targets,
 		routes:  newRoutes(len(tables), targets),
 		windows: newWindows(len(tables)),
 	}
@@ -215,6 +239,11 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target) (*pi
 	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
 	p.position, p.version = p.from.Position, p.from.Version
 	p.applied.Store(p.version)
+	for _, t := range targets {
+		if t.build.fresh() && !t.unbroken {
+			t.since.Store(unknown) // see begin
+		}
+	}
 	p.tracker = newTracker(p.delivered)
 	p.scans = newScans(p.routes)
 	if st.store != nil {
@@ -231,7 +260,12 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target) (*pi
 	p.loader = &snapshot{
 		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk),
 		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, log: d.log,
-		caught: func(since int64) bool { return p.gauges.caughtUp() && p.applied.Load() >= since },
+		unreadable: func(t *sources.Table, err error) {
+			if d.status.unreadable(t, err) {
+				d.log.Error().Stringer("table", t).Err(err).Msg("table cannot be read; what depends on it waits, the rest goes on")
+			}
+		},
+		caught: func(since int64) bool { return p.begun.Load() && p.gauges.caughtUp() && p.applied.Load() >= since },
 	}
 	return p, nil
 }

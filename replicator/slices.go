@@ -31,8 +31,8 @@ func (j *joins) addWork(b *rowstore.Batch, kind byte, to *joinedTarget, data []b
 }
 
 // begin starts the pass over all rows for each target that has not had it: when
-// the tables are loaded, and the change that made a fresh index necessary is in
-// the store.
+// the tables are loaded, and the stream has come to where its build begins. What is
+// stale and soon replaced needs none.
 func (j *joins) begin() error {
 	if j == nil || !j.loaded() {
 		return nil
@@ -42,11 +42,12 @@ func (j *joins) begin() error {
 	}
 	j.whole.Store(true)
 	for _, to := range j.targets {
-		if to.began.Load() || j.applied < to.build.Since {
+		if to.began.Load() || j.applied < to.since.Load() || to.stale && to.heir != nil {
 			continue
 		}
 		err := j.write(j.applied, func(b *rowstore.Batch) error {
-			return errors.Join(writeNote(b, noteBegan+to.name(), true), j.addWork(b, workPass, to, nil))
+			return errors.Join(j.dropWork(b, func(id uint32) bool { return id == to.id }), // of an earlier round
+				writeNote(b, noteBegan+to.name(), true), j.addWork(b, workPass, to, nil))
 		})
 		if err == nil {
 			// From now on documents are written. A store that had lost this would read the

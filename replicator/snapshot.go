@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -29,7 +30,7 @@ type scan struct {
 	progress []*tableProgress
 
 	rows  int64 // merged before this session
-	since int64 // changes up to this Version are passed over by some route or the store, and so must be in the rows
+	since int64 // changes up to this Version are passed over by the store, and so must be in the rows
 
 	// last is the last merged row's key. The apply loop sets it before it
 	// answers a chunk; the scan reads it after the answer.
@@ -67,7 +68,6 @@ func newScans(routes [][]*route) []*scan {
 				i = len(here) - 1
 			}
 			here[i].routes = append(here[i].routes, r)
-			here[i].since = max(here[i].since, r.target.build.Since)
 			if !slices.Contains(here[i].progress, p) {
 				here[i].progress = append(here[i].progress, p)
 			}
@@ -85,8 +85,10 @@ type snapshot struct {
 	chunks  chan *loadedChunk // to the apply loop; closed by nobody, ends with ctx
 	limits  sources.SnapshotConfig
 	bytes   int                    // bound on one chunk's memory
-	caught  func(since int64) bool // whether the stream is near the log's end, and past a Version
+	caught  func(since int64) bool // whether the stream is past the session's mark and a Version, and near the log's end
 	log     zerolog.Logger
+
+	unreadable func(*sources.Table, error) // is told when a table cannot be read, and with nil when it can again
 
 	rate throttle
 }
@@ -123,7 +125,7 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 	start := time.Now()
 	s.log.Info().Str("table", sc.table.String()).Int64("rows_done", sc.rows).Int64("rows_estimated", sc.table.EstimatedRows).Msg("reading table")
 	retry := backoff.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second}
-	after := sc.last
+	after, unread := sc.last, false
 	var pending []*loadedChunk
 	for {
 		if len(pending) > 0 && (pending[len(pending)-1].chunk.Done || len(pending) == chunksAhead) {
@@ -146,8 +148,20 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 			}
 		}
 		c, err := s.read(ctx, sc, after)
+		if errors.Is(err, sources.ErrUnreadable) {
+			s.unreadable(sc.table, err)
+			unread = true
+			if err := retry.Wait(ctx, 0); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
+		}
+		if unread {
+			unread = false
+			s.unreadable(sc.table, nil)
 		}
 		after = c.chunk.Last
 		pending = append(pending, c)

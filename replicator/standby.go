@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"haystream/internal/backoff"
 	"haystream/sources"
 )
@@ -26,8 +28,7 @@ type rival struct {
 // the same for all of leaseLife. Then its connection is ended. Should it wake up,
 // it sends nothing: its lease has run out, and its next save meets ours.
 func (d *daemon) standBy(ctx context.Context, why error) answer {
-	d.status.waiting(why)
-	d.log.Warn().Err(why).Msg("standing by")
+	d.later(why, zerolog.WarnLevel, "standing by")
 	if errors.Is(why, sources.ErrBusy) && d.hung(ctx, time.Now()) {
 		d.log.Warn().Str("owner", d.rival.owner).Time("saved_at", d.rival.saved).
 			Msgf("the daemon that holds the source has not saved its checkpoint for %s; ending its connection and taking over", leaseLife)
@@ -47,7 +48,7 @@ func (d *daemon) standBy(ctx context.Context, why error) answer {
 // hung looks at the rival's checkpoint, and reports whether it has been looked
 // at, without a gap, for so long that the rival cannot be alive.
 func (d *daemon) hung(ctx context.Context, now time.Time) bool {
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, zerolog.Nop())
 	if err != nil || st.token == "" {
 		d.rival = rival{}
 		return false

@@ -17,7 +17,7 @@ func TestHung(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	first, err := loadState(t.Context(), sink, "blog", "first")
+	first, err := loadState(t.Context(), sink, "blog", "first", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

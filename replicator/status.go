@@ -3,10 +3,12 @@ package replicator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -63,7 +65,7 @@ type IndexStatus struct {
 	Name        string         `json:"name"`
 	Alias       string         `json:"alias"`
 	Physical    string         `json:"physical_index"`
-	Building    string         `json:"building,omitempty"` // the physical index built beside
+	Building    string         `json:"building,omitempty"` // the physical index built beside, or the same one, to be read into again
 	Written     int64          `json:"documents_written"`
 	Deleted     int64          `json:"documents_deleted"`
 	Superseded  int64          `json:"documents_superseded"`
@@ -93,8 +95,11 @@ type status struct {
 	mu       sync.Mutex
 	state    string
 	reason   string
-	helpless bool   // a person must mend what reason says
-	trouble  string // of the checkpoint step; empty while it goes well
+	mend     bool              // the reason is one that a person must see to
+	trouble  string            // of the checkpoint step; empty while it goes well
+	wrong    []string          // what a person must mend in the sink
+	held     held              // indexes that are held up
+	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
 	targets  []*target
 	pf       *inspection
@@ -116,7 +121,7 @@ func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
 func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason, s.helpless = "running", "", false
+	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
 }
@@ -125,16 +130,15 @@ func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 func (s *status) waiting(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason, s.helpless = "waiting", why.Error(), false
+	s.state, s.reason = "waiting", why.Error()
+	s.mend = forPerson(why)
 }
 
-// waitingForPerson is called when something keeps a session from running that
-// only a person can mend; the daemon goes on by itself then.
-func (s *status) waitingForPerson(why error) {
-	s.waiting(why)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.helpless = true
+// forPerson reports whether waiting alone does not mend something.
+func forPerson(err error) bool {
+	var refused *refusal
+	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign) ||
+		errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly)
 }
 
 // stopped is called when the daemon ends for a reason that a person must mend.
@@ -152,6 +156,13 @@ func (s *status) checkpointed(err error) {
 	if err != nil {
 		s.trouble = err.Error()
 	}
+}
+
+// complained notes what a person must mend in the sink; nil where nothing.
+func (s *status) complained(wrong []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrong = wrong
 }
 
 func (s *status) lag(l sources.Lag) {
@@ -224,7 +235,8 @@ func (s *status) indexes() []IndexStatus {
 			}
 			if t.serving {
 				line.Physical, line.Building = t.Physical, ""
-			} else {
+			}
+			if !t.serving || t.waiting {
 				line.Building = t.Physical
 			}
 			line.Snapshot = snapshotStatus(t, rate)
@@ -276,8 +288,9 @@ func (s *status) notReady() []string {
 		why = append(why, cmp.Or(st.Reason, st.State))
 	}
 	s.mu.Lock()
-	trouble := s.trouble
+	trouble, people := s.trouble, append(s.forPeople(), s.wrong...)
 	s.mu.Unlock()
+	why = append(why, people...)
 	if trouble != "" {
 		why = append(why, trouble)
 	}
@@ -287,7 +300,7 @@ func (s *status) notReady() []string {
 	}
 	for _, index := range st.Indexes {
 		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
-			why = append(why, fmt.Sprintf("index %s: first snapshot has read %d of about %d rows", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
+			why = append(why, fmt.Sprintf("index %s: %d of about %d rows have been read", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
 		}
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {

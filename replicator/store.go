@@ -139,11 +139,6 @@ func (n *notes) loaded(tables []*mapping.StoredTable) bool {
 	})
 }
 
-// followed reports whether changes of a table have been stored.
-func (n *notes) followed(t *sources.Table) bool {
-	return slices.Contains(n.tables, t.String()) && slices.ContainsFunc(n.kept, func(d rowstore.Description) bool { return d.Schema == t.Schema && d.Name == t.Name })
-}
-
 // readNotes reads what the session before has left; nothing where the store is new.
 func readNotes(store *rowstore.Store) (n notes, err error) {
 	kept, err := store.Kept()
@@ -194,9 +189,10 @@ func (cp *checkpoint) loseStore(plan *mapping.Plan) {
 			joined[index.Alias] = joined[index.Alias] || len(index.Joined) > 0
 		}
 	}
+	epoch := cp.begin()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		if b := cp.Indexes[alias].Live; joined[alias] && b != nil && b.UUID != "" {
-			cp.markStale(alias, "the row store was begun anew", cp.Version)
+			cp.markStale(alias, "the row store was begun anew", epoch)
 		}
 	}
 }

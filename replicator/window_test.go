@@ -46,7 +46,7 @@ func TestMergeLeavesOutChangedKeys(t *testing.T) {
 		{"delete", change(sources.Delete, 1, row("c", "3", "?"), none), 2},
 		{"another key", change(sources.Insert, 1, none, row("d", "4", "x")), 3},
 		{"columns that run together", change(sources.Insert, 1, none, row("a1", "", "x")), 3},
-		{"truncate", change(sources.Truncate, 1, none, none), 3},
+		{"stale", change(sources.Stale, 1, none, none), 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -27,10 +27,29 @@ func Compare(planned, now *Table) error {
 			return fmt.Errorf("%w: %s has no column %s any more", ErrSchemaChanged, now, planned.Columns[i].Name)
 		}
 	}
+	if !slices.EqualFunc(planned.ForeignKeys, now.ForeignKeys, sameForeignKey) {
+		return fmt.Errorf("%w: %s has other foreign keys", ErrSchemaChanged, now)
+	}
+	if !planned.Fingerprint.Equal(now.Fingerprint) {
+		for _, stale := range now.Fingerprint.Since(planned.Fingerprint) {
+			return fmt.Errorf("%w: %s %s", ErrSchemaChanged, now, stale.Reason)
+		}
+		for id, name := range now.Fingerprint.Parts {
+			if _, known := planned.Fingerprint.Parts[id]; !known {
+				return fmt.Errorf("%w: %s has the new partition %s", ErrSchemaChanged, now, name)
+			}
+		}
+		return fmt.Errorf("%w: %s has changed, though not its rows", ErrSchemaChanged, now)
+	}
 	if !slices.Equal(planned.Names(planned.Key), now.Names(now.Key)) {
 		return fmt.Errorf("%w: %s has another key", ErrSchemaChanged, now)
 	}
 	return nil
+}
+
+func sameForeignKey(a, b ForeignKey) bool {
+	return a.Name == b.Name && a.Schema == b.Schema && a.Table == b.Table && a.OnDelete == b.OnDelete && a.OnUpdate == b.OnUpdate &&
+		a.Unlogged == b.Unlogged && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Targets, b.Targets)
 }
 
 // Names are those of the given columns.

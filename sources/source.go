@@ -27,10 +27,15 @@ var (
 	// The caller stands by and asks again.
 	ErrBusy = errors.New("another daemon is tailing the source")
 
-	// ErrSchemaChanged means that a table in use no longer has the columns
-	// that it was projected from. The caller reads the catalog again, plans
+	// ErrSchemaChanged means that a table in use is not as the catalog had it, or
+	// what its fingerprint tells is not. The caller reads the catalog again, plans
 	// anew and starts again from its checkpoint.
-	ErrSchemaChanged = errors.New("a table in use has changed its columns")
+	ErrSchemaChanged = errors.New("a table in use has changed")
+
+	// ErrUnreadable means that a Chunk of this table cannot be read, and that
+	// this says nothing of others: no grant, a value that cannot be decoded. The
+	// caller goes on with the others and tries this one again.
+	ErrUnreadable = errors.New("the table cannot be read")
 
 	// ErrConfig means that a setting, a grant or a table in the source must be
 	// mended by a person; trying again alone does not help. Its text carries
@@ -59,7 +64,9 @@ type Source interface {
 
 	// Prepare makes the source ready to stream the tables after the Position
 	// (empty for the first time): publication, slot, server checks. It returns
-	// ErrPositionLost, ErrBusy or ErrConfig as said above. With an empty
+	// ErrPositionLost, ErrBusy or ErrConfig as said above, and ErrSchemaChanged
+	// where the tables, or what their Fingerprints tell, are no longer as Catalog
+	// gave them, also where Prepare itself has altered something of that. With an empty
 	// Position it drops a leftover log handle (slot) of the same name that nobody uses,
 	// and returns the Position to start from, from which the log holds
 	// everything that a chunk read later could miss.
@@ -130,9 +137,14 @@ type Checkpoint struct {
 
 // Start is Prepare's answer.
 type Start struct {
-	Position Position  // where streaming begins
-	Clock    time.Time // the source's clock: the first previous Version
-	Fresh    bool      // the log handle is new: rows must be read by a snapshot
+	Position Position // where streaming begins
+
+	// Mark is where the log ended after the catalog was compared: what is read
+	// of the tables once the stream has Reached it is as the catalog says.
+	Mark Position
+
+	Clock time.Time // the source's clock: the first previous Version
+	Fresh bool      // the log handle is new: rows must be read by a snapshot
 }
 
 // A Batch is a run of changes in commit order: several small transactions, or
@@ -168,12 +180,13 @@ func (b *Batch) Size() int {
 // A ChangeKind says what a Change did.
 type ChangeKind uint8
 
-// The kinds of change that a log carries.
+// The kinds of change that a log carries. Stale is one that is not of a row:
+// what was read of the table before is worth nothing any more.
 const (
 	Insert ChangeKind = iota + 1
 	Update
 	Delete
-	Truncate
+	Stale
 )
 
 func (k ChangeKind) String() string {
@@ -184,13 +197,13 @@ func (k ChangeKind) String() string {
 		return "update"
 	case Delete:
 		return "delete"
-	case Truncate:
-		return "truncate"
+	case Stale:
+		return "stale"
 	}
 	return "unknown change"
 }
 
-// A Change is one row's insert, update or delete, or a table's truncate.
+// A Change is one row's insert, update or delete, or what makes a table's rows stale.
 type Change struct {
 	Table *Table // one of the projected tables given to Stream
 	Kind  ChangeKind
@@ -204,6 +217,9 @@ type Change struct {
 	// Tx identifies the transaction, for Chunk.Sees. Opaque.
 	Tx uint64
 
+	// Stale says what became stale; nil but for changes of that kind.
+	Stale *Staleness
+
 	// Before is the row's old image as far as the log carries it: whole, only
 	// its replica identity (other cells Missing), or none (IsZero) where the
 	// key did not change.
@@ -214,7 +230,7 @@ type Change struct {
 	After Row
 }
 
-const changeSize = 144
+const changeSize = 152
 
 // A ChunkRequest names the rows to read.
 type ChunkRequest struct {

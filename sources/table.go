@@ -35,9 +35,12 @@ type Table struct {
 	// Ordinal is the table's index in the projected list given to Stream.
 	Ordinal int
 
-	// Followed, of a table given to Prepare: rows of it were read before, so
-	// that the log must have had all of its changes since the Position.
-	Followed bool
+	// Fingerprint tells what the rows' meaning depends on that the log does not
+	// tell, for all columns, also in a projected table.
+	Fingerprint Fingerprint
+
+	// Epochs are set by the caller of Catalog: what it holds of earlier ones is stale.
+	Epochs Epochs
 }
 
 // A ForeignKey is a reference that the server holds to. Its columns need not

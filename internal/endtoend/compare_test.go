@@ -17,42 +17,57 @@ func (w *world) compare(sql string) {
 
 func (w *world) compareIn(index, sql string) {
 	w.t.Helper()
-	documents := w.documentsOf(index)
-	rows, err := w.db.QueryContext(w.t.Context(), sql)
+	w.compareWith(index, w.wanted(sql))
+}
+
+// wanted are the documents that SQL gives, by id.
+func (w *world) wanted(sql string) map[string]string {
+	w.t.Helper()
+	rows, err := w.db.QueryContext(w.ctx, sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}
 	defer rows.Close()
-	count, missing, different := 0, 0, 0
+	want := map[string]string{}
 	for rows.Next() {
-		var id, want string
-		if err := rows.Scan(&id, &want); err != nil {
+		var id, document string
+		if err := rows.Scan(&id, &document); err != nil {
 			w.t.Fatal(err)
 		}
-		count++
+		want[id] = document
+	}
+	if err := rows.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	return want
+}
+
+// compareWith fails the test unless an index has exactly the given documents, by id.
+func (w *world) compareWith(index string, wanted map[string]string) {
+	w.t.Helper()
+	documents := w.documentsOf(index)
+	missing, different := 0, 0
+	for id, want := range wanted {
 		got, ok := documents[id]
 		delete(documents, id)
 		switch {
 		case !ok:
 			if missing++; missing <= 3 {
-				w.t.Errorf("document %s is missing", id)
+				w.t.Errorf("document %s is missing from %s", id, index)
 			}
 		case !reflect.DeepEqual(canonical(w, got), canonical(w, []byte(want))):
 			if different++; different <= 3 {
-				w.t.Errorf("document %s differs\n is %s\nnot %s", id, got, want)
+				w.t.Errorf("document %s of %s differs\n is %s\nnot %s", id, index, got, want)
 			}
 		}
-	}
-	if err := rows.Err(); err != nil {
-		w.t.Fatal(err)
 	}
 	extra := 0
 	for id, source := range documents {
 		if extra++; extra <= 3 {
-			w.t.Errorf("document %s has no row: %s", id, source)
+			w.t.Errorf("document %s of %s has no row: %s", id, index, source)
 		}
 	}
-	w.t.Logf("%d rows compared; %d missing, %d different, %d extra", count, missing, different, extra)
+	w.t.Logf("%s: %d documents compared; %d missing, %d different, %d extra", index, len(wanted), missing, different, extra)
 }
 
 // canonical decodes a document so that equal values compare equal: numbers keep

@@ -43,13 +43,16 @@ type Description struct {
 	Key     []string   `json:"key"`
 	Indexes [][]string `json:"indexes,omitempty"`
 
-	// Print covers all that stored bytes depend on: these, and types and folds.
+	// Epochs are those of the columns, in their order; none where all are 0.
+	Epochs []int64 `json:"epochs,omitempty"`
+
+	// Print covers all that stored rows depend on: these, and types and folds.
 	Print string `json:"print"`
 }
 
 // Describe says what the table is made of.
 func (t *Table) Describe() Description {
-	d := Description{Schema: t.Schema, Name: t.Name, Key: t.Names(t.Key), Print: t.Print()}
+	d := Description{Schema: t.Schema, Name: t.Name, Key: t.Names(t.Key), Epochs: t.epochs(), Print: t.Print()}
 	for i := range t.Columns {
 		d.Columns = append(d.Columns, t.Columns[i].Name)
 	}
@@ -59,7 +62,20 @@ func (t *Table) Describe() Description {
 	return d
 }
 
-// Print is the same for tables whose stored bytes mean the same, and no others.
+// epochs are those of the columns; nil where all are 0.
+func (t *Table) epochs() []int64 {
+	all, some := make([]int64, len(t.Columns)), false
+	for i := range t.Columns {
+		all[i] = t.Epochs.Of(t.Columns[i].Name)
+		some = some || all[i] != 0
+	}
+	if !some {
+		return nil
+	}
+	return all
+}
+
+// Print is the same for tables whose stored rows mean the same, and no others.
 func (t *Table) Print() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q key %v", t.Schema, t.Name, t.Key)
@@ -73,7 +89,7 @@ func (t *Table) Print() string {
 			fmt.Fprintf(h, " fold %q", f.Name)
 		}
 	}
-	fmt.Fprintf(h, " indexes %v", t.Indexes)
+	fmt.Fprintf(h, " indexes %v epochs %v", t.Indexes, t.epochs())
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

@@ -30,7 +30,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 3
+const format = 4
 
 // Meta says whose rows a store holds.
 type Meta struct {

@@ -53,7 +53,7 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 	} else {
 		at, err := parsePosition(from)
 		if err != nil {
-			return start, err
+			return start, fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
 		}
 		if err := server.continues(ctx, c, at); err != nil {
 			return start, err
@@ -66,6 +66,12 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 	if err != nil {
 		return start, err
 	}
+	mark, err := server.end(ctx, c)
+	if err != nil {
+		return start, err
+	}
+	start.Mark = sources.Position(mark.String())
+	s.want(mark)
 	s.mu.Lock()
 	s.prepared, s.planned, s.server = now, planned, server.server
 	s.emitted = at

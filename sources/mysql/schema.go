@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -26,7 +27,7 @@ func (st *stream) query(data []byte) error {
 	if !ok {
 		return fmt.Errorf("parse it: it is a %T", parsed.Event)
 	}
-	s := parseStatement(string(event.Query), string(event.Schema))
+	s := st.statement(event)
 	touched := false
 	switch s.kind {
 	case beginStatement:
@@ -50,10 +51,11 @@ func (st *stream) query(data []byte) error {
 	case xaCommitStatement, xaRollbackStatement:
 		return st.decide(s.name, s.kind == xaCommitStatement)
 	case writingStatement, callingStatement:
-		if err := st.statementFormat(string(event.Query), s.kind == writingStatement); err != nil {
+		if err := st.statementFormat(s); err != nil {
 			return err
 		}
-	case schemaStatement, rowsInStatement:
+	case schemaStatement, rowsInStatement, harmlessStatement:
+		st.programs = nil // it may have made one
 		st.tx.begun = st.tx.begun || s.kind == rowsInStatement
 		if touched, err = st.schemaChange(s); err != nil {
 			return err
@@ -65,7 +67,7 @@ func (st *stream) query(data []byte) error {
 		}
 	}
 	if touched {
-		return st.compareCatalog()
+		st.altered = time.Now()
 	}
 	return nil
 }
@@ -83,35 +85,92 @@ func isBegin(data []byte) bool {
 	return len(body) >= text && string(body[text:]) == "BEGIN"
 }
 
-// schemaChange emits a truncate for each table whose rows are others by now,
-// and reports whether a table in use was touched at all.
+// schemaChange says what became stale by a statement, and reports whether a
+// table in use was named at all. Each such takes one Version.
 func (st *stream) schemaChange(s statement) (touched bool, err error) {
-	used := func(n tableName) *sources.Table { return st.tables[st.catalog.catalogName(n.schema, n.name)] }
-	replaced := make([]*sources.Table, 0, len(s.replaced))
-	for _, n := range s.replaced {
-		if t := used(n); t != nil {
-			replaced = append(replaced, t)
+	if st.tx.undone && s.verb == "ALTER" {
+		s.unknown = ""
+		for i := range s.effects {
+			s.effects[i] = effect{table: s.effects[i].table}
 		}
 	}
-	if s.database != "" {
-		replaced = st.tablesIn(s.database)
+	if s.unknown != "" {
+		st.source.log.Warn().Str("statement", s.unknown+" …").Msg("a statement in the log is not known; tables that it may have changed are read again")
 	}
-	for _, t := range replaced {
-		if err := st.append(sources.Change{Table: t, Kind: sources.Truncate}); err != nil {
+	all := st.consequences(s)
+	for i := range all {
+		t, e := all[i].used, &all[i].effect
+		c := sources.Change{Table: t, Kind: nothing}
+		if columns := st.columnsOf(t, e); e.whole() || len(columns) > 0 {
+			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Columns: columns, Reason: e.reason}
+		}
+		if err := st.append(c); err != nil {
 			return true, err
 		}
-	}
-	for _, n := range s.changed {
-		t := used(n)
 		switch {
-		case t == nil || !s.reshapes:
+		case !e.reshapes || e.whole():
 		case st.unnamed[t] && st.notAfter(st.planned):
 			return true, st.misread(t)
 		case st.defaulted[t] && st.notAfter(st.defaultsOf):
 			return true, fmt.Errorf("%w: changes of %s leave out values that were its columns' defaults, which may have been others then", sources.ErrPositionLost, t)
 		}
 	}
-	return len(replaced) > 0 || slices.ContainsFunc(s.changed, func(n tableName) bool { return used(n) != nil }), nil
+	return len(all) > 0, nil
+}
+
+// A consequence is a statement's effect on a table in use.
+type consequence struct {
+	used *sources.Table
+	effect
+}
+
+// consequences are what a statement does, or may do, to tables in use: one for
+// each of them, always in the same order.
+func (st *stream) consequences(s statement) (all []consequence) {
+	add := func(t *sources.Table, e effect) {
+		if t == nil {
+			return
+		}
+		if i := slices.IndexFunc(all, func(c consequence) bool { return c.used == t }); i >= 0 {
+			all[i].merge(e)
+			return
+		}
+		all = append(all, consequence{t, e})
+	}
+	used := func(n tableName) *sources.Table { return st.tables[st.catalog.catalogName(n.schema, n.name)] }
+	for _, e := range s.effects {
+		add(used(e.table), e)
+	}
+	for _, t := range st.tablesIn(s.database) {
+		add(t, effect{reason: "was dropped with its database"})
+	}
+	if s.unknown == "" {
+		return all
+	}
+	e := effect{reason: "may have been changed by a statement that is not known: " + s.unknown + " …"}
+	for _, n := range s.mentions {
+		add(used(n), e)
+	}
+	if len(all) == 0 && len(s.effects) == 0 {
+		for _, t := range st.inOrder(func(*sources.Table) bool { return true }) {
+			add(t, e)
+		}
+	}
+	return all
+}
+
+// columnsOf are the columns whose values an effect has changed, as the catalog writes them.
+func (st *stream) columnsOf(t *sources.Table, e *effect) []string {
+	names := slices.Clone(e.columns)
+	known := st.catalog.table(t.Schema, t.Name)
+	for i := range known.columns {
+		c := &known.columns[i]
+		named := func(name string) bool { return name != c.name && strings.EqualFold(name, c.name) }
+		if slices.ContainsFunc(e.columns, named) || e.texts && c.charset != "" || e.recomputes && known.sources.Columns[i].Generated {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 // notAfter reports whether the catalog that was read when the log ended at end
@@ -128,27 +187,23 @@ func (st *stream) misread(t *sources.Table) error {
 		sources.ErrPositionLost, t, st.conn.flavor.set("binlog_row_metadata", "FULL"))
 }
 
-// tablesIn are the tables of a database that are in use, always in the same order.
-func (st *stream) tablesIn(database string) (found []*sources.Table) {
+// tablesIn are the tables of a database that are in use.
+func (st *stream) tablesIn(database string) []*sources.Table {
+	if database == "" {
+		return nil
+	}
+	return st.inOrder(func(t *sources.Table) bool {
+		return st.catalog.catalogName(t.Schema, "") == st.catalog.catalogName(database, "")
+	})
+}
+
+// inOrder are some of the tables in use, always in the same order.
+func (st *stream) inOrder(which func(*sources.Table) bool) (found []*sources.Table) {
 	for _, t := range st.tables {
-		if st.catalog.catalogName(t.Schema, "") == st.catalog.catalogName(database, "") {
+		if which(t) {
 			found = append(found, t)
 		}
 	}
 	slices.SortFunc(found, func(a, b *sources.Table) int { return a.Ordinal - b.Ordinal })
 	return found
-}
-
-// statementFormat refuses a statement that has changed rows and is in the log
-// as text only: where it names its tables, if one of them is in use.
-func (st *stream) statementFormat(text string, named bool) error {
-	folded := strings.ToLower(text)
-	for _, t := range st.tables {
-		if !named || strings.Contains(folded, strings.ToLower(t.Name)) {
-			verb, _, _ := strings.Cut(strings.TrimSpace(text), " ") // the rest may hold what is nobody's business
-			return fmt.Errorf("%w: a statement (%.20s …) may have changed %s and is not in the log as rows; run: %s, and let no session set another",
-				sources.ErrPositionLost, verb, t, st.conn.flavor.set("binlog_format", "'ROW'"))
-		}
-	}
-	return nil
 }

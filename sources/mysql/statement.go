@@ -10,19 +10,49 @@ import (
 type statement struct {
 	kind     statementKind
 	name     string      // of a prepared transaction, as the log writes it
-	replaced []tableName // tables whose rows are others now
-	changed  []tableName // tables whose columns or names may be others now
-	database string      // that was dropped
-	reshapes bool        // columns may have other names, places or defaults now
+	effects  []effect    // on the tables that it names
+	database string      // all of its tables are gone
+	unknown  string      // its first words, where it may do more than is known
+	mentions []tableName // all that it may name then; of one that is in the log as text: all that it may have changed
+	called   []tableName // functions that one in the log as text may have called
+	verb     string      // its first word
 }
 
 type tableName struct{ schema, name string }
 
+// An effect is what a statement does to a table, or may do.
+type effect struct {
+	table      tableName
+	reason     string   // what has happened to rows that were read before, to follow the table's name; empty: nothing
+	columns    []string // whose values are others now
+	texts      bool     // those of all columns of text are, too
+	recomputes bool     // and those of all that are computed
+	reshapes   bool     // columns may have other names, places or defaults
+}
+
+func (e *effect) harmless() bool { return e.reason == "" }
+
+// whole: all rows are others.
+func (e *effect) whole() bool { return !e.harmless() && !e.texts && len(e.columns) == 0 }
+
+// merge adds what the same statement does to the same table besides.
+func (e *effect) merge(other effect) {
+	reshapes := e.reshapes || other.reshapes
+	switch {
+	case other.whole() || e.harmless():
+		*e = other
+	case !e.whole() && !other.harmless():
+		e.columns = append(slices.Clip(e.columns), other.columns...)
+		e.texts, e.recomputes = e.texts || other.texts, e.recomputes || other.recomputes
+	}
+	e.reshapes = reshapes
+}
+
 type statementKind uint8
 
 const (
-	otherStatement statementKind = iota
-	beginStatement               // BEGIN
+	harmlessStatement statementKind = iota
+	beginStatement                  // BEGIN
 	commitStatement
 	rollbackStatement
 	savepointStatement // within a transaction: says nothing
@@ -30,33 +60,64 @@ const (
 	xaEndStatement
 	xaCommitStatement
 	xaRollbackStatement
-	schemaStatement  // replaced, changed and database are set
+	schemaStatement  // effects, database and unknown are set
 	rowsInStatement  // rows follow, then a commit: CREATE TABLE … SELECT
 	writingStatement // changes rows, and the log has only its text
 	callingStatement // changes rows of tables that its text does not name
 )
 
-// parseStatement reads a statement's text as the log has it. It knows the few
-// forms that matter, and takes the text as the server has accepted it.
-func parseStatement(text, schema string) statement {
-	s := scanner{text: text, schema: schema}
+// parseStatement reads a statement's text as the log has it, and takes it as
+// the server has accepted it. It is harmless only where its form is known to
+// be: what is not known makes all stale that it may concern.
+func parseStatement(text, schema string, d dialect) statement {
+	s := scanner{dialect: d, text: text, schema: schema}
+	st, known := s.statement()
+	st.verb = firstWord(text, d)
+	if known && !s.odd {
+		return st
+	}
+	all := scanner{dialect: d, text: text, schema: schema}
+	st.unknown = strings.TrimSpace(all.word() + " " + all.word())
+	all.text = text
+	st.mentions = all.mentioned()
+	return st
+}
+
+func firstWord(text string, d dialect) string {
+	s := scanner{dialect: d, text: text}
+	return s.word()
+}
+
+// harmlessWords begin statements that change no table's rows, nor their meaning.
+// What they have called by the way is in the log by itself.
+var harmlessWords = []string{
+	"", "GRANT", "REVOKE", "FLUSH", "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "CACHE", "INSTALL", "UNINSTALL", "KILL", "RESET", "USE", "SHOW",
+	"LOCK", "UNLOCK", "BACKUP", "PURGE", "HELP", "EXPLAIN", "DESCRIBE", "DESC", "SHUTDOWN", "RESTART", "CHANGE", "STOP",
+}
+
+// statement reads one; not known: it may have done anything.
+func (s *scanner) statement() (st statement, known bool) {
 	switch first := s.word(); first {
 	case "BEGIN":
-		return statement{kind: beginStatement}
+		return statement{kind: beginStatement}, true
+	case "START":
+		return statement{kind: beginStatement}, s.skip("TRANSACTION")
 	case "COMMIT":
-		return statement{kind: commitStatement}
+		return statement{kind: commitStatement}, true
 	case "ROLLBACK":
-		if s.word() == "TO" {
-			return statement{kind: savepointStatement}
+		if s.skip("WORK"); s.skip("TO") {
+			return statement{kind: savepointStatement}, true
 		}
-		return statement{kind: rollbackStatement}
+		return statement{kind: rollbackStatement}, true
 	case "SAVEPOINT", "RELEASE":
-		return statement{kind: savepointStatement}
+		return statement{kind: savepointStatement}, true
 	case "XA":
-		return s.xa()
+		return s.xa(), true
 	case "TRUNCATE":
 		s.skip("TABLE")
-		return statement{kind: schemaStatement, replaced: s.names()}
+		st = statement{kind: schemaStatement, effects: []effect{{table: s.name(), reason: "was truncated"}}}
+		s.wait()
+		return st, s.atEnd()
 	case "DROP":
 		return s.drop()
 	case "CREATE":
@@ -65,143 +126,53 @@ func parseStatement(text, schema string) statement {
 		return s.rename()
 	case "ALTER":
 		return s.alter()
+	case "ANALYZE":
+		s.skip("LOCAL", "NO_WRITE_TO_BINLOG")
+		if next := s.peek(); next == "TABLE" || next == "TABLES" || next == "PERSISTENT" {
+			return statement{}, true
+		}
+		return statement{kind: callingStatement}, true // MariaDB: the statement that follows was executed
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH":
-		return statement{kind: writingStatement}
-	case "SET": // MariaDB: SET STATEMENT variable=value, … FOR another statement
-		if s.skip("STATEMENT") && s.skipPast("FOR") {
-			return parseStatement(s.text, schema)
-		}
-	case "SELECT", "DO", "CALL": // in the log only for what the functions in it have written
-		return statement{kind: callingStatement}
-	}
-	return statement{}
-}
-
-// A scanner takes a statement apart into words and names.
-type scanner struct {
-	text   string
-	schema string // of names without one
-	quoted bool   // the last token was a quoted name
-}
-
-// token is the next word, name or other character; empty at the end. Comments
-// are left out, but for those that the server executes.
-func (s *scanner) token() string {
-	s.blank()
-	s.quoted = false
-	if s.text == "" {
-		return ""
-	}
-	if quote := s.text[0]; quote == '`' || quote == '"' || quote == '\'' {
-		s.quoted = true
-		return s.quotedName(quote)
-	}
-	end := 0
-	for end < len(s.text) && isWord(s.text[end]) {
-		end++
-	}
-	end = max(end, 1)
-	token := s.text[:end]
-	s.text = s.text[end:]
-	return token
-}
-
-func isWord(c byte) bool {
-	return c == '_' || c == '$' || c >= 0x80 || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
-// blank skips white space and comments.
-func (s *scanner) blank() {
-	for {
-		s.text = strings.TrimLeft(s.text, " \t\r\n\f\v")
-		switch {
-		case strings.HasPrefix(s.text, "/*!") || strings.HasPrefix(s.text, "/*M!"): // executed, behind a version
-			s.text = strings.TrimLeft(s.text[strings.IndexByte(s.text, '!')+1:], "0123456789")
-		case strings.HasPrefix(s.text, "*/"):
-			s.text = s.text[2:]
-		case strings.HasPrefix(s.text, "/*"):
-			_, s.text, _ = strings.Cut(s.text, "*/")
-		case strings.HasPrefix(s.text, "#") || strings.HasPrefix(s.text, "-- "):
-			_, s.text, _ = strings.Cut(s.text, "\n")
-		default:
-			return
-		}
-	}
-}
-
-// quotedName reads a name or a text up to its quote, which is doubled within,
-// or in a text behind a backslash.
-func (s *scanner) quotedName(quote byte) string {
-	var name strings.Builder
-	i := 1
-	for i < len(s.text) {
-		switch {
-		case s.text[i] == '\\' && quote != '`' && i+1 < len(s.text):
-			i++
-		case s.text[i] == quote:
-			if i+1 == len(s.text) || s.text[i+1] != quote {
-				s.text = s.text[i+1:]
-				return name.String()
+		return s.writing(first), true
+	case "SET":
+		switch next := s.word(); next {
+		case "PASSWORD", "DEFAULT", "ROLE":
+			return statement{}, true
+		case "STATEMENT": // MariaDB: SET STATEMENT variable=value, … FOR another statement
+			before := s.text
+			if !s.skipPast("FOR") {
+				return statement{}, false
 			}
-			i++
+			// The mode of the log is not the one that the text was read in.
+			settings := strings.ToUpper(before[:len(before)-len(s.text)])
+			s.odd = s.odd || strings.Contains(settings, "SQL_MODE") && strings.ContainsAny(s.text, `"\`)
+			return s.statement()
 		}
-		name.WriteByte(s.text[i])
-		i++
+	case "SELECT", "DO", "CALL", "(", "EXECUTE": // in the log only for what the functions in it have written
+		return statement{kind: callingStatement}, true
+	default:
+		return statement{}, slices.Contains(harmlessWords, first) && s.quote == 0
 	}
-	s.text = ""
-	return name.String()
+	return statement{}, false
 }
 
-// word is the next token in capitals; empty where it is a quoted name.
-func (s *scanner) word() string {
-	token := s.token()
-	if s.quoted {
-		return ""
+// wait takes off how long a statement was to wait for its table's lock.
+func (s *scanner) wait() {
+	if !s.skip("NOWAIT") && s.skip("WAIT") {
+		s.number()
 	}
-	return strings.ToUpper(token)
 }
 
-// skip takes the given words off, as far as they come in that order.
-func (s *scanner) skip(words ...string) bool {
-	skipped := false
-	for _, word := range words {
-		before := *s
-		if s.word() != word {
-			*s = before
-			continue
-		}
-		skipped = true
+// number takes a number off, which may have a fraction.
+func (s *scanner) number() {
+	if s.token(); s.skip(".") {
+		s.token()
 	}
-	return skipped
 }
 
-// skipPast takes everything off up to and with the word; false: it does not come.
-func (s *scanner) skipPast(word string) bool {
-	for s.text != "" {
-		if s.word() == word {
-			return true
-		}
-	}
-	return false
-}
+func (s *scanner) ifExists() { s.skipAll("IF", "EXISTS") }
 
-// name is the next table's.
-func (s *scanner) name() tableName {
-	n := tableName{schema: s.schema, name: s.token()}
-	if s.skip(".") {
-		n.schema, n.name = n.name, s.token()
-	}
-	return n
-}
-
-// names are those of a list.
-func (s *scanner) names() []tableName {
-	all := []tableName{s.name()}
-	for s.skip(",") {
-		all = append(all, s.name())
-	}
-	return all
-}
+func (s *scanner) ifNotExists() bool { return s.skipAll("IF", "NOT", "EXISTS") }
 
 func (s *scanner) xa() statement {
 	verb := s.word()
@@ -213,102 +184,131 @@ func (s *scanner) xa() statement {
 	return statement{kind: kinds[verb], name: strings.TrimSpace(strings.TrimSuffix(name, "ONE PHASE"))}
 }
 
-func (s *scanner) drop() statement {
-	if s.skip("TEMPORARY") {
-		return statement{}
+// otherObjects are the words that follow CREATE, ALTER and DROP where it is not about tables.
+var otherObjects = []string{
+	"VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "USER", "ROLE", "SERVER", "TABLESPACE", "UNDO", "LOGFILE", "SPATIAL REFERENCE", "RESOURCE",
+	"PACKAGE", "DEFINER", "ALGORITHM", "SQL", "AGGREGATE", "LIBRARY", "INSTANCE", "PREPARE", "SEQUENCE", "JSON RELATIONAL", "JSON DUALITY", "COMPRESSION_DICTIONARY",
+}
+
+func (s *scanner) otherObject() bool {
+	ahead := *s
+	word := ahead.word()
+	return word != "" && (slices.Contains(otherObjects, word) || slices.Contains(otherObjects, word+" "+ahead.word()))
+}
+
+func (s *scanner) drop() (statement, bool) {
+	if s.skip("TEMPORARY") || s.otherObject() {
+		return statement{}, true
 	}
 	switch s.word() {
 	case "TABLE", "TABLES":
-		s.skip("IF", "EXISTS")
-		return statement{kind: schemaStatement, replaced: s.names()}
+		s.ifExists()
+		st := statement{kind: schemaStatement}
+		for _, n := range s.names() {
+			st.effects = append(st.effects, effect{table: n, reason: "was dropped"})
+		}
+		s.wait()
+		s.skip("RESTRICT", "CASCADE")
+		return st, s.atEnd()
 	case "DATABASE", "SCHEMA":
-		s.skip("IF", "EXISTS")
-		return statement{kind: schemaStatement, database: s.token()}
+		s.ifExists()
+		return statement{kind: schemaStatement, database: s.identifier()}, s.atEnd()
+	case "INDEX":
+		return s.onTable(), true
 	}
-	return statement{}
+	return statement{}, false
 }
 
-func (s *scanner) create() statement {
-	replace := s.skip("OR", "REPLACE")
-	if s.word() != "TABLE" { // or a temporary one
-		return statement{}
+// onTable is a statement about an index of a table.
+func (s *scanner) onTable() statement {
+	st := statement{kind: schemaStatement}
+	if s.skipPast("ON") {
+		st.effects = []effect{{table: s.name()}}
 	}
-	s.skip("IF", "NOT", "EXISTS")
-	created := []tableName{s.name()}
-	st := statement{kind: schemaStatement, changed: created}
-	if replace {
-		st.replaced = created
+	return st
+}
+
+func (s *scanner) create() (statement, bool) {
+	replace := s.skipAll("OR", "REPLACE")
+	if s.peek() != "SEQUENCE" && s.otherObject() { // a sequence is a table, and may replace one
+		return statement{}, true
 	}
+	return s.createTable(replace)
+}
+
+// createTable: a table that is made where none was has no rows that were read.
+func (s *scanner) createTable(replace bool) (statement, bool) {
+	switch word := s.word(); word {
+	case "TEMPORARY":
+		return statement{}, true
+	case "DATABASE", "SCHEMA", "CATALOG":
+		exists := s.ifNotExists()
+		if st := (statement{kind: schemaStatement, database: s.identifier()}); replace && !exists {
+			return st, true
+		}
+		return statement{}, true
+	case "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "ONLINE", "OFFLINE":
+		return s.onTable(), true
+	case "TABLE", "SEQUENCE":
+	default:
+		return statement{}, false
+	}
+	e := effect{reason: "was created anew"}
+	if s.ifNotExists() {
+		e.reason = ""
+	}
+	e.table = s.name()
+	st := statement{kind: schemaStatement, effects: []effect{e}}
 	if strings.HasSuffix(strings.ToUpper(strings.TrimSpace(s.text)), "START TRANSACTION") {
 		st.kind = rowsInStatement
 	}
-	return st
+	return st, true
 }
 
-// rename: who takes a name brings other rows.
-func (s *scanner) rename() statement {
-	if word := s.word(); word != "TABLE" && word != "TABLES" {
-		return statement{}
+// rename: who takes a name brings other rows, and leaves nothing at the old one.
+func (s *scanner) rename() (statement, bool) {
+	switch s.word() {
+	case "USER":
+		return statement{}, true
+	case "TABLE", "TABLES":
+	default:
+		return statement{}, false
 	}
-	s.skip("IF", "EXISTS")
+	s.ifExists()
 	st := statement{kind: schemaStatement}
 	for {
-		st.changed = append(st.changed, s.name())
-		for word := s.word(); word != "TO"; word = s.word() { // WAIT n, NOWAIT
-			if word == "" {
-				return st
-			}
+		old := s.name()
+		s.wait()
+		if !s.skip("TO") {
+			return st, false
 		}
-		st.replaced = append(st.replaced, s.name())
+		st.effects = append(st.effects, effect{table: old, reason: "was renamed"}, effect{table: s.name(), reason: "was replaced by RENAME TABLE"})
 		if !s.skip(",") {
-			return st
+			return st, s.atEnd()
 		}
 	}
 }
 
-func (s *scanner) alter() statement {
-	s.skip("ONLINE")
+func (s *scanner) alter() (statement, bool) {
+	if s.otherObject() {
+		return statement{}, true
+	}
+	s.skip("ONLINE", "OFFLINE")
 	s.skip("IGNORE")
-	if s.word() != "TABLE" {
-		return statement{}
-	}
-	s.skip("IF", "EXISTS")
-	table := s.name()
-	st := statement{kind: schemaStatement, changed: []tableName{table}}
-	before, last := "", ""
-	for s.text != "" {
-		word := s.word()
-		st.reshapes = st.reshapes || reshapes(word, last)
-		switch {
-		case word == "RENAME":
-			after := *s
-			if next := after.word(); next == "COLUMN" || next == "INDEX" || next == "KEY" {
-				break
-			}
-			if !s.skip("TO") && !s.skip("AS") {
-				s.skip("=")
-			}
-			st.replaced = append(st.replaced, s.name())
-		case word == "PARTITION" && slices.Contains([]string{"DROP", "TRUNCATE", "EXCHANGE", "CONVERT"}, last),
-			word == "PARTITION" && before == "TABLE" && last == "TO", // CONVERT TABLE t TO PARTITION p
-			word == "TABLESPACE" && (last == "IMPORT" || last == "DISCARD"):
-			st.replaced = append(st.replaced, table)
-		case word == "TABLE" && (last == "WITH" || last == "CONVERT" || last == "TO"):
-			st.replaced = append(st.replaced, s.name())
-			word = "TABLE"
+	switch s.word() {
+	case "TABLE":
+		s.ifExists()
+		a := alteration{scanner: s, effect: effect{table: s.name()}}
+		a.read()
+		return statement{kind: schemaStatement, effects: append([]effect{a.effect}, a.others...)}, !a.unknown
+	case "DATABASE", "SCHEMA":
+		ahead := *s
+		if st := (statement{kind: schemaStatement, database: s.identifier()}); s.skip("UPGRADE") {
+			st.database = strings.TrimPrefix(st.database, "#mysql50#")
+			return st, true
 		}
-		before, last = last, word
+		*s = ahead
+		return statement{}, true // its character set is that of tables to come
 	}
-	return st
-}
-
-// reshapes reports whether a word after another may give columns other names, places or defaults.
-func reshapes(word, last string) bool {
-	switch word {
-	case "COLUMN", "MODIFY", "CHANGE", "FIRST", "AFTER", "CONVERT", "DEFAULT":
-		return true
-	case "INDEX", "KEY", "UNIQUE", "PRIMARY", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK", "PARTITION", "SYSTEM", "PERIOD":
-		return false
-	}
-	return last == "ADD" || last == "DROP"
+	return statement{}, false
 }

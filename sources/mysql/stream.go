@@ -21,6 +21,10 @@ const (
 
 	// positionEvery spaces batches that only move the position.
 	positionEvery = time.Second
+
+	// alteredWait is how long after a statement that concerns a table in use the
+	// catalog is compared, unless rows come before: several belong together, as in a migration.
+	alteredWait = 300 * time.Millisecond
 )
 
 // A stream is one connection that the log comes on, owned by the goroutine that
@@ -35,8 +39,11 @@ type stream struct {
 	planned position                  // where the log ended when that was read
 	unnamed map[*sources.Table]bool   // whose columns are told by their places only
 
+	altered    time.Time               // when a statement last concerned a table in use; zero: the catalog was compared since
 	defaulted  map[*sources.Table]bool // of which rows have got values that are their columns' defaults in the catalog
 	defaultsOf position                // where the log ended when that was read
+
+	programs map[programOf][]*program // what statements run besides; nil: not read yet
 
 	parser    *replication.BinlogParser
 	checksum  bool // events end with one
@@ -72,6 +79,7 @@ type stream struct {
 type transaction struct {
 	open    bool // from its GTID to its end
 	begun   bool // its end is an event of its own
+	undone  bool // its ALTER has changed nothing
 	gtid    gtid
 	began   uint64 // offset
 	id      uint64
@@ -199,12 +207,18 @@ func (st *stream) due(now time.Time) (time.Duration, error) {
 		}
 		now = time.Now()
 	}
+	if err := st.compareAltered(now); err != nil {
+		return 0, err
+	}
 	left := silence - now.Sub(st.received)
 	if left <= 0 {
 		return 0, fmt.Errorf("the server has said nothing for %s", silence)
 	}
 	if at, ok := st.sendAt(); ok {
 		left = min(left, max(at.Sub(now), 0))
+	}
+	if !st.altered.IsZero() {
+		left = min(left, max(st.altered.Add(alteredWait).Sub(now), 0))
 	}
 	return left, nil
 }
@@ -247,6 +261,9 @@ func (st *stream) settle() {
 
 // ended notes a whole transaction, and sends the batch where it is due.
 func (st *stream) ended() error {
+	if err := st.compareAltered(time.Now()); err != nil {
+		return err
+	}
 	if st.whole.IsZero() && len(st.batch.Changes) > 0 {
 		st.whole = time.Now()
 	}

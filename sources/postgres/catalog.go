@@ -32,7 +32,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text,
             WHEN c.reltuples = 0 AND c.relpages = 0 AND pg_catalog.current_setting('server_version_num')::int < 140000 THEN -1
             ELSE c.reltuples::int8 END,
        COALESCE(apart.relpages > 0, false) OR pg_catalog.pg_stat_get_live_tuples(c.reltoastrelid) > 0 OR pg_catalog.pg_stat_get_tuples_inserted(c.reltoastrelid) > 0,
-       COALESCE(k.columns, '{}'), COALESCE(r.columns, '{}')
+       COALESCE(k.columns, '{}'), COALESCE(r.columns, '{}'), c.relfilenode, c.relpersistence::text
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_class apart ON apart.oid = c.reltoastrelid
@@ -60,13 +60,27 @@ LEFT JOIN LATERAL (
       AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
 ) r ON true
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\_temp\_%'
-ORDER BY n.nspname, c.relname`
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\_temp\_%'`
 
-// columnsQuery lists the columns of the given tables.
+// onlyThese narrows tablesQuery to some tables and their partitions. No lock is
+// waited for.
+const onlyThese = ` AND c.oid IN (
+    WITH RECURSIVE tree(oid) AS (
+        SELECT t.oid FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) u(nspname, relname)
+        JOIN pg_catalog.pg_namespace n USING (nspname) JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = u.relname
+        UNION ALL
+        SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p' JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+    ) SELECT oid FROM tree)`
+
+const tablesOrder = ` ORDER BY n.nspname, c.relname`
+
+// columnsQuery lists the columns of the given tables, and of the generated ones
+// which the publication has: stored ones from PostgreSQL 18 on, where it says so.
 const columnsQuery = `
 SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       a.attnotnull, a.attlen = -1 AND a.attstorage <> 'p', a.attgenerated <> ''
+       a.attnotnull, a.attlen = -1 AND a.attstorage <> 'p', a.attgenerated <> '',
+       a.attgenerated <> '' AND NOT (a.attgenerated = 's' AND EXISTS (
+           SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $2 AND pg_catalog.to_jsonb(p)->>'pubgencols' = 's'))
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum`
@@ -106,11 +120,27 @@ LEFT JOIN LATERAL (
     WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
 ) f ON true`
 
+// A catalogScope says what to read of the catalog.
+type catalogScope struct {
+	publication string           // what it has of the tables belongs to their fingerprints; empty: it is not asked for
+	only        []*sources.Table // nil: all
+}
+
 // readCatalog reads all tables outside the system schemas with their columns,
 // ordered by name. A partitioned table is one table, of its root's columns; a
-// child by inheritance is a table of its own. It may be repeated.
-func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRegistry, error) {
-	relations, err := readRelations(ctx, conn)
+// child by inheritance is a table of its own. It may be repeated. All is read
+// in one state of the catalog: a fingerprint of two states would hide a change.
+func readCatalog(ctx context.Context, conn *pgx.Conn, scope catalogScope) (tables []*sources.Table, registry *typeRegistry, err error) {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, conn, options, func(pgx.Tx) error {
+		tables, registry, err = readTables(ctx, conn, scope)
+		return err
+	})
+	return tables, registry, err
+}
+
+func readTables(ctx context.Context, conn *pgx.Conn, scope catalogScope) ([]*sources.Table, *typeRegistry, error) {
+	relations, err := readRelations(ctx, conn, scope.only)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read tables: %w", err)
 	}
@@ -132,13 +162,16 @@ func readCatalog(ctx context.Context, conn *pgx.Conn) ([]*sources.Table, *typeRe
 	if err := readTypes(ctx, conn, registry, roots); err != nil {
 		return nil, nil, fmt.Errorf("read types: %w", err)
 	}
-	if err := readColumns(ctx, conn, registry, roots); err != nil {
+	if err := readColumns(ctx, conn, registry, roots, scope.publication); err != nil {
 		return nil, nil, fmt.Errorf("read columns: %w", err)
 	}
 	if err := readForeignKeys(ctx, conn, registry, roots); err != nil {
 		return nil, nil, fmt.Errorf("read foreign keys: %w", err)
 	}
 	setIdentities(registry, relations)
+	if err := readFingerprints(ctx, conn, registry, relations, scope); err != nil {
+		return nil, nil, fmt.Errorf("read fingerprints: %w", err)
+	}
 	return tables, registry, nil
 }
 
@@ -152,15 +185,25 @@ type relation struct {
 	apart        bool   // some values are stored apart
 	key          []string
 	identity     []string
+	file         uint32
+	persistence  string // p permanent, u unlogged
 }
 
-func readRelations(ctx context.Context, conn *pgx.Conn) ([]relation, error) {
-	rows, err := conn.Query(ctx, tablesQuery)
+func readRelations(ctx context.Context, conn *pgx.Conn, only []*sources.Table) ([]relation, error) {
+	query, arguments := tablesQuery+tablesOrder, []any(nil)
+	if only != nil {
+		schemas, names := make([]string, len(only)), make([]string, len(only))
+		for i, t := range only {
+			schemas[i], names[i] = t.Schema, t.Name
+		}
+		query, arguments = tablesQuery+onlyThese+tablesOrder, []any{schemas, names}
+	}
+	rows, err := conn.Query(ctx, query, arguments...)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r relation, err error) {
-		return r, row.Scan(&r.oid, &r.schema, &r.name, &r.kind, &r.root, &r.replident, &r.rows, &r.apart, &r.key, &r.identity)
+		return r, row.Scan(&r.oid, &r.schema, &r.name, &r.kind, &r.root, &r.replident, &r.rows, &r.apart, &r.key, &r.identity, &r.file, &r.persistence)
 	})
 }
 
@@ -184,8 +227,8 @@ func readTypes(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, rela
 	return err
 }
 
-func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32) error {
-	rows, err := conn.Query(ctx, columnsQuery, relations)
+func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32, publication string) error {
+	rows, err := conn.Query(ctx, columnsQuery, relations, publication)
 	if err != nil {
 		return err
 	}
@@ -195,17 +238,14 @@ func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, re
 	var sql string
 	_, err = pgx.ForEachRow(rows, []any{
 		&relation, &c.Name, &oid, &typmod, &sql,
-		&c.NotNull, &c.MayBeMissing, &c.Generated,
+		&c.NotNull, &c.MayBeMissing, &c.Generated, &c.NotLogged,
 	}, func() error {
 		t := registry.tables[relation]
 		if c.Type, _, err = registry.lookup(oid, typmod); err != nil {
 			return fmt.Errorf("read column %s.%s: %w", t, c.Name, err)
 		}
 		c.Type.SQL = sql
-		// A virtual one never is in the log, a stored one since PostgreSQL 18
-		// where the publication says so, which ours does not.
-		c.NotLogged = c.Generated
-		c.MayBeMissing = c.MayBeMissing && !c.Generated
+		c.MayBeMissing = c.MayBeMissing && !c.NotLogged
 		t.Columns = append(t.Columns, c)
 		return nil
 	})

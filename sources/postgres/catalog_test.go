@@ -139,7 +139,7 @@ unlogged key[] identity none: a integer`},
 					execute(t, conn, fmt.Sprintf(`CREATE SCHEMA %q`, schema), fmt.Sprintf(`SET search_path = %q`, schema))
 					execute(t, conn, strings.Split(strings.TrimSpace(test.tables), "\n")...)
 					execute(t, conn, "SET search_path = ''")
-					tables, _, err := readCatalog(t.Context(), conn)
+					tables, _, err := readCatalog(t.Context(), conn, catalogScope{})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -223,12 +223,12 @@ func TestCatalogRelations(t *testing.T) {
 			t.Errorf("rows of %s belong to %q, want %q", name, got, want)
 		}
 	}
-	_, before, err := readCatalog(t.Context(), conn)
+	_, before, err := readCatalog(t.Context(), conn, catalogScope{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	execute(t, conn, "CREATE TABLE public.late PARTITION OF public.middle FOR VALUES IN (2)")
-	tables, after, err := readCatalog(t.Context(), conn)
+	tables, after, err := readCatalog(t.Context(), conn, catalogScope{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"haystream/sources"
 )
@@ -19,21 +20,33 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 	var chunk *sources.Chunk
 	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
 		chunk, err = s.chunk(ctx, conn, req, emitted)
-		return err
+		if ctx.Err() != nil {
+			return err
+		}
+		return explainChunk(err, req.Table, s.config.User)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, explainChunk(err, req.Table, s.config.User))
+		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, err)
 	}
 	return chunk, nil
 }
 
-// explainChunk says which statement or change of the table is behind an error.
+// explainChunk says which statement or change of the table is behind an error,
+// and whether it says nothing of other tables.
 func explainChunk(err error, t *sources.Table, role string) error {
-	switch sqlState(err) {
-	case codeUndefinedTable, codeUndefinedColumn, codeUndefinedSchema:
+	server, refused := errors.AsType[*pgconn.PgError](err)
+	if !refused || sources.Known(err) {
+		return err
+	}
+	switch class := server.Code[:2]; {
+	case server.Code == codeUndefinedTable, server.Code == codeUndefinedColumn, server.Code == codeUndefinedSchema:
 		return fmt.Errorf("%w: %w", sources.ErrSchemaChanged, err)
-	case codeInsufficientPrivilege:
-		return fmt.Errorf("%w; run: %s", explain(err), grantSelect(t, role))
+	case server.Code == codeInsufficientPrivilege && server.Routine == "check_enable_rls":
+		return fmt.Errorf("%w: %w; run: %s", sources.ErrUnreadable, err, bypassSecurity(role))
+	case server.Code == codeInsufficientPrivilege:
+		return fmt.Errorf("%w: %w; run: %s", sources.ErrUnreadable, err, grantSelect(t, role))
+	case class == classData, class == classInternal, class == classLimit, server.Code == codeQueryCanceled:
+		return fmt.Errorf("%w: %w", sources.ErrUnreadable, err)
 	}
 	return err
 }
@@ -129,16 +142,27 @@ func seesAll(s *snapshot, ids []uint64) bool {
 }
 
 // endChunk commits. With a stream behind it, it sees to it that the log is
-// flushed up to what the chunk saw: an idle server may keep the last of it in
-// memory for many seconds, where a transaction is open that wrote something.
-// A commit of our own flushes that too.
+// flushed up to what the chunk saw.
 func (s *Source) endChunk(ctx context.Context, conn *pgx.Conn, end pglogrepl.LSN, streamed bool) error {
-	results, err := conn.PgConn().Exec(ctx, "COMMIT; SELECT pg_current_wal_flush_lsn()").ReadAll()
-	if err != nil {
+	if _, err := conn.PgConn().Exec(ctx, "COMMIT").ReadAll(); err != nil {
 		return fmt.Errorf("end transaction: %w", err)
 	}
-	flushed, err := parseLSN(string(results[1].Rows[0][0]))
-	if err != nil || flushed >= end || !streamed {
+	if !streamed {
+		return nil
+	}
+	return s.flushLog(ctx, conn, end)
+}
+
+// flushLog sees to it that the stream can reach a place in the log: an idle
+// server may keep the last of it in memory for many seconds, where a transaction
+// is open that wrote something. A commit of our own flushes that too.
+func (s *Source) flushLog(ctx context.Context, conn *pgx.Conn, end pglogrepl.LSN) error {
+	results, err := conn.PgConn().Exec(ctx, "SELECT pg_current_wal_flush_lsn()").ReadAll()
+	if err != nil {
+		return fmt.Errorf("read the log's end: %w", err)
+	}
+	flushed, err := parseLSN(string(results[0].Rows[0][0]))
+	if err != nil || flushed >= end {
 		return err
 	}
 	_, err = conn.PgConn().Exec(ctx, "BEGIN; SET LOCAL synchronous_commit = local; SELECT pg_logical_emit_message(true, 'haystream', ''); COMMIT").ReadAll()
@@ -147,4 +171,18 @@ func (s *Source) endChunk(ctx context.Context, conn *pgx.Conn, end pglogrepl.LSN
 		return rollback(ctx, conn)
 	}
 	return nil
+}
+
+// logEnd is where the log ends now, and makes the stream hurry there.
+func (s *Source) logEnd(ctx context.Context, conn *pgx.Conn, where system) (sources.Position, error) {
+	results, err := conn.PgConn().Exec(ctx, "SELECT "+logEndColumns).ReadAll()
+	if err != nil {
+		return "", fmt.Errorf("read the log's end: %w", err)
+	}
+	end, err := parseEnd(results[0].Rows[0])
+	if err != nil {
+		return "", err
+	}
+	s.want(end)
+	return position{system: where.id, timeline: where.timeline, lsn: end}.String(), s.flushLog(ctx, conn, end)
 }

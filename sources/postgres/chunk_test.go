@@ -135,7 +135,7 @@ func testOpenWhenTableJoins(r *rig) {
 	writer := connect(r, r.url)
 	execute(r, writer, "BEGIN", "INSERT INTO public.tags VALUES (1, 'early')")
 	r.plan("public.tags", "public.notes")
-	start, err := r.source.Prepare(r.Context(), r.tables, r.start.Position)
+	start, err := r.ready(r.Context(), r.start.Position)
 	r.must(err)
 	if start.Fresh {
 		r.Fatalf("start is %+v", start)
@@ -349,7 +349,13 @@ func testChunkRefusals(r *rig) {
 		r.Error("an empty table is not done")
 	}
 	r.exec("REVOKE SELECT ON notes FROM " + role)
-	expect(r.tables[0], sources.ErrConfig, `GRANT SELECT ON "public"."notes" TO "`+role+`"`)
+	expect(r.tables[0], sources.ErrUnreadable, `GRANT SELECT ON "public"."notes" TO "`+role+`"`)
+	r.exec("GRANT SELECT ON notes TO "+role, "ALTER TABLE notes ENABLE ROW LEVEL SECURITY")
+	expect(r.tables[0], sources.ErrUnreadable, `ALTER ROLE "`+role+`" BYPASSRLS`)
+	r.exec("ALTER TABLE notes DISABLE ROW LEVEL SECURITY", "GRANT SELECT ON keyless TO "+role, "INSERT INTO keyless VALUES (NULL)")
+	r.plan("public.notes", "public.keyless")
+	r.tables[1].Key = []int{0}
+	expect(r.tables[1], sources.ErrUnreadable, "NULL in its key column n")
 	r.exec("GRANT SELECT ON notes TO "+role, "INSERT INTO notes VALUES (1, 1)", "ALTER TABLE notes ALTER n TYPE text")
 	expect(r.tables[0], sources.ErrSchemaChanged, "no longer integer")
 	r.exec("ALTER TABLE notes DROP n")

@@ -177,3 +177,18 @@ func closeQuery(conn *pgx.Conn) {
 	defer cancel()
 	_ = conn.Close(ctx)
 }
+
+// serverVersion is the number of the server's version as in server_version_num,
+// as far as its first number goes.
+func serverVersion(conn *pgx.Conn) int {
+	text := conn.PgConn().ParameterStatus("server_version")
+	end := strings.IndexFunc(text, func(c rune) bool { return c < '0' || c > '9' })
+	if end < 0 {
+		end = len(text)
+	}
+	major, err := strconv.Atoi(text[:end])
+	if err != nil {
+		return 0
+	}
+	return major * 10000
+}

@@ -220,7 +220,7 @@ func (d *decoder) truncate(m *message, batch *sources.Batch) error {
 			return err
 		}
 		if r != nil && !truncated(batch.Changes[first:], r.table) {
-			c.Kind = sources.Truncate
+			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Reason: "was truncated"}
 			batch.Changes = append(batch.Changes, c)
 		}
 	}

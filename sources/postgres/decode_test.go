@@ -123,7 +123,7 @@ func TestDecode(t *testing.T) {
 		{"update notes (false,2,b) -> (true,2,b)", 5005, 7},
 		{"delete notes (?,2,?)", 5006, 7},
 		{"delete notes (true,2,)", 5007, 7},
-		{"truncate notes", 5008, 7},
+		{"stale notes", 5008, 7},
 		{"delete notes (?,5,?)", 9000, 9},
 	}
 	if len(batch.Changes) != len(want) {

@@ -28,15 +28,17 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 	if st.prune {
 		st.forgetIDs(ctx)
 	}
+	select {
+	case err := <-st.lookout.found:
+		return now, err
+	default:
+	}
 	if now.Sub(st.received) > st.silence {
 		return now, fmt.Errorf("the server has said nothing for %s", st.silence)
 	}
 	st.wanted = st.source.wanted.Load()
 	mustAsk := pglogrepl.LSN(st.wanted) > st.decoder.end || st.busy && !st.quiet && now.Sub(st.sentAt) >= positionEvery
 	if !now.Before(st.status) {
-		if err := st.lookAgain(ctx); err != nil {
-			return now, err
-		}
 		if err := st.sendStatus(now, true); err != nil {
 			return now, err
 		}
@@ -165,6 +167,8 @@ func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
 				return err
 			}
 			timer.Reset(time.Until(st.status))
+		case err := <-st.lookout.found:
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pglogrepl"
@@ -55,7 +56,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 		return start, err
 	}
 	if !start.Fresh {
-		if err := s.continues(from, where, sl, p, tables); err != nil {
+		if err := s.continues(from, where, sl, p); err != nil {
 			return start, err
 		}
 	}
@@ -63,10 +64,16 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 	if err != nil {
 		return start, err
 	}
-	joined, err := s.ensurePublication(ctx, conn, p, tables)
+	altered, err := s.ensurePublication(ctx, conn, p, tables)
 	if err != nil {
 		return start, err
 	}
+	if altered {
+		if now, err = s.compareCatalog(ctx, conn, tables); err != nil {
+			return start, fmt.Errorf("after the publication was set up: %w", err)
+		}
+	}
+	joined := s.newlyPublished(now, tables)
 	if start.Fresh {
 		joined = tables
 		if start.Position, err = s.freshSlot(ctx, conn, sl, where, version); err != nil {
@@ -76,9 +83,20 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 	if err := s.raiseBarriers(ctx, conn, tables, joined); err != nil {
 		return start, err
 	}
+	now.keep(tables)
 	s.mu.Lock()
 	s.prepared, s.system = now, where
+	for _, t := range tables {
+		name, signs := t.String(), now.published(t)
+		s.published[name] = signs
+		if s.gaps[name].signs == nil {
+			s.gaps[name] = gap{signs: signs}
+		}
+	}
 	s.mu.Unlock()
+	if start.Mark, err = s.logEnd(ctx, conn, where); err != nil {
+		return start, err
+	}
 	if err := conn.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&start.Clock); err != nil {
 		return start, fmt.Errorf("read clock: %w", err)
 	}
@@ -139,10 +157,8 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (system, error) {
 	return where, nil
 }
 
-// continues says why the server cannot lead on from the position. Reading a table
-// again that was out of the publication would not do: the log still has changes
-// from before that, which would bring back rows that have left since.
-func (s *Source) continues(from sources.Position, where system, sl *slot, p *publication, tables []*sources.Table) error {
+// continues says why the server cannot lead on from the position.
+func (s *Source) continues(from sources.Position, where system, sl *slot, p *publication) error {
 	at, err := parsePosition(from)
 	if err != nil {
 		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
@@ -155,11 +171,6 @@ func (s *Source) continues(from sources.Position, where system, sl *slot, p *pub
 	}
 	if p == nil {
 		return fmt.Errorf("%w: the publication %s is gone, and what was written without it", sources.ErrPositionLost, s.cfg.Publication)
-	}
-	for _, t := range p.plan(s.cfg.Publication, tables).joined {
-		if t.Followed {
-			return fmt.Errorf("%w: the publication %s does not carry all changes of table %s, and what was written meanwhile is lost", sources.ErrPositionLost, s.cfg.Publication, t)
-		}
 	}
 	return nil
 }
@@ -185,11 +196,10 @@ func (s *Source) freshSlot(ctx context.Context, conn *pgx.Conn, leftover *slot, 
 // compareCatalog reads the catalog again and returns ErrSchemaChanged where a
 // table in use is no longer what the caller planned with.
 func (s *Source) compareCatalog(ctx context.Context, conn *pgx.Conn, tables []*sources.Table) (*catalog, error) {
-	found, registry, err := readCatalog(ctx, conn)
+	now, err := s.readCatalog(ctx, conn, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read catalog: %w", err)
+		return nil, err
 	}
-	now := newCatalog(found, registry)
 	s.mu.Lock()
 	planned := s.catalog
 	s.mu.Unlock()
@@ -202,6 +212,21 @@ func (s *Source) compareCatalog(ctx context.Context, conn *pgx.Conn, tables []*s
 		}
 	}
 	return now, nil
+}
+
+// newlyPublished are the tables that the publication has not had all the time
+// since they were prepared before.
+func (s *Source) newlyPublished(now *catalog, tables []*sources.Table) (joined []*sources.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range tables {
+		if was, known := s.published[t.String()]; known && !slices.ContainsFunc(was, func(sign string) bool {
+			return slices.Contains(now.published(t), sign)
+		}) {
+			joined = append(joined, t)
+		}
+	}
+	return joined
 }
 
 // raiseBarriers notes for each table that has joined the publication, and for

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -84,6 +85,7 @@ func (r *rig) newSource() *Source {
 	r.Helper()
 	source, err := New(sources.Config{URL: conf.Secret(r.url), Slot: r.name, Publication: r.name}, zerolog.New(r.logs))
 	r.must(err)
+	source.lookInterval = 200 * time.Millisecond
 	r.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -147,13 +149,28 @@ func (r *rig) planColumns(keep func(*sources.Column) bool, names ...string) {
 func (r *rig) prepare(names ...string) {
 	r.Helper()
 	r.plan(names...)
-	start, err := r.source.Prepare(r.Context(), r.tables, "")
+	start, err := r.first()
 	r.must(err)
 	if !start.Fresh || start.Position.IsZero() {
 		r.Fatalf("first start is %+v", start)
 	}
 	r.start = sources.Checkpoint{Position: start.Position, Version: start.Clock.UnixMicro()}
 }
+
+// ready prepares the source as a daemon does: what Prepare alters is in the
+// catalog that it goes on with.
+func (r *rig) ready(ctx context.Context, from sources.Position) (sources.Start, error) {
+	start, err := r.source.Prepare(ctx, r.tables, from)
+	if errors.Is(err, sources.ErrSchemaChanged) {
+		if _, err := r.source.Catalog(ctx); err != nil {
+			return start, err
+		}
+		start, err = r.source.Prepare(ctx, r.tables, from)
+	}
+	return start, err
+}
+
+func (r *rig) first() (sources.Start, error) { return r.ready(r.Context(), "") }
 
 // again prepares the source to go on from a checkpoint.
 func (r *rig) again(from sources.Checkpoint) error {

@@ -44,6 +44,7 @@ type slot struct {
 	Type         string `json:"slot_type"`
 	Database     string `json:"database"`
 	Temporary    bool   `json:"temporary"`
+	TwoPhase     bool   `json:"two_phase"` // from 14
 	Active       bool   `json:"active"`
 	ActivePID    uint32 `json:"active_pid"`
 	Confirmed    string `json:"confirmed_flush_lsn"`
@@ -91,6 +92,8 @@ func (sl *slot) lost() string {
 		return "the log it needs was removed"
 	case sl.Conflicting:
 		return "it conflicts with recovery"
+	case sl.TwoPhase: // it would give changes before they are committed
+		return "it was made or altered to be two_phase"
 	}
 	return ""
 }

@@ -5,10 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -59,7 +58,7 @@ type stream struct {
 	out     chan<- *sources.Batch
 	tables  map[string]*sources.Table // projected, by name
 	catalog *catalog                  // what the log's relations are compared with
-	doubts  map[uint32]bool           // relations that differ from it
+	lookout *lookout                  // whether it still holds
 	decoder decoder
 
 	batch  *sources.Batch // being filled
@@ -94,7 +93,13 @@ func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sourc
 	}
 	st.out = out
 	st.decoder.resolve = func(message relationMessage) (*logRelation, error) { return st.resolve(ctx, message) }
+	st.lookout = newLookout(st.look, s.lookInterval, st.wake, s.log)
+	looking, end := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { st.lookout.run(looking) })
 	err = st.run(ctx)
+	end()
+	beside.Wait()
 	st.stop()
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -128,7 +133,7 @@ func (s *Source) startStream(ctx context.Context, tables []*sources.Table, from 
 func newStream(s *Source, conn *pgconn.PgConn, tables []*sources.Table, prepared *catalog, at position, version int64) *stream {
 	now := time.Now()
 	st := &stream{
-		source: s, conn: conn, catalog: prepared, doubts: map[uint32]bool{},
+		source: s, conn: conn, catalog: prepared,
 		tables: make(map[string]*sources.Table, len(tables)),
 		batch:  &sources.Batch{Arena: &sources.Arena{}},
 		sent:   at.lsn, sentAt: now, received: now,
@@ -171,7 +176,7 @@ func (st *stream) start(ctx context.Context, at position) error {
 		if err := s.free(ctx, conn, sl); err != nil {
 			return err
 		}
-		return s.continues(at.String(), st.where, sl, p, slices.Collect(maps.Values(st.tables)))
+		return s.continues(at.String(), st.where, sl, p)
 	})
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ func testTypes(t *testing.T, conn *pgx.Conn, major int) {
 		t.Fatal(err)
 	}
 	fillTypes(t, conn, statements, cases)
-	tables, registry, err := readCatalog(t.Context(), conn)
+	tables, registry, err := readCatalog(t.Context(), conn, catalogScope{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func testTruncate(f *fixture) {
 	f.prepare("people", "places")
 	t := f.stream(f.start)
 	f.exec("INSERT INTO people VALUES (2, 'b', 2)", "TRUNCATE TABLE people", "INSERT INTO people VALUES (1, 'again', 1)")
-	t.expect("insert people (2,b,2)", "truncate people", "insert people (1,again,1)")
+	t.expect("insert people (2,b,2)", "stale people", "insert people (1,again,1)")
 }
 
 func testRollback(f *fixture) {

@@ -1,0 +1,276 @@
+package replicator
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"haystream/internal/preflight"
+	"haystream/mapping"
+	"haystream/sources"
+)
+
+// What worked before and cannot any more, since a table or a grant is gone,
+// holds up the indexes that depend on it, and only those. The others go on; the
+// held ones stay as they are, and are built anew once they can be again. A
+// configuration that is new, or was edited, is refused as a whole instead.
+
+// A held is why indexes are held up, by alias.
+type held map[string]string
+
+// fit compiles the definitions and looks at both ends with what they need,
+// again and again with fewer where some must be held up. mayHold: the same
+// definitions have worked before.
+func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
+	in.set, in.held = d.cfg.set(), held{}
+	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
+	for {
+		in.findings, in.plan = nil, nil
+		in.compile(d.file)
+		if in.plan != nil {
+			if err := errors.Join(in.checkSource(ctx, d.source), in.checkSink(ctx, d.sink)); err != nil {
+				return err
+			}
+		}
+		errs := d.unbearable(preflight.Errors(in.findings))
+		switch {
+		case len(errs) == 0 && !in.holdBroken():
+			return d.grace(in.held)
+		case len(errs) == 0:
+		case !mayHold || !in.hold(errs):
+			return &refusal{findings: errs, final: !d.ran}
+		}
+		if len(in.set.Indexes) == 0 {
+			return &refusal{findings: in.heldFindings()}
+		}
+	}
+}
+
+// holdGrace is how long it is waited for what is gone before an index is held up:
+// a table may be made anew by several statements.
+const holdGrace = 2 * time.Second
+
+// grace returns an error for a while where indexes are to be held up that were not before.
+func (d *daemon) grace(now held) error {
+	var gone []string
+	for _, alias := range slices.Sorted(maps.Keys(now)) {
+		if !d.status.holds(alias) {
+			gone = append(gone, now[alias])
+		}
+	}
+	switch {
+	case len(gone) == 0:
+		d.gone = time.Time{}
+		return nil
+	case !d.ran:
+		return nil
+	case d.gone.IsZero():
+		d.gone = time.Now()
+	}
+	if time.Since(d.gone) > holdGrace {
+		return nil
+	}
+	return fmt.Errorf("wait for what may come back: %s", strings.Join(gone, "; "))
+}
+
+// hold takes out what the errors are about, and reports whether that was all of them.
+func (in *inspection) hold(errs []preflight.Finding) bool {
+	for _, f := range errs {
+		if !in.holdFor(f) {
+			return false
+		}
+	}
+	return true
+}
+
+// holdFor takes out what one error is about: a definition, all that use a table,
+// or what the configuration says of a table, which holdBroken follows up.
+func (in *inspection) holdFor(f preflight.Finding) bool {
+	if name := longest(in.set.Indexes, "indexes.", f.Path); name != "" {
+		return in.holdAlias(in.set.Alias(name), f)
+	}
+	if name := longest(in.set.Tables, "tables.", f.Path); name != "" {
+		if in.broken == nil {
+			in.broken = map[string]preflight.Finding{}
+		}
+		in.broken[name] = f
+		delete(in.set.Tables, name)
+		return true
+	}
+	if alias, ok := strings.CutPrefix(f.Subject, "index "); ok {
+		return in.holdAlias(alias, f)
+	}
+	table, ok := strings.CutPrefix(f.Subject, "table ")
+	if !ok || in.plan == nil {
+		return false
+	}
+	return in.holdUsers(table, f)
+}
+
+// holdUsers takes out every index that uses a table.
+func (in *inspection) holdUsers(table string, f preflight.Finding) (found bool) {
+	for _, index := range in.plan.Sets[0] {
+		if index.Uses[table] != nil {
+			found = in.holdAlias(index.Alias, f) || found
+		}
+	}
+	return found
+}
+
+// holdBroken takes out what uses a table of which the configuration says something
+// that does not fit any more; without that it would mean something else.
+func (in *inspection) holdBroken() (found bool) {
+	for name, f := range in.broken {
+		for _, t := range in.catalog {
+			if t.Name == name || t.String() == name {
+				found = in.holdUsers(t.String(), f) || found
+			}
+		}
+	}
+	return found
+}
+
+// holdAlias takes out all definitions of an alias; false where there is none.
+func (in *inspection) holdAlias(alias string, f preflight.Finding) (found bool) {
+	for name := range in.set.Indexes {
+		if in.set.Alias(name) == alias {
+			found = true
+			delete(in.set.Indexes, name)
+		}
+	}
+	if !found {
+		return false
+	}
+	in.held[alias] = f.String()
+	for _, broken := range slices.Sorted(maps.Keys(in.broken)) {
+		if text := in.broken[broken].String(); !strings.Contains(in.held[alias], text) {
+			in.held[alias] += "\n" + text
+		}
+	}
+	return true
+}
+
+// heldFindings are the reasons where nothing is left.
+func (in *inspection) heldFindings() (all []preflight.Finding) {
+	for _, alias := range slices.Sorted(maps.Keys(in.held)) {
+		all = append(all, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: in.held[alias]})
+	}
+	return all
+}
+
+// longest is the longest name with which a path below a section begins.
+func longest[T any](names map[string]T, section, path string) (found string) {
+	rest, ok := strings.CutPrefix(path, section)
+	for name := range names {
+		if ok && len(name) > len(found) && (rest == name || strings.HasPrefix(rest, name+".")) {
+			found = name
+		}
+	}
+	return found
+}
+
+// hold notes which indexes are held up. What they miss meanwhile has to be read
+// again.
+func (cp *checkpoint) hold(why held) {
+	epoch := int64(0)
+	for alias, st := range cp.Indexes {
+		if why[alias] == "" {
+			st.Held = false
+			continue
+		}
+		if st.Held {
+			continue
+		}
+		if st.Held = true; epoch == 0 {
+			epoch = cp.begin()
+		}
+		cp.markStale(alias, "it was held up", epoch)
+		st.Gap = true
+	}
+}
+
+// definitions are a mark of all that the configuration defines.
+func definitions(set mapping.Set) string {
+	text, err := yaml.Marshal(set)
+	if err != nil {
+		return "" // never equal to what was saved
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// errMended ends a session because what held up an index does so no more.
+var errMended = errors.New("what held up an index may be mended; planning anew")
+
+// heldEvery is how often it is looked whether indexes are still held up.
+const heldEvery = 10 * time.Second
+
+// checkHeld returns errMended when other indexes than before would be held up now.
+// It is called by the checkpoint step, often.
+func (d *daemon) checkHeld(ctx context.Context, before *inspection) error {
+	if len(before.held) == 0 || time.Since(d.looked) < heldEvery {
+		return nil
+	}
+	d.looked = time.Now()
+	in := &inspection{sink: before.sink, homes: before.homes}
+	if err := in.readSource(ctx, d.source); err != nil {
+		return nil //nolint:nilerr // the stream will tell
+	}
+	if err := d.fit(ctx, in, true); err != nil || maps.EqualFunc(before.held, in.held, func(string, string) bool { return true }) {
+		return nil //nolint:nilerr // nothing is mended
+	}
+	return errMended
+}
+
+// unreadable notes why a table cannot be read, or with nil that it can again, and
+// reports whether the reason is new.
+func (s *status) unreadable(t *sources.Table, err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.unread, t.String())
+		return false
+	}
+	text := fmt.Sprintf("table %s: %v", t, err)
+	if s.unread[t.String()] == text {
+		return false
+	}
+	if s.unread == nil {
+		s.unread = map[string]string{}
+	}
+	s.unread[t.String()] = text
+	return true
+}
+
+// hold notes which indexes are held up.
+func (s *status) hold(why held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = why
+}
+
+// holds reports whether an index is held up.
+func (s *status) holds(alias string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[alias] != ""
+}
+
+// forPeople lists what a person must mend while the rest goes on. The lock is held.
+func (s *status) forPeople() (all []string) {
+	for _, alias := range slices.Sorted(maps.Keys(s.held)) {
+		all = append(all, "index "+alias+" is held up: "+s.held[alias])
+	}
+	for _, table := range slices.Sorted(maps.Keys(s.unread)) {
+		all = append(all, s.unread[table])
+	}
+	return all
+}
