@@ -82,7 +82,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	g, working := errgroup.WithContext(working)
 	defer context.AfterFunc(working, func() { stop(context.Cause(working)) })()
 
-	batches := make(chan *sources.Batch) // holds none: the reader has one, and apply
+	batches := make(chan *sources.Batch, 1)
 	work := make(chan *job, 2)
 	ordered := make(chan *job, 2)
 	actions := make(chan *sinks.Batch)
