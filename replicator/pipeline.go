@@ -241,7 +241,7 @@ func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job
 	for i := range b.Actions {
 		size += len(b.Actions[i].Body)
 	}
-	j := &job{out: b, held: min(2*int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
+	j := &job{out: b, held: min(int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
 	close(j.rendered)
 	if err := p.memory.Acquire(ctx, j.held); err != nil {
 		return nil, err
@@ -413,8 +413,11 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			return j.err
 		}
 		j.batch, j.rows, j.chunk = nil, nil, nil
-		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held-j.held/2
-		p.memory.Release(j.held / 2) // the rows
+		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
+		if copied == nil {
+			p.memory.Release(held / 2) // the rows
+			held -= held / 2
+		}
 		out.Done = func() {
 			p.memory.Release(held)
 			if copied != nil {
