@@ -16,7 +16,8 @@ import (
 
 // An index of mode append has documents whose rows are gone, so that it is never
 // built of its tables' rows alone. Where the sink takes a changed definition for the
-// index that is there, the tables' rows are read again into it. Else a new one is
+// index that is there, the tables' rows are read again into it, once what it needs is
+// stored. Else a new one is
 // built beside as ever, and filled with what it lacks of the old one before the swap.
 
 // keeps reports whether documents of rows that are gone stay in an index, those of

@@ -469,7 +469,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 		case <-tick.C:
 		}
 		err := p.save(ctx)
-		if errors.Is(err, errOutdated) || errors.Is(err, errMended) {
+		if errors.Is(err, errOutdated) || errors.Is(err, errStored) || errors.Is(err, errMended) {
 			stop(err)
 			err = nil
 		}
