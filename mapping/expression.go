@@ -22,10 +22,15 @@ type expression struct {
 	columns []int // of the root
 	kind    kind
 	timely  bool // depends on the current time
+	counts  bool // its steps
 }
 
 // run evaluates the expression for the row that v holds.
 func (e *expression) run(v *view) (any, error) {
+	if e.counts {
+		left := budget(maxSteps)
+		v.values[budgetName] = &left
+	}
 	out, err := v.machine.Run(e.program, v.values)
 	if err != nil {
 		return nil, errors.New(exprMessage(err))
@@ -47,8 +52,9 @@ func compileExpression(text string, c *scope, boolean bool) (*expression, error)
 	}
 	ast.Walk(&tree.Node, (*letFinder)(p))
 	p.findPointers(&tree.Node)
+	steps := &stepper{}
 	program, err := expr.Compile(text,
-		expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), p.register, expr.Patch(p), expr.Patch((*columnNamer)(p)))
+		expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), p.register, expr.Patch(p), expr.Patch((*columnNamer)(p)), expr.Patch(steps))
 	p.resolve()
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)
@@ -56,8 +62,8 @@ func compileExpression(text string, c *scope, boolean bool) (*expression, error)
 	if err != nil {
 		return nil, errors.New(exprMessage(err))
 	}
-	e := &expression{program: program, kind: p.root, columns: p.sortedColumns(), timely: p.timed}
-	if boolean && !e.kind.open() && e.kind != kindBool {
+	e := &expression{program: program, kind: p.root, columns: p.sortedColumns(), timely: p.timed, counts: steps.counts}
+	if boolean && !e.kind.open() && !e.kind.decides() {
 		return nil, fmt.Errorf("wants a condition, true or false, and this is %s", e.kind)
 	}
 	return e, nil

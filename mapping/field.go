@@ -180,11 +180,75 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 		c.checkLayout(name, f)
 		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
 	case p.into != nil:
-		return &pathContent{i, p.into}, textWithKeyword()
+		return jsonContent(&pathContent{i, p.into}, f.wantedType(), textWithKeyword())
+	case f.wantedType() == "geo_point" && t.Kind == sources.JSON && isGeometry(t.SQL):
+		return &geoPoint{columnContent{i, t}}, object{"type": "geo_point"}
+	case f.wantedType() == "geo_shape" && t.Kind == sources.Point:
+		return &geoShape{columnContent{i, t}}, object{"type": "geo_shape"}
+	case t.Kind == sources.JSON:
+		if c.def.Haystack == nil {
+			return jsonContent(&columnContent{i, t}, f.wantedType(), c.infer.column(t))
+		}
+		return haystackContent(i, t)
+	case t.Kind == sources.Bool && slices.Contains(numberTypes, f.wantedType()):
+		return &boolNumber{i}, object{"type": "byte"}
+	case t.Kind == sources.Int && f.wantedType() == "boolean":
+		return &numberBool{i}, object{"type": "boolean"}
 	case c.def.Haystack != nil:
 		return haystackContent(i, t)
 	}
 	return &columnContent{i, t}, c.infer.column(t)
+}
+
+// jsonContent is JSON as a field of that type takes it; empty: the inferred one.
+func jsonContent(of content, wanted string, inferred object) (content, object) {
+	if wanted == "" {
+		wanted, _ = inferred["type"].(string)
+	}
+	switch wanted {
+	case "text", "keyword", "wildcard", "match_only_text", "search_as_you_type":
+		return &textOfJSON{of}, inferred
+	case flattened, flatObject:
+		return &flatJSON{of}, inferred
+	}
+	return of, inferred
+}
+
+// The types of Elasticsearch and OpenSearch for objects of any members.
+const (
+	flattened  = "flattened"
+	flatObject = "flat_object"
+)
+
+// objectMapping completes the mapping of a field that takes objects. One that
+// names no properties takes any.
+func (x *inferrer) objectMapping(m object) object {
+	switch t := m["type"]; {
+	case t == flattened && !x.has(flattened) && x.has(flatObject):
+		return object{"type": flatObject}
+	case t == flatObject && !x.has(flatObject) && x.has(flattened):
+		return object{"type": flattened, "ignore_above": number(keywordCapacity)}
+	case t == flattened && m["ignore_above"] == nil:
+		m["ignore_above"] = number(keywordCapacity)
+	case (t == "object" || t == "nested") && m["properties"] == nil && m["dynamic"] == nil && m["enabled"] == nil:
+		m["dynamic"] = true
+	}
+	return m
+}
+
+// numberTypes are the sink's field types that take numbers and refuse true and false.
+var numberTypes = []string{
+	"byte", "short", "integer", "long", "unsigned_long", "half_float", "float", "double", "scaled_float", "rank_feature",
+}
+
+// wantedType is the type that a field is given; empty where it is inferred.
+func (f *Field) wantedType() string {
+	if f.Type != "" {
+		return f.Type
+	}
+	over, _ := decodeObject(f.Mapping)
+	t, _ := over["type"].(string)
+	return t
 }
 
 // checkLayout refuses a date_format that is no Go layout, or that the sink
@@ -232,7 +296,7 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 	if m["type"] == "scaled_float" && m["scaling_factor"] == nil {
 		c.problems.add(at, "scaled_float wants mapping: {scaling_factor: …}")
 	}
-	return m
+	return c.infer.objectMapping(m)
 }
 
 // cloneObject copies an object deeply.

@@ -360,7 +360,7 @@ func parseType(t testing.TB, sql string) sources.Type {
 		"real":    {Kind: sources.Float, Size: 4}, "double": {Kind: sources.Float, Size: 8},
 		"date": {Kind: sources.Date}, "timestamp": {Kind: sources.Timestamp}, "timestamptz": {Kind: sources.TimestampTZ},
 		"jsonb": {Kind: sources.JSON}, "bytea": {Kind: sources.Bytes}, "inet": {Kind: sources.Inet},
-		"point": {Kind: sources.Point}, "geometry": {Kind: sources.Point},
+		"point": {Kind: sources.Point}, "geometry": {Kind: sources.Point}, "geography": {Kind: sources.JSON}, "tinyint": {Kind: sources.Bool},
 	}
 	switch parts[0] {
 	case "int4range":

@@ -33,6 +33,9 @@ func (p *planner) key(u *unit, configured keyConfig) []string {
 		case !carriesOld(t, i):
 			p.problems.add(at, "column %q of the key is outside the replica identity of table %s, so a deleted row could not be found; %s", name, t, fullIdentity(t))
 			return nil
+		case t.Columns[i].Type.Lossy:
+			p.problems.add(at, "column %q of table %s is %s, of which different values may read the same, so that it cannot be part of a key; name other columns that are unique together under tables.%s.key", name, t, t.Columns[i].Type.SQL, configName(t))
+			return nil
 		case !t.Columns[i].NotNull && configured.names != nil:
 			p.problems.add(at, "column %q of table %s may be NULL and so cannot be part of a key; ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", name, t, sqlName(t), sqlIdentifier(name))
 			return nil

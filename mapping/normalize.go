@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+
+	"haystream/sources"
 )
 
 // A Saved is the form of Index.Normalized.
@@ -72,7 +75,7 @@ func (s *Saved) addTable(at *scope) {
 	}
 	for i, used := range at.used {
 		if used != 0 {
-			t.Columns[at.table.Columns[i].Name] = at.table.Columns[i].Type.SQL
+			t.Columns[at.table.Columns[i].Name] = typeName(&at.table.Columns[i].Type)
 		}
 	}
 	for _, c := range at.computed {
@@ -87,6 +90,14 @@ func (s *Saved) addTable(at *scope) {
 		}
 		t.Relations[c.relation.name] = c.relation.save()
 	}
+}
+
+// typeName is a type as the server writes it, and what that is read as where a setting decides.
+func typeName(t *sources.Type) string {
+	if t.Kind == sources.Int && strings.HasPrefix(t.SQL, "tinyint(1)") {
+		return t.SQL + " as a number"
+	}
+	return t.SQL
 }
 
 // canonical puts the definition's raw JSON into one form.

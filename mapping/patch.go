@@ -48,7 +48,7 @@ func (p *patcher) identifier(n *ast.IdentifierNode) {
 func (p *patcher) condition(node *ast.Node) {
 	switch k := p.kinds[*node]; {
 	case k == kindBool && isOurBool(*node):
-	case k == kindBool || k.open():
+	case k.decides() || k.open():
 		n := *node
 		p.replace(node, kindBool, fnTruth, n)
 	default:
@@ -83,7 +83,7 @@ func (p *patcher) unary(node *ast.Node, n *ast.UnaryNode) {
 		p.set(n, kindBool)
 	case "-":
 		k := p.kinds[n.Node]
-		if !k.open() && !k.numeric() && k != kindDuration {
+		if !k.open() && !k.counts() && k != kindDuration {
 			p.fail(n, "cannot negate %s", k)
 		}
 		p.replace(node, k, fnNegate, n.Node)

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"haystream/internal/conf"
 )
 
 // A Problem is one mistake in a Set.
@@ -73,7 +75,7 @@ func (f *Fields) readTemplates(fsys fs.FS, within string, problems *Problems) {
 			problems.add(at, "%q is not a relative path below the configuration's folder", field.TemplateFile)
 			continue
 		}
-		text, err := fs.ReadFile(fsys, file)
+		text, err := conf.ReadFileIn(fsys, file, conf.MaxFile)
 		if err != nil {
 			problems.add(at, "read template: %v", err)
 			continue

@@ -431,6 +431,18 @@ func (s *scope) settle() {
 	}
 }
 
+// read are the columns that templates and expressions of a purpose read, those
+// of computed columns too, other than the given ones.
+func (s *scope) read(p purpose, without []int) []int {
+	var columns []int
+	for i, b := range s.boxed {
+		if b&p != 0 && !slices.Contains(without, i) {
+			columns = append(columns, i)
+		}
+	}
+	return columns
+}
+
 // columnsFor are the columns used for a purpose.
 func (s *scope) columnsFor(p purpose) []int {
 	var columns []int

@@ -17,6 +17,7 @@ import (
 type textTemplate struct {
 	template *template.Template
 	columns  []int
+	loops    bool
 }
 
 // rowName is the row's other name in templates, beside the dot.
@@ -31,7 +32,9 @@ const (
 
 // compileTemplate compiles text for the rows of a scope.
 func compileTemplate(text string, c *scope) (*textTemplate, error) {
-	t, err := template.New("template").Funcs(templateFunctions()).Parse(text)
+	functions := templateFunctions()
+	counted := loopFunctions(functions)
+	t, err := template.New("template").Funcs(functions).Funcs(counted).Parse(text)
 	if err != nil {
 		return nil, templateError(err)
 	}
@@ -39,7 +42,7 @@ func compileTemplate(text string, c *scope) (*textTemplate, error) {
 		return nil, errors.New("the template is empty")
 	}
 	root := shape{scope: c}
-	w := &templateWalker{root: root, tree: t.Tree, rows: map[string]shape{"$": root}}
+	w := &templateWalker{root: root, tree: t.Tree, rows: map[string]shape{"$": root}, counted: counted}
 	if len(t.Templates()) > 1 {
 		w.fail(t.Root, "define and block are not available")
 	}
@@ -48,7 +51,7 @@ func compileTemplate(text string, c *scope) (*textTemplate, error) {
 		return nil, errors.Join(w.errs...)
 	}
 	slices.Sort(w.found)
-	return &textTemplate{template: t, columns: w.found}, nil
+	return &textTemplate{template: t, columns: w.found, loops: w.looped}, nil
 }
 
 // templateError is an error of text/template without the template's name, and
@@ -69,6 +72,10 @@ func templateError(err error) error {
 
 // run renders a boxed row onto out.
 func (t *textTemplate) run(row map[string]any, out *textBuffer) error {
+	if t.loops {
+		left := budget(maxSteps)
+		row[budgetName] = &left
+	}
 	if err := t.template.Execute(out, row); err != nil {
 		if exec, ok := errors.AsType[template.ExecError](err); ok {
 			text := exec.Err.Error()
@@ -85,8 +92,11 @@ func (t *textTemplate) run(row map[string]any, out *textBuffer) error {
 // A textBuffer is a reused io.Writer.
 type textBuffer []byte
 
-// Write never fails.
+// Write fails where the text becomes too long.
 func (b *textBuffer) Write(p []byte) (int, error) {
+	if err := fits(len(*b) + len(p)); err != nil {
+		return 0, err
+	}
 	*b = append(*b, p...)
 	return len(p), nil
 }
@@ -99,6 +109,11 @@ type templateWalker struct {
 	rows  map[string]shape // variables that hold rows
 	found []int            // columns of the root
 	errs  []error
+
+	counted template.FuncMap // functions that count what they make
+
+	looped bool // there is a range
+	loops  int  // that the walker is in
 }
 
 func (w *templateWalker) fail(n parse.Node, format string, args ...any) {
@@ -130,7 +145,13 @@ func (w *templateWalker) list(l *parse.ListNode, dot shape) {
 			}
 			w.branches(&n.BranchNode, dot, dot)
 		case *parse.RangeNode:
-			w.branches(&n.BranchNode, w.element(n, dot), dot)
+			inside := w.element(n, dot)
+			w.appendFunction(n.Pipe, spanName, w.rootNode(n.Pipe.Pos))
+			w.looped = true
+			w.loops++
+			w.list(n.List, inside)
+			w.loops--
+			w.list(n.ElseList, dot)
 		case *parse.WithNode:
 			w.branches(&n.BranchNode, w.pipe(n.Pipe, dot), dot)
 		case *parse.TemplateNode:
@@ -156,9 +177,9 @@ func (w *templateWalker) branches(n *parse.BranchNode, inside, outside shape) {
 }
 
 // appendFunction pipes a pipeline's value through a function of ours.
-func (w *templateWalker) appendFunction(p *parse.PipeNode, name string) {
+func (w *templateWalker) appendFunction(p *parse.PipeNode, name string, args ...parse.Node) {
 	id := parse.NewIdentifier(name).SetTree(w.tree).SetPos(p.Pos)
-	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: []parse.Node{id}})
+	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: append([]parse.Node{id}, args...)})
 }
 
 // pipe walks a pipeline and returns what its value is.
@@ -211,6 +232,7 @@ func (w *templateWalker) command(c *parse.CommandNode, dot shape) {
 			w.fail(c, "there is no function %q", id.Ident)
 		}
 	}
+	defer w.countText(c)
 	for i := first; i < len(c.Args); i++ {
 		arguments := 0
 		if i == 0 {
@@ -219,6 +241,18 @@ func (w *templateWalker) command(c *parse.CommandNode, dot shape) {
 		var v shape
 		c.Args[i], v = w.operand(c.Args[i], dot, arguments)
 		w.noRow(c, v)
+	}
+}
+
+// countText makes a function that makes text count it, in a loop.
+func (w *templateWalker) countText(c *parse.CommandNode) {
+	id, ok := c.Args[0].(*parse.IdentifierNode)
+	if !ok || w.loops == 0 {
+		return
+	}
+	if _, makes := w.counted[loopPrefix+id.Ident]; makes {
+		name := parse.NewIdentifier(loopPrefix + id.Ident).SetTree(w.tree).SetPos(id.Pos)
+		c.Args = append([]parse.Node{name, w.rootNode(id.Pos)}, c.Args[1:]...)
 	}
 }
 

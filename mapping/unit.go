@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -85,6 +86,7 @@ func (c *unitCompiler) where(r *Renderer) {
 		c.problems.addEach(c.path("where"), err)
 		return
 	}
+	e.columns = append(e.columns, c.root.read(forWhere, e.columns)...)
 	r.where = e
 }
 
@@ -136,16 +138,21 @@ func (c *unitCompiler) keyColumns() []int {
 // name compiles an id or routing: a column, a path, or a template.
 func (c *unitCompiler) name(what, text string) *documentName {
 	n := &documentName{what: what, scope: c.root}
-	if !strings.Contains(text, "{{") && strings.Contains(text, ".") && c.table.Column(text) < 0 {
+	switch {
+	case strings.Contains(text, "{{") || c.table.Column(text) >= 0:
+	case c.schema.computed[c.unit.table][text] != "":
+		text = fmt.Sprintf("{{ index . %q }}", text)
+	case strings.Contains(text, "."):
 		text = "{{ ." + text + " }}" // a path
 	}
 	if strings.Contains(text, "{{") {
+		before := c.root.read(forName, nil)
 		t, err := compileTemplate(text, c.root)
 		if err != nil {
 			c.problems.addEach(c.path(what), err)
 			return nil
 		}
-		n.template, n.columns = t, t.columns
+		n.template, n.columns = t, append(t.columns, c.root.read(forName, append(before, t.columns...))...)
 	} else {
 		i, err := c.root.use(text)
 		if err != nil {

@@ -116,12 +116,12 @@ func Check(ctx context.Context, cfg *Config, file *conf.Source, out io.Writer) e
 	defer sink.Close()
 	in := &inspection{set: cfg.set()}
 	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
-	in.checkBoth(ctx, source, sink, file)
+	in.checkBoth(ctx, source, sink, cfg.Name, file)
 	return report(in.findings, out)
 }
 
 // checkBoth goes on with one end where the other cannot be looked at.
-func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, file *conf.Source) {
+func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, name string, file *conf.Source) {
 	sinkErr := in.readSink(ctx, sink)
 	sourceErr := in.readSource(ctx, source)
 	if in.try("source", sourceErr) {
@@ -132,7 +132,34 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 	}
 	if in.try("sink", sinkErr) {
 		in.try("sink", in.checkSink(ctx, sink))
+		in.try("checkpoint", in.checkCheckpoint(ctx, sink, name))
 	}
+}
+
+// checkCheckpoint looks whether run can go on from the saved checkpoint.
+func (in *inspection) checkCheckpoint(ctx context.Context, sink sinks.Sink, name string) error {
+	data, _, err := sink.LoadCheckpoint(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("load checkpoint: %w", err)
+	case data == nil:
+		in.okf("checkpoint", "there is none yet")
+		return nil
+	}
+	_, err = parseCheckpoint(data, name)
+	switch {
+	case errors.Is(err, errNewer):
+		return err
+	case err != nil:
+		in.findings = append(in.findings, preflight.Finding{
+			Level: preflight.Error, Subject: "checkpoint",
+			Text:   "the checkpoint " + name + " is damaged: " + err.Error(),
+			Remedy: "put back one that haystream has saved, or let `haystream run` begin anew: it rebuilds every index beside the one that serves, then swaps",
+		})
+	default:
+		in.okf("checkpoint", "is well")
+	}
+	return nil
 }
 
 // storedRow is about what a row of some hundred bytes takes in the row store,

@@ -106,7 +106,7 @@ type LimitsConfig struct {
 // NewConfig is a Config with every default, and both kinds of sink.
 func NewConfig() *Config {
 	return &Config{
-		Source: sources.Config{Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
+		Source: sources.Config{Tinyint1: sources.Tinyint1Boolean, Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
 		Sink: SinkConfig{
 			Elasticsearch: &elasticsearch.Config{
 				Flavor:      elasticsearch.FlavorElasticsearch,

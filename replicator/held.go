@@ -40,7 +40,7 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 				return err
 			}
 		}
-		errs := preflight.Errors(in.findings)
+		errs := d.unbearable(preflight.Errors(in.findings))
 		switch {
 		case len(errs) == 0 && !in.holdBroken():
 			return d.grace(in.held)

@@ -26,6 +26,8 @@ type indexes struct {
 	state *state
 	now   func() time.Time
 	log   zerolog.Logger
+	told  map[string]bool // of losses, that were logged
+	ran   bool            // a session has replicated: one alias that somebody has taken holds up no other index
 	held  held
 
 	refused []*mapping.Index // that the sink has refused to make
@@ -99,8 +101,16 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		}
 	})
 	serving, err := x.sink.Index(ctx, w.Alias)
+	if errors.Is(err, sinks.ErrForeign) && x.ran {
+		serving, err = &sinks.Index{}, nil // not ours; the lookout says so
+	}
 	if err != nil {
 		return err
+	}
+	if st.Live == nil && st.Next == nil {
+		if err := x.leftovers(ctx, w.Alias, serving); err != nil {
+			return err
+		}
 	}
 	for _, b := range []**build{&st.Live, &st.Next} {
 		if *b, err = x.existing(ctx, *b, w); err != nil {
@@ -145,7 +155,14 @@ func (x *indexes) serve(ctx context.Context, alias string, st *indexState, servi
 	if serving != nil && (serving.Physical == st.Live.Physical || st.Next != nil && serving.Physical == st.Next.Physical) {
 		return nil
 	}
-	return x.sink.Swap(ctx, alias, st.Live.Physical)
+	err := x.sink.Swap(ctx, alias, st.Live.Physical)
+	if errors.Is(err, sinks.ErrForeign) && x.ran {
+		return nil
+	}
+	if err == nil {
+		x.log.Warn().Str("index", alias).Str("physical", st.Live.Physical).Msg("the alias " + alias + " did not lead to the index that serves; it is set right")
+	}
+	return err
 }
 
 // reasonToBuild says why a fresh physical index is needed; empty where none is.
@@ -179,13 +196,8 @@ func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 		x.discard(b)
 		return nil, nil
 	}
-	index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
-	if err != nil {
+	if ok, err := x.stands(ctx, w.Alias, b); err != nil || !ok {
 		return nil, err
-	}
-	if index == nil || index.UUID != b.UUID {
-		x.log.Error().Str("physical", b.Physical).Msg("the physical index is gone or was replaced by another")
-		return nil, nil
 	}
 	return b, nil
 }
@@ -328,21 +340,29 @@ func newTarget(index *mapping.Index, b *build) *target {
 // nothing more; once all that was on its way is held, settings for serving, then
 // the alias. Each step may be repeated, in this process or after a crash.
 func (x *indexes) finish(ctx context.Context, targets []*target) error {
+	var errs []error // of one index, which holds up no other
 	for _, t := range targets {
 		loaded := false
 		x.state.view(func(*checkpoint) { loaded = t.build.loaded() && !t.build.Finished })
 		if !loaded || t.retired.Load() || !x.filled(t) || !t.serving && !x.retire(t, targets) {
 			continue
 		}
-		if err := x.sink.Finish(ctx, t.Physical); err != nil {
-			return fmt.Errorf("finish index %s: %w", t.Physical, err)
+		if err := x.finishOne(ctx, t); err != nil {
+			errs = append(errs, err)
 		}
-		if err := x.swap(ctx, t); err != nil {
-			return err
-		}
-		x.log.Info().Str("index", t.alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
 	}
-	return x.dropGarbage(ctx)
+	return errors.Join(append(errs, x.dropGarbage(ctx))...)
+}
+
+func (x *indexes) finishOne(ctx context.Context, t *target) error {
+	if err := x.sink.Finish(ctx, t.Physical); err != nil {
+		return fmt.Errorf("finish index %s: %w", t.Physical, err)
+	}
+	if err := x.swap(ctx, t); err != nil {
+		return err
+	}
+	x.log.Info().Str("index", t.alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
+	return nil
 }
 
 // retire stops the writes to the index that t replaces, and reports whether
@@ -379,6 +399,9 @@ func (x *indexes) swap(ctx context.Context, t *target) error {
 	if serving == nil || serving.Physical != t.Physical {
 		if err := x.sink.Swap(ctx, t.alias, t.Physical); err != nil {
 			return fmt.Errorf("swap alias %s: %w", t.alias, err)
+		}
+		if t.serving {
+			x.log.Warn().Str("index", t.alias).Str("physical", t.Physical).Msg("the alias " + t.alias + " did not lead to the index that serves; it is set right")
 		}
 	}
 	x.state.update(func(cp *checkpoint) {

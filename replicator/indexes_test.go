@@ -39,7 +39,7 @@ func newShelf(t *testing.T) *shelf {
 // restart loads the checkpoint anew, as another process would.
 func (s *shelf) restart() *shelf {
 	s.t.Helper()
-	st, err := loadState(s.t.Context(), s.sink, "blog", "test")
+	st, err := loadState(s.t.Context(), s.sink, "blog", "test", zerolog.Nop())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -349,4 +349,28 @@ func TestUnknownIndexThatServesIsReplaced(t *testing.T) {
 	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(unknown.Physical)); index != nil || err != nil {
 		t.Errorf("the index that nobody knew is still there: %v, %v", index, err)
 	}
+}
+
+// TestDamagedCheckpointLeavesNoIndexBehind: what serves stays until it is replaced; what
+// was built beside is dropped, and a copy that somebody has made is not.
+func TestDamagedCheckpointLeavesNoIndexBehind(t *testing.T) {
+	s := newShelf(t)
+	one := s.settled(defined("one", false))
+	s.load(one.Live)
+	two := s.settled(defined("two", false))
+	if two.Next == nil {
+		t.Fatal("nothing is built beside")
+	}
+	if _, err := s.sink.SaveCheckpoint(t.Context(), "blog", []byte("damaged"), s.state.token); err != nil {
+		t.Fatal(err)
+	}
+	st := s.restart().settled(defined("two", false))
+	if s.serving() != one.Live.Physical || st.Next == nil || st.Next.Physical == two.Next.Physical {
+		t.Errorf("serving %s, next %v", s.serving(), st.Next.name())
+	}
+	s.state.view(func(cp *checkpoint) {
+		if !slices.Equal(cp.Garbage, []string{two.Next.Physical}) {
+			t.Errorf("to be dropped: %v, want %s", cp.Garbage, two.Next.Physical)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"haystream/internal/backoff"
+	"haystream/internal/quiet"
 	"haystream/mapping"
 	"haystream/sinks"
 	"haystream/sources"
@@ -42,7 +43,8 @@ type pipeline struct {
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
 	copies *copies                     // into builds
 	gauges *gauges
-	report func(error) // how the checkpoint step went
+	look   func(ctx context.Context, failing bool) error // looks at the sink; called by the checkpoint step
+	report func(error)                                   // how the checkpoint step went
 	log    zerolog.Logger
 
 	windows *windows
@@ -459,6 +461,8 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	var failures quiet.Log
+	failing := false
 	for {
 		last := false
 		select {
@@ -468,17 +472,25 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			last = true
 		case <-tick.C:
 		}
+		if !last {
+			if err := p.look(ctx, failing); err != nil {
+				return err // what is on its way may wait for an index that is gone
+			}
+		}
 		err := p.save(ctx)
 		if errors.Is(err, errOutdated) || errors.Is(err, errStored) || errors.Is(err, errMended) {
 			stop(err)
 			err = nil
 		}
 		p.report(err)
+		failing = err != nil
 		switch {
-		case errors.Is(err, sinks.ErrConflict):
+		case errors.Is(err, sinks.ErrConflict), storeFailed(err):
 			return err
 		case err != nil && ctx.Err() == nil:
-			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")
+			if lasted, tell := failures.Failed(err.Error()); tell {
+				quiet.For(p.log.Warn().Err(err), lasted).Msg("checkpoint step failed; trying again")
+			}
 			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
@@ -486,6 +498,9 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			return nil
 		default:
 			retry.Reset()
+			if lasted, failed := failures.Over(); failed {
+				p.log.Info().Stringer("after", lasted).Msg("the checkpoint step goes well again")
+			}
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	st.update(func(cp *checkpoint) { cp.use(plan) })
+	st.update(func(cp *checkpoint) { cp.use(plan, pf.held) })
 	if plan.Layout == nil {
 		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
 	} else if err := d.useStore(st, plan, store, &left); err != nil {
@@ -47,7 +47,10 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, held: pf.held, fed: old, amended: map[string]bool{}, whole: pf.whole}
+	x := &indexes{
+		sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned, ran: d.ran, held: pf.held,
+		fed: old, amended: map[string]bool{}, whole: pf.whole,
+	}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -61,6 +64,8 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	x.barrier, x.copies = p.barrier, newCopies(d.sink, st, targets, d.log)
 	p.copies = x.copies
+	watch := &lookout{sink: d.sink, leased: st.leased, targets: targets, report: d.status.complained, log: d.log, looked: time.Now()}
+	p.look = watch.look
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
 		if err := cmp.Or(d.checkHeld(ctx, pf), x.retry(ctx)); err != nil {
@@ -77,6 +82,9 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return nil
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	if lasted, failed := d.ends.Over(); failed {
+		d.log.Info().Stringer("after", lasted).Msg("going on")
+	}
 	d.status.hold(pf.held)
 	d.status.running(p, targets, pf)
 	d.ran = true
@@ -90,7 +98,7 @@ func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
 	if err := errors.Join(pf.readSource(ctx, d.source), pf.readSink(ctx, d.sink)); err != nil {
 		return nil, nil, err
 	}
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
+	"strings"
 
 	"haystream/internal/preflight"
 )
@@ -52,6 +54,14 @@ type Sink interface {
 	// that name exists, ErrForeign where it is not this pipeline's.
 	Index(ctx context.Context, alias string) (*Index, error)
 
+	// Standing says how things are with a physical index that is written to, its
+	// write alias and the alias. It is asked every few seconds.
+	Standing(ctx context.Context, alias, physical string) (Standing, error)
+
+	// Made lists the physical indexes that this pipeline has made for the alias: those
+	// of its name and a timestamp that have their write alias.
+	Made(ctx context.Context, alias string) ([]string, error)
+
 	// Create makes a physical index with its own write alias, tuned for
 	// loading. With Serve set the alias points to it from the start. One that
 	// an earlier call has made is returned. ErrRefused is for this index alone.
@@ -75,7 +85,8 @@ type Sink interface {
 	// Newest is about the highest Version in a physical index; 0 for an empty one.
 	Newest(ctx context.Context, physical string) (int64, error)
 
-	// Swap points the alias to the physical index, away from any other, in one step.
+	// Swap points the alias, or a write alias, to the physical index, away from any
+	// other, in one step.
 	Swap(ctx context.Context, alias, physical string) error
 
 	// Drop deletes a physical index of this pipeline and its dead letters.
@@ -125,6 +136,22 @@ type Index struct {
 	UUID     string          // the sink's own identity of it; changes when it is deleted and made again
 	Meta     json.RawMessage // what IndexSpec.Meta said
 }
+
+// A Standing is what leads to a physical index, as somebody's hand may have changed it.
+type Standing struct {
+	UUID     string   // empty where the index is gone, or is not this pipeline's
+	WritesTo string   // the index behind its write alias; empty where writes are refused
+	Serving  []string // all indexes behind the alias, as long as it shows the whole of them
+	Blocked  string   // why it takes no documents, with the remedy; empty where it does
+}
+
+// IsPhysical reports whether a name is one that a physical index of the alias gets.
+func IsPhysical(alias, name string) bool {
+	stamp, ok := strings.CutPrefix(name, alias+"-")
+	return ok && timestamp.MatchString(stamp)
+}
+
+var timestamp = regexp.MustCompile(`^\d{8}-\d{6}-\d{3}$`)
 
 // An IndexSpec describes a physical index to be made.
 type IndexSpec struct {

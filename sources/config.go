@@ -24,12 +24,22 @@ type Config struct {
 	// MariaDB, unlike that of any other server; derived from the name when 0.
 	ServerID uint32 `yaml:"server_id"`
 
+	// Tinyint1 is what columns of the type TINYINT(1) hold: boolean, or number.
+	// MySQL and MariaDB only.
+	Tinyint1 string `yaml:"tinyint1"`
+
 	// Snapshot says how existing rows are read.
 	Snapshot SnapshotConfig `yaml:"snapshot"`
 
 	// Password is the URL's or PasswordFile's content; not a setting of its own.
 	Password conf.Secret `yaml:"-"`
 }
+
+// What Config.Tinyint1 may be.
+const (
+	Tinyint1Boolean = "boolean"
+	Tinyint1Number  = "number"
+)
 
 // SnapshotConfig is the `source.snapshot:` section.
 type SnapshotConfig struct {

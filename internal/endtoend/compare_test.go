@@ -23,7 +23,7 @@ func (w *world) compareIn(index, sql string) {
 // wanted are the documents that SQL gives, by id.
 func (w *world) wanted(sql string) map[string]string {
 	w.t.Helper()
-	rows, err := w.db.QueryContext(w.t.Context(), sql)
+	rows, err := w.db.QueryContext(w.ctx, sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}

@@ -96,6 +96,8 @@ var meanings = []meaning{
 		"ALTER TABLE tag RENAME TO tag_old", "CREATE TABLE tag (id int PRIMARY KEY, book_id int, name varchar(50), other varchar(50), weight int)",
 		"INSERT INTO tag SELECT id, book_id, 'copied', other, weight FROM tag_old WHERE id = 7", "DROP TABLE tag_old",
 	}, rebuilt: "joined tags"},
+	{name: "versions kept", on: servers.MariaDB, exec: []string{"ALTER TABLE tag ADD SYSTEM VERSIONING"}, rebuilt: "joined tags"},
+	{name: "versions kept no more", on: servers.MariaDB, exec: []string{"UPDATE tag SET weight = weight + 1", "DELETE FROM tag WHERE id = 8", "ALTER TABLE tag DROP SYSTEM VERSIONING"}, rebuilt: "joined tags"},
 	{name: "several tables at once", exec: []string{"TRUNCATE TABLE tag", "TRUNCATE TABLE book", "INSERT INTO book VALUES (1, 'last', '', 1, ''), (3, 'third', '', 3, '')"}, rebuilt: "flat joined tags"},
 
 	{name: "indexes", exec: []string{"CREATE INDEX book_title ON book (title)", "CREATE INDEX tag_name ON tag (name)"}},
@@ -206,7 +208,7 @@ func (w *world) meaningHolds() {
 // each calls f with every row of a query, texts as strings.
 func (w *world) each(query string, f func([]any)) {
 	w.t.Helper()
-	rows, err := w.db.QueryContext(w.t.Context(), query)
+	rows, err := w.db.QueryContext(w.ctx, query)
 	if err != nil {
 		w.t.Fatalf("%s: %v", query, err)
 	}

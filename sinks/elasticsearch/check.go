@@ -51,7 +51,7 @@ func (s *Sink) checkIndexes(ctx context.Context, aliases []string) ([]preflight.
 		var e *apiError
 		switch {
 		case errors.Is(err, sinks.ErrForeign):
-			f.Level = preflight.Error
+			f.Level, f.Waits = preflight.Error, true
 			f.Text, f.Remedy, _ = strings.Cut(strings.TrimPrefix(err.Error(), sinks.ErrForeign.Error()+": "), "; ")
 		case errors.As(err, &e) && e.Status == http.StatusForbidden:
 			f.Level, f.Text, f.Remedy = preflight.Error, "it may not be looked at (403)", "grant the privilege view_index_metadata on "+alias+" and "+alias+"-*"
@@ -90,10 +90,13 @@ func (s *Sink) checkBlocks(ctx context.Context, aliases []string) ([]preflight.F
 	add := func(subject, physical string, found blocks) {
 		for _, b := range found {
 			if slices.Contains(b.Levels, "write") {
-				reason := "blocked by: " + b.Description
+				typ, reason := "cluster_block_exception", "blocked by: "+b.Description
+				if b.Description == "index closed" {
+					typ = "index_closed_exception"
+				}
 				findings = append(findings, preflight.Finding{
-					Level: preflight.Error, Subject: subject,
-					Text: b.Description, Remedy: remedy(http.StatusForbidden, "cluster_block_exception", reason, physical),
+					Level: preflight.Error, Subject: subject, Waits: true,
+					Text: b.Description, Remedy: remedy(http.StatusForbidden, typ, reason, physical),
 				})
 			}
 		}

@@ -48,6 +48,7 @@ func newSink(t *testing.T, cfg Config, opts Options) *Sink {
 
 func TestConformance(t *testing.T) {
 	conform := func(t *testing.T, server *servers.Server, flavor string, compression bool) {
+		takesAnyMembers(t, server.URL, flavor)
 		sinktest.Run(t, sinktest.Harness{
 			Open: func(t *testing.T, owner string, maxDeadLetters int64) sinks.Sink {
 				cfg := testConfig(server.URL, flavor)
@@ -61,6 +62,7 @@ func TestConformance(t *testing.T) {
 			Copies:  true,
 			Refused: []byte(`{"n":"no number"}`),
 		})
+		t.Run("gives up what never fits", func(t *testing.T) { beyondPressure(t, server, flavor) })
 	}
 	for _, version := range servers.ElasticsearchVersions() {
 		t.Run("elasticsearch "+version, func(t *testing.T) {
@@ -76,6 +78,16 @@ func TestConformance(t *testing.T) {
 			conform(t, servers.Test(t, servers.Spec{Kind: servers.OpenSearch, Version: version}), FlavorOpenSearch, true)
 		})
 	}
+}
+
+// takesAnyMembers writes objects whose members are of different types to a field
+// of the server's type for such.
+func takesAnyMembers(t *testing.T, url, flavor string) {
+	ask(t, http.MethodPut, url+"/flat", `{"mappings":{"dynamic":"strict","properties":{"f":{"type":"`+flatTypes[flavor]+`"}}}}`, nil)
+	for _, value := range []string{`{"a":1}`, `{"a":"x"}`, `{"a":{"b":[1,{"c":true}]}}`, `{"a":null}`, `{"a":[1,"x",{"b":2}]}`, `{"":1}`, `{}`} {
+		ask(t, http.MethodPost, url+"/flat/_doc", `{"f":`+value+`}`, nil)
+	}
+	ask(t, http.MethodDelete, url+"/flat", "", nil)
 }
 
 // ask sends a request of the test's own and decodes the answer.

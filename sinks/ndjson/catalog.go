@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"haystream/sinks"
 )
@@ -40,7 +42,10 @@ func (s *Sink) readCatalog() (*catalog, error) {
 		err = json.Unmarshal(text, c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read indexes from %s: %w", s.catalogPath(), err)
+		return nil, fmt.Errorf("read indexes from %s: %w; put the file back, or delete it: every index is then built anew", s.catalogPath(), err)
+	}
+	if c.Indexes == nil || c.Aliases == nil {
+		return nil, fmt.Errorf("read indexes from %s: it has no indexes or aliases; put the file back, or delete it: every index is then built anew", s.catalogPath())
 	}
 	return c, nil
 }
@@ -86,6 +91,37 @@ func (s *Sink) Index(_ context.Context, alias string) (*sinks.Index, error) {
 		return nil, err
 	}
 	return &sinks.Index{Alias: alias, Physical: physical, UUID: index.UUID, Meta: index.Meta}, nil
+}
+
+// Standing implements sinks.Sink.
+func (s *Sink) Standing(_ context.Context, alias, physical string) (sinks.Standing, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return sinks.Standing{}, err
+	}
+	standing := sinks.Standing{WritesTo: c.Aliases[sinks.WriteAlias(physical)]}
+	if index, ok := c.Indexes[physical]; ok && index.Owner == s.opts.Owner {
+		standing.UUID = index.UUID
+	}
+	if to, ok := c.Aliases[alias]; ok {
+		standing.Serving = []string{to}
+	}
+	return standing, nil
+}
+
+// Made implements sinks.Sink.
+func (s *Sink) Made(_ context.Context, alias string) ([]string, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return nil, err
+	}
+	var made []string
+	for _, name := range slices.Sorted(maps.Keys(c.Indexes)) {
+		if sinks.IsPhysical(alias, name) && c.Indexes[name].Owner == s.opts.Owner && c.Aliases[sinks.WriteAlias(name)] == name {
+			made = append(made, name)
+		}
+	}
+	return made, nil
 }
 
 // Create implements sinks.Sink.

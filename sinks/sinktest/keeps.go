@@ -14,7 +14,7 @@ func keeps(t *testing.T, h Harness) {
 	s, ctx, alias := open(t, h, name()), t.Context(), name()
 	was := spec(alias, alias+"-1", true)
 	was.Settings = json.RawMessage(`{"number_of_shards":2,"refresh_interval":"7s","max_result_window":20000}`)
-	old := made(t, s, was)
+	old := createAs(t, s, was)
 	amend(t, h, s, was)
 	const count = 2500
 	want := map[string]Document{}
@@ -37,7 +37,7 @@ func keeps(t *testing.T, h Harness) {
 
 	fresh := spec(alias, alias+"-2", false)
 	fresh.Keep, fresh.Mappings = old.Physical, json.RawMessage(`{"dynamic":"strict","properties":{"n":{"type":"keyword"},"new":{"type":"long"}}}`)
-	next := made(t, s, fresh)
+	next := createAs(t, s, fresh)
 	r.deliver(index(next, "5", 1, `{"new":5}`))
 	want["5"] = Document{1, `{"new":5}`}
 	at, given := "", 0
@@ -114,8 +114,8 @@ func amend(t *testing.T, h Harness, s sinks.Sink, was sinks.IndexSpec) {
 	}
 }
 
-// made makes an index.
-func made(t *testing.T, s sinks.Sink, spec sinks.IndexSpec) *sinks.Target {
+// createAs makes an index as it is specified.
+func createAs(t *testing.T, s sinks.Sink, spec sinks.IndexSpec) *sinks.Target {
 	t.Helper()
 	if _, err := s.Create(t.Context(), spec); err != nil {
 		t.Fatal(err)

@@ -70,6 +70,8 @@ func Run(t *testing.T, h Harness) {
 		"lets one of many save":                 checkpointRace,
 		"makes, swaps and drops indexes":        indexes,
 		"makes an index that serves at once":    serve,
+		"says what leads to an index":           standing,
+		"lists what it has made":                made,
 		"keeps documents under a changed index": keeps,
 		"leaves other pipelines' indexes alone": foreign,
 		"keeps and clears dead letters":         deadLetters,

@@ -25,7 +25,7 @@ WHERE ` + userSchemas + ` AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')`
 const columnsQuery = `
 SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME,
        CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION,
-       ORDINAL_POSITION, IS_NULLABLE, EXTRA, COLUMN_DEFAULT
+       ORDINAL_POSITION, IS_NULLABLE, EXTRA, COLUMN_DEFAULT, GENERATION_EXPRESSION
 FROM information_schema.COLUMNS
 WHERE ` + userSchemas + `
 ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION`
@@ -54,14 +54,19 @@ type catalog struct {
 
 // A table is one of the catalog, with what the log does not say.
 type table struct {
-	sources   *sources.Table
-	columns   []column // as a row image has them
-	identity  []int    // indexes of the columns that every old image has; empty: all of them, or not known
-	engine    string
-	partial   bool                 // the user may not see all columns, so that their places in a row image are not known
-	acts      bool                 // foreign keys change other tables where its rows go or change
-	unseen    []sources.ForeignKey // to tables that the user may not see
-	versioned bool                 // MariaDB: images may have two more columns, and rows of the past are in the log as rows of their own
+	sources  *sources.Table
+	columns  []column // as a row image has them
+	identity []int    // indexes of the columns that every old image has; empty: all of them, or not known
+	engine   string
+	partial  bool                 // the user may not see all columns, so that their places in a row image are not known
+	acts     bool                 // foreign keys change other tables where its rows go or change
+	unseen   []sources.ForeignKey // to tables that the user may not see
+
+	// MariaDB: rows of the past are in the log as rows of their own.
+	versioned  bool
+	end        int  // the column of the row's end; -1: none that the catalog has
+	unnamedEnd bool // the images have it all the same
+	hashes     int  // how many hashes of unique keys they have
 }
 
 // A column with all that its values depend on.
@@ -99,7 +104,7 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 		if rows, err := strconv.ParseInt(string(row[4]), 10, 64); err == nil {
 			t.EstimatedRows = rows
 		}
-		c.tables[c.catalogName(t.Schema, t.Name)] = &table{sources: t, engine: string(row[3]), versioned: string(row[2]) == "SYSTEM VERSIONED"}
+		c.tables[c.catalogName(t.Schema, t.Name)] = &table{sources: t, engine: string(row[3]), versioned: string(row[2]) == "SYSTEM VERSIONED", end: -1}
 		ordered = append(ordered, t)
 		return nil
 	})
@@ -123,6 +128,7 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 		return nil, nil, fmt.Errorf("read foreign keys: %w", err)
 	}
 	for _, t := range c.tables {
+		t.unnamedEnd = t.versioned && t.end < 0
 		t.setIdentity(conn.flavor, image)
 	}
 	ordered = slices.DeleteFunc(ordered, func(t *sources.Table) bool { return len(t.Columns) == 0 }) // dropped since
@@ -164,6 +170,7 @@ func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]strin
 			name: string(row[2]), dataType: strings.ToLower(string(row[3])), fullType: string(row[4]),
 			charset: string(row[5]), collation: string(row[6]), length: number(row[7]),
 			precision: int(number(row[8])), scale: int(number(row[9])), fraction: int(number(row[10])),
+			numeric: conn.numeric,
 		}}
 		if json[[3]string{schema, name, col.name}] {
 			col.dataType = "json"
@@ -171,7 +178,12 @@ func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]strin
 		col.columnType, col.refused = resolveType(conn.flavor, col.catalogColumn)
 		t.partial = t.partial || int(number(row[11])) != len(t.columns)+1
 		notNull, extra := string(row[12]) == "NO", string(row[13])
-		generated := strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED")
+		expression := string(row[15])
+		period := expression == "ROW START" || expression == "ROW END"
+		if expression == "ROW END" {
+			t.end = len(t.columns)
+		}
+		generated := !period && (strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED"))
 		col.always = row[14] == nil || strings.Contains(extra, "auto_increment")
 		col.unset = unsetOf(conn.flavor, &col, row[14], notNull, extra)
 		t.columns = append(t.columns, col)
@@ -216,9 +228,15 @@ func (c *catalog) readKeys(ctx context.Context, conn *conn, partial bool) error 
 		}
 		k := &found[len(found)-1]
 		at := t.sources.Column(string(row[3]))
-		k.parts = append(k.parts, at)
+		if at >= 0 && at == t.end {
+			return nil // the same for all rows that are there now
+		}
 		// A hash cannot be read in order. Only a MEMORY table has it in its primary key.
 		hash := string(row[5]) == "HASH" && k.name != primaryKey
+		if hash && len(k.parts) == 0 && t.engine != "MEMORY" {
+			t.hashes++
+		}
+		k.parts = append(k.parts, at)
 		k.whole = k.whole && at >= 0 && t.sources.Columns[at].NotNull && string(row[4]) == "0"
 		k.usable = k.usable && k.whole && !hash
 		keys[t] = found

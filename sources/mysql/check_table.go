@@ -107,8 +107,8 @@ func (c *check) table(ctx context.Context, conn *conn, t *sources.Table) error {
 	if found.partial {
 		c.fail(subject, "the user may not see all of its columns, and so cannot tell which is which in the log", c.grantSelect(t))
 	}
-	if found.versioned {
-		c.fail(subject, "it is system-versioned: the log has its past rows among the present ones", "leave it out, or ALTER TABLE "+quoteTable(t)+" DROP SYSTEM VERSIONING")
+	if found.end >= 0 && found.columns[found.end].dataType != "timestamp" {
+		c.fail(subject, "its versions are numbered by transactions, and the server logs its changes as statements", "leave it out, or ALTER TABLE "+quoteTable(t)+" DROP SYSTEM VERSIONING")
 	}
 	if !c.transactional[found.engine] {
 		c.warn(subject, "its engine "+found.engine+" has no transactions: a statement that fails half-way leaves changes that may not be in the log",

@@ -62,9 +62,12 @@ func TestCheckTables(t *testing.T) {
 				"warning: table checked.named: no index has the key as its first columns: each chunk of a snapshot sorts the whole table; to mend it: ALTER TABLE `checked`.`named` ADD UNIQUE INDEX (`id`)",
 		}
 		if b.isMaria() {
-			b.exec("CREATE TABLE versions (id INT PRIMARY KEY) WITH SYSTEM VERSIONING", "CREATE TABLE pressed (id INT PRIMARY KEY, body TEXT COMPRESSED)")
+			b.exec("CREATE TABLE versions (id INT PRIMARY KEY) WITH SYSTEM VERSIONING",
+				"CREATE TABLE numbered (id INT PRIMARY KEY, a BIGINT UNSIGNED AS ROW START, b BIGINT UNSIGNED AS ROW END, PERIOD FOR SYSTEM_TIME (a, b)) WITH SYSTEM VERSIONING",
+				"CREATE TABLE pressed (id INT PRIMARY KEY, body TEXT COMPRESSED)")
 			want["pressed"] = "error: table checked.pressed: its column body is compressed, which hides the columns behind it in the log; to mend it: ALTER TABLE `checked`.`pressed` MODIFY `body` without COMPRESSED"
-			want["versions"] = "error: table checked.versions: it is system-versioned: the log has its past rows among the present ones; to mend it: leave it out, or ALTER TABLE `checked`.`versions` DROP SYSTEM VERSIONING"
+			want["versions"] = "ok: table checked.versions: key (id)"
+			want["numbered"] = "error: table checked.numbered: its versions are numbered by transactions, and the server logs its changes as statements; to mend it: leave it out, or ALTER TABLE `checked`.`numbered` DROP SYSTEM VERSIONING"
 			if b.admin.flavor.omitsGenerated(b.admin.version) {
 				want["computed"] = "error: table checked.computed: generated columns are not in the log of an update: twice; to mend it: leave them out of the definition with exclude, or use the columns they are made of"
 			}

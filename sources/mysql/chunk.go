@@ -1,6 +1,8 @@
 package mysql
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,10 +53,10 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 				return err
 			}
 			chunk, err = s.chunk(ctx, c, q, emitted, server)
-			return err
+			return explainChunk(err)
 		})
 		if err != nil && serverCode(err) != codeTableChanged {
-			return nil, fmt.Errorf("read chunk of %s: %w", req.Table, explainChunk(err))
+			return nil, fmt.Errorf("read chunk of %s: %w", req.Table, err)
 		}
 		if chunk == nil {
 			if err := retry.Wait(ctx, 0); err != nil {
@@ -70,11 +72,18 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 	return chunk, nil
 }
 
-// explainChunk says what change of the table is behind an error.
+// explainChunk says what of the table is behind an error: it has changed, or
+// cannot be read, which says nothing of other tables.
 func explainChunk(err error) error {
-	switch serverCode(err) {
+	switch code := serverCode(err); code {
 	case codeNoSuchTable, codeUnknownColumn:
 		return fmt.Errorf("%w: %w", sources.ErrSchemaChanged, err)
+	case codeDatabaseDenied, codeTableDenied, codeColumnDenied:
+		return fmt.Errorf("%w: %w; %s", sources.ErrUnreadable, err, remedyOf(err))
+	case codeKeyFile, codeOldKeyFile, codeStorageError, codeCrashed, codeCrashedRepair, codeIndexCorrupt, codeTableCorrupt:
+		return fmt.Errorf("%w: %w; see CHECK TABLE and REPAIR TABLE, or restore it", sources.ErrUnreadable, err)
+	case codeNoTablespace, codeTablespaceDiscarded, codeNotInEngine, codeNoEngine, codeKeyMissing, codeKeyMissingMaria:
+		return fmt.Errorf("%w: %w", sources.ErrUnreadable, err)
 	}
 	return err
 }
@@ -198,7 +207,7 @@ func newChunkQuery(req sources.ChunkRequest, whole *table, width int) (*chunkQue
 	case whole == nil:
 		return nil, fmt.Errorf("%w: the table is gone", sources.ErrSchemaChanged)
 	case len(t.Key) == 0:
-		return nil, fmt.Errorf("%w: the table has no key", sources.ErrConfig)
+		return nil, fmt.Errorf("%w: it has no key", sources.ErrUnreadable)
 	case req.After != nil && len(req.After) != len(t.Key):
 		return nil, fmt.Errorf("the key to read after has %d columns, the table's has %d", len(req.After), len(t.Key))
 	}
@@ -213,7 +222,7 @@ func newChunkQuery(req sources.ChunkRequest, whole *table, width int) (*chunkQue
 			return nil, fmt.Errorf("%w: column %s is gone", sources.ErrSchemaChanged, t.Columns[i].Name)
 		}
 		if refused := whole.columns[at].refused; refused != nil {
-			return nil, fmt.Errorf("%w: column %s: %w", sources.ErrConfig, t.Columns[i].Name, refused)
+			return nil, fmt.Errorf("%w: column %s: %w", sources.ErrUnreadable, t.Columns[i].Name, refused)
 		}
 		q.columns = append(q.columns, &whole.columns[at])
 	}
@@ -235,7 +244,8 @@ func newKeyColumn(c *column) keyColumn {
 		k.selected, k.bare = name+" + 0e0", true
 	case "enum", "set", "bit":
 		k.selected, k.bare = name+" + 0", true
-	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
+	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob",
+		"point", "geometry", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geomcollection", "geometrycollection", "vector":
 		k.selected, k.binary = "HEX("+name+")", true
 	}
 	return k
@@ -312,6 +322,7 @@ func (q *chunkQuery) read(ctx context.Context, c *conn) (*sources.Chunk, error) 
 
 func (q *chunkQuery) add(chunk *sources.Chunk, row []byte, last [][]byte) error {
 	a := chunk.Arena
+	var undecoded error
 	a.StartRow(len(q.columns))
 	for _, c := range q.columns {
 		text, null, rest, err := nextText(row)
@@ -325,7 +336,9 @@ func (q *chunkQuery) add(chunk *sources.Chunk, row []byte, last [][]byte) error 
 		}
 		converted, err := c.convert(a.Buffer(), text)
 		if err != nil {
-			return fmt.Errorf("column %s: %w", c.name, err)
+			undecoded = cmp.Or(undecoded, fmt.Errorf("column %s: %w", c.name, err))
+			a.Null()
+			continue
 		}
 		a.Value(converted)
 	}
@@ -336,10 +349,13 @@ func (q *chunkQuery) add(chunk *sources.Chunk, row []byte, last [][]byte) error 
 			return err
 		}
 		if null {
-			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrConfig, q.columns[q.Table.Key[n]].name)
+			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrUnreadable, q.columns[q.Table.Key[n]].name)
 		}
 		row = rest
 		last[n] = append(last[n][:0], text...)
+	}
+	if undecoded != nil {
+		return fmt.Errorf("%w: the row with the key (%s): %w", sources.ErrUnreadable, bytes.Join(last, []byte(", ")), undecoded)
 	}
 	return nil
 }

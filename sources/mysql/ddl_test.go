@@ -125,7 +125,7 @@ func TestDroppedAndMadeAgain(t *testing.T) {
 // Names are the server's: quoted, dotted, with letters of both cases.
 func TestNames(t *testing.T) {
 	eachRig(t, func(r *rig) {
-		names := []string{"We`ird", "dotted.name", "select", "TABLE to", "Ünï", "it's \"q\""}
+		names := []string{"We`ird", "dotted.name", "select", "TABLE to", "Ünï", "it's \"q\"", "誠"}
 		for _, name := range names {
 			r.exec("CREATE TABLE " + quote(name) + people)
 		}
@@ -137,6 +137,10 @@ func TestNames(t *testing.T) {
 		}
 		r.exec("SET SESSION sql_mode = 'ANSI_QUOTES'", `TRUNCATE TABLE "dotted.name"`, `CREATE TABLE "it's" LIKE "select"`, `TRUNCATE TABLE "it's ""q"""`)
 		tail.expect("stale dotted.name", `stale it's "q"`)
+		// Texts come in the client's character set, in which a character may end like a quote or a backslash.
+		r.exec("SET NAMES latin1", "TRUNCATE\xa0TABLE `\xdcn\xef`", "SET NAMES gbk", "TRUNCATE TABLE `\xd5\x5c`", "ALTER TABLE `\xd5\x5c` COMMENT '\xd5\x5c', ADD x INT", "SET NAMES utf8mb4")
+		tail.fails(sources.ErrSchemaChanged, "new column x")
+		r.same(tail.changes, []string{"stale Ünï", "stale 誠", "stale 誠(x)"})
 	})
 }
 
@@ -153,6 +157,30 @@ func TestSettingsOfOneStatement(t *testing.T) {
 		tail.expect("stale t", "insert t (1,a)")
 		r.on(r.session(), "SET SESSION binlog_format = STATEMENT", "SET STATEMENT max_statement_time = 9 FOR UPDATE t SET name = 'b'")
 		tail.fails(sources.ErrPositionLost, "binlog_format")
+	})
+}
+
+// MariaDB may log an ALTER when it begins, and again when it is done or rolled back.
+func TestAlterInTwoPhases(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		if !r.isMaria() {
+			return
+		}
+		r.exec("CREATE TABLE t"+people, "INSERT INTO t VALUES (1, 'no number')", "SET binlog_alter_two_phase = ON, sql_mode = 'STRICT_ALL_TABLES'")
+		r.prepare("t")
+		tail := r.stream(r.start)
+		for _, algorithm := range []string{"COPY", "INPLACE"} {
+			end := r.ask("SELECT @@gtid_binlog_pos")
+			if err := r.admin.exec(r.Context(), "ALTER TABLE t MODIFY name INT, ALGORITHM=COPY"); err == nil {
+				r.Fatal("a text became a number")
+			}
+			if r.ask("SELECT @@gtid_binlog_pos") == end {
+				r.Error("the ALTER that failed is not in the log")
+			}
+			tail.expect()
+			r.exec("ALTER TABLE t ADD INDEX (name), ALTER name SET DEFAULT 'x', ALGORITHM="+algorithm, "ALTER TABLE t MODIFY name VARCHAR(100)")
+			tail.expect("stale t(name)")
+		}
 	})
 }
 

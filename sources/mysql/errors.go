@@ -34,6 +34,21 @@ const (
 	codeTLSRequired        = 3159
 	codePurged             = 1789 // transactions that the dump should begin with
 	codeAccountLockedMaria = 4151
+
+	// Of one table's files.
+	codeKeyFile             = 1034
+	codeOldKeyFile          = 1035
+	codeStorageError        = 1030
+	codeCrashed             = 1194
+	codeCrashedRepair       = 1195
+	codeNoEngine            = 1286
+	codeIndexCorrupt        = 1712
+	codeNoTablespace        = 1812
+	codeTablespaceDiscarded = 1814
+	codeTableCorrupt        = 1877
+	codeNotInEngine         = 1932
+	codeKeyMissing          = 3185
+	codeKeyMissingMaria     = 1296
 )
 
 // serverCode is the code of a server's error; 0 for any other.
@@ -47,7 +62,7 @@ func serverCode(err error) uint16 {
 // explain marks what a person must mend, and says how: refused logins, missing
 // databases and missing privileges. Everything else stays as it is.
 func explain(err error) error {
-	if err == nil || sources.Known(err) {
+	if err == nil || sources.Known(err) || errors.Is(err, sources.ErrUnreadable) {
 		return err
 	}
 	remedy := remedyOf(err)

@@ -207,9 +207,13 @@ func (st *stream) content(h header, data []byte, began uint64) error {
 	case replication.INCIDENT_EVENT:
 		return fmt.Errorf("%w: the server has lost events that should be here", sources.ErrPositionLost)
 	case replication.EXECUTE_LOAD_QUERY_EVENT:
-		return st.statementFormat(string(data[headerSize:]), true) // its text is within
+		event, err := loadQuery(data[headerSize:])
+		if err != nil {
+			return err
+		}
+		return st.statementFormat(st.statement(event))
 	case replication.LOAD_EVENT, replication.NEW_LOAD_EVENT, replication.EXEC_LOAD_EVENT:
-		return st.statementFormat("LOAD DATA", false)
+		return st.statementFormat(statement{kind: callingStatement, verb: "LOAD"})
 	case replication.STOP_EVENT, replication.INTVAR_EVENT, replication.RAND_EVENT, replication.USER_VAR_EVENT, replication.BEGIN_LOAD_QUERY_EVENT,
 		replication.APPEND_BLOCK_EVENT, replication.DELETE_FILE_EVENT, replication.IGNORABLE_EVENT, replication.ROWS_QUERY_EVENT,
 		replication.PREVIOUS_GTIDS_EVENT, replication.TRANSACTION_CONTEXT_EVENT, replication.VIEW_CHANGE_EVENT,
@@ -239,6 +243,7 @@ func (st *stream) openTransaction(h header, data []byte, began uint64) error {
 		}
 		st.tx.gtid = gtid{domain: event.GTID.DomainID, server: binary.LittleEndian.Uint32(data[5:]), number: event.GTID.SequenceNumber}
 		st.tx.begun = !event.IsStandalone()
+		st.tx.undone = undoneAlter(body, event.Flags)
 		if event.Flags&flagPreparedXA != 0 {
 			st.prepared.begin()
 		}
@@ -258,6 +263,26 @@ func (st *stream) openTransaction(h header, data []byte, began uint64) error {
 		return fmt.Errorf("parse it: %w", err)
 	}
 	return st.tx.number(&event)
+}
+
+// undoneAlter reports whether the ALTER that follows has only begun, or was rolled
+// back since: with binlog_alter_two_phase the log has it again when it is done
+// (MariaDB source, Gtid_log_event).
+func undoneAlter(body []byte, flags byte) bool {
+	const (
+		fixed                                  = 8 + 4 + 1
+		grouped                                = 2
+		preparedXA, completedXA                = 64, 128
+		startAlter, commitAlter, rollbackAlter = 2, 4, 8
+	)
+	at := fixed
+	if flags&grouped != 0 {
+		at += 8
+	}
+	if flags&(preparedXA|completedXA) != 0 || len(body) <= at {
+		return false
+	}
+	return body[at]&(startAlter|rollbackAlter) != 0 && body[at]&commitAlter == 0
 }
 
 func (t *transaction) number(event *replication.GTIDEvent) error {

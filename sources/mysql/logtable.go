@@ -30,6 +30,7 @@ type logTable struct {
 	acts      bool  // foreign keys change other tables where its rows go or change
 	documents int   // how many columns are JSON in the log
 	replacing []int // columns of the log that the new image of any REPLACE has
+	end       int   // the column of the log that says when the row ended to be; -1: none
 }
 
 // A logCell is where a projected column comes from.
@@ -106,13 +107,16 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 	schema, name := string(description.Schema), string(description.Table)
 	table := st.tables[st.catalog.catalogName(schema, name)]
 	whole := st.catalog.table(schema, name)
-	t, difference := newLogTable(st.catalog.describe(description), table, whole)
+	t, difference, expected := newLogTable(st.catalog.describe(description), table, whole)
 	st.unnamed[table] = st.unnamed[table] || len(description.ColumnName) == 0
 	if difference == nil {
 		return t, nil
 	}
 	if err := st.compareCatalog(); err != nil {
 		return nil, err
+	}
+	if expected {
+		return t, nil
 	}
 	if len(description.ColumnName) == 0 {
 		return nil, fmt.Errorf("%w (%w)", st.misread(table), difference)
@@ -128,15 +132,19 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 
 // newLogTable maps the log's columns to those of the projected table, by name,
 // or where the log has no names by their places in the catalog. It also says
-// how the log differs from the catalog; nil where it does not.
-func newLogTable(description *description, table *sources.Table, whole *table) (*logTable, error) {
-	t := &logTable{table: table, acts: whole.acts, names: make([]string, len(description.ColumnType)), skip: make([]func([]byte) (int, error), len(description.ColumnType))}
-	var difference error
-	named := len(description.ColumnName) == len(t.names)
-	if len(t.names) != len(whole.columns) {
-		difference = fmt.Errorf("%d columns, the table has %d", len(t.names), len(whole.columns))
+// how the log differs from the catalog; nil where it does not. A difference that
+// is only expected is that of columns behind those which the catalog has.
+func newLogTable(description *description, table *sources.Table, whole *table) (t *logTable, difference error, expected bool) {
+	columns := len(description.ColumnType)
+	t = &logTable{table: table, acts: whole.acts, names: make([]string, columns), skip: make([]func([]byte) (int, error), columns), end: -1}
+	named := len(description.ColumnName) == columns
+	expected = true
+	differs := func(err error) { difference, expected = err, false }
+	if columns < len(whole.columns) {
+		differs(fmt.Errorf("%d columns, the table has %d", columns, len(whole.columns)))
 	}
 	decoders := map[string]logCell{}
+	var hidden []int
 	for i, wire := range description.ColumnType {
 		document := -1
 		if wire == mysql.MYSQL_TYPE_JSON {
@@ -145,7 +153,7 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 		}
 		var err error
 		if t.skip[i], err = skipper(wire, description.ColumnMeta[i]); err != nil {
-			return t, err
+			return t, err, false
 		}
 		at := i
 		if named {
@@ -153,20 +161,23 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 			at = whole.sources.Column(t.names[i])
 		}
 		if at < 0 || at >= len(whole.columns) {
-			difference = fmt.Errorf("column %s is not in the table", t.names[i])
+			hidden = append(hidden, i)
 			continue
+		}
+		if at == whole.end {
+			t.end = i
 		}
 		column := description.column(i, &whole.columns[at])
 		t.names[i] = column.name
 		if column != &whole.columns[at] {
-			difference = fmt.Errorf("column %s is %s %s now, and was %s %s", column.name, whole.columns[at].fullType, whole.columns[at].charset, column.fullType, column.charset)
+			differs(fmt.Errorf("column %s is %s %s now, and was %s %s", column.name, whole.columns[at].fullType, whole.columns[at].charset, column.fullType, column.charset))
 		}
 		if column.refused != nil {
 			continue
 		}
 		decode, err := column.decoder(wire, description.ColumnMeta[i])
 		if err != nil {
-			difference = fmt.Errorf("column %s: %w", column.name, err)
+			differs(fmt.Errorf("column %s: %w", column.name, err))
 			continue
 		}
 		cell := logCell{at: i, decode: decode, computed: whole.sources.Columns[at].Generated, document: document}
@@ -178,6 +189,9 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 			t.replacing = append(t.replacing, i)
 		}
 	}
+	if err, strange := t.hide(hidden, description, whole); err != nil && (difference == nil || strange) {
+		difference, expected = err, expected && !strange
+	}
 	t.cells = make([]logCell, len(table.Columns))
 	for i := range table.Columns {
 		cell, found := decoders[table.Columns[i].Name]
@@ -186,7 +200,20 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 		}
 		t.cells[i] = cell
 	}
-	return t, difference
+	return t, difference, expected
+}
+
+// hide reads the columns that the catalog does not have, by their indexes in the log.
+func (t *logTable) hide(columns []int, description *description, whole *table) (err error, strange bool) {
+	names, wires := make([]string, len(columns)), make([]byte, len(columns))
+	for n, i := range columns {
+		names[n], wires[n] = t.names[i], description.ColumnType[i]
+	}
+	end, strange, err := whole.hidden(description.catalog.flavor, names, wires)
+	if end >= 0 {
+		t.end = columns[end]
+	}
+	return err, strange
 }
 
 // compareAltered compares the catalog a moment after the last statement that concerns a table in use.
@@ -251,6 +278,9 @@ func compareTables(planned, now *table) error {
 	}
 	if err := sources.Compare(planned.sources, now.sources); err != nil {
 		return err
+	}
+	if planned.versioned != now.versioned {
+		return fmt.Errorf("%w: %s keeps rows of the past, or does so no longer", sources.ErrSchemaChanged, now.sources)
 	}
 	for i := range planned.columns {
 		was, is := &planned.columns[i], &now.columns[i]

@@ -106,7 +106,8 @@ func TestStatements(t *testing.T) {
 		{text: "IMPORT TABLE FROM 't.sdi'", want: "?"},
 		{text: "MERGE INTO t USING u", want: "?"},
 		{text: "DROP WHATEVER t", want: "?"},
-		{text: "CREATE JSON RELATIONAL DUALITY VIEW t", want: "?"},
+		{text: "CREATE JSON RELATIONAL DUALITY VIEW t"},
+		{text: "CREATE EXTERNAL TABLE t", want: "?"},
 		{text: "`GRANT` TRUNCATE t", want: "?"},
 		{text: "TRUNCATE TABLE 't'", want: "t ?"},
 	}

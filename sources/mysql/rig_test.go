@@ -112,10 +112,54 @@ func (r *rig) project(names ...string) {
 	}
 }
 
+// projectColumns takes some columns of a table.
+func (r *rig) projectColumns(name string, columns ...string) {
+	r.Helper()
+	r.project(name)
+	whole := r.tables[0]
+	r.tables[0] = whole.Project(func(i int) bool { return slices.Contains(columns, whole.Columns[i].Name) })
+	slices.SortFunc(r.tables[0].Columns, func(a, b sources.Column) int {
+		return slices.Index(columns, a.Name) - slices.Index(columns, b.Name)
+	})
+	if key := r.tables[0].Key; len(key) == 1 {
+		key[0] = r.tables[0].Column(columns[0])
+	}
+}
+
+// rowsOf are the rows that changes of one table, whose key is its first column, leave.
+func (r *rig) rowsOf(changes []string) (rows []string) {
+	r.Helper()
+	for _, change := range changes {
+		verb, rest, _ := strings.Cut(change, " ")
+		_, rest, _ = strings.Cut(rest, " ")
+		old, row, moved := strings.Cut(rest, " to ")
+		key, _, _ := strings.Cut(strings.Trim(old, "()"), ",")
+		if verb != "insert" {
+			before := len(rows)
+			rows = slices.DeleteFunc(rows, func(row string) bool { return strings.HasPrefix(row, "("+key+",") })
+			if len(rows) != before-1 {
+				r.Errorf("%s: there is no such row, or more", change)
+			}
+		}
+		switch {
+		case verb == "insert":
+			rows = append(rows, rest)
+		case moved:
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
 // prepare is the first start with the tables; another schema's are schema/table.
 func (r *rig) prepare(names ...string) {
 	r.Helper()
 	r.project(names...)
+	r.prepared()
+}
+
+func (r *rig) prepared() {
+	r.Helper()
 	start, err := r.source.Prepare(r.Context(), r.tables, "")
 	r.must(err)
 	r.start = sources.Checkpoint{Position: start.Position, Version: start.Clock.UnixMicro()}

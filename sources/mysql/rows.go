@@ -57,11 +57,14 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 	}
 	for len(data) > 0 {
 		var before, after sources.Row
+		was, is := images.before != nil, images.after != nil
 		a := st.arena()
 		if images.before != nil {
+			image := data
 			if before, data, err = st.rows.row(a, t, images.before, data); err != nil {
 				return fmt.Errorf("rows of %s: old image: %w", t.table, err)
 			}
+			was = st.rows.present(t, image, true)
 		}
 		if images.after != nil {
 			st.rows.parts = nil
@@ -70,12 +73,13 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 					return fmt.Errorf("rows of %s: %w", t.table, err)
 				}
 			}
+			image := data
 			if after, data, err = st.rows.newRow(a, t, images.after, data, before); err != nil {
 				return fmt.Errorf("rows of %s: new image: %w", t.table, err)
 			}
+			is = st.rows.present(t, image, was)
 		}
-		c := sources.Change{Table: t.table, Kind: change, Cascades: cascades, Before: before, After: after}
-		if err := st.append(c); err != nil {
+		if err := st.append(t.change(was, is, cascades, before, after)); err != nil {
 			return err
 		}
 	}
@@ -83,6 +87,37 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 		st.defaulted[t.table], st.rows.defaulted = true, false
 	}
 	return nil
+}
+
+// change is what happens to a row that was there, or is there now, or both. One
+// of the past that is kept, or thrown away, is no change.
+func (t *logTable) change(was, is, cascades bool, before, after sources.Row) sources.Change {
+	c := sources.Change{Table: t.table, Kind: nothing}
+	switch {
+	case was && is:
+		c.Kind, c.Before, c.After, c.Cascades = sources.Update, before, after, cascades
+	case was:
+		c.Kind, c.Before, c.Cascades = sources.Delete, before, cascades
+	case is:
+		c.Kind, c.After = sources.Insert, after
+	}
+	return c
+}
+
+// present reports whether the image that was just located is of a row that is
+// there now. Where the image does not say, it is as before.
+func (r *rowReader) present(t *logTable, image []byte, before bool) bool {
+	if t.end < 0 {
+		return true
+	}
+	switch at := r.places[t.end]; at {
+	case placeMissing:
+		return before
+	case placeNull:
+		return true
+	default:
+		return present(image[at:min(len(image), at+endSize)])
+	}
 }
 
 // Flags of rows (MySQL source, Rows_event::enum_flag; "Replication and Foreign

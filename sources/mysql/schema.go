@@ -51,10 +51,11 @@ func (st *stream) query(data []byte) error {
 	case xaCommitStatement, xaRollbackStatement:
 		return st.decide(s.name, s.kind == xaCommitStatement)
 	case writingStatement, callingStatement:
-		if err := st.statementFormat(string(event.Query), s.kind == writingStatement); err != nil {
+		if err := st.statementFormat(s); err != nil {
 			return err
 		}
 	case schemaStatement, rowsInStatement, harmlessStatement:
+		st.programs = nil // it may have made one
 		st.tx.begun = st.tx.begun || s.kind == rowsInStatement
 		if touched, err = st.schemaChange(s); err != nil {
 			return err
@@ -87,6 +88,12 @@ func isBegin(data []byte) bool {
 // schemaChange says what became stale by a statement, and reports whether a
 // table in use was named at all. Each such takes one Version.
 func (st *stream) schemaChange(s statement) (touched bool, err error) {
+	if st.tx.undone && s.verb == "ALTER" {
+		s.unknown = ""
+		for i := range s.effects {
+			s.effects[i] = effect{table: s.effects[i].table}
+		}
+	}
 	if s.unknown != "" {
 		st.source.log.Warn().Str("statement", s.unknown+" …").Msg("a statement in the log is not known; tables that it may have changed are read again")
 	}
@@ -199,18 +206,4 @@ func (st *stream) inOrder(which func(*sources.Table) bool) (found []*sources.Tab
 	}
 	slices.SortFunc(found, func(a, b *sources.Table) int { return a.Ordinal - b.Ordinal })
 	return found
-}
-
-// statementFormat refuses a statement that has changed rows and is in the log
-// as text only: where it names its tables, if one of them is in use.
-func (st *stream) statementFormat(text string, named bool) error {
-	folded := strings.ToLower(text)
-	for _, t := range st.tables {
-		if !named || strings.Contains(folded, strings.ToLower(t.Name)) {
-			verb, _, _ := strings.Cut(strings.TrimSpace(text), " ") // the rest may hold what is nobody's business
-			return fmt.Errorf("%w: a statement (%.20s …) may have changed %s and is not in the log as rows; run: %s, and let no session set another",
-				sources.ErrPositionLost, verb, t, st.conn.flavor.set("binlog_format", "'ROW'"))
-		}
-	}
-	return nil
 }

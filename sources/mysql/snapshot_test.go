@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,5 +92,37 @@ func TestPartOfTransactionIsEmitted(t *testing.T) {
 			t.Error("the checkpoint has moved within a transaction")
 		}
 		tail.catchUp()
+	})
+}
+
+// What keeps one table from being read says nothing of others, and is told apart
+// from what does.
+func TestUnreadableTables(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE t"+people, "CREATE TABLE u"+people, "INSERT INTO t VALUES (7, 'a')", "INSERT INTO u VALUES (1, 'a')")
+		r.user("one", "IDENTIFIED BY 'x'")
+		r.exec("GRANT SELECT ON "+r.name+".t TO one", "GRANT SELECT ON "+r.name+".u TO one", "GRANT SELECT ON "+r.name+".fence TO one", "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO one")
+		if r.isMaria() {
+			r.exec("GRANT BINLOG MONITOR ON *.* TO one")
+		}
+		r.source = r.box.source(r.with("one:x", r.name, ""))
+		r.project("t", "u")
+		unreadable := func(text string) {
+			t.Helper()
+			if _, err := r.chunk("t"); !errors.Is(err, sources.ErrUnreadable) || sources.Known(err) || !strings.Contains(err.Error(), text) {
+				t.Errorf("chunk gave %v, want one that cannot be read with %q", err, text)
+			}
+			_, err := r.chunk("u")
+			r.must(err)
+		}
+		r.exec("REVOKE SELECT ON " + r.name + ".t FROM one")
+		unreadable("GRANT SELECT on it to the user")
+		r.exec("GRANT SELECT (id) ON " + r.name + ".t TO one")
+		unreadable("GRANT SELECT on it to the user")
+		r.exec("GRANT SELECT ON " + r.name + ".t TO one")
+		_, err := r.chunk("t")
+		r.must(err)
+		r.exec("ALTER TABLE t DISCARD TABLESPACE")
+		unreadable("ablespace")
 	})
 }

@@ -13,7 +13,9 @@ type statement struct {
 	effects  []effect    // on the tables that it names
 	database string      // all of its tables are gone
 	unknown  string      // its first words, where it may do more than is known
-	mentions []tableName // all that it may name then
+	mentions []tableName // all that it may name then; of one that is in the log as text: all that it may have changed
+	called   []tableName // functions that one in the log as text may have called
+	verb     string      // its first word
 }
 
 type tableName struct{ schema, name string }
@@ -70,6 +72,7 @@ const (
 func parseStatement(text, schema string, d dialect) statement {
 	s := scanner{dialect: d, text: text, schema: schema}
 	st, known := s.statement()
+	st.verb = firstWord(text, d)
 	if known && !s.odd {
 		return st
 	}
@@ -78,6 +81,11 @@ func parseStatement(text, schema string, d dialect) statement {
 	all.text = text
 	st.mentions = all.mentioned()
 	return st
+}
+
+func firstWord(text string, d dialect) string {
+	s := scanner{dialect: d, text: text}
+	return s.word()
 }
 
 // harmlessWords begin statements that change no table's rows, nor their meaning.
@@ -125,7 +133,7 @@ func (s *scanner) statement() (st statement, known bool) {
 		}
 		return statement{kind: callingStatement}, true // MariaDB: the statement that follows was executed
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH":
-		return statement{kind: writingStatement}, true
+		return s.writing(first), true
 	case "SET":
 		switch next := s.word(); next {
 		case "PASSWORD", "DEFAULT", "ROLE":
@@ -179,7 +187,7 @@ func (s *scanner) xa() statement {
 // otherObjects are the words that follow CREATE, ALTER and DROP where it is not about tables.
 var otherObjects = []string{
 	"VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "USER", "ROLE", "SERVER", "TABLESPACE", "UNDO", "LOGFILE", "SPATIAL REFERENCE", "RESOURCE",
-	"PACKAGE", "DEFINER", "ALGORITHM", "SQL", "AGGREGATE", "LIBRARY", "INSTANCE", "PREPARE", "SEQUENCE",
+	"PACKAGE", "DEFINER", "ALGORITHM", "SQL", "AGGREGATE", "LIBRARY", "INSTANCE", "PREPARE", "SEQUENCE", "JSON RELATIONAL", "JSON DUALITY", "COMPRESSION_DICTIONARY",
 }
 
 func (s *scanner) otherObject() bool {

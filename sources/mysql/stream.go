@@ -43,6 +43,8 @@ type stream struct {
 	defaulted  map[*sources.Table]bool // of which rows have got values that are their columns' defaults in the catalog
 	defaultsOf position                // where the log ended when that was read
 
+	programs map[programOf][]*program // what statements run besides; nil: not read yet
+
 	parser    *replication.BinlogParser
 	checksum  bool // events end with one
 	logTables map[uint64]*logTable
@@ -77,6 +79,7 @@ type stream struct {
 type transaction struct {
 	open    bool // from its GTID to its end
 	begun   bool // its end is an event of its own
+	undone  bool // its ALTER has changed nothing
 	gtid    gtid
 	began   uint64 // offset
 	id      uint64
@@ -158,6 +161,8 @@ func (st *stream) run() error {
 	defer context.AfterFunc(st.ctx, st.conn.network.interrupt)()
 	st.conn.network.idle = st.idle
 	defer func() { st.conn.network.idle = nil }()
+	st.source.silence.Begin(st.received)
+	defer st.source.silence.End()
 	for {
 		packet, err := st.conn.next()
 		if err != nil {
@@ -165,6 +170,7 @@ func (st *stream) run() error {
 			return errors.Join(st.failed, err)
 		}
 		st.received = time.Now()
+		st.source.silence.Begin(st.received)
 		if packet[0] != answerOK {
 			return errors.New("the server has ended the stream")
 		}
@@ -277,6 +283,7 @@ func (st *stream) send() error {
 		b.CommitTime = st.commit
 	}
 	st.source.emit(st.emitting())
+	st.source.silence.End()
 	select {
 	case st.out <- b:
 	case <-st.ctx.Done():
@@ -287,6 +294,7 @@ func (st *stream) send() error {
 		Changes: make([]sources.Change, 0, len(b.Changes)),
 	}
 	st.received = time.Now() // the silence was ours
+	st.source.silence.Begin(st.received)
 	st.whole, st.sent, st.sentAt = time.Time{}, st.committed, time.Now()
 	st.busy, st.quiet = len(b.Changes) > 0, false
 	return nil

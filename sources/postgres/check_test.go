@@ -79,6 +79,14 @@ error: table public.unlogged: it is unlogged; to mend it: ALTER TABLE "public"."
 error: table public.computed: generated columns are not in the log: twice; to mend it: leave them out of the definition with exclude, or use the columns they are made of
 error: table public.other: its replica identity lacks key columns, so that deletes cannot be followed: id; to mend it: ALTER TABLE "public"."other" REPLICA IDENTITY FULL
 error: table public.parts: without a replica identity its updates and deletes cannot be followed, and would fail once it is published; to mend it: ALTER TABLE public.parts_2 REPLICA IDENTITY FULL`, "table ")
+	r.exec("ALTER TABLE parts_1 REPLICA IDENTITY FULL", "ALTER TABLE parts_2 REPLICA IDENTITY FULL", "ALTER TABLE parts_2 SET UNLOGGED",
+		"CREATE FOREIGN DATA WRAPPER elsewhere", "CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere", "ALTER TABLE parts DROP CONSTRAINT parts_pkey, ALTER id SET NOT NULL",
+		"CREATE FOREIGN TABLE parts_3 PARTITION OF parts DEFAULT SERVER elsewhere")
+	r.tables = r.tables[7:]
+	r.expectFindings(`
+error: table public.parts: its partition public.parts_2 is unlogged; to mend it: ALTER TABLE public.parts_2 SET LOGGED
+error: table public.parts: its partition public.parts_3 is a foreign table, whose changes are not in the log; to mend it: ALTER TABLE "public"."parts" DETACH PARTITION public.parts_3
+warning: table public.parts: no index has the key as its first columns: each chunk of a snapshot sorts the whole table; to mend it: CREATE UNIQUE INDEX CONCURRENTLY ON "public"."parts" ("id")`, "table ")
 	r.tables = []*sources.Table{{Schema: "public", Name: "absent"}}
 	r.expectFindings(`error: table public.absent: there is no such table; to mend it: create it, or correct its name`, "table ")
 }

@@ -349,7 +349,13 @@ func testChunkRefusals(r *rig) {
 		r.Error("an empty table is not done")
 	}
 	r.exec("REVOKE SELECT ON notes FROM " + role)
-	expect(r.tables[0], sources.ErrConfig, `GRANT SELECT ON "public"."notes" TO "`+role+`"`)
+	expect(r.tables[0], sources.ErrUnreadable, `GRANT SELECT ON "public"."notes" TO "`+role+`"`)
+	r.exec("GRANT SELECT ON notes TO "+role, "ALTER TABLE notes ENABLE ROW LEVEL SECURITY")
+	expect(r.tables[0], sources.ErrUnreadable, `ALTER ROLE "`+role+`" BYPASSRLS`)
+	r.exec("ALTER TABLE notes DISABLE ROW LEVEL SECURITY", "GRANT SELECT ON keyless TO "+role, "INSERT INTO keyless VALUES (NULL)")
+	r.plan("public.notes", "public.keyless")
+	r.tables[1].Key = []int{0}
+	expect(r.tables[1], sources.ErrUnreadable, "NULL in its key column n")
 	r.exec("GRANT SELECT ON notes TO "+role, "INSERT INTO notes VALUES (1, 1)", "ALTER TABLE notes ALTER n TYPE text")
 	expect(r.tables[0], sources.ErrSchemaChanged, "no longer integer")
 	r.exec("ALTER TABLE notes DROP n")

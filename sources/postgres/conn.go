@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"haystream/internal/conf"
 	"haystream/sources"
 )
 
@@ -27,7 +31,11 @@ const (
 
 // parseURL reads the connection URL and pins what every connection needs.
 func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(cfg.URL.Reveal())
+	err := checkFiles(cfg.URL.Reveal())
+	var config *pgx.ConnConfig
+	if err == nil {
+		config, err = pgx.ParseConfig(cfg.URL.Reveal())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: parse source.url: %w", sources.ErrConfig, err)
 	}
@@ -46,6 +54,22 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 	}}
 	config.DialFunc = dialer.DialContext
 	return config, nil
+}
+
+// checkFiles looks at the files that the URL names, before the driver reads
+// them: one that is no regular file may have no end.
+func checkFiles(text string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil //nolint:nilerr // the driver says what is wrong
+	}
+	for _, name := range []string{"sslrootcert", "sslcert", "sslkey", "passfile", "servicefile"} {
+		file := cmp.Or(u.Query().Get(name), os.Getenv("PG"+strings.ToUpper(name)))
+		if err := conf.CheckFile(file, conf.MaxFile); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // address is where the URL points to, without credentials.

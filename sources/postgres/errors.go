@@ -23,7 +23,11 @@ const (
 	codeConfigurationLimit    = "53400"
 	codeUndefinedDatabase     = "3D000"
 	codeCannotConnectNow      = "57P03" // the server starts or shuts down
+	codeQueryCanceled         = "57014" // by a statement timeout, where we did not cancel it
 	classAuthorization        = "28"
+	classData                 = "22" // values that cannot be printed or converted
+	classInternal             = "XX" // damaged data
+	classLimit                = "54"
 )
 
 // sqlState is the code of a server's error; empty for any other.
@@ -37,7 +41,7 @@ func sqlState(err error) string {
 // explain marks what a person must mend: refused logins, missing databases and
 // missing privileges. Everything else stays as it is.
 func explain(err error) error {
-	if err == nil || sources.Known(err) {
+	if err == nil || sources.Known(err) || errors.Is(err, sources.ErrUnreadable) {
 		return err
 	}
 	code := sqlState(err)
