@@ -43,7 +43,6 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 	}
 	if st.Gap {
 		x.log.Warn().Str("index", w.Alias).Msg("changes were missed: rows that came and went again meanwhile have no document")
-		st.Gap = false
 	}
 	joined := len(w.Joined) > 0
 	switch {
@@ -202,7 +201,7 @@ func (c *copies) run(ctx context.Context, send func(*sinks.Batch) (<-chan struct
 // replace any of those. They go through no ingest pipeline: they have been there.
 func (c *copies) fill(ctx context.Context, t *target, send func(*sinks.Batch) (<-chan struct{}, error)) error {
 	var from, at string
-	most := t.since.Load() - 1
+	most := t.since.Load() - 1 // it is known: t was loaded
 	c.state.view(func(*checkpoint) { from, at = t.build.From, t.build.Place })
 	c.log.Info().Str("index", t.alias).Str("from", from).Str("to", t.Physical).Msg("copying documents of rows that are gone")
 	to := &sinks.Target{Index: t.Index, Physical: t.Physical, WriteAlias: t.WriteAlias}
