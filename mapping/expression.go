@@ -3,6 +3,7 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -72,10 +73,21 @@ func compileExpression(text string, c *scope, boolean bool) (*expression, error)
 // exprMessage is an error of the expression language on one line.
 func exprMessage(err error) string {
 	if e, ok := errors.AsType[*file.Error](err); ok {
-		return fmt.Sprintf("%s (line %d, character %d)", strings.TrimSpace(e.Message), e.Line, e.Column+1)
+		message := strings.TrimSpace(e.Message)
+		if message == "unexpected token EOF" {
+			message = "something is missing at the end"
+		}
+		if message == `unexpected token Operator("=")` {
+			message += "; == compares"
+		}
+		message = tokenMessage.ReplaceAllString(message, "unexpected $1")
+		return fmt.Sprintf("%s (line %d, character %d)", message, e.Line, e.Column+1)
 	}
 	return err.Error()
 }
+
+// tokenMessage is how the parser names what it does not expect.
+var tokenMessage = regexp.MustCompile(`unexpected token \w+\((".*")\)`)
 
 // A patcher rewrites a syntax tree, bottom up, to our operators, checks names
 // and kinds, and notes the columns used.

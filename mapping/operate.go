@@ -273,7 +273,7 @@ func arithmetic(op string, a, b any) (any, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("cannot reckon %s %s %s", describe(a), op, describe(b))
+	return nil, fmt.Errorf("cannot compute %s %s %s", describe(a), op, describe(b))
 }
 
 // shiftTime is a time plus or minus a duration, or the span between two times.
@@ -297,7 +297,7 @@ func shiftTime(op string, t Time, b any) (any, error) {
 			return t.Sub(y.Time), nil
 		}
 	}
-	return nil, fmt.Errorf("cannot reckon a time %s %s", op, describe(b))
+	return nil, fmt.Errorf("cannot compute a time %s %s", op, describe(b))
 }
 
 func reckon(op string, a, b any) (any, error) {

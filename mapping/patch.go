@@ -51,7 +51,7 @@ func (p *patcher) condition(node *ast.Node) {
 	case k.decides() || k.open():
 		n := *node
 		p.replace(node, kindBool, fnTruth, n)
-	default:
+	case p.rows[*node].scope == nil: // untaken tells of rows
 		p.fail(*node, "wants a condition, true or false, and this is %s", k)
 	}
 }
@@ -134,7 +134,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		}
 		k, ok := reckoned(n.Operator, left, right)
 		if !ok {
-			p.fail(n, "cannot reckon %s %s %s", left, n.Operator, right)
+			p.fail(n, "cannot compute %s %s %s", left, n.Operator, right)
 		}
 		p.replace(node, k, operatorFunction(n.Operator), n.Left, n.Right)
 	default:

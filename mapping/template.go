@@ -3,7 +3,6 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,37 +31,46 @@ const (
 
 // compileTemplate compiles text for the rows of a scope.
 func compileTemplate(text string, c *scope) (*textTemplate, error) {
-	functions := templateFunctions()
-	counted := loopFunctions(functions)
-	t, err := template.New("template").Funcs(functions).Funcs(counted).Parse(text)
-	if err != nil {
+	tree := parse.New("template")
+	tree.Mode = parse.SkipFuncCheck // the walker tells all unknown ones, not the first
+	trees := map[string]*parse.Tree{}
+	if _, err := tree.Parse(text, "", "", trees); err != nil {
 		return nil, templateError(err)
 	}
-	if t.Tree == nil || t.Root == nil {
+	if text == "" {
 		return nil, errors.New("the template is empty")
 	}
 	root := shape{scope: c}
-	w := &templateWalker{root: root, tree: t.Tree, rows: map[string]shape{"$": root}, counted: counted}
-	if len(t.Templates()) > 1 {
-		w.fail(t.Root, "define and block are not available")
+	functions := templateFunctions()
+	counted := loopFunctions(functions)
+	w := &templateWalker{root: root, tree: tree, rows: map[string]shape{"$": root}, functions: templateFunctionNames(), counted: counted}
+	if len(trees) > 1 {
+		w.fail(tree.Root, "define and block are not available")
 	}
-	w.list(t.Root, root)
+	w.list(tree.Root, root)
 	if len(w.errs) > 0 {
 		return nil, errors.Join(w.errs...)
+	}
+	t, err := template.New("template").Funcs(functions).Funcs(counted).AddParseTree("template", tree)
+	if err != nil {
+		return nil, fmt.Errorf("make template: %w", err)
 	}
 	slices.Sort(w.found)
 	return &textTemplate{template: t, columns: w.found, loops: w.looped}, nil
 }
 
-// templateError is an error of text/template without the template's name, and
-// with the nearest name for an unknown function.
+// templateError is an error of text/template without the template's name.
 func templateError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "template: template:")
 	text = strings.TrimPrefix(text, "template: ")
 	line, message, ok := strings.Cut(text, ": ")
-	if _, unknown, found := strings.Cut(message, `function "`); found {
-		name, _, _ := strings.Cut(unknown, `"`)
-		message += conf.DidYouMean(name, slices.Sorted(maps.Keys(templateFunctions())))
+	switch message {
+	case "unclosed action":
+		message = "a {{ is not closed by }}"
+	case "unexpected EOF":
+		message = "an {{ if }}, {{ range }} or {{ with }} has no {{ end }}"
+	case "unexpected {{end}}":
+		message = "an {{ end }} is without its {{ if }}, {{ range }} or {{ with }}"
 	}
 	if ok {
 		return fmt.Errorf("%s (template line %s)", message, line)
@@ -104,11 +112,12 @@ func (b *textBuffer) Write(p []byte) (int, error) {
 // A templateWalker checks the names that a template uses, notes its columns,
 // and rewrites it: `object` becomes $, and what is printed goes through show.
 type templateWalker struct {
-	root  shape
-	tree  *parse.Tree
-	rows  map[string]shape // variables that hold rows
-	found []int            // columns of the root
-	errs  []error
+	root      shape
+	tree      *parse.Tree
+	rows      map[string]shape // variables that hold rows
+	functions []string         // sorted
+	found     []int            // columns of the root
+	errs      []error
 
 	counted template.FuncMap // functions that count what they make
 
@@ -228,8 +237,6 @@ func (w *templateWalker) command(c *parse.CommandNode, dot shape) {
 		case id.Ident == rowName && len(c.Args) > 1:
 			w.fail(c, "%s takes no arguments", rowName)
 			return
-		case slices.Contains([]string{"call", "html", "js", "urlquery"}, id.Ident):
-			w.fail(c, "there is no function %q", id.Ident)
 		}
 	}
 	defer w.countText(c)
@@ -265,6 +272,9 @@ func (w *templateWalker) operand(n parse.Node, dot shape, arguments int) (parse.
 	case *parse.IdentifierNode:
 		if n.Ident == rowName {
 			return w.rootNode(n.Pos), w.root
+		}
+		if _, known := slices.BinarySearch(w.functions, n.Ident); !known {
+			w.fail(n, "there is no function %q%s", n.Ident, conf.DidYouMean(n.Ident, w.functions))
 		}
 	case *parse.FieldNode:
 		if dot.scope != nil {

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"unicode"
@@ -38,6 +39,19 @@ func templateFunctions() template.FuncMap {
 		"gt": comparer(func(c int) bool { return c > 0 }), "ge": comparer(func(c int) bool { return c >= 0 }),
 		"not": func(v any) bool { return !isTrue(v) },
 	}
+}
+
+// templateFunctionNames lists what templates may call, text/template's own too,
+// sorted.
+func templateFunctionNames() []string {
+	names := []string{"and", "or", "index", "slice", "len", "print", "printf", "println"}
+	for name := range templateFunctions() {
+		if !strings.HasPrefix(name, "_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // isTrue is a value as a condition of a template: NULL, zero, and what is empty

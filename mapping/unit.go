@@ -25,7 +25,20 @@ type unit struct {
 	key     []string
 	fields  map[string]*Field // "*" expanded
 	root    *scope            // of the first pass
+	first   compiled          // by the first pass; without a mapping where there are problems
 	joined  []string          // why its rows must be stored; none where they need not be
+}
+
+// newUnit returns a unit that has no table yet; d may be nil.
+func newUnit(set int, name string, d *Definition, s *schema) unit {
+	if d == nil {
+		d = &Definition{}
+	}
+	u := unit{set: set, name: name, alias: name, def: d, schema: s}
+	if d.Index != "" {
+		u.alias = d.Index
+	}
+	return u
 }
 
 // compiled is what a unit becomes.
@@ -156,7 +169,7 @@ func (c *unitCompiler) name(what, text string) *documentName {
 	} else {
 		i, err := c.root.use(text)
 		if err != nil {
-			c.problems.add(c.path(what), "%v (a template would hold {{ }})", err)
+			c.problems.add(c.path(what), "%v; it is a column, a path to one, or a template with {{ }}", err)
 			return nil
 		}
 		n.key, n.columns = []int{i}, []int{i}
@@ -189,6 +202,9 @@ func carriesOld(t *sources.Table, i int) bool {
 
 // fullIdentity is the statement that makes the log carry every old value.
 func fullIdentity(t *sources.Table) string {
+	if t.WholeRows != "" {
+		return t.WholeRows
+	}
 	return "ALTER TABLE " + sqlName(t) + " REPLICA IDENTITY FULL"
 }
 
@@ -228,7 +244,7 @@ func (c *unitCompiler) place(root *docField, properties object, name string, f f
 		last := i == len(parts)-1
 		next := at.child(part)
 		if part == "" || next != nil && (last || next.content != nil) {
-			c.problems.add(c.fieldPath(name), "there cannot be a field %q beside this one: dots in names lead into objects", strings.Join(parts[:i+1], "."))
+			c.problems.add(c.fieldPath(name), "dots in names make objects, and another field has %q already, so that it would be a value and an object at once", strings.Join(parts[:i+1], "."))
 			return
 		}
 		if last {

@@ -92,7 +92,7 @@ func (x *indexes) amend(ctx context.Context, w *mapping.Index, live *build) (ref
 func readAgain(b *build, w *mapping.Index, epoch int64) *build {
 	again := *b
 	again.Definition, again.Epoch, again.Finished = w.Normalized, epoch, false
-	again.Tables = unread(w)
+	again.Tables = unreadTables(w)
 	again.Round++
 	return &again
 }

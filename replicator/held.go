@@ -34,7 +34,7 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
 	for {
 		in.findings, in.plan = nil, nil
-		in.compile(d.file)
+		in.compile(ctx, d.source, d.file)
 		if in.plan != nil {
 			if err := errors.Join(in.checkSource(ctx, d.source), in.checkSink(ctx, d.sink)); err != nil {
 				return err

@@ -178,7 +178,7 @@ func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 	case st.Live == nil:
 		return "the checkpoint does not know the one that serves"
 	case !st.Live.by(w):
-		return "its definition has changed"
+		return "its definition, or a table that it is made of, has changed"
 	case !st.Live.is(w) && st.Live.Stored:
 		return "its tables' rows need not be stored any more"
 	case !st.Live.is(w):
@@ -206,11 +206,11 @@ func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 // newBuild plans a physical index. Its name tells when it was made, in UTC.
 func newBuild(w *mapping.Index, epoch int64, now time.Time) *build {
 	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "-", 1)
-	return &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Epoch: epoch, Stored: len(w.Joined) > 0, Tables: unread(w)}
+	return &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Epoch: epoch, Stored: len(w.Joined) > 0, Tables: unreadTables(w)}
 }
 
-// unread is the progress before anything was read.
-func unread(w *mapping.Index) map[string]*tableProgress {
+// unreadTables is the progress before anything was read.
+func unreadTables(w *mapping.Index) map[string]*tableProgress {
 	tables := map[string]*tableProgress{}
 	for _, r := range w.Renderers {
 		tables[r.Table.String()] = &tableProgress{}

@@ -61,9 +61,11 @@ type storedTable struct {
 type joinedTarget struct {
 	*target
 	renderer *mapping.JoinedRenderer
-	id       uint32      // in marks
-	began    atomic.Bool // the pass over all rows has begun: changes mark documents
-	done     bool        // the pass is over, and all that it marked is held; owned by the drain
+	id       uint32       // in marks
+	most     atomic.Int64 // documents in the next piece; 0: one
+	each     atomic.Int64 // bytes of a document in the last piece
+	began    atomic.Bool  // the pass over all rows has begun: changes mark documents
+	done     bool         // the pass is over, and all that it marked is held; owned by the drain
 }
 
 // Notes in the store.

@@ -15,7 +15,6 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/quiet"
-	"haystream/mapping"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -47,12 +46,13 @@ type pipeline struct {
 	report func(error)                                   // how the checkpoint step went
 	log    zerolog.Logger
 
-	windows *windows
-	tracker *tracker
-	outputs outputs
-	memory  *semaphore.Weighted // for jobs between apply and the sink's answer
-	held    int64               // of it at most
-	joins   *joins              // nil where no definition needs the row store
+	windows  *windows
+	tracker  *tracker
+	outputs  outputs
+	memory   *semaphore.Weighted // for jobs between apply and the sink's answer
+	held     int64               // of it at most
+	decoding *decoding
+	joins    *joins // nil where no definition needs the row store
 
 	// Owned by apply.
 	seq      int64
@@ -127,7 +127,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		return nil
 	})
 	for range runtime.GOMAXPROCS(0) {
-		r := &renderer{routes: p.routes, scratch: mapping.NewScratch(), holed: p.holed}
+		r := &renderer{routes: p.routes, scratch: p.decoding.scratch(), holed: p.holed}
 		g.Go(func() error { return r.run(working, work) })
 	}
 	g.Go(func() error {
@@ -241,7 +241,7 @@ func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job
 	for i := range b.Actions {
 		size += len(b.Actions[i].Body)
 	}
-	j := &job{out: b, held: min(int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
+	j := &job{out: b, held: min(2*int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
 	close(j.rendered)
 	if err := p.memory.Acquire(ctx, j.held); err != nil {
 		return nil, err
@@ -255,9 +255,10 @@ func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job
 }
 
 // hand gives a job to the renderers and, in order, to delivery, when there is
-// memory for it. One that is larger than all of it passes alone.
+// memory for it: for its rows, and for their documents. One that is larger than
+// all of it passes alone.
 func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) error {
-	j.rendered, j.held = make(chan struct{}), min(int64(j.size()), p.held)
+	j.rendered, j.held = make(chan struct{}), min(2*int64(j.size()), p.held)
 	if err := p.memory.Acquire(ctx, j.held); err != nil {
 		return err
 	}
@@ -411,8 +412,9 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 		if j.err != nil {
 			return j.err
 		}
-		j.batch, j.rows = nil, nil
-		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
+		j.batch, j.rows, j.chunk = nil, nil, nil
+		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held-j.held/2
+		p.memory.Release(j.held / 2) // the rows
 		out.Done = func() {
 			p.memory.Release(held)
 			if copied != nil {

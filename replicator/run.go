@@ -49,6 +49,8 @@ type daemon struct {
 	warned map[string]bool // warnings that were logged
 	rival  rival           // while standing by
 	ends   *quiet.Log      // of sessions that could not go on
+
+	decoding *decoding
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
@@ -71,6 +73,7 @@ func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, lo
 		owner:  host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
 		status: newStatus(cfg, version, sink), warned: map[string]bool{}, ends: &quiet.Log{},
 	}
+	d.decoding = newDecoding(cfg, &d.status.gauges, log)
 	limitMemory(cfg)
 	server, err := listen(ctx, cfg, d.status)
 	if err != nil {

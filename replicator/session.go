@@ -232,8 +232,9 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
 		held: int64(d.cfg.Limits.MaxMemory) / 3,
 		mark: mark, fed: targets,
-		routes:  newRoutes(len(tables), targets),
-		windows: newWindows(len(tables)),
+		routes:   newRoutes(len(tables), targets),
+		decoding: d.decoding,
+		windows:  newWindows(len(tables)),
 	}
 	p.memory = semaphore.NewWeighted(p.held)
 	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })

@@ -39,9 +39,10 @@ type Sink interface {
 	// Info connects and says what the sink is. May be repeated. Retries nothing.
 	Info(ctx context.Context) (Info, error)
 
-	// Check reports what would keep the indexes from being written, and
-	// changes nothing: reachability, version, privileges, foreign indexes.
-	Check(ctx context.Context, aliases []string) ([]preflight.Finding, error)
+	// Check reports what would keep the indexes from being made and written, and
+	// changes nothing: reachability, version, privileges, foreign indexes, and of
+	// specs with Mappings what the sink would refuse of them.
+	Check(ctx context.Context, indexes []IndexSpec) ([]preflight.Finding, error)
 
 	// Write delivers batches from in, in order for each document, and calls
 	// each batch's Done once when all its actions are held. It retries what can
@@ -161,6 +162,7 @@ type IndexSpec struct {
 	Mappings json.RawMessage // {"dynamic":"strict","properties":{…}}
 	Settings json.RawMessage // as configured; may be nil
 	Meta     json.RawMessage // put under mappings._meta: the owner and the definition
+	Pipeline string          // the ingest pipeline that documents go through; for Check only
 
 	// Keep is a physical index whose documents are to come into this one: its
 	// fields that Mappings lack are kept. Empty for none.

@@ -28,6 +28,10 @@ type Config struct {
 	// MySQL and MariaDB only.
 	Tinyint1 string `yaml:"tinyint1"`
 
+	// InvalidUTF8 says what becomes of texts that cannot be made UTF-8: replace, each
+	// byte at fault becomes U+FFFD; or dead_letter, the document is refused.
+	InvalidUTF8 string `yaml:"invalid_utf8"`
+
 	// Snapshot says how existing rows are read.
 	Snapshot SnapshotConfig `yaml:"snapshot"`
 
@@ -39,6 +43,12 @@ type Config struct {
 const (
 	Tinyint1Boolean = "boolean"
 	Tinyint1Number  = "number"
+)
+
+// What InvalidUTF8 may be.
+const (
+	InvalidReplace    = "replace"
+	InvalidDeadLetter = "dead_letter"
 )
 
 // SnapshotConfig is the `source.snapshot:` section.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -109,9 +110,16 @@ func daysIn(year []byte, month int) int {
 
 const hexDigits = "0123456789abcdef"
 
+// largeText is from where on a text's room is made at once: growing bit by bit
+// would leave several times its size to the garbage collector.
+const largeText = 64 << 10
+
 // AppendJSONString appends text as a JSON string. Bytes that are not UTF-8
 // become U+FFFD.
 func AppendJSONString(dst, text []byte) []byte {
+	if len(text) > largeText {
+		dst = slices.Grow(dst, len(text)+len(text)/16+largeText)
+	}
 	dst = append(dst, '"')
 	valid := utf8.Valid(text)
 	start := 0

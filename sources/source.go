@@ -58,6 +58,10 @@ type Source interface {
 	// their columns in order, without system schemas. May be repeated.
 	Catalog(ctx context.Context) ([]*Table, error)
 
+	// Views reads what has a name like a table's and is none that can be tailed,
+	// such as views: for messages. May be repeated.
+	Views(ctx context.Context) ([]View, error)
+
 	// Check reports everything that would keep the given tables from being
 	// replicated, or that an operator should know, and changes nothing.
 	Check(ctx context.Context, tables []*Table) ([]preflight.Finding, error)

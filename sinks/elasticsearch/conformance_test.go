@@ -63,6 +63,7 @@ func TestConformance(t *testing.T) {
 			Refused: []byte(`{"n":"no number"}`),
 		})
 		t.Run("gives up what never fits", func(t *testing.T) { beyondPressure(t, server, flavor) })
+		t.Run("check", func(t *testing.T) { checkIsTrue(t, server, flavor) })
 	}
 	for _, version := range servers.ElasticsearchVersions() {
 		t.Run("elasticsearch "+version, func(t *testing.T) {
@@ -160,7 +161,7 @@ func TestSecureServer(t *testing.T) {
 			c.change(&cfg)
 			s := newSink(t, cfg, Options{Owner: "blog"})
 			defer s.Close()
-			findings, err := s.Check(t.Context(), []string{"notes"})
+			findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 			if err != nil || len(findings) == 0 {
 				t.Fatal(findings, err)
 			}

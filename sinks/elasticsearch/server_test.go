@@ -144,7 +144,7 @@ func TestWaitsForPeople(t *testing.T) {
 				return err != nil && strings.Contains(err.Error(), c.says)
 			})
 			if strings.Contains(c.says, "blocks") {
-				findings, err := s.Check(t.Context(), []string{"people"})
+				findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "people"}})
 				if bad := preflight.Errors(findings); err != nil || len(bad) == 0 || !strings.Contains(bad[0].String(), "_settings") {
 					t.Errorf("a check finds %v, %v", findings, err)
 				}
@@ -272,7 +272,7 @@ func TestClearRefusals(t *testing.T) {
 func TestNothingListens(t *testing.T) {
 	s := newSink(t, testConfig("http://127.0.0.1:1", ""), Options{})
 	defer s.Close()
-	findings, err := s.Check(t.Context(), []string{"notes"})
+	findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 	if err != nil || len(findings) != 1 || !strings.Contains(findings[0].String(), "nothing listens there") {
 		t.Errorf("got %v, %v", findings, err)
 	}

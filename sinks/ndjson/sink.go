@@ -87,9 +87,10 @@ func (s *Sink) Info(context.Context) (sinks.Info, error) {
 }
 
 // Check implements sinks.Sink.
-func (s *Sink) Check(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+func (s *Sink) Check(ctx context.Context, indexes []sinks.IndexSpec) ([]preflight.Finding, error) {
 	findings := []preflight.Finding{s.checkPath()}
-	for _, alias := range aliases {
+	for i := range indexes {
+		alias := indexes[i].Alias
 		f := preflight.Finding{Level: preflight.OK, Subject: "index " + alias}
 		index, err := s.Index(ctx, alias)
 		switch {

@@ -228,7 +228,7 @@ func foreign(t *testing.T, h Harness) {
 	isForeign("swap its alias", ours.Swap(ctx, alias, target.Physical))
 	isForeign("drop it", ours.Drop(ctx, target.Physical))
 	isForeign("finish it", ours.Finish(ctx, target.Physical))
-	findings, err := ours.Check(ctx, []string{alias})
+	findings, err := ours.Check(ctx, []sinks.IndexSpec{{Alias: alias}})
 	if bad := preflight.Errors(findings); err != nil || len(bad) != 1 || bad[0].Subject != "index "+alias {
 		t.Errorf("a check finds %v, %v", findings, err)
 	}

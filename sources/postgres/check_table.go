@@ -50,7 +50,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 		}
 	}
 	if !usage {
-		c.fail(subject, "role "+c.role+" may not use the schema", "GRANT USAGE ON SCHEMA "+quote(t.Schema)+" TO "+quote(c.role))
+		c.fail(subject, "role "+c.role+" may not use the schema", grantUsage(t, c.role))
 	}
 	if !readable {
 		c.fail(subject, "role "+c.role+" may not read it", grantSelect(t, c.role))
@@ -64,6 +64,10 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 		c.ok(subject, fmt.Sprintf("key (%s)", strings.Join(t.Names(t.Key), ", ")))
 	}
 	return own, nil
+}
+
+func grantUsage(t *sources.Table, role string) string {
+	return "GRANT USAGE ON SCHEMA " + quote(t.Schema) + " TO " + quote(role)
 }
 
 func grantSelect(t *sources.Table, role string) string {

@@ -26,6 +26,7 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 		return explainChunk(err, req.Table, s.config.User)
 	})
 	if err != nil {
+		s.noteEncoding(err)
 		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, err)
 	}
 	return chunk, nil
@@ -43,6 +44,8 @@ func explainChunk(err error, t *sources.Table, role string) error {
 		return fmt.Errorf("%w: %w", sources.ErrSchemaChanged, err)
 	case server.Code == codeInsufficientPrivilege && server.Routine == "check_enable_rls":
 		return fmt.Errorf("%w: %w; run: %s", sources.ErrUnreadable, err, bypassSecurity(role))
+	case server.Code == codeInsufficientPrivilege && server.Routine == "aclcheck_error":
+		return fmt.Errorf("%w: %w; run: %s; %s", sources.ErrUnreadable, err, grantUsage(t, role), grantSelect(t, role))
 	case server.Code == codeInsufficientPrivilege:
 		return fmt.Errorf("%w: %w; run: %s", sources.ErrUnreadable, err, grantSelect(t, role))
 	case class == classData, class == classInternal, class == classLimit, server.Code == codeQueryCanceled:
@@ -66,6 +69,7 @@ func (s *Source) chunk(ctx context.Context, conn *pgx.Conn, req sources.ChunkReq
 	if err != nil {
 		return nil, err
 	}
+	query.decode = s.decode.Load()
 	seen, err := s.beginChunk(ctx, conn, query, barrier, emitted)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/text/encoding/charmap"
 
 	"haystream/sources"
 )
@@ -28,10 +29,11 @@ const (
 // A chunkQuery reads one chunk.
 type chunkQuery struct {
 	sources.ChunkRequest
-	from  string   // what is read, quoted
-	rows  int      // at most
-	bytes int      // that they are expected to take in memory
-	last  [][]byte // the key of the last row, as the server printed it
+	from   string           // what is read, quoted
+	rows   int              // at most
+	bytes  int              // that they are expected to take in memory
+	decode *charmap.Charmap // what makes UTF-8 of texts; nil where the server does
+	last   [][]byte         // the key of the last row, as the server printed it
 
 	operators []ordering // of the key's columns; nil where names are enough
 }
@@ -72,10 +74,15 @@ SELECT c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnames
 // LOCK TABLE itself takes no snapshot; the SELECT after it does, and the log's
 // end is read after that.
 func (q *chunkQuery) begin(ctx context.Context, conn *pgconn.PgConn) (view, error) {
+	encoding := ""
+	if q.decode != nil {
+		encoding = "; SET LOCAL client_encoding = '" + sqlASCII + "'"
+	}
 	results, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"+
 		"; SET LOCAL lock_timeout = '"+chunkLockTimeout+"'"+
 		"; SET LOCAL statement_timeout = '"+chunkStatementTimeout+"'"+
 		"; SET LOCAL idle_in_transaction_session_timeout = '"+chunkIdleTimeout+"'"+
+		encoding+
 		"; LOCK TABLE "+q.from+" IN ACCESS SHARE MODE"+
 		"; SELECT pg_is_in_recovery(), pg_current_snapshot()"+
 		", "+logEndColumns).ReadAll()
@@ -136,7 +143,11 @@ func (q *chunkQuery) sql() (string, [][]byte) {
 			if sql := q.Table.Columns[q.Table.Key[n]].Type.SQL; isOfSchema(sql) || strings.HasPrefix(sql, "reg") {
 				marks[n] += "::" + sql // else it is read as the type that its operators are of: oid, record
 			}
-			values = append(values, []byte(text))
+			value := []byte(text)
+			if q.decode != nil {
+				value = encoded(text, q.decode)
+			}
+			values = append(values, value)
 		}
 		operator := " > "
 		if q.Inclusive {
@@ -209,6 +220,9 @@ HAVING count(*) > 0`
 // read runs the query and converts its rows as the stream converts its own.
 func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *typeRegistry) (*sources.Chunk, error) {
 	query, values := q.sql()
+	if q.decode != nil {
+		query = string(encoded(query, q.decode))
+	}
 	result := conn.ExecParams(ctx, query, values, nil, nil, nil)
 	chunk, err := q.rowsOf(result, registry)
 	if _, closed := result.Close(); err == nil {
@@ -221,6 +235,9 @@ func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *ty
 	if len(chunk.Rows) > 0 {
 		chunk.Last = make(sources.Key, len(q.last))
 		for n, text := range q.last {
+			if q.decode != nil {
+				text = appendDecoded(nil, text, q.decode)
+			}
 			chunk.Last[n] = string(text)
 		}
 	}
@@ -259,7 +276,7 @@ func (q *chunkQuery) converters(fields []pgconn.FieldDescription, registry *type
 		if err != nil || !sources.SameType(&t, &c.Type) {
 			return nil, fmt.Errorf("%w: column %s is no longer %s", sources.ErrSchemaChanged, c.Name, c.Type.SQL)
 		}
-		converters[i] = convert
+		converters[i] = decoded(q.decode, convert)
 	}
 	return converters, nil
 }

@@ -46,6 +46,7 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = applicationName
 	}
+	config.AfterConnect = readRaw
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
@@ -72,6 +73,16 @@ func checkFiles(text string) error {
 	return nil
 }
 
+// readRaw has the server give texts as they are where it does not know their
+// encoding: it would end the query, or the stream, at the first one that is not UTF-8.
+func readRaw(ctx context.Context, conn *pgconn.PgConn) error {
+	if conn.ParameterStatus("server_encoding") != sqlASCII {
+		return nil
+	}
+	_, err := conn.Exec(ctx, setRaw).ReadAll()
+	return err
+}
+
 // address is where the URL points to, without credentials.
 func address(config *pgx.ConnConfig) string {
 	return net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))) + "/" + config.Database
@@ -85,7 +96,14 @@ func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error)
 	config.DialFunc = gathering(config.DialFunc)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect for replication: %w", explain(err))
+		return nil, fmt.Errorf("connect for replication: %w", explain(err, s.config))
+	}
+	s.encoding.Store(conn.ParameterStatus("server_encoding"))
+	if s.decode.Load() != nil {
+		if _, err := conn.Exec(ctx, setRaw).ReadAll(); err != nil {
+			closeReplication(conn)
+			return nil, fmt.Errorf("set encoding: %w", err)
+		}
 	}
 	return conn, nil
 }
@@ -115,7 +133,7 @@ func (p *pool) use(ctx context.Context, work func(*pgx.Conn) error) error {
 	}
 	err = work(conn)
 	p.put(conn)
-	return explain(err)
+	return explain(err, p.config)
 }
 
 func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
@@ -133,7 +151,7 @@ func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, p.config)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", explain(err))
+		return nil, fmt.Errorf("connect: %w", explain(err, p.config))
 	}
 	return conn, nil
 }

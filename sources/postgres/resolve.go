@@ -16,6 +16,10 @@ import (
 // taken by name, and those that the relation lacks are Missing). What is in the
 // log before the catalog shows it, a later look finds.
 func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRelation, error) {
+	set := st.source.decode.Load()
+	if set != nil {
+		message.decodeNames(set)
+	}
 	whole := st.catalog.registry.table(message.oid)
 	if whole == nil {
 		// A partition that is newer than the catalog, or none of ours.
@@ -33,6 +37,9 @@ func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRel
 		return nil, err
 	}
 	r := newLogRelation(message, table, st.catalog.registry)
+	for i := range r.cells {
+		r.cells[i].convert = decoded(set, r.cells[i].convert)
+	}
 	for _, i := range table.Key {
 		if r.cells[i].at < 0 {
 			return nil, fmt.Errorf("%w: changes of %s carry no usable key column %s", sources.ErrPositionLost, table, table.Columns[i].Name)

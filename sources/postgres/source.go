@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
+	"golang.org/x/text/encoding/charmap"
 
 	"haystream/internal/quiet"
 	"haystream/sources"
@@ -58,6 +59,9 @@ type Source struct {
 	unacked quiet.Log // positions that cannot be acknowledged
 
 	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
+
+	encoding atomic.Value                    // the server's, a string
+	decode   atomic.Pointer[charmap.Charmap] // what makes UTF-8 here; nil: the server does
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from

@@ -89,7 +89,7 @@ type stream struct {
 func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sources.Checkpoint, out chan<- *sources.Batch) error {
 	st, err := s.startStream(ctx, tables, from)
 	if err != nil {
-		return fmt.Errorf("start stream: %w", explainStream(err))
+		return fmt.Errorf("start stream: %w", explainStream(err, s.config))
 	}
 	st.out = out
 	st.decoder.resolve = func(message relationMessage) (*logRelation, error) { return st.resolve(ctx, message) }
@@ -104,7 +104,8 @@ func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sourc
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("read stream: %w", explainStream(err))
+	s.noteEncoding(err)
+	return fmt.Errorf("read stream: %w", explainStream(err, s.config))
 }
 
 func (s *Source) startStream(ctx context.Context, tables []*sources.Table, from sources.Checkpoint) (*stream, error) {
