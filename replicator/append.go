@@ -16,7 +16,8 @@ import (
 
 // An index of mode append has documents whose rows are gone, so that it is never
 // built of its tables' rows alone. Where the sink takes a changed definition for the
-// index that is there, the tables' rows are read again into it. Else a new one is
+// index that is there, the tables' rows are read again into it, once what it needs is
+// stored. Else a new one is
 // built beside as ever, and filled with what it lacks of the old one before the swap.
 
 // keeps reports whether documents of rows that are gone stay in an index, those of
@@ -42,7 +43,6 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 	}
 	if st.Gap {
 		x.log.Warn().Str("index", w.Alias).Msg("changes were missed: rows that came and went again meanwhile have no document")
-		st.Gap = false
 	}
 	joined := len(w.Joined) > 0
 	switch {
@@ -201,7 +201,7 @@ func (c *copies) run(ctx context.Context, send func(*sinks.Batch) (<-chan struct
 // replace any of those. They go through no ingest pipeline: they have been there.
 func (c *copies) fill(ctx context.Context, t *target, send func(*sinks.Batch) (<-chan struct{}, error)) error {
 	var from, at string
-	most := t.since.Load() - 1
+	most := t.since.Load() - 1 // it is known: t was loaded
 	c.state.view(func(*checkpoint) { from, at = t.build.From, t.build.Place })
 	c.log.Info().Str("index", t.alias).Str("from", from).Str("to", t.Physical).Msg("copying documents of rows that are gone")
 	to := &sinks.Target{Index: t.Index, Physical: t.Physical, WriteAlias: t.WriteAlias}

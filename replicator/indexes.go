@@ -122,6 +122,7 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 			return err
 		}
 	}
+	st.Gap = false
 	reason := x.reasonToBuild(st, w, serving)
 	if n := st.Next; n != nil && (reason == "" || !n.is(w) || n.Epoch < epoch) {
 		x.discard(n)

@@ -483,7 +483,7 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			}
 		}
 		err := p.save(ctx)
-		if errors.Is(err, errOutdated) || errors.Is(err, errMended) {
+		if errors.Is(err, errOutdated) || errors.Is(err, errStored) || errors.Is(err, errMended) {
 			stop(err)
 			err = nil
 		}

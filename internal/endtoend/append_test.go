@@ -298,6 +298,31 @@ func TestAppendKilledWhileCopying(t *testing.T) {
 	}
 }
 
+// TestAppendRefused: documents of rows that are gone and do not fit a changed mapping
+// are kept as dead letters.
+func TestAppendRefused(t *testing.T) {
+	w := newWorld(t)
+	w.exec("CREATE TABLE free (id int PRIMARY KEY, word text)", "INSERT INTO free VALUES (1, '12'), (2, 'no number'), (3, '13'), (4, '14')")
+	for n, kind := range []string{"keyword", "integer"} {
+		w.config("\n  NAME:\n    table: free\n    mode: append\n    fields: {word: {type: " + kind + "}}\n")
+		w.start()
+		w.settle()
+		if n == 0 {
+			w.exec("DELETE FROM free WHERE id < 4")
+			w.settle()
+			w.stop()
+		}
+	}
+	if got := w.documents(); len(got) != 3 || got["2"] != nil {
+		t.Errorf("documents: %s", got)
+	}
+	w.eventually("the dead letter shows in /status", func() bool { return w.deadLetters() == 1 })
+	w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_refresh", "")
+	if _, body := w.get(w.search.URL + "/haystream-dead-letters/_search?q=" + w.physical()); !strings.Contains(string(body), "no number") {
+		t.Errorf("the dead letter does not carry the document: %s", body)
+	}
+}
+
 // TestAppendGlob: tables come under a glob, and leave it.
 func TestAppendGlob(t *testing.T) {
 	w := newWorld(t)

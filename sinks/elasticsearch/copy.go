@@ -19,7 +19,7 @@ import (
 
 const (
 	copyPage   = 1000      // documents looked at in one page
-	copyBodies = 100       // of those that are lacking, fetched at once
+	copyBodies = 50        // of those that are lacking, fetched at once to begin with
 	copyBytes  = 1 << 20   // of documents, given on at once
 	widestPage = 1 << 40   // sequence numbers in a page, where there are few documents
 	seqNo      = "_seq_no" // the field of sequence numbers
@@ -43,12 +43,13 @@ type copier struct {
 	at       int64 // the first sequence number that was not looked at
 	last     int64 // to look at
 	whole    int64 // up to here no shard lacked one when the search began
+	bodies   int   // documents fetched at once, as many as make up some copyBytes
 	each     func([]sinks.Document, string) error
 }
 
 // Lacking implements sinks.Sink.
 func (s *Sink) Lacking(ctx context.Context, from, to, at string, each func([]sinks.Document, string) error) error {
-	c := &copier{s: s, from: from, to: to, each: each}
+	c := &copier{s: s, from: from, to: to, bodies: copyBodies, each: each}
 	if at != "" {
 		var err error
 		if c.at, err = strconv.ParseInt(at, 10, 64); err != nil {
@@ -177,17 +178,17 @@ func (c *copier) take(ctx context.Context, hits []hit) error {
 		return nil
 	})
 	for len(lacking) > 0 && err == nil {
-		n := min(len(lacking), copyBodies)
-		err = c.bodies(ctx, lacking[:n])
+		n := min(len(lacking), c.bodies)
+		err = c.fetch(ctx, lacking[:n])
 		lacking = lacking[n:]
 	}
 	return err
 }
 
-// bodies fetches documents and gives them on.
-func (c *copier) bodies(ctx context.Context, hits []hit) error {
+// fetch fetches documents and gives them on.
+func (c *copier) fetch(ctx context.Context, hits []hit) error {
 	var docs []sinks.Document
-	size := 0
+	size, all := 0, 0
 	give := func() error {
 		if len(docs) == 0 {
 			return nil
@@ -207,13 +208,22 @@ func (c *copier) bodies(ctx context.Context, hits []hit) error {
 		if h.Routing != "" {
 			doc.Routing = []byte(h.Routing)
 		}
-		docs = append(docs, doc)
+		docs, all = append(docs, doc), all+len(doc.Body)
 		if size += len(doc.Body); size < copyBytes {
 			return nil
 		}
 		return give()
 	})
-	return errors.Join(err, give())
+	switch {
+	case all > 2*copyBytes:
+		c.bodies = max(c.bodies/2, 1)
+	case all < copyBytes/2 && len(hits) == c.bodies:
+		c.bodies = min(2*c.bodies, copyPage)
+	}
+	if err != nil {
+		return err
+	}
+	return give()
 }
 
 // get asks an index for documents as they are now, and calls each for them in order.
