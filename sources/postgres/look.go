@@ -35,8 +35,9 @@ type lookout struct {
 	wake  func()        // the stream
 	log   zerolog.Logger
 
-	mu   sync.Mutex
-	last time.Time // when the last look ended
+	mu    sync.Mutex
+	last  time.Time // when the last look ended
+	looks int
 }
 
 func newLookout(look func(context.Context) error, every time.Duration, wake func(), log zerolog.Logger) *lookout {
@@ -84,6 +85,7 @@ func (l *lookout) now(ctx context.Context) error {
 	err := l.look(ctx)
 	l.mu.Lock()
 	l.last = time.Now()
+	l.looks++
 	l.mu.Unlock()
 	return err
 }

@@ -121,11 +121,11 @@ func (s *Source) lookIntoParts(ctx context.Context, conn *pgx.Conn, registry *ty
 	first := s.brought == nil
 	oldest := int64(-1)
 	if first {
-		s.brought = map[string]bool{}
 		const query = `SELECT COALESCE(max(age(catalog_xmin)), -1)::int8 FROM pg_replication_slots WHERE slot_name = $1`
 		if err := conn.QueryRow(ctx, query, s.cfg.Slot).Scan(&oldest); err != nil {
 			return fmt.Errorf("read slot: %w", err)
 		}
+		s.brought = map[string]bool{}
 	}
 	for _, p := range registry.parts {
 		brought, seen := s.brought[p.id]
@@ -141,6 +141,9 @@ func (s *Source) lookIntoParts(ctx context.Context, conn *pgx.Conn, registry *ty
 				brought, err = s.lookInto(ctx, conn, registry.tables[p.root], p)
 			}
 			if err != nil {
+				if first {
+					s.brought = nil // the next catalog is the first one
+				}
 				return err
 			}
 			s.brought[p.id] = brought
@@ -168,7 +171,7 @@ func (s *Source) lookInto(ctx context.Context, conn *pgx.Conn, t *sources.Table,
 		}
 		var empty bool
 		var condition string
-		const query = `SELECT pg_relation_size($1::oid) = 0, COALESCE(pg_get_partition_constraintdef($1::oid), 'true')`
+		const query = `SELECT COALESCE(pg_relation_size($1::oid) = 0, true), COALESCE(pg_get_partition_constraintdef($1::oid), 'true')`
 		if err := tx.QueryRow(ctx, query, p.relation).Scan(&empty, &condition); err != nil {
 			return err
 		}
