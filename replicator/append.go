@@ -71,7 +71,7 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 }
 
 // errStored ends a session in which an index went on as it was.
-var errStored = errors.New("the rows that a changed definition needs are stored; it takes effect now")
+const errStored = replan("the rows that a changed definition needs are stored; it takes effect now")
 
 // amend gives a changed definition to the index that serves.
 func (x *indexes) amend(ctx context.Context, w *mapping.Index, live *build) (refused string, err error) {

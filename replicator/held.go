@@ -208,7 +208,7 @@ func definitions(set mapping.Set) string {
 }
 
 // errMended ends a session because what held up an index does so no more.
-var errMended = errors.New("what held up an index may be mended; planning anew")
+const errMended = replan("what held up an index may be mended; planning anew")
 
 // heldEvery is how often it is looked whether indexes are still held up.
 const heldEvery = 10 * time.Second

@@ -293,7 +293,7 @@ func (p *pipeline) begin() error {
 }
 
 // errStale ends a session because what was read of tables is stale.
-var errStale = errors.New("what was read of a table is stale; planning anew")
+const errStale = replan("what was read of a table is stale; planning anew")
 
 // stale begins an epoch of what the batch has made stale, and reports whether
 // there was something new. The checkpoint is saved at the session's end.
@@ -483,8 +483,8 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			}
 		}
 		err := p.save(ctx)
-		if errors.Is(err, errOutdated) || errors.Is(err, errStored) || errors.Is(err, errMended) {
-			stop(err)
+		if anew, ok := errors.AsType[replan](err); ok {
+			stop(anew)
 			err = nil
 		}
 		p.report(err)

@@ -192,6 +192,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		reload     *reloadError
 		gone       *lostError
 		problems   mapping.Problems
+		anew       replan
 	)
 	switch {
 	case errors.As(err, &rebuild):
@@ -219,7 +220,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.warned[err.Error()] = true
 		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
 		return again, nil
-	case errors.Is(err, errOutdated), errors.Is(err, errStored), errors.Is(err, errStale), errors.Is(err, errMended):
+	case errors.As(err, &anew):
 		d.log.Info().Msg(err.Error())
 		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):

@@ -123,8 +123,13 @@ func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
 	return pf, st, nil
 }
 
+// A replan ends a session in order: it says why the next one plans anew.
+type replan string
+
+func (r replan) Error() string { return string(r) }
+
 // errOutdated ends a session whose row store holds tables for indexes that serve no more.
-var errOutdated = errors.New("all is stored that is wanted, and serves; what was stored for former definitions is deleted")
+const errOutdated = replan("all is stored that is wanted, and serves; what was stored for former definitions is deleted")
 
 // warn logs each warning once in the life of the process.
 func (d *daemon) warn(findings []preflight.Finding) {
