@@ -2,7 +2,6 @@ package replicator
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
