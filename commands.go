@@ -36,7 +36,7 @@ type previewCommand struct {
 }
 
 func (c previewCommand) Run(ctx context.Context, e *environment) error {
-	cfg, src, err := e.load()
+	cfg, src, err := e.loadAndExplain(ctx)
 	if err != nil {
 		return err
 	}

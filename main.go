@@ -9,13 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
 
 	"haystream/internal/conf"
+	"haystream/internal/early"
 	"haystream/replicator"
 )
 
@@ -49,6 +48,8 @@ func main() { os.Exit(run()) }
 
 // run is the process but for its exit.
 func run() int {
+	ctx, stop := early.Context()
+	defer stop()
 	var line commands
 	parser, err := kong.New(&line, kong.Name("haystream"),
 		kong.Description("Keeps Elasticsearch a live, queryable copy of database tables."))
@@ -60,9 +61,6 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "haystream: %v\nsee haystream --help\n", err)
 		return exitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	env := &environment{config: line.Config, out: os.Stdout, err: os.Stderr}
 	if isatty.IsTerminal(os.Stdin.Fd()) {
 		env.in = os.Stdin

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -66,6 +67,9 @@ type Options struct {
 	// may be somebody else's.
 	Homes map[string]string
 
+	// Views are what else has names in the source, for messages about them.
+	Views []sources.View
+
 	// Kept are the tables that the row store holds. The first one that has all that
 	// is needed is used as it is.
 	Kept []rowstore.Description
@@ -74,7 +78,8 @@ type Options struct {
 // Compile makes a plan of definitions. The first set is the configuration's;
 // more are the saved definitions of older indexes (see Restore), which are to
 // be fed as well. types are the sink's field types beyond the basic ones; nil
-// for any. The error is Problems: everything that is wrong, at once.
+// for any. The error is Problems: everything that is wrong, at once; beside it the
+// plan has only Tables and the Alias of indexes, as far as they are known.
 func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
 	return Options{Types: types}.Compile(catalog, sets...)
 }
@@ -94,6 +99,12 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	for _, u := range p.unitsFound {
 		p.firstPass(u, used[u.set])
 	}
+	for i := range sets {
+		for alias, units := range p.grouped(i) {
+			p.apart(units)
+			p.together(alias, units)
+		}
+	}
 	if len(p.problems) == 0 && o.Store {
 		for i := range sets {
 			p.findHidden(i, used[i])
@@ -103,7 +114,7 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 		}
 	}
 	if len(p.problems) > 0 {
-		return nil, p.problems.sorted()
+		return p.partial(used[0]), p.problems.sorted()
 	}
 	p.infer.missed = func(string, string) {} // told by the first pass
 	p.layouts()
@@ -126,6 +137,24 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 		return nil, p.problems.sorted()
 	}
 	return p.plan, nil
+}
+
+// partial is as much of a plan as can be said beside problems: the tables in
+// use that can be followed, and the names of the first set's indexes.
+func (p *planner) partial(used map[*sources.Table][]bool) *Plan {
+	for _, u := range p.unitsFound {
+		if u.key == nil {
+			delete(used, u.table)
+		}
+	}
+	p.project(used)
+	p.plan.Sets = make([][]*Index, len(p.sets))
+	for _, alias := range slices.Sorted(maps.Keys(p.grouped(0))) {
+		if badAlias(alias) == "" {
+			p.plan.Sets[0] = append(p.plan.Sets[0], &Index{Alias: alias})
+		}
+	}
+	return p.plan
 }
 
 // completes reports whether definitions of a set are rendered from stored rows for
@@ -158,8 +187,9 @@ type planner struct {
 // tables checks the `tables:` of a set and returns what they say.
 func (p *planner) tables(set Set) *schema {
 	s := &schema{
-		catalog: p.catalog, lookup: tableNames{before: p.options.Homes, now: p.plan.Homes}, keys: map[*sources.Table]keyConfig{},
+		catalog: p.catalog, lookup: tableNames{before: p.options.Homes, now: p.plan.Homes}, views: p.options.Views, keys: map[*sources.Table]keyConfig{},
 		computed: map[*sources.Table]map[string]string{}, relations: map[*sources.Table]map[string]*relation{},
+		broken: map[*sources.Table][]string{}, unsure: map[*sources.Table]bool{}, allUnsure: set.Unsure,
 	}
 	found := map[string]*sources.Table{}
 	for _, name := range slices.Sorted(maps.Keys(set.Tables)) {
@@ -172,21 +202,46 @@ func (p *planner) tables(set Set) *schema {
 		if config == nil {
 			continue
 		}
-		found[name] = t
+		found[name], s.unsure[t] = t, config.Unsure
+		broken := false
 		for _, column := range config.Key {
 			if _, err := newScope(t).use(column); err != nil {
 				p.problems.add(at+".key", "%v", err)
+				broken = true
 			}
 		}
 		if len(config.Key) > 0 {
-			s.keys[t] = keyConfig{path: at + ".key", names: config.Key}
+			s.keys[t] = keyConfig{path: at + ".key", names: config.Key, broken: broken}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		p.virtual(s, found[name], "tables."+name, set.Tables[name])
 	}
 	s.discover()
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		p.computedColumns(s, found[name], "tables."+name, set.Tables[name])
+	}
 	return s
+}
+
+// computedColumns checks the templates of a table's computed columns, used or not.
+func (p *planner) computedColumns(s *schema, t *sources.Table, at string, config *TableConfig) {
+	if !p.options.Store {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
+		tree := &tree{schema: s, at: func(t *sources.Table) *sources.Table { return t }, purpose: forFields}
+		_, err := tree.root(t).compute(name)
+		told, failed := errors.AsType[toldError](err)
+		self, endless := errors.AsType[*selfError](err)
+		switch {
+		case !failed:
+		case !endless:
+			p.problems.addEach(at+".computed."+name, told.error)
+		case self.table == t && self.name == name:
+			p.problems.add(at+".computed."+name, "%v", self)
+		}
+	}
 }
 
 // virtual checks what a table is given beyond its columns.
@@ -197,8 +252,6 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 			p.problems.add(path, "computed columns are not in this version yet; a field with a template or expr can do the same")
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
-		case config.Computed[name] == "":
-			p.problems.add(path, "the template is empty")
 		}
 	}
 	s.computed[t] = config.Computed
@@ -214,6 +267,7 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 		case r == nil || r.Table == "":
 			p.problems.add(path+".table", "name the table")
 		default:
+			p.ordered(path, r)
 			s.declare(t, name, r, func(setting string, err error) { p.problems.add(path+"."+setting, "%v", err) })
 		}
 	}
@@ -222,20 +276,14 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 // units finds the tables of each definition of a set.
 func (p *planner) units(n int, set Set, s *schema) {
 	for _, name := range slices.Sorted(maps.Keys(set.Indexes)) {
-		d := set.Indexes[name]
-		if d == nil {
-			d = &Definition{}
-		}
-		u := unit{set: n, name: name, alias: name, def: d, schema: s}
-		if d.Index != "" {
-			u.alias = d.Index
-		}
+		u := newUnit(n, name, set.Indexes[name], s)
+		d := u.def
 		p.definition(&u)
 		if d.Table == "" {
 			p.problems.add(u.path("table"), "name the table")
 			continue
 		}
-		tables, err := s.lookup.find(p.catalog, d.Table)
+		tables, err := s.tables(d.Table)
 		if err != nil {
 			p.problems.add(u.path("table"), "%v", err)
 			continue
@@ -251,9 +299,8 @@ func (p *planner) units(n int, set Set, s *schema) {
 			one := u
 			one.table = t
 			one.fields = expandFields(d, t, s, func(column string) { p.notLogged(&one, column) })
-			if one.key = p.key(&one, s.keys[t]); one.key != nil {
-				p.unitsFound = append(p.unitsFound, &one)
-			}
+			one.key = p.key(&one, s.keys[t])
+			p.unitsFound = append(p.unitsFound, &one)
 		}
 	}
 }
@@ -352,7 +399,7 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 	if len(p.problems) > before {
 		return
 	}
-	u.root, u.joined = root, p.reasons(u, out)
+	u.root, u.joined, u.first = root, p.reasons(u, out), out
 	if len(u.joined) > 0 && !p.options.Store {
 		p.problems.add("indexes."+u.name, "%s; that needs rows of tables to be stored, which is not in this version yet", u.joined[0])
 		return

@@ -103,6 +103,25 @@ func TestNormalized(t *testing.T) {
 	}
 }
 
+func TestMixedModesAreToldOf(t *testing.T) {
+	field := Fields{Named: map[string]*Field{"title": {}}}
+	for mode, want := range map[string]int{"": 1, modeAppend: 0} {
+		plan, err := Compile([]*sources.Table{sample()}, nil, definitions(map[string]*Definition{
+			"log":   {Table: "sample", Index: "both", ID: "log-{{ .id }}", Mode: modeAppend, Fields: field},
+			"notes": {Table: "sample", Index: "both", ID: "note-{{ .id }}", Mode: mode, Fields: field},
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(plan.Warnings) != want {
+			t.Errorf("mode %q beside append: warnings %v", mode, plan.Warnings)
+		}
+		if saved, err := ParseSaved(plan.Sets[0][0].Normalized); err != nil || !saved.Appends() {
+			t.Errorf("mode %q beside append: the saved form does not tell: %v", mode, err)
+		}
+	}
+}
+
 // TestNormalizedSurvivesEmbedding keeps the saved form equal to itself after a
 // checkpoint has held it.
 func TestNormalizedSurvivesEmbedding(t *testing.T) {

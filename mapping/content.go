@@ -1,7 +1,10 @@
 package mapping
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"haystream/sources"
 )
@@ -31,6 +34,33 @@ func (c *columnContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	return out, false, nil
 }
 
+// boolNumber is a column of true and false as a number.
+type boolNumber struct{ column int }
+
+func (c *boolNumber) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	switch text := s.row.Text(c.column); string(text) {
+	case "":
+		return dst, true, nil
+	case "true":
+		return append(dst, '1'), false, nil
+	case "false":
+		return append(dst, '0'), false, nil
+	default:
+		return append(dst, text...), false, nil
+	}
+}
+
+// numberBool is a column of whole numbers as true or false.
+type numberBool struct{ column int }
+
+func (c *numberBool) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	text := s.row.Text(c.column)
+	if text == nil {
+		return dst, true, nil
+	}
+	return strconv.AppendBool(dst, string(text) != "0"), false, nil
+}
+
 // pathContent is a value inside a column of JSON.
 type pathContent struct {
 	column int
@@ -38,8 +68,100 @@ type pathContent struct {
 }
 
 func (c *pathContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
-	value := findJSON(s.row.Text(c.column), c.path)
+	value := findJSON(sources.CutMark(s.row.Text(c.column)), c.path)
 	return append(dst, value...), value == nil, nil
+}
+
+// textOfJSON is JSON in a field of text, which takes no objects: as the JSON text
+// that they are, of an array's elements too.
+type textOfJSON struct{ of content }
+
+func (c *textOfJSON) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.of.append(dst, s)
+	if err != nil || null {
+		return dst, null, err
+	}
+	return quoteObjects(dst, start), false, nil
+}
+
+// quoteObjects makes texts of the objects in the value from start on.
+func quoteObjects(dst []byte, start int) []byte {
+	value := dst[start:]
+	if len(value) == 0 || value[0] != '{' && (value[0] != '[' || bytes.IndexByte(value, '{') < 0 && bytes.IndexByte(value[1:], '[') < 0) {
+		return dst
+	}
+	end := len(dst)
+	if value[0] == '{' {
+		dst = sources.AppendJSONString(dst, value)
+		return dst[:start+copy(dst[start:], dst[end:])]
+	}
+	dst = append(dst, '[')
+	for i := skipSpace(value, 1); i < len(value) && value[i] != ']'; {
+		stop := skipValue(value, i)
+		if element := value[i:stop]; element[0] == '{' || element[0] == '[' {
+			dst = sources.AppendJSONString(dst, element)
+		} else {
+			dst = append(dst, element...)
+		}
+		if i = skipSpace(value, stop); i < len(value) && value[i] == ',' {
+			dst, i = append(dst, ','), skipSpace(value, i+1)
+		}
+	}
+	dst = append(dst, ']')
+	return dst[:start+copy(dst[start:], dst[end:])]
+}
+
+// flatJSON is JSON in a flattened field, which takes objects only: anything else
+// is its member "value".
+type flatJSON struct{ of content }
+
+func (c *flatJSON) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.of.append(dst, s)
+	if err != nil || null {
+		return dst, null, err
+	}
+	value := bytes.TrimSpace(dst[start:])
+	switch {
+	case string(value) == "null":
+		return dst[:start], true, nil
+	case len(value) > 0 && value[0] == '{':
+		return dst, false, nil
+	}
+	const before = `{"value":`
+	dst = slices.Insert(dst, start, []byte(before)...)
+	return append(dst, '}'), false, nil
+}
+
+// geoPoint is a GeoJSON point as {"lat":y,"lon":x}, which every sink's geo_point
+// takes. Other geometries stay what they are.
+type geoPoint struct{ columnContent }
+
+func (c *geoPoint) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.columnContent.append(dst, s)
+	position, ok := bytes.CutPrefix(dst[start:], []byte(`{"type":"Point","coordinates":[`))
+	if err != nil || null || !ok {
+		return dst, null, err
+	}
+	x, rest, _ := bytes.Cut(bytes.TrimSuffix(position, []byte("]}")), []byte(","))
+	y, _, _ := bytes.Cut(rest, []byte(","))
+	return append(dst[:start], `{"lat":`+string(y)+`,"lon":`+string(x)+`}`...), false, nil
+}
+
+// geoShape is a point as GeoJSON.
+type geoShape struct{ columnContent }
+
+func (c *geoShape) append(dst []byte, s *Scratch) ([]byte, bool, error) {
+	start := len(dst)
+	dst, null, err := c.columnContent.append(dst, s)
+	position, ok := bytes.CutPrefix(dst[start:], []byte(`{"lat":`))
+	if err != nil || null || !ok {
+		return dst, null, err
+	}
+	y, x, _ := bytes.Cut(bytes.TrimSuffix(position, []byte("}")), []byte(`,"lon":`))
+	return append(dst[:start], `{"type":"Point","coordinates":[`+string(x)+`,`+string(y)+`]}`...), false, nil
 }
 
 // dateContent is a date or timestamp in a format of its own.

@@ -65,7 +65,7 @@ func (d Decimal) exact() (exact, error) {
 	whole, fraction, _ := strings.Cut(digits, ".")
 	m, ok := new(big.Int).SetString(whole+fraction, 10)
 	if !ok {
-		return exact{}, fmt.Errorf("%s is not a number to reckon with", d.text)
+		return exact{}, fmt.Errorf("%s is not a number to compute with", d.text)
 	}
 	x := exact{mantissa: m, scale: len(fraction) - shift}
 	if x.scale < 0 {

@@ -2,6 +2,8 @@ package mapping
 
 import (
 	"encoding/json"
+	"errors"
+	"reflect"
 
 	"gopkg.in/yaml.v3"
 
@@ -20,6 +22,10 @@ type Set struct {
 	// Former, of a saved set: its index is being replaced, and goes on from rows of
 	// earlier epochs, where the row store has such.
 	Former bool
+
+	// Unsure: not all of Tables could be read, so that what a table is said to lack
+	// may only follow from that.
+	Unsure bool
 }
 
 // Alias is the alias of a definition in the sink.
@@ -92,17 +98,18 @@ func (f *Fields) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind != yaml.MappingNode {
 		return at(node, `wants "*" or a mapping of names to fields`)
 	}
-	if err := conf.Decode(node, &f.Named); err != nil {
+	var mistakes conf.Errors
+	if err := conf.Decode(node, &f.Named); err != nil && !errors.As(err, &mistakes) {
 		return err
 	}
 	if all, ok := f.Named[everyColumn]; ok {
-		if all.content() != 0 {
-			return at(node, `"*" stands for every column and takes no settings of its own`)
-		}
 		f.All = true
 		delete(f.Named, everyColumn)
+		if all != nil && !reflect.DeepEqual(all, &Field{}) {
+			mistakes = append(mistakes, at(node, `"*" stands for every column and takes no settings of its own`)...)
+		}
 	}
-	return nil
+	return mistakes.Err()
 }
 
 // MarshalJSON writes the named fields; "*" has been expanded to them.
@@ -152,7 +159,7 @@ func (f *Field) UnmarshalYAML(node *yaml.Node) error {
 }
 
 // at is a mistake in the node's place.
-func at(node *yaml.Node, message string) error {
+func at(node *yaml.Node, message string) conf.Errors {
 	return conf.Errors{{Line: node.Line, Message: message}}
 }
 
@@ -169,6 +176,28 @@ func (f *Field) content() int {
 	return n
 }
 
+// alone returns the field once for each of its contents, with that one only.
+func (f *Field) alone() []*Field {
+	if f.content() == 1 {
+		return []*Field{f}
+	}
+	var all []*Field
+	none := *f
+	none.From, none.Template, none.TemplateFile, none.Expr, none.Value, none.inlined = "", "", "", "", nil, false
+	for _, keep := range []func(to *Field){
+		func(to *Field) { to.From = f.From },
+		func(to *Field) { to.Template, to.TemplateFile, to.inlined = f.Template, f.TemplateFile, f.inlined },
+		func(to *Field) { to.Expr = f.Expr },
+		func(to *Field) { to.Value = f.Value },
+	} {
+		one := none
+		if keep(&one); one.content() > 0 {
+			all = append(all, &one)
+		}
+	}
+	return all
+}
+
 // hasTemplate reports whether the field is rendered by a template.
 func (f *Field) hasTemplate() bool { return f.Template != "" || f.TemplateFile != "" || f.inlined }
 
@@ -183,6 +212,9 @@ type TableConfig struct {
 
 	// Relations lead to rows of other tables, by name.
 	Relations map[string]*Relation `yaml:"relations" json:"relations,omitempty"`
+
+	// Unsure: as of a Set, for this entry. It is no setting.
+	Unsure bool `yaml:"-" json:"-"`
 }
 
 // A Relation leads from a row to related ones.

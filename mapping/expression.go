@@ -3,6 +3,7 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,10 +23,15 @@ type expression struct {
 	columns []int // of the root
 	kind    kind
 	timely  bool // depends on the current time
+	counts  bool // its steps
 }
 
 // run evaluates the expression for the row that v holds.
 func (e *expression) run(v *view) (any, error) {
+	if e.counts {
+		left := budget(maxSteps)
+		v.values[budgetName] = &left
+	}
 	out, err := v.machine.Run(e.program, v.values)
 	if err != nil {
 		return nil, errors.New(exprMessage(err))
@@ -47,8 +53,9 @@ func compileExpression(text string, c *scope, boolean bool) (*expression, error)
 	}
 	ast.Walk(&tree.Node, (*letFinder)(p))
 	p.findPointers(&tree.Node)
+	steps := &stepper{}
 	program, err := expr.Compile(text,
-		expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), p.register, expr.Patch(p), expr.Patch((*columnNamer)(p)))
+		expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), p.register, expr.Patch(p), expr.Patch((*columnNamer)(p)), expr.Patch(steps))
 	p.resolve()
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)
@@ -56,8 +63,8 @@ func compileExpression(text string, c *scope, boolean bool) (*expression, error)
 	if err != nil {
 		return nil, errors.New(exprMessage(err))
 	}
-	e := &expression{program: program, kind: p.root, columns: p.sortedColumns(), timely: p.timed}
-	if boolean && !e.kind.open() && e.kind != kindBool {
+	e := &expression{program: program, kind: p.root, columns: p.sortedColumns(), timely: p.timed, counts: steps.counts}
+	if boolean && !e.kind.open() && !e.kind.decides() {
 		return nil, fmt.Errorf("wants a condition, true or false, and this is %s", e.kind)
 	}
 	return e, nil
@@ -66,10 +73,21 @@ func compileExpression(text string, c *scope, boolean bool) (*expression, error)
 // exprMessage is an error of the expression language on one line.
 func exprMessage(err error) string {
 	if e, ok := errors.AsType[*file.Error](err); ok {
-		return fmt.Sprintf("%s (line %d, character %d)", strings.TrimSpace(e.Message), e.Line, e.Column+1)
+		message := strings.TrimSpace(e.Message)
+		if message == "unexpected token EOF" {
+			message = "something is missing at the end"
+		}
+		if message == `unexpected token Operator("=")` {
+			message += "; == compares"
+		}
+		message = tokenMessage.ReplaceAllString(message, "unexpected $1")
+		return fmt.Sprintf("%s (line %d, character %d)", message, e.Line, e.Column+1)
 	}
 	return err.Error()
 }
+
+// tokenMessage is how the parser names what it does not expect.
+var tokenMessage = regexp.MustCompile(`unexpected token \w+\((".*")\)`)
 
 // A patcher rewrites a syntax tree, bottom up, to our operators, checks names
 // and kinds, and notes the columns used.

@@ -20,8 +20,13 @@ func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 	before := len(*c.problems)
 	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || c.def.Haystack != nil && f.Default == nil, fallback: []byte("null")}}
 	var inferred object
-	if c.fieldForm(name, f) {
+	c.fieldForm(name, f)
+	if alone := f.alone(); len(alone) == 1 {
 		plan.content, inferred = c.content(name, f, at)
+	} else {
+		for _, one := range alone { // each may have mistakes of its own
+			c.content(name, one, at)
+		}
 	}
 	plan.mapping = c.fieldMapping(name, f, inferred, plan.content != nil)
 	if f.Default != nil {
@@ -38,8 +43,7 @@ func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 }
 
 // fieldForm checks which settings go together.
-func (c *unitCompiler) fieldForm(name string, f *Field) bool {
-	before := len(*c.problems)
+func (c *unitCompiler) fieldForm(name string, f *Field) {
 	fail := func(setting, text string) { c.problems.add(c.fieldPath(name, setting), "%s", text) }
 	if f.content() > 1 {
 		c.problems.add(c.fieldPath(name), "give one of from, template, template_file, expr and value")
@@ -68,7 +72,6 @@ func (c *unitCompiler) fieldForm(name string, f *Field) bool {
 	if reserved, _, _ := strings.Cut(name, "."); isReserved(reserved) {
 		c.problems.add(c.fieldPath(name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
 	}
-	return len(*c.problems) == before
 }
 
 // isReserved reports whether the sink keeps a name for itself.
@@ -84,6 +87,8 @@ func isReserved(name string) bool {
 // (nil where that is not known).
 func (c *unitCompiler) content(name string, f *Field, at *scope) (content, object) {
 	switch {
+	case f.TemplateFile != "" && f.Template == "":
+		return nil, nil // told by fieldForm
 	case f.hasTemplate():
 		setting := "template"
 		if f.inlined {
@@ -115,6 +120,9 @@ func (c *unitCompiler) content(name string, f *Field, at *scope) (content, objec
 
 // pathField compiles a field that shows what a path leads to.
 func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, object) {
+	if at.unknown() {
+		return c.unknownField(name, f, at)
+	}
 	p, err := at.usePath(f.From)
 	if err != nil {
 		c.problems.addEach(c.fieldPath(name), err)
@@ -136,6 +144,9 @@ func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, obj
 		c.problems.add(c.fieldPath(name, "date_format"), "goes with a date or timestamp column only")
 	default:
 		of, inferred = c.columnField(name, f, p)
+		if of != nil && p.scope.column(p.column).Raw {
+			of = &rawContent{of, p.scope.table, p.column}
+		}
 	}
 	if of == nil {
 		return nil, nil
@@ -146,10 +157,21 @@ func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, obj
 	return along(p, of), inferred
 }
 
+// unknownField checks what needs no table of a field that shows a path's end.
+func (c *unitCompiler) unknownField(name string, f *Field, at *scope) (content, object) {
+	if f.DateFormat != "" && f.DateFormat != epochMillis && f.DateFormat != epochSecond {
+		c.checkLayout(name, f)
+	}
+	if len(f.Fields) > 0 {
+		return c.rowsField(name, f, fieldPath{scope: at, column: -1})
+	}
+	return valueContent("null"), nil
+}
+
 // rowsField compiles a field that shows related rows as objects.
 func (c *unitCompiler) rowsField(name string, f *Field, p fieldPath) (content, object) {
 	if len(f.Fields) == 0 {
-		c.problems.add(c.fieldPath(name), "%s leads to rows of table %s; go on to a column of theirs, or name fields", f.From, p.scope.table)
+		c.problems.add(c.fieldPath(name), "%s leads to rows of table %s; write %s and a dot before one of their columns, or list their columns under fields", f.From, p.scope.table, f.From)
 		return nil, nil
 	}
 	properties := object{}
@@ -180,11 +202,75 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 		c.checkLayout(name, f)
 		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
 	case p.into != nil:
-		return &pathContent{i, p.into}, textWithKeyword()
+		return jsonContent(&pathContent{i, p.into}, f.wantedType(), textWithKeyword())
+	case f.wantedType() == "geo_point" && t.Kind == sources.JSON && isGeometry(t.SQL):
+		return &geoPoint{columnContent{i, t}}, object{"type": "geo_point"}
+	case f.wantedType() == "geo_shape" && t.Kind == sources.Point:
+		return &geoShape{columnContent{i, t}}, object{"type": "geo_shape"}
+	case t.Kind == sources.JSON:
+		if c.def.Haystack == nil {
+			return jsonContent(&columnContent{i, t}, f.wantedType(), c.infer.column(t))
+		}
+		return haystackContent(i, t)
+	case t.Kind == sources.Bool && slices.Contains(numberTypes, f.wantedType()):
+		return &boolNumber{i}, object{"type": "byte"}
+	case t.Kind == sources.Int && f.wantedType() == "boolean":
+		return &numberBool{i}, object{"type": "boolean"}
 	case c.def.Haystack != nil:
 		return haystackContent(i, t)
 	}
 	return &columnContent{i, t}, c.infer.column(t)
+}
+
+// jsonContent is JSON as a field of that type takes it; empty: the inferred one.
+func jsonContent(of content, wanted string, inferred object) (content, object) {
+	if wanted == "" {
+		wanted, _ = inferred["type"].(string)
+	}
+	switch wanted {
+	case "text", "keyword", "wildcard", "match_only_text", "search_as_you_type":
+		return &textOfJSON{of}, inferred
+	case flattened, flatObject:
+		return &flatJSON{of}, inferred
+	}
+	return of, inferred
+}
+
+// The types of Elasticsearch and OpenSearch for objects of any members.
+const (
+	flattened  = "flattened"
+	flatObject = "flat_object"
+)
+
+// objectMapping completes the mapping of a field that takes objects. One that
+// names no properties takes any.
+func (x *inferrer) objectMapping(m object) object {
+	switch t := m["type"]; {
+	case t == flattened && !x.has(flattened) && x.has(flatObject):
+		return object{"type": flatObject}
+	case t == flatObject && !x.has(flatObject) && x.has(flattened):
+		return object{"type": flattened, "ignore_above": number(keywordCapacity)}
+	case t == flattened && m["ignore_above"] == nil:
+		m["ignore_above"] = number(keywordCapacity)
+	case (t == "object" || t == "nested") && m["properties"] == nil && m["dynamic"] == nil && m["enabled"] == nil:
+		m["dynamic"] = true
+	}
+	return m
+}
+
+// numberTypes are the sink's field types that take numbers and refuse true and false.
+var numberTypes = []string{
+	"byte", "short", "integer", "long", "unsigned_long", "half_float", "float", "double", "scaled_float", "rank_feature",
+}
+
+// wantedType is the type that a field is given; empty where it is inferred.
+func (f *Field) wantedType() string {
+	if f.Type != "" {
+		return f.Type
+	}
+	over, _ := decodeObject(f.Mapping)
+	t, _ := over["type"].(string)
+	return t
 }
 
 // checkLayout refuses a date_format that is no Go layout, or that the sink
@@ -195,6 +281,7 @@ func (c *unitCompiler) checkLayout(name string, f *Field) {
 	b := time.Date(1999, 8, 9, 1, 2, 3, 987654321, time.UTC)
 	if a.Format(f.DateFormat) == b.Format(f.DateFormat) {
 		c.problems.add(at, "%q is not a layout; write Go's reference time 2006-01-02T15:04:05 in the wanted form, or %s or %s", f.DateFormat, epochMillis, epochSecond)
+		return
 	}
 	over, _ := decodeObject(f.Mapping)
 	if strings.HasPrefix(f.Type, "date") && over["format"] == nil {
@@ -224,15 +311,15 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 		m = typed(t, inferred)
 	case m == nil && over["properties"] != nil:
 		m = object{}
-	case m == nil && compiled:
+	case m == nil && compiled && (!c.root.unknown() || f.Value != nil):
 		c.problems.add(at, "the type of its values is not known; give it a type")
 	}
 	m = cloneObject(m)
 	override(m, over)
-	if m["type"] == "scaled_float" && m["scaling_factor"] == nil {
+	if m["type"] == "scaled_float" && m["scaling_factor"] == nil && (!c.root.unknown() || f.From == "") {
 		c.problems.add(at, "scaled_float wants mapping: {scaling_factor: …}")
 	}
-	return m
+	return c.infer.objectMapping(m)
 }
 
 // cloneObject copies an object deeply.

@@ -28,6 +28,15 @@ func TestFolds(t *testing.T) {
 		{sources.Column{Type: text, Collation: "utf8mb4_bin"}, "a", "A", false},
 		{sources.Column{Type: text, Collation: "utf8mb4_bin"}, "a", "a ", true},
 		{sources.Column{Type: text, Collation: "utf8mb4_0900_as_cs"}, "a", "A", false},
+		{sources.Column{Type: text, Collation: "utf8mb4_ja_0900_as_cs_ks"}, "a", "A", false},
+		{sources.Column{Type: text, Collation: "utf8mb4_general_ci"}, "straße Ωmega Жук", "STRAßE ωMEGA жУК", true},
+		{sources.Column{Type: text, Collation: "utf8mb4_general_ci"}, "k", "\u212a", false}, // the Kelvin sign
+		{sources.Column{Type: text, Collation: "utf8mb4_general_ci"}, "ß", "ẞ", false},
+		{sources.Column{Type: text, Collation: "utf8mb4_turkish_ci"}, "i", "I", false},
+		{sources.Column{Type: text, Collation: "utf8mb4_tr_0900_ai_ci"}, "i", "I", false},
+		{sources.Column{Type: text, Collation: "utf8mb4_turkish_ci"}, "ABC", "abc", true},
+		{sources.Column{Type: text, Collation: "gbk_chinese_ci"}, "ABC", "abc", true},
+		{sources.Column{Type: text, Collation: "gbk_chinese_ci"}, "Ж", "ж", false},
 		{sources.Column{Type: text, Collation: "uca1400_nopad_ai_ci"}, "a", "A ", false},
 		{sources.Column{Type: sources.Type{Kind: sources.Int}, Collation: "binary"}, "1", "2", false},
 	}

@@ -105,6 +105,7 @@ func operators(all map[string]function) {
 		operatorFunction("!="): func(args ...any) (any, error) {
 			return !isNull(args[0]) && !isNull(args[1]) && !equalValues(args[0], args[1]), nil
 		},
+		fnStep:      takeStep,
 		fnTruth:     func(args ...any) (any, error) { return truth(args[0]) },
 		fnIsNull:    func(args ...any) (any, error) { return isNull(args[0]), nil },
 		fnIsNotNull: func(args ...any) (any, error) { return !isNull(args[0]), nil },
@@ -185,6 +186,7 @@ func native(b *builtin.Function) function {
 			return v, err
 		}
 	}
+	limit := bounded[b.Name]
 	return function{
 		call: func(args ...any) (any, error) {
 			for i := range args {
@@ -193,6 +195,11 @@ func native(b *builtin.Function) function {
 				}
 				if t, ok := args[i].(Time); ok {
 					args[i] = t.Time
+				}
+			}
+			if limit != nil {
+				if err := limit(args); err != nil {
+					return nil, err
 				}
 			}
 			v, err := run(args...)

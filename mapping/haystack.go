@@ -51,7 +51,7 @@ func (c *haystackDate) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	if text == "" {
 		return dst, true, nil
 	}
-	if strings.HasSuffix(text, "infinity") {
+	if !sources.IsDay([]byte(text)) {
 		s.nulled++
 		return dst, true, nil
 	}

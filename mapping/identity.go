@@ -1,10 +1,12 @@
 package mapping
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"unicode/utf8"
 
 	"haystream/sources"
 )
@@ -12,7 +14,8 @@ import (
 // maxID is the sink's limit for a document's id, in bytes.
 const maxID = 512
 
-// hashPrefix begins the ids that stand for keys which the sink cannot hold.
+// hashPrefix begins the ids that stand for keys which the sink cannot hold, or
+// that begin with it themselves.
 const hashPrefix = "sha256:"
 
 // A documentName gives a row's document its id or routing: key columns, one
@@ -48,7 +51,7 @@ func (n *documentName) append(dst []byte, s *Scratch, t *sources.Table, row sour
 		return dst, errors.New(n.what + " is empty")
 	case len(name) == 0 && n.what == "routing":
 		return dst, nil
-	case len(name) == 0 || len(name) > maxID && n.what == "id":
+	case n.what == "id" && (len(name) > maxID || !utf8.Valid(name) || bytes.HasPrefix(name, []byte(hashPrefix))), len(name) == 0:
 		sum := sha256.Sum256(name)
 		dst = hex.AppendEncode(append(dst[:start], hashPrefix...), sum[:])
 	}

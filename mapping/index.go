@@ -2,10 +2,11 @@ package mapping
 
 import (
 	"encoding/json"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"haystream/internal/preflight"
 	"haystream/sources"
 )
 
@@ -31,21 +32,12 @@ type Index struct {
 // indexes compiles the units of a set against the projected tables and puts
 // those of one alias together.
 func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) []*Index {
-	groups := map[string][]*unit{}
-	var aliases []string
-	for _, u := range p.unitsFound {
-		if u.set != set {
-			continue
-		}
-		if groups[u.alias] == nil {
-			aliases = append(aliases, u.alias)
-		}
-		groups[u.alias] = append(groups[u.alias], u)
-	}
-	slices.Sort(aliases)
+	groups := p.grouped(set)
 	var all []*Index
-	for _, alias := range aliases {
-		p.apart(groups[alias])
+	for _, alias := range slices.Sorted(maps.Keys(groups)) {
+		if set == 0 {
+			p.mixed(groups[alias])
+		}
 		if index := p.index(alias, groups[alias], projected); index != nil {
 			all = append(all, index)
 		}
@@ -53,11 +45,21 @@ func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) 
 	return all
 }
 
+// grouped are the units of a set by alias.
+func (p *planner) grouped(set int) map[string][]*unit {
+	groups := map[string][]*unit{}
+	for _, u := range p.unitsFound {
+		if u.set == set {
+			groups[u.alias] = append(groups[u.alias], u)
+		}
+	}
+	return groups
+}
+
 // index puts one alias together; nil where there are problems.
 func (p *planner) index(alias string, units []*unit, projected map[*sources.Table]*sources.Table) *Index {
 	before := len(p.problems)
 	index := &Index{Alias: alias, Uses: map[string][]string{}}
-	mappings, settings := object{}, object{}
 	var made []compiled
 	for _, u := range units {
 		stored := p.storages[u.set].stored
@@ -76,19 +78,9 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		if !slices.Contains(index.Names, u.name) {
 			index.Names = append(index.Names, u.name)
 		}
-		combine(mappings, cloneObject(out.mapping), nil, p.conflict(u, units, "mapping"))
-		own, _ := decodeObject(u.def.Settings) // checked by definition
-		if u.def.Haystack != nil {
-			own = withHaystackSettings(own)
-		}
-		combine(settings, own, nil, p.conflict(u, units, "settings"))
-		if index.Pipeline != "" && u.def.Pipeline != "" && u.def.Pipeline != index.Pipeline {
-			p.problems.add(u.path("pipeline"), "is %s here and %s in another definition of the index %s", u.def.Pipeline, index.Pipeline, alias)
-		}
-		if u.def.Pipeline != "" {
-			index.Pipeline = u.def.Pipeline
-		}
 	}
+	mappings, settings, pipeline := p.together(alias, units)
+	index.Pipeline = pipeline
 	if len(p.problems) > before {
 		return nil
 	}
@@ -119,6 +111,27 @@ func (index *Index) use(at *scope) {
 	index.Uses[at.source.String()] = uses
 }
 
+// together puts together what units of one alias say of their index, as the
+// first pass has found it, and reports what they do not agree about.
+func (p *planner) together(alias string, units []*unit) (mappings, settings object, pipeline string) {
+	mappings, settings = object{}, object{}
+	for _, u := range units {
+		combine(mappings, cloneObject(u.first.mapping), nil, p.conflict(u, units, "mapping"))
+		own, _ := decodeObject(u.def.Settings) // checked by definition
+		if u.def.Haystack != nil {
+			own = withHaystackSettings(own)
+		}
+		combine(settings, own, nil, p.conflict(u, units, "settings"))
+		if pipeline != "" && u.def.Pipeline != "" && u.def.Pipeline != pipeline {
+			p.problems.add(u.path("pipeline"), "is %s here and %s in another definition of the index %s", u.def.Pipeline, pipeline, alias)
+		}
+		if u.def.Pipeline != "" {
+			pipeline = u.def.Pipeline
+		}
+	}
+	return mappings, settings, pipeline
+}
+
 func withHaystackSettings(own object) object {
 	settings, _ := decodeObject(json.RawMessage(haystackSettings))
 	override(settings, own)
@@ -147,10 +160,26 @@ func (p *planner) conflict(u *unit, units []*unit, setting string) func([]string
 		have, _ := encodeJSON(a)
 		want, _ := encodeJSON(b)
 		at, what := u.path(setting), strings.Join(way, ".")
-		if setting == "mapping" && len(way) > 1 && way[0] == "properties" {
+		if setting == "settings" {
+			p.problems.add(at, "%s is %s here and %s %s; all that share an index must agree", what, want, have, who)
+			return
+		}
+		if len(way) > 1 && way[0] == "properties" {
 			at, what = u.path("fields", way[1]), strings.Join(way[2:], ".")
 		}
 		p.problems.add(at, "%s is %s for table %s and %s %s; all that share an index must agree", what, want, u.table, have, who)
+	}
+}
+
+// mixed warns of an index in which some documents stay when their rows go, and
+// others do not.
+func (p *planner) mixed(units []*unit) {
+	if slices.ContainsFunc(units, func(u *unit) bool { return u.def.Mode != units[0].def.Mode }) {
+		p.warn(preflight.Finding{
+			Level: preflight.Warning, Subject: "index " + units[0].alias,
+			Text:   "some of its definitions have mode: append and some have not; where rows go without a word in the log (a table is emptied or replaced, the log is lost), the documents of all of them stay",
+			Remedy: "set `index:` in one kind of them to another name",
+		})
 	}
 }
 
@@ -164,13 +193,15 @@ func (p *planner) apart(units []*unit) {
 	ids := map[string]string{}
 	for _, u := range units {
 		if len(names) > 1 && u.def.ID == "" && u.def.Haystack == nil && !u.glob {
-			p.problems.add(u.path("id"), "definitions that share the index %s need ids that differ; set id, such as id: %q", u.alias, fmt.Sprintf("%s-{{ .%s }}", u.name, u.key[0]))
+			p.problems.add(u.path("id"), "definitions that share the index %s need ids that differ; set id to the name and the key's columns, such as id: %q", u.alias, u.name+"-{{ .id }}")
 			continue
 		}
 		id := "id: " + u.def.ID
 		switch {
 		case u.def.Haystack != nil:
 			id = "haystack: {model: " + u.def.Haystack.Model + "}"
+		case u.def.ID == "" && u.table == anyTable:
+			continue
 		case u.def.ID == "":
 			id = "the default id " + u.idPrefix() + "…"
 		}

@@ -54,7 +54,7 @@ func (x *inferrer) column(t *sources.Type) object {
 	case sources.Timestamp, sources.TimestampTZ:
 		return object{"type": "date", "format": timestampFormat}
 	case sources.JSON:
-		return object{"type": "object", "dynamic": true}
+		return x.json(t)
 	case sources.Array:
 		return x.column(t.Elem)
 	case sources.Range:
@@ -62,7 +62,10 @@ func (x *inferrer) column(t *sources.Type) object {
 	case sources.Inet:
 		return object{"type": "ip", "ignore_malformed": true}
 	case sources.Point:
-		if t.SQL == "point" { // of a plane; need not be on the globe
+		switch {
+		case isProjected(t.SQL):
+			return closedObject()
+		case t.SQL == "point": // of a plane; need not be on the globe
 			return object{"type": "geo_point", "ignore_malformed": true}
 		}
 		return object{"type": "geo_point"}
@@ -73,6 +76,40 @@ func (x *inferrer) column(t *sources.Type) object {
 		return keyword(t.Size)
 	}
 	return textWithKeyword()
+}
+
+// json is the mapping of JSON, which geometries are too. Those need not be on the globe.
+func (x *inferrer) json(t *sources.Type) object {
+	switch {
+	case !isGeometry(t.SQL):
+	case isProjected(t.SQL):
+		return closedObject()
+	case x.has("geo_shape"):
+		return object{"type": "geo_shape", "ignore_malformed": true}
+	default:
+		x.missed("geo_shape", "object")
+	}
+	return object{"type": "object", "dynamic": true}
+}
+
+// closedObject is for values that are shown and not searched.
+func closedObject() object { return object{"type": "object", "enabled": false} }
+
+// isGeometry reports whether the SQL type is a geometry of any server's.
+func isGeometry(sql string) bool {
+	name, _, _ := strings.Cut(sql, "(")
+	switch name[strings.LastIndexByte(name, '.')+1:] {
+	case "geometry", "geography", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geomcollection", "geometrycollection":
+		return true
+	}
+	return false
+}
+
+// isProjected reports whether a PostGIS column is declared to be of a reference
+// system whose coordinates are not longitude and latitude: any but 4326.
+func isProjected(sql string) bool {
+	_, system, declared := strings.Cut(sql, ",")
+	return declared && isGeometry(sql) && system != "4326)"
 }
 
 // isFixedText reports whether the SQL type is char(n).
@@ -174,7 +211,7 @@ func (x *inferrer) rangeOf(elem *sources.Type) object {
 // not tell.
 func expressionMapping(k kind) object {
 	switch k {
-	case kindBool:
+	case kindBool, kindFlag:
 		return object{"type": "boolean"}
 	case kindInt:
 		return object{"type": "long"}

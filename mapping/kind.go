@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"strings"
+
 	"haystream/sources"
 )
 
@@ -11,6 +13,7 @@ const (
 	kindAny kind = iota
 	kindNull
 	kindBool
+	kindFlag // of MySQL and MariaDB, where true is 1 and false 0
 	kindInt
 	kindDecimal
 	kindFloat
@@ -26,7 +29,7 @@ func (k kind) String() string {
 	switch k {
 	case kindNull:
 		return "nil"
-	case kindBool:
+	case kindBool, kindFlag:
 		return "true or false"
 	case kindInt, kindDecimal, kindFloat:
 		return "a number"
@@ -44,6 +47,12 @@ func (k kind) String() string {
 	return "a value of any type"
 }
 
+// counts reports whether values of this kind may stand beside numbers.
+func (k kind) counts() bool { return k.numeric() || k == kindFlag }
+
+// decides reports whether values of this kind are true or false.
+func (k kind) decides() bool { return k == kindBool || k == kindFlag }
+
 func (k kind) numeric() bool { return k == kindInt || k == kindDecimal || k == kindFloat }
 
 // open reports whether a value of this kind may turn out to be of any type.
@@ -53,6 +62,9 @@ func (k kind) open() bool { return k == kindAny || k == kindNull }
 func kindOf(t *sources.Type) kind {
 	switch t.Kind {
 	case sources.Bool:
+		if strings.HasPrefix(t.SQL, "tinyint(1)") || t.SQL == "bit(1)" {
+			return kindFlag
+		}
 		return kindBool
 	case sources.Int:
 		return kindInt
@@ -74,7 +86,7 @@ func kindOf(t *sources.Type) kind {
 
 // canCompare reports whether values of the two kinds can be compared.
 func canCompare(a, b kind) bool {
-	return a.open() || b.open() || a == b || a.numeric() && b.numeric()
+	return a.open() || b.open() || a == b || a.counts() && b.counts() || a.decides() && b.decides()
 }
 
 // reckoned is the kind of a op b; ok is false where the operator has no meaning.
@@ -82,7 +94,7 @@ func reckoned(op string, a, b kind) (result kind, ok bool) {
 	switch {
 	case a.open() || b.open():
 		return kindAny, true
-	case a.numeric() && b.numeric():
+	case a.counts() && b.counts():
 		switch {
 		case a == kindFloat || b == kindFloat:
 			return kindFloat, true

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+
+	"haystream/sources"
 )
 
-// savedIndex is the form of Index.Normalized.
-type savedIndex struct {
+// A Saved is the form of Index.Normalized.
+type Saved struct {
 	Alias       string                 `json:"alias"`
 	Definitions map[string]*Definition `json:"definitions"`
 	Tables      map[string]*savedTable `json:"tables"`
@@ -29,7 +32,7 @@ type savedTable struct {
 // normalize writes down everything that decides the index, with <, > and &
 // escaped, as package json does to whatever embeds it: the bytes stay the same.
 func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, error) {
-	saved := savedIndex{
+	saved := Saved{
 		Alias: index.Alias, Mappings: index.Mappings, Settings: index.Settings, Pipeline: index.Pipeline,
 		Definitions: map[string]*Definition{}, Tables: map[string]*savedTable{},
 	}
@@ -41,7 +44,7 @@ func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, e
 	return json.Marshal(saved)
 }
 
-func (s *savedIndex) add(u *unit, made compiled) error {
+func (s *Saved) add(u *unit, made compiled) error {
 	name := configName(u.table)
 	made.renderer.root.all(s.addTable)
 	d := s.Definitions[u.name]
@@ -63,7 +66,7 @@ func (s *savedIndex) add(u *unit, made compiled) error {
 }
 
 // addTable writes down what rows of a scope take from their table.
-func (s *savedIndex) addTable(at *scope) {
+func (s *Saved) addTable(at *scope) {
 	name := configName(at.source)
 	t := s.Tables[name]
 	if t == nil {
@@ -72,7 +75,7 @@ func (s *savedIndex) addTable(at *scope) {
 	}
 	for i, used := range at.used {
 		if used != 0 {
-			t.Columns[at.table.Columns[i].Name] = at.table.Columns[i].Type.SQL
+			t.Columns[at.table.Columns[i].Name] = typeName(&at.table.Columns[i].Type)
 		}
 	}
 	for _, c := range at.computed {
@@ -87,6 +90,14 @@ func (s *savedIndex) addTable(at *scope) {
 		}
 		t.Relations[c.relation.name] = c.relation.save()
 	}
+}
+
+// typeName is a type as the server writes it, and what that is read as where a setting decides.
+func typeName(t *sources.Type) string {
+	if t.Kind == sources.Int && strings.HasPrefix(t.SQL, "tinyint(1)") {
+		return t.SQL + " as a number"
+	}
+	return t.SQL
 }
 
 // canonical puts the definition's raw JSON into one form.
@@ -115,11 +126,27 @@ func rawFields(fields map[string]*Field) []*json.RawMessage {
 	return raws
 }
 
+// ParseSaved reads Index.Normalized.
+func ParseSaved(normalized json.RawMessage) (saved Saved, err error) {
+	err = json.Unmarshal(normalized, &saved)
+	return saved, err
+}
+
+// Appends reports whether documents of rows that are gone stay in the index.
+func (s *Saved) Appends() bool {
+	for _, d := range s.Definitions {
+		if d.Mode == modeAppend {
+			return true
+		}
+	}
+	return false
+}
+
 // Restore returns the set that gives an index again: from its Normalized form,
 // while a changed definition's new index is built, the old one is fed.
 func Restore(normalized json.RawMessage) (Set, error) {
-	var saved savedIndex
-	if err := json.Unmarshal(normalized, &saved); err != nil {
+	saved, err := ParseSaved(normalized)
+	if err != nil {
 		return Set{}, fmt.Errorf("restore definition: %w", err)
 	}
 	set := Set{Indexes: saved.Definitions, Tables: map[string]*TableConfig{}}

@@ -37,9 +37,9 @@ func plain(v any) any {
 
 // compareValues orders two values, neither NULL. Numbers compare by value
 // whatever their types; against a float64 as float64. NaN equals itself and is
-// above all, as in PostgreSQL.
+// above all, as in PostgreSQL. Beside a number true is 1 and false is 0.
 func compareValues(a, b any) (int, error) {
-	a, b = plain(a), plain(b)
+	a, b = countBool(a, b), countBool(b, a)
 	switch x := a.(type) {
 	case int64:
 		if y, ok := b.(int64); ok {
@@ -74,6 +74,31 @@ func compareValues(a, b any) (int, error) {
 		return compareNumbers(a, b)
 	}
 	return 0, fmt.Errorf("cannot compare %s with %s", describe(a), describe(b))
+}
+
+// countBool is v as plain does it, with true and false as numbers beside one.
+func countBool(v, beside any) any {
+	switch v := v.(type) {
+	case bool:
+		if isNumeric(plain(beside)) {
+			if _, ok := beside.(tiny); !ok {
+				return int64(asInt(v))
+			}
+		}
+	case tiny:
+		if _, ok := beside.(bool); ok {
+			return true
+		}
+	}
+	return plain(v)
+}
+
+// countable is v as plain does it, with true as 1 and false as 0.
+func countable(v any) any {
+	if b, ok := v.(bool); ok {
+		return int64(asInt(b))
+	}
+	return plain(v)
 }
 
 func asInt(b bool) int {
@@ -176,7 +201,7 @@ func toExact(v any) (exact, error) {
 // equalValues is ==, where neither is NULL. Lists and objects are equal when
 // all that they hold is. Values of types that cannot be equal are not.
 func equalValues(a, b any) bool {
-	a, b = plain(a), plain(b)
+	a, b = countBool(a, b), countBool(b, a)
 	if isNull(a) || isNull(b) {
 		return isNull(a) && isNull(b)
 	}
@@ -219,13 +244,16 @@ func arithmetic(op string, a, b any) (any, error) {
 	if isNull(a) || isNull(b) {
 		return null(nil), nil
 	}
-	a, b = plain(a), plain(b)
+	a, b = countable(a), countable(b)
 	if isNumeric(a) && isNumeric(b) {
 		return reckon(op, a, b)
 	}
 	switch x := a.(type) {
 	case string:
 		if y, ok := b.(string); ok && op == "+" {
+			if err := fits(len(x) + len(y)); err != nil {
+				return nil, err
+			}
 			return x + y, nil
 		}
 	case Time:
@@ -245,7 +273,7 @@ func arithmetic(op string, a, b any) (any, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("cannot reckon %s %s %s", describe(a), op, describe(b))
+	return nil, fmt.Errorf("cannot compute %s %s %s", describe(a), op, describe(b))
 }
 
 // shiftTime is a time plus or minus a duration, or the span between two times.
@@ -269,7 +297,7 @@ func shiftTime(op string, t Time, b any) (any, error) {
 			return t.Sub(y.Time), nil
 		}
 	}
-	return nil, fmt.Errorf("cannot reckon a time %s %s", op, describe(b))
+	return nil, fmt.Errorf("cannot compute a time %s %s", op, describe(b))
 }
 
 func reckon(op string, a, b any) (any, error) {
@@ -391,6 +419,8 @@ func truth(v any) (bool, error) {
 	switch v := v.(type) {
 	case bool:
 		return v, nil
+	case tiny:
+		return true, nil
 	case nil, null:
 		return false, nil
 	}

@@ -48,10 +48,10 @@ func (p *patcher) identifier(n *ast.IdentifierNode) {
 func (p *patcher) condition(node *ast.Node) {
 	switch k := p.kinds[*node]; {
 	case k == kindBool && isOurBool(*node):
-	case k == kindBool || k.open():
+	case k.decides() || k.open():
 		n := *node
 		p.replace(node, kindBool, fnTruth, n)
-	default:
+	case p.rows[*node].scope == nil: // untaken tells of rows
 		p.fail(*node, "wants a condition, true or false, and this is %s", k)
 	}
 }
@@ -83,7 +83,7 @@ func (p *patcher) unary(node *ast.Node, n *ast.UnaryNode) {
 		p.set(n, kindBool)
 	case "-":
 		k := p.kinds[n.Node]
-		if !k.open() && !k.numeric() && k != kindDuration {
+		if !k.open() && !k.counts() && k != kindDuration {
 			p.fail(n, "cannot negate %s", k)
 		}
 		p.replace(node, k, fnNegate, n.Node)
@@ -134,7 +134,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		}
 		k, ok := reckoned(n.Operator, left, right)
 		if !ok {
-			p.fail(n, "cannot reckon %s %s %s", left, n.Operator, right)
+			p.fail(n, "cannot compute %s %s %s", left, n.Operator, right)
 		}
 		p.replace(node, k, operatorFunction(n.Operator), n.Left, n.Right)
 	default:

@@ -1,12 +1,15 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
+
+	"haystream/internal/conf"
 )
 
 // A Problem is one mistake in a Set.
@@ -30,12 +33,24 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// add notes a problem once, and none that only follows from one told elsewhere.
 func (p *Problems) add(path, format string, args ...any) {
+	for _, a := range args {
+		if err, ok := a.(error); ok && errors.As(err, new(toldError)) {
+			return
+		}
+	}
 	problem := Problem{Path: path, Message: fmt.Sprintf(format, args...)}
 	if !slices.Contains(*p, problem) {
 		*p = append(*p, problem)
 	}
 }
+
+// A toldError is about a name that is defined in the configuration; what is
+// wrong with it is told there.
+type toldError struct{ error }
+
+func (e toldError) Unwrap() error { return e.error }
 
 func (p Problems) sorted() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
@@ -73,7 +88,7 @@ func (f *Fields) readTemplates(fsys fs.FS, within string, problems *Problems) {
 			problems.add(at, "%q is not a relative path below the configuration's folder", field.TemplateFile)
 			continue
 		}
-		text, err := fs.ReadFile(fsys, file)
+		text, err := conf.ReadFileIn(fsys, file, conf.MaxFile)
 		if err != nil {
 			problems.add(at, "read template: %v", err)
 			continue

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,10 +36,18 @@ type ordering struct {
 type schema struct {
 	catalog   []*sources.Table
 	lookup    tableNames
+	views     []sources.View
 	keys      map[*sources.Table]keyConfig
 	computed  map[*sources.Table]map[string]string
 	relations map[*sources.Table]map[string]*relation
+	broken    map[*sources.Table][]string // names of declared relations that lead nowhere
+
+	unsure    map[*sources.Table]bool // what the configuration says of them was not understood
+	allUnsure bool
 }
+
+// isUnsure reports whether a table may have more than is known of it.
+func (s *schema) isUnsure(t *sources.Table) bool { return s.allUnsure || s.unsure[t] }
 
 // key names the columns that identify a row; none where nothing does.
 func (s *schema) key(t *sources.Table) []string {
@@ -71,14 +80,34 @@ func every(n int) []int {
 	return all
 }
 
+// tables returns those that a name stands for. One that is a view's is said to be.
+func (s *schema) tables(name string) ([]*sources.Table, error) {
+	found, err := s.lookup.find(s.catalog, name)
+	if err == nil {
+		return found, nil
+	}
+	var refusal string
+	parsed, _ := parseTableName(name) // find has parsed it
+	for i := range s.views {
+		v := &s.views[i]
+		if parsed.matches(&sources.Table{Schema: v.Schema, Name: v.Name}) && (refusal == "" || v.Home) {
+			refusal = v.Refusal()
+		}
+	}
+	if refusal != "" {
+		return nil, errors.New(refusal)
+	}
+	return nil, err
+}
+
 // find returns the table of the catalog that a name stands for.
 func (s *schema) find(name string) (*sources.Table, error) {
-	found, err := s.lookup.find(s.catalog, name)
+	if parsed, err := parseTableName(name); err == nil && parsed.glob {
+		return nil, errGlob
+	}
+	found, err := s.tables(name)
 	if err != nil {
 		return nil, err
-	}
-	if len(found) > 1 || strings.ContainsAny(name, "*?[") {
-		return nil, fmt.Errorf("a glob has no meaning here; name one table")
 	}
 	return found[0], nil
 }
@@ -129,6 +158,7 @@ func (s *schema) tableOf(k *sources.ForeignKey) *sources.Table {
 // declare adds the relation that the configuration declares for a table.
 func (s *schema) declare(t *sources.Table, name string, config *Relation, fail func(setting string, err error)) {
 	r := &relation{name: name, many: config.Many}
+	s.broken[t] = append(s.broken[t], name) // until it is sound
 	target, err := s.find(config.Table)
 	if err != nil {
 		fail("table", err)
@@ -153,9 +183,6 @@ func (s *schema) declare(t *sources.Table, name string, config *Relation, fail f
 		fail("column", err)
 		return
 	}
-	if len(config.OrderBy) > 0 && !r.many {
-		fail("order_by", fmt.Errorf("has a meaning only where many rows are led to"))
-	}
 	for _, column := range config.OrderBy {
 		o := ordering{column: column}
 		if target.Column(column) < 0 {
@@ -167,6 +194,7 @@ func (s *schema) declare(t *sources.Table, name string, config *Relation, fail f
 		r.order = append(r.order, o)
 	}
 	if len(r.steps) > 0 {
+		s.broken[t] = slices.DeleteFunc(s.broken[t], func(n string) bool { return n == name })
 		s.add(t, r)
 	}
 }
@@ -213,6 +241,8 @@ func (s *schema) refer(t *sources.Table, columns []string, other *sources.Table,
 		r.from, r.to = keys[0].Columns, keys[0].Targets
 	case len(targets) == 0 && len(keys) > 0:
 		r.to = keys[0].Targets
+	case len(targets) == 0 && s.keys[other].broken:
+		return r, toldError{fmt.Errorf("the key of table %s is not known", other)}
 	case len(targets) == 0:
 		r.to = s.key(other)
 	}
@@ -302,5 +332,11 @@ func (r *relation) save() *Relation {
 
 // unknownName is the error for a name that stands for nothing at a table's rows.
 func (s *scope) unknownName(name string) error {
+	if s.tree != nil && slices.Contains(s.tree.schema.broken[s.source], name) {
+		return toldError{fmt.Errorf("relation %q of %s leads nowhere", name, s.table)}
+	}
+	if s.tree != nil && s.tree.schema.isUnsure(s.source) && conf.Nearest(name, s.names()) == "" {
+		return toldError{fmt.Errorf("not all is known that %s has", s.table)}
+	}
 	return fmt.Errorf("no column %q in %s%s", name, s.table, conf.DidYouMean(name, s.names()))
 }

@@ -35,6 +35,10 @@ type Scratch struct {
 	// Now is the current time for `where`, in microseconds since 1970.
 	Now int64
 
+	// Undecodable is asked about each value that is not UTF-8. Its error refuses the
+	// document; else each byte that is not becomes U+FFFD. nil: that, without a word.
+	Undecodable func(*UndecodableError) error
+
 	row      sources.Row
 	at       *loaded // the row with what its relations lead to; nil where it has none
 	view     *view
@@ -250,6 +254,7 @@ func (r *Renderer) index(s *Scratch, b *sinks.Batch, t *sinks.Target, row source
 		return err
 	}
 	if err != nil {
+		s.shrink()
 		r.reject(b, t, to, version, err)
 		return nil
 	}
@@ -257,8 +262,33 @@ func (r *Renderer) index(s *Scratch, b *sinks.Batch, t *sinks.Target, row source
 		r.Nulled.Add(s.nulled)
 	}
 	s.out = body
-	b.Actions = append(b.Actions, sinks.Action{Target: t, Op: sinks.OpIndex, Version: version, ID: to.id, Routing: to.routing, Body: b.Keep(body)})
+	b.Actions = append(b.Actions, sinks.Action{Target: t, Op: sinks.OpIndex, Version: version, ID: to.id, Routing: to.routing, Body: s.keep(b)})
+	s.shrink()
 	return nil
+}
+
+// maxKept is the largest buffer that is kept for the next row: large rows are
+// rare, and there is a Scratch for each core.
+const maxKept = 256 << 10
+
+// keep hands what is in out to the batch.
+func (s *Scratch) keep(b *sinks.Batch) []byte {
+	if cap(s.out) <= maxKept {
+		return b.Keep(s.out)
+	}
+	body := b.Adopt(s.out)
+	s.out = nil
+	return body
+}
+
+// shrink drops large buffers.
+func (s *Scratch) shrink() {
+	if cap(s.text) > maxKept {
+		s.text = nil
+	}
+	if cap(s.computed) > maxKept {
+		s.computed = nil
+	}
 }
 
 func (r *Renderer) delete(b *sinks.Batch, t *sinks.Target, from place, version int64) {

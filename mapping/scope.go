@@ -125,6 +125,9 @@ func (s *scope) purpose() purpose {
 
 // use returns the named column's index and notes its use.
 func (s *scope) use(name string) (int, error) {
+	if s.unknown() {
+		return 0, nil
+	}
 	i := s.table.Column(name)
 	if i < 0 {
 		return -1, s.unknownName(name)
@@ -286,7 +289,7 @@ func (s *scope) compute(name string) (*computedColumn, error) {
 	c := s.computed[i]
 	if c.compiled&s.purpose() != 0 {
 		if c.template == nil && c.err == nil {
-			return nil, fmt.Errorf("computed column %q of table %s needs itself", name, s.table)
+			return nil, &selfError{name, s.source}
 		}
 		c.purpose |= s.purpose()
 		return c, c.err
@@ -295,7 +298,7 @@ func (s *scope) compute(name string) (*computedColumn, error) {
 	c.template = nil
 	t, err := compileTemplate(s.tree.schema.computed[s.source][name], s)
 	if err != nil {
-		c.err = fmt.Errorf("computed column %q of table %s: %w", name, s.table, err)
+		c.err = toldError{err}
 		return nil, c.err
 	}
 	c.template = t
@@ -304,6 +307,16 @@ func (s *scope) compute(name string) (*computedColumn, error) {
 	at := slices.Index(s.computed, c)
 	s.computed = append(slices.Delete(s.computed, at, at+1), c)
 	return c, nil
+}
+
+// A selfError is about a computed column that is made of itself.
+type selfError struct {
+	name  string
+	table *sources.Table
+}
+
+func (e *selfError) Error() string {
+	return fmt.Sprintf("computed column %q of table %s needs itself", e.name, e.table)
 }
 
 // A fieldPath is where a field's `from` leads.
@@ -356,6 +369,9 @@ func (s *scope) columnPath(path string) (column int, into []string, err error) {
 	if s.table.Column(path) >= 0 || !dotted {
 		column, err = s.use(path)
 		return column, nil, err
+	}
+	if s.unknown() {
+		return 0, nil, nil
 	}
 	i := s.table.Column(head)
 	if i < 0 {
@@ -429,6 +445,18 @@ func (s *scope) settle() {
 	for _, c := range s.children {
 		c.settle()
 	}
+}
+
+// read are the columns that templates and expressions of a purpose read, those
+// of computed columns too, other than the given ones.
+func (s *scope) read(p purpose, without []int) []int {
+	var columns []int
+	for i, b := range s.boxed {
+		if b&p != 0 && !slices.Contains(without, i) {
+			columns = append(columns, i)
+		}
+	}
+	return columns
 }
 
 // columnsFor are the columns used for a purpose.

@@ -162,3 +162,22 @@ func isASCII(s string) bool {
 }
 
 func itoa(i int) string { return string(number(i)) }
+
+// TestNamesOfViews: what is no table is said to be a view, and which tables it shows.
+func TestNamesOfViews(t *testing.T) {
+	catalog := []*sources.Table{{Schema: "public", Name: "notes", Home: true}}
+	views := []sources.View{
+		{Schema: "other", Name: "recent", Kind: sources.OrdinaryView, Tables: []string{"other.x"}},
+		{Schema: "public", Name: "recent", Home: true, Kind: sources.OrdinaryView, Tables: []string{"public.notes"}},
+	}
+	_, err := Options{Views: views}.Compile(catalog, Set{
+		Indexes: map[string]*Definition{"a": {Table: "recent", Fields: Fields{All: true}}, "b": {Table: "lost", Fields: Fields{All: true}}},
+		Tables:  map[string]*TableConfig{"other.recent": {}},
+	})
+	want := `indexes.a.table: public.recent is a view over public.notes; name that
+indexes.b.table: there is no table lost that the source's role can see
+tables.other.recent: other.recent is a view over other.x; name that`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}

@@ -3,7 +3,6 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 type textTemplate struct {
 	template *template.Template
 	columns  []int
+	loops    bool
 }
 
 // rowName is the row's other name in templates, beside the dot.
@@ -31,35 +31,46 @@ const (
 
 // compileTemplate compiles text for the rows of a scope.
 func compileTemplate(text string, c *scope) (*textTemplate, error) {
-	t, err := template.New("template").Funcs(templateFunctions()).Parse(text)
-	if err != nil {
+	tree := parse.New("template")
+	tree.Mode = parse.SkipFuncCheck // the walker tells all unknown ones, not the first
+	trees := map[string]*parse.Tree{}
+	if _, err := tree.Parse(text, "", "", trees); err != nil {
 		return nil, templateError(err)
 	}
-	if t.Tree == nil || t.Root == nil {
+	if text == "" {
 		return nil, errors.New("the template is empty")
 	}
 	root := shape{scope: c}
-	w := &templateWalker{root: root, tree: t.Tree, rows: map[string]shape{"$": root}}
-	if len(t.Templates()) > 1 {
-		w.fail(t.Root, "define and block are not available")
+	functions := templateFunctions()
+	counted := loopFunctions(functions)
+	w := &templateWalker{root: root, tree: tree, rows: map[string]shape{"$": root}, functions: templateFunctionNames(), counted: counted}
+	if len(trees) > 1 {
+		w.fail(tree.Root, "define and block are not available")
 	}
-	w.list(t.Root, root)
+	w.list(tree.Root, root)
 	if len(w.errs) > 0 {
 		return nil, errors.Join(w.errs...)
 	}
+	t, err := template.New("template").Funcs(functions).Funcs(counted).AddParseTree("template", tree)
+	if err != nil {
+		return nil, fmt.Errorf("make template: %w", err)
+	}
 	slices.Sort(w.found)
-	return &textTemplate{template: t, columns: w.found}, nil
+	return &textTemplate{template: t, columns: w.found, loops: w.looped}, nil
 }
 
-// templateError is an error of text/template without the template's name, and
-// with the nearest name for an unknown function.
+// templateError is an error of text/template without the template's name.
 func templateError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "template: template:")
 	text = strings.TrimPrefix(text, "template: ")
 	line, message, ok := strings.Cut(text, ": ")
-	if _, unknown, found := strings.Cut(message, `function "`); found {
-		name, _, _ := strings.Cut(unknown, `"`)
-		message += conf.DidYouMean(name, slices.Sorted(maps.Keys(templateFunctions())))
+	switch message {
+	case "unclosed action":
+		message = "a {{ is not closed by }}"
+	case "unexpected EOF":
+		message = "an {{ if }}, {{ range }} or {{ with }} has no {{ end }}"
+	case "unexpected {{end}}":
+		message = "an {{ end }} is without its {{ if }}, {{ range }} or {{ with }}"
 	}
 	if ok {
 		return fmt.Errorf("%s (template line %s)", message, line)
@@ -69,6 +80,10 @@ func templateError(err error) error {
 
 // run renders a boxed row onto out.
 func (t *textTemplate) run(row map[string]any, out *textBuffer) error {
+	if t.loops {
+		left := budget(maxSteps)
+		row[budgetName] = &left
+	}
 	if err := t.template.Execute(out, row); err != nil {
 		if exec, ok := errors.AsType[template.ExecError](err); ok {
 			text := exec.Err.Error()
@@ -85,8 +100,11 @@ func (t *textTemplate) run(row map[string]any, out *textBuffer) error {
 // A textBuffer is a reused io.Writer.
 type textBuffer []byte
 
-// Write never fails.
+// Write fails where the text becomes too long.
 func (b *textBuffer) Write(p []byte) (int, error) {
+	if err := fits(len(*b) + len(p)); err != nil {
+		return 0, err
+	}
 	*b = append(*b, p...)
 	return len(p), nil
 }
@@ -94,11 +112,17 @@ func (b *textBuffer) Write(p []byte) (int, error) {
 // A templateWalker checks the names that a template uses, notes its columns,
 // and rewrites it: `object` becomes $, and what is printed goes through show.
 type templateWalker struct {
-	root  shape
-	tree  *parse.Tree
-	rows  map[string]shape // variables that hold rows
-	found []int            // columns of the root
-	errs  []error
+	root      shape
+	tree      *parse.Tree
+	rows      map[string]shape // variables that hold rows
+	functions []string         // sorted
+	found     []int            // columns of the root
+	errs      []error
+
+	counted template.FuncMap // functions that count what they make
+
+	looped bool // there is a range
+	loops  int  // that the walker is in
 }
 
 func (w *templateWalker) fail(n parse.Node, format string, args ...any) {
@@ -130,7 +154,13 @@ func (w *templateWalker) list(l *parse.ListNode, dot shape) {
 			}
 			w.branches(&n.BranchNode, dot, dot)
 		case *parse.RangeNode:
-			w.branches(&n.BranchNode, w.element(n, dot), dot)
+			inside := w.element(n, dot)
+			w.appendFunction(n.Pipe, spanName, w.rootNode(n.Pipe.Pos))
+			w.looped = true
+			w.loops++
+			w.list(n.List, inside)
+			w.loops--
+			w.list(n.ElseList, dot)
 		case *parse.WithNode:
 			w.branches(&n.BranchNode, w.pipe(n.Pipe, dot), dot)
 		case *parse.TemplateNode:
@@ -156,9 +186,9 @@ func (w *templateWalker) branches(n *parse.BranchNode, inside, outside shape) {
 }
 
 // appendFunction pipes a pipeline's value through a function of ours.
-func (w *templateWalker) appendFunction(p *parse.PipeNode, name string) {
+func (w *templateWalker) appendFunction(p *parse.PipeNode, name string, args ...parse.Node) {
 	id := parse.NewIdentifier(name).SetTree(w.tree).SetPos(p.Pos)
-	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: []parse.Node{id}})
+	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: append([]parse.Node{id}, args...)})
 }
 
 // pipe walks a pipeline and returns what its value is.
@@ -207,10 +237,9 @@ func (w *templateWalker) command(c *parse.CommandNode, dot shape) {
 		case id.Ident == rowName && len(c.Args) > 1:
 			w.fail(c, "%s takes no arguments", rowName)
 			return
-		case slices.Contains([]string{"call", "html", "js", "urlquery"}, id.Ident):
-			w.fail(c, "there is no function %q", id.Ident)
 		}
 	}
+	defer w.countText(c)
 	for i := first; i < len(c.Args); i++ {
 		arguments := 0
 		if i == 0 {
@@ -219,6 +248,18 @@ func (w *templateWalker) command(c *parse.CommandNode, dot shape) {
 		var v shape
 		c.Args[i], v = w.operand(c.Args[i], dot, arguments)
 		w.noRow(c, v)
+	}
+}
+
+// countText makes a function that makes text count it, in a loop.
+func (w *templateWalker) countText(c *parse.CommandNode) {
+	id, ok := c.Args[0].(*parse.IdentifierNode)
+	if !ok || w.loops == 0 {
+		return
+	}
+	if _, makes := w.counted[loopPrefix+id.Ident]; makes {
+		name := parse.NewIdentifier(loopPrefix + id.Ident).SetTree(w.tree).SetPos(id.Pos)
+		c.Args = append([]parse.Node{name, w.rootNode(id.Pos)}, c.Args[1:]...)
 	}
 }
 
@@ -231,6 +272,9 @@ func (w *templateWalker) operand(n parse.Node, dot shape, arguments int) (parse.
 	case *parse.IdentifierNode:
 		if n.Ident == rowName {
 			return w.rootNode(n.Pos), w.root
+		}
+		if _, known := slices.BinarySearch(w.functions, n.Ident); !known {
+			w.fail(n, "there is no function %q%s", n.Ident, conf.DidYouMean(n.Ident, w.functions))
 		}
 	case *parse.FieldNode:
 		if dot.scope != nil {

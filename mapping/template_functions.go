@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"unicode"
@@ -18,7 +19,8 @@ func templateFunctions() template.FuncMap {
 
 		"lower": onText(strings.ToLower), "upper": onText(strings.ToUpper),
 		"trim": onText(strings.TrimSpace), "title": onText(title), "striptags": onText(stripTags),
-		"replace":       func(from, to string, v any) (string, error) { return onText(replacer(from, to))(v) },
+		"print": sprint, "println": sprintln, "printf": sprintf,
+		"replace":       replaceText,
 		"truncate":      func(n int, v any) (string, error) { return onText(truncator(n))(v) },
 		"truncatewords": func(n int, v any) (string, error) { return onText(wordTruncator(n))(v) },
 
@@ -37,6 +39,19 @@ func templateFunctions() template.FuncMap {
 		"gt": comparer(func(c int) bool { return c > 0 }), "ge": comparer(func(c int) bool { return c >= 0 }),
 		"not": func(v any) bool { return !isTrue(v) },
 	}
+}
+
+// templateFunctionNames lists what templates may call, text/template's own too,
+// sorted.
+func templateFunctionNames() []string {
+	names := []string{"and", "or", "index", "slice", "len", "print", "printf", "println"}
+	for name := range templateFunctions() {
+		if !strings.HasPrefix(name, "_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // isTrue is a value as a condition of a template: NULL, zero, and what is empty
@@ -63,8 +78,15 @@ func onText(f func(string) string) func(any) (string, error) {
 	}
 }
 
-func replacer(from, to string) func(string) string {
-	return func(s string) string { return strings.ReplaceAll(s, from, to) }
+func replaceText(from, to string, v any) (string, error) {
+	s, err := show(v)
+	if err == nil {
+		err = fits(growth(s, from, to))
+	}
+	if err != nil {
+		return "", err
+	}
+	return strings.ReplaceAll(s, from, to), nil
 }
 
 // title makes the first letter of each word a capital and the others small.
@@ -156,6 +178,9 @@ func join(separator string, list any) (string, error) {
 			return "", err
 		}
 		texts = append(texts, s)
+	}
+	if err := fits(joinedSize(texts, separator)); err != nil {
+		return "", err
 	}
 	return strings.Join(texts, separator), nil
 }

@@ -1,7 +1,7 @@
 package mapping
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,7 +15,7 @@ import (
 type Time struct {
 	time.Time
 	text     string
-	infinite int8 // 1 for infinity, -1 for -infinity
+	infinite int8 // 1 for infinity, -1 for -infinity and for days that no calendar has, most of which the servers sort first
 }
 
 // String is the time's canonical text.
@@ -37,7 +37,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 // compare orders times; infinity is after, -infinity before all others.
 func (t Time) compare(u Time) int {
 	if t.infinite != 0 || u.infinite != 0 {
-		return int(t.infinite) - int(u.infinite)
+		return cmp.Or(int(t.infinite)-int(u.infinite), strings.Compare(t.text, u.text))
 	}
 	return t.Compare(u.Time)
 }
@@ -53,6 +53,9 @@ func parseTime(text string) (Time, error) {
 	var at time.Time
 	day, clock, _ := strings.Cut(text, "T")
 	year, month, date, err := parseDay(day)
+	if err == nil && !sources.IsDay([]byte(day)) {
+		return Time{text: text, infinite: -1}, nil
+	}
 	if err == nil {
 		at, err = parseClock(strings.TrimSuffix(clock, "Z"))
 	}
@@ -93,7 +96,7 @@ func parseClock(text string) (time.Time, error) {
 
 // parseTimeLiteral reads a time that a person wrote in an expression.
 func parseTimeLiteral(text string) (Time, error) {
-	if t, err := parseTime(text); err == nil {
+	if t, err := parseTime(text); err == nil && (t.infinite == 0 || strings.HasSuffix(text, "infinity")) {
 		return t, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04", "2006-01-02T15:04"} {
@@ -112,7 +115,7 @@ const (
 
 // appendDate appends a cell's date as date_format says; null for an infinite one.
 func appendDate(dst []byte, text []byte, format string) (out []byte, null bool, err error) {
-	if bytes.HasSuffix(text, []byte("infinity")) {
+	if !sources.IsDay(text) {
 		return dst, true, nil
 	}
 	t, err := parseTime(string(text))

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -24,7 +25,20 @@ type unit struct {
 	key     []string
 	fields  map[string]*Field // "*" expanded
 	root    *scope            // of the first pass
+	first   compiled          // by the first pass; without a mapping where there are problems
 	joined  []string          // why its rows must be stored; none where they need not be
+}
+
+// newUnit returns a unit that has no table yet; d may be nil.
+func newUnit(set int, name string, d *Definition, s *schema) unit {
+	if d == nil {
+		d = &Definition{}
+	}
+	u := unit{set: set, name: name, alias: name, def: d, schema: s}
+	if d.Index != "" {
+		u.alias = d.Index
+	}
+	return u
 }
 
 // compiled is what a unit becomes.
@@ -85,6 +99,7 @@ func (c *unitCompiler) where(r *Renderer) {
 		c.problems.addEach(c.path("where"), err)
 		return
 	}
+	e.columns = append(e.columns, c.root.read(forWhere, e.columns)...)
 	r.where = e
 }
 
@@ -136,20 +151,25 @@ func (c *unitCompiler) keyColumns() []int {
 // name compiles an id or routing: a column, a path, or a template.
 func (c *unitCompiler) name(what, text string) *documentName {
 	n := &documentName{what: what, scope: c.root}
-	if !strings.Contains(text, "{{") && strings.Contains(text, ".") && c.table.Column(text) < 0 {
+	switch {
+	case strings.Contains(text, "{{") || c.table.Column(text) >= 0:
+	case c.schema.computed[c.unit.table][text] != "":
+		text = fmt.Sprintf("{{ index . %q }}", text)
+	case strings.Contains(text, "."):
 		text = "{{ ." + text + " }}" // a path
 	}
 	if strings.Contains(text, "{{") {
+		before := c.root.read(forName, nil)
 		t, err := compileTemplate(text, c.root)
 		if err != nil {
 			c.problems.addEach(c.path(what), err)
 			return nil
 		}
-		n.template, n.columns = t, t.columns
+		n.template, n.columns = t, append(t.columns, c.root.read(forName, append(before, t.columns...))...)
 	} else {
 		i, err := c.root.use(text)
 		if err != nil {
-			c.problems.add(c.path(what), "%v (a template would hold {{ }})", err)
+			c.problems.add(c.path(what), "%v; it is a column, a path to one, or a template with {{ }}", err)
 			return nil
 		}
 		n.key, n.columns = []int{i}, []int{i}
@@ -182,6 +202,9 @@ func carriesOld(t *sources.Table, i int) bool {
 
 // fullIdentity is the statement that makes the log carry every old value.
 func fullIdentity(t *sources.Table) string {
+	if t.WholeRows != "" {
+		return t.WholeRows
+	}
 	return "ALTER TABLE " + sqlName(t) + " REPLICA IDENTITY FULL"
 }
 
@@ -221,7 +244,7 @@ func (c *unitCompiler) place(root *docField, properties object, name string, f f
 		last := i == len(parts)-1
 		next := at.child(part)
 		if part == "" || next != nil && (last || next.content != nil) {
-			c.problems.add(c.fieldPath(name), "there cannot be a field %q beside this one: dots in names lead into objects", strings.Join(parts[:i+1], "."))
+			c.problems.add(c.fieldPath(name), "dots in names make objects, and another field has %q already, so that it would be a value and an object at once", strings.Join(parts[:i+1], "."))
 			return
 		}
 		if last {

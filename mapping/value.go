@@ -40,7 +40,7 @@ func box(t *sources.Type, text []byte) (any, error) {
 	}
 	switch t.Kind {
 	case sources.Bool:
-		return string(text) == "true", nil
+		return boxBool(string(text)), nil
 	case sources.Int:
 		return boxInt(string(text)), nil
 	case sources.Float:
@@ -53,9 +53,22 @@ func box(t *sources.Type, text []byte) (any, error) {
 	case sources.Bytes:
 		return base64.StdEncoding.EncodeToString(text), nil
 	case sources.JSON, sources.Array, sources.Range, sources.Point:
-		return decodeJSON(text)
+		return decodeJSON(sources.CutMark(text))
 	}
 	return string(text), nil
+}
+
+// A tiny is a MySQL tinyint(1) other than 0 and 1: true, and beside numbers itself.
+type tiny int64
+
+// String is what documents hold.
+func (tiny) String() string { return "true" }
+
+func boxBool(text string) any {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return tiny(n)
+	}
+	return text == "true"
 }
 
 // boxInt is an int64, or a Decimal beyond its range.
@@ -106,6 +119,8 @@ func appendValue(dst []byte, v any) (out []byte, nulled int, err error) {
 		return append(dst, "null"...), 0, nil
 	case bool:
 		return strconv.AppendBool(dst, v), 0, nil
+	case tiny:
+		return strconv.AppendBool(dst, true), 0, nil
 	case int64:
 		return strconv.AppendInt(dst, v, 10), 0, nil
 	case int:

@@ -27,6 +27,9 @@ func (s *Scratch) fill(values map[string]any, at *scope, row sources.Row, loaded
 	plan := &at.plan[p]
 	for _, i := range plan.columns {
 		c := at.column(i)
+		if err := s.decodable(at.table, i, row); err != nil {
+			return err
+		}
 		value, err := box(&c.Type, row.Text(i))
 		if err != nil {
 			return fmt.Errorf("read column %s: %w", c.Name, err)

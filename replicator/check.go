@@ -26,6 +26,8 @@ type inspection struct {
 	catalog  []*sources.Table
 	homes    map[string]string // of tables named without a schema, as settled before
 	plan     *mapping.Plan
+	whole    bool          // all that the plan needs is stored
+	partial  *mapping.Plan // what can be said of one where there are problems
 	findings []preflight.Finding
 
 	set    mapping.Set                  // the definitions but for those that are held up
@@ -51,11 +53,11 @@ func (in *inspection) readSink(ctx context.Context, sink sinks.Sink) (err error)
 }
 
 // compile plans the set's definitions over the catalog.
-func (in *inspection) compile(file *conf.Source) {
+func (in *inspection) compile(ctx context.Context, source sources.Source, file *conf.Source) {
 	options := compileOptions(in.sink)
 	options.Homes = in.homes
-	plan, err := options.Compile(in.catalog, in.set)
-	if err == nil {
+	plan, err := compileExplained(ctx, source, options, in.catalog, in.set)
+	if in.partial = plan; err == nil {
 		in.plan = plan
 		in.findings = append(in.findings, plan.Warnings...)
 		return
@@ -65,6 +67,19 @@ func (in *inspection) compile(file *conf.Source) {
 			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Path: e.Path, Text: e.Path + ": " + e.Message,
 		})
 	}
+}
+
+// compileExplained compiles, and where that fails asks the source for the views
+// that definitions may have taken for tables.
+func compileExplained(ctx context.Context, source sources.Source, options mapping.Options, catalog []*sources.Table, set mapping.Set) (*mapping.Plan, error) {
+	plan, err := options.Compile(catalog, set)
+	if err == nil {
+		return plan, nil
+	}
+	if options.Views, _ = source.Views(ctx); len(options.Views) == 0 { // without them the messages say less
+		return plan, err
+	}
+	return options.Compile(catalog, set)
 }
 
 // problems are those of a Compile error.
@@ -78,25 +93,30 @@ func problems(err error) mapping.Problems {
 
 func (in *inspection) checkSource(ctx context.Context, source sources.Source) error {
 	var tables []*sources.Table
-	if in.plan != nil {
-		tables = in.plan.Tables
+	if in.partial != nil {
+		tables = in.partial.Tables
 	}
 	findings, err := source.Check(ctx, tables)
 	if err != nil {
 		return fmt.Errorf("check source: %w", err)
+	}
+	if in.plan == nil { // not all tables are known that the publication has to carry
+		findings = slices.DeleteFunc(findings, func(f preflight.Finding) bool { return strings.HasPrefix(f.Subject, "publication ") })
 	}
 	in.findings = append(in.findings, findings...)
 	return nil
 }
 
 func (in *inspection) checkSink(ctx context.Context, sink sinks.Sink) error {
-	var aliases []string
-	if in.plan != nil {
-		for _, index := range in.plan.Sets[0] {
-			aliases = append(aliases, index.Alias)
+	var indexes []sinks.IndexSpec
+	if in.partial != nil {
+		for _, index := range in.partial.Sets[0] {
+			indexes = append(indexes, sinks.IndexSpec{
+				Alias: index.Alias, Mappings: index.Mappings, Settings: index.Settings, Meta: index.Normalized, Pipeline: index.Pipeline,
+			})
 		}
 	}
-	findings, err := sink.Check(ctx, aliases)
+	findings, err := sink.Check(ctx, indexes)
 	if err != nil {
 		return fmt.Errorf("check sink: %w", err)
 	}
@@ -115,23 +135,50 @@ func Check(ctx context.Context, cfg *Config, file *conf.Source, out io.Writer) e
 	defer sink.Close()
 	in := &inspection{set: cfg.set()}
 	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
-	in.checkBoth(ctx, source, sink, file)
+	in.checkBoth(ctx, source, sink, cfg.Name, file)
 	return report(in.findings, out)
 }
 
 // checkBoth goes on with one end where the other cannot be looked at.
-func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, file *conf.Source) {
+func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink sinks.Sink, name string, file *conf.Source) {
 	sinkErr := in.readSink(ctx, sink)
 	sourceErr := in.readSource(ctx, source)
 	if in.try("source", sourceErr) {
 		in.okf("source", "%s at %s", in.source.Kind, in.source.Address)
-		in.compile(file)
+		in.compile(ctx, source, file)
 		in.listStored()
 		in.try("source", in.checkSource(ctx, source))
 	}
 	if in.try("sink", sinkErr) {
 		in.try("sink", in.checkSink(ctx, sink))
+		in.try("checkpoint", in.checkCheckpoint(ctx, sink, name))
 	}
+}
+
+// checkCheckpoint looks whether run can go on from the saved checkpoint.
+func (in *inspection) checkCheckpoint(ctx context.Context, sink sinks.Sink, name string) error {
+	data, _, err := sink.LoadCheckpoint(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("load checkpoint: %w", err)
+	case data == nil:
+		in.okf("checkpoint", "there is none yet")
+		return nil
+	}
+	_, err = parseCheckpoint(data, name)
+	switch {
+	case errors.Is(err, errNewer):
+		return err
+	case err != nil:
+		in.findings = append(in.findings, preflight.Finding{
+			Level: preflight.Error, Subject: "checkpoint",
+			Text:   "the checkpoint " + name + " is damaged: " + err.Error(),
+			Remedy: "put back one that haystream has saved, or let `haystream run` begin anew: it rebuilds every index beside the one that serves, then swaps",
+		})
+	default:
+		in.okf("checkpoint", "is well")
+	}
+	return nil
 }
 
 // storedRow is about what a row of some hundred bytes takes in the row store,
@@ -203,10 +250,7 @@ func count(n int, one, many string) string {
 // tells, such as a missing column, so that all are known at once. It connects
 // where the source's settings are sound, reads, and changes nothing.
 func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Errors) conf.Errors {
-	unusable := func(e conf.Error) bool {
-		return e.Path == "" || e.Path == "source" || strings.HasPrefix(e.Path, "source.")
-	}
-	if slices.ContainsFunc(errs, unusable) {
+	if unread(file, errs) || slices.ContainsFunc(errs, keepsFromSource) {
 		return errs
 	}
 	source, err := openSource(cfg, zerolog.Nop())
@@ -220,10 +264,52 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	if in.readSource(ctx, source) != nil {
 		return errs
 	}
-	_, err = mapping.Options{Store: true}.Compile(in.catalog, cfg.set())
-	errs = merge(file, errs, located(problems(err), file))
+	told := cfg.checkDefinitions(file)
+	others := slices.DeleteFunc(slices.Clone(errs), func(e conf.Error) bool { return slices.Contains(told, e) })
+	_, err = compileExplained(ctx, source, mapping.Options{Store: true}, in.catalog, unsure(cfg.set(), others))
+	// A definition may have more than one mistake in a place, so that one
+	// that was told does not stand for another.
+	for _, e := range merge(file, others, located(problems(err), file)) {
+		if !slices.Contains(errs, e) {
+			errs = append(errs, e)
+		}
+	}
 	errs.Sort()
 	return errs
+}
+
+// unsure marks what of a set was not read whole: a name that is missing may be
+// there. It changes what the set holds.
+func unsure(set mapping.Set, errs conf.Errors) mapping.Set {
+	for _, e := range errs {
+		within, _, _ := strings.Cut(e.Path, ".")
+		if within == "" || within == "include" || e.Path == "tables" || e.Near == "tables" {
+			set.Unsure = true
+		}
+		for name, config := range set.Tables {
+			if config != nil && strings.HasPrefix(e.Path+".", "tables."+name+".") {
+				config.Unsure = true
+			}
+		}
+	}
+	return set
+}
+
+// keepsFromSource reports whether a mistake may change how, or where to, the
+// source is connected.
+func keepsFromSource(e conf.Error) bool {
+	setting, within := strings.CutPrefix(e.Path, "source.")
+	if !within {
+		return e.Path == "source" || e.Near == "source"
+	}
+	if e.Near != "" {
+		setting = e.Near
+	}
+	switch head, _, _ := strings.Cut(setting, "."); head {
+	case "slot", "publication", "server_id", "snapshot":
+		return false
+	}
+	return true
 }
 
 // explainTimeout bounds how long a config's mistakes wait for the catalog.

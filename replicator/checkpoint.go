@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,6 +72,8 @@ type indexState struct {
 	Stale string `json:"stale,omitempty"`
 	Epoch int64  `json:"epoch,omitempty"`
 
+	Gap bool `json:"gap,omitempty"` // it may have missed changes since
+
 	// Held: it is held up, and gets no changes (held.go).
 	Held bool `json:"held,omitempty"`
 }
@@ -86,6 +89,15 @@ type build struct {
 	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
 	Stored     bool                      `json:"stored,omitempty"`   // its documents are rendered from stored rows
 	Tables     map[string]*tableProgress `json:"tables"`
+
+	Round int `json:"round,omitempty"` // how often all tables were read again into it
+
+	// From is the physical index whose documents come into this one before it
+	// serves, as rows of them may be gone. All before Place were looked at. Filled: none
+	// is lacking, and From may get no more changes.
+	From   string `json:"from,omitempty"`
+	Place  string `json:"place,omitempty"`
+	Filled bool   `json:"filled,omitempty"`
 }
 
 // tableProgress is how far a table has been read into a build.
@@ -129,19 +141,60 @@ func newCheckpoint(name string) *checkpoint {
 	return &checkpoint{Format: checkpointFormat, Name: name, Indexes: map[string]*indexState{}}
 }
 
-// parseCheckpoint reads a saved checkpoint.
-func parseCheckpoint(data []byte) (*checkpoint, error) {
-	cp := newCheckpoint("")
+// parseCheckpoint reads a saved checkpoint of the pipeline. One that a newer version
+// has saved is errNewer; any other error says what is damaged in it.
+func parseCheckpoint(data []byte, name string) (*checkpoint, error) {
+	var head struct {
+		Format json.Number `json:"format"`
+	}
+	if json.Unmarshal(data, &head) == nil {
+		if n, err := head.Format.Int64(); err == nil && n > checkpointFormat {
+			return nil, fmt.Errorf("%w (format %d, this one reads up to %d); run that version", errNewer, n, checkpointFormat)
+		}
+	}
+	cp := &checkpoint{}
 	if err := json.Unmarshal(data, cp); err != nil {
-		return nil, fmt.Errorf("parse checkpoint: %w", err)
+		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
-	if cp.Format > checkpointFormat {
-		return nil, fmt.Errorf("parse checkpoint: it was saved by a newer version of haystream (format %d, this one reads up to %d); run that version", cp.Format, checkpointFormat)
+	return cp, cp.damage(name)
+}
+
+// errNewer is of a checkpoint that is never overwritten.
+var errNewer = errors.New("the checkpoint was saved by a newer version of haystream")
+
+// damage says what no daemon can have saved; nil where all is as it should be.
+func (cp *checkpoint) damage(name string) error {
+	switch {
+	case cp.Format == 0:
+		return errors.New("it has no format")
+	case cp.Format != checkpointFormat:
+		return fmt.Errorf("its format is %d, which no version has", cp.Format)
+	case cp.Name != name:
+		return fmt.Errorf("it is of the pipeline %q", cp.Name)
+	case cp.Indexes == nil:
+		return errors.New("it has no indexes")
+	case cp.Version < 0 || cp.Version == 0 && cp.Position != "":
+		return fmt.Errorf("its version is %d", cp.Version)
 	}
-	if cp.Indexes == nil {
-		cp.Indexes = map[string]*indexState{}
+	for alias, st := range cp.Indexes {
+		if st == nil {
+			return fmt.Errorf("index %s is empty", alias)
+		}
+		for _, b := range []*build{st.Live, st.Next} {
+			if b == nil {
+				continue
+			}
+			if b.Physical == "" || len(b.Definition) == 0 || b.Tables == nil {
+				return fmt.Errorf("index %s has a physical index without name, definition or tables", alias)
+			}
+			for table, progress := range b.Tables {
+				if progress == nil {
+					return fmt.Errorf("index %s does not say how far table %s was read", alias, table)
+				}
+			}
+		}
 	}
-	return cp, nil
+	return nil
 }
 
 // begin begins an epoch.
@@ -175,6 +228,7 @@ func (cp *checkpoint) restart(reason string) {
 	epoch := cp.begin()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		cp.markStale(alias, reason, epoch)
+		cp.Indexes[alias].Gap = true
 	}
 }
 

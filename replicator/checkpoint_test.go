@@ -1,13 +1,14 @@
 package replicator
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
 
 func TestCheckpointSurvivesEncoding(t *testing.T) {
 	cp, err := parseCheckpoint([]byte(`{"format":1,"name":"blog","position":"0/1","version":7,
-		"indexes":{"notes":{"live":{"physical":"notes-1","definition":{"a":1},"tables":{"public.t":{"last":["3"],"rows":3}}}}}}`))
+		"indexes":{"notes":{"live":{"physical":"notes-1","definition":{"a":1},"tables":{"public.t":{"last":["3"],"rows":3}}}}}}`), "blog")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,9 +23,32 @@ func TestCheckpointSurvivesEncoding(t *testing.T) {
 }
 
 func TestCheckpointOfANewerDaemonIsRefused(t *testing.T) {
-	_, err := parseCheckpoint([]byte(`{"format":99}`))
-	if err == nil || !strings.Contains(err.Error(), "newer version") {
-		t.Errorf("got %v", err)
+	for _, text := range []string{`{"format":99}`, `{"format":2,"name":"blog","position":{"log":"0/1"},"indexes":[]}`} {
+		_, err := parseCheckpoint([]byte(text), "blog")
+		if !errors.Is(err, errNewer) || !strings.Contains(err.Error(), "run that version") {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+func TestDamagedCheckpoints(t *testing.T) {
+	const good = `{"format":1,"name":"blog","position":"0/1","version":7,"indexes":{"notes":{"live":{"physical":"notes-1","definition":{},"tables":{"public.t":{"rows":3}}}}}}`
+	if _, err := parseCheckpoint([]byte(good), "blog"); err != nil {
+		t.Fatal(err)
+	}
+	damaged := []string{"", "null", "{}", "[]", "no JSON", `"text"`, good[:len(good)-5]}
+	for _, change := range [][2]string{
+		{`"format":1,`, ``}, {`"format":1`, `"format":0`}, {`"format":1`, `"format":"one"`}, {`"format":1`, `"format":-3`},
+		{`"blog"`, `"shop"`}, {`"0/1"`, `17`}, {`"version":7`, `"version":"7"`}, {`"version":7`, `"version":-7`}, {`"version":7,`, ``},
+		{`"notes-1"`, `""`}, {`"notes-1"`, `{}`}, {`"definition":{},`, ``}, {`,"tables":{"public.t":{"rows":3}}`, ``}, {`{"rows":3}`, `null`}, {`{"rows":3}`, `3`},
+		{`{"notes":`, `{"people":null,"notes":`}, {`"indexes":{`, `"others":{`},
+	} {
+		damaged = append(damaged, strings.Replace(good, change[0], change[1], 1))
+	}
+	for _, text := range damaged {
+		if _, err := parseCheckpoint([]byte(text), "blog"); err == nil || errors.Is(err, errNewer) {
+			t.Errorf("%s: got %v", text, err)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ type LimitsConfig struct {
 // NewConfig is a Config with every default, and both kinds of sink.
 func NewConfig() *Config {
 	return &Config{
-		Source: sources.Config{Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
+		Source: sources.Config{Tinyint1: sources.Tinyint1Boolean, InvalidUTF8: sources.InvalidReplace, Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
 		Sink: SinkConfig{
 			Elasticsearch: &elasticsearch.Config{
 				Flavor:      elasticsearch.FlavorElasticsearch,
@@ -133,6 +133,9 @@ func Load(path string) (*Config, *conf.Source, error) {
 	if err != nil && !errors.As(err, &errs) {
 		return nil, src, err
 	}
+	if unread(src, errs) {
+		return c, src, errs.Err()
+	}
 	if !src.Has("sink.elasticsearch") {
 		c.Sink.Elasticsearch = nil
 	}
@@ -141,7 +144,14 @@ func Load(path string) (*Config, *conf.Source, error) {
 	}
 	c.derive()
 	errs = merge(src, errs, c.readFiles(src), c.validate(src), c.readTemplates(src))
+	errs = merge(src, errs, c.checkDefinitions(src))
 	return c, src, errs.Err()
+}
+
+// unread reports whether the main file could not be read as a whole: what is
+// missing then follows from that.
+func unread(src *conf.Source, errs conf.Errors) bool {
+	return slices.ContainsFunc(errs, func(e conf.Error) bool { return e.Path == "" && e.File == src.Path })
 }
 
 // merge adds to the mistakes in known those that do not only follow from them.
@@ -156,15 +166,24 @@ func merge(src *conf.Source, known conf.Errors, more ...conf.Errors) conf.Errors
 }
 
 // covered reports whether e only follows from a mistake that is in errs:
-// something below it, a section around it that could not be read, or a
-// mistyped name for it.
+// something below it, a section around it that could not be read, a mistyped
+// name for it, or an included file that may hold it.
 func covered(src *conf.Source, e conf.Error, errs conf.Errors) bool {
 	return slices.ContainsFunc(errs, func(other conf.Error) bool {
 		parent := other.Path[:strings.LastIndexByte(other.Path, '.')+1]
-		return other.Path == e.Path || strings.HasPrefix(other.Path, e.Path+".") ||
+		meant := parent + other.Near
+		return other.Path == e.Path || strings.HasPrefix(other.Path, e.Path+".") && !aboutName(e) ||
 			strings.HasPrefix(e.Path, other.Path+".") && !src.Has(e.Path) ||
-			other.Near != "" && parent+other.Near == e.Path
+			other.Near != "" && strings.HasPrefix(e.Path+".", meant+".") && !src.Has(e.Path) ||
+			e.Path == "indexes" && (other.Path == "" || strings.HasPrefix(other.Path, "include"))
 	})
+}
+
+// aboutName reports whether a mistake is in the name of a definition or table,
+// not in what stands below it.
+func aboutName(e conf.Error) bool {
+	section, _, named := strings.Cut(e.Path, ".")
+	return named && (section == "indexes" && strings.Count(e.Path, ".") == 1 || section == "tables")
 }
 
 // derive fills in what follows from other settings.
@@ -213,6 +232,11 @@ func (c *Config) set() mapping.Set { return mapping.Set{Indexes: c.Indexes, Tabl
 func (c *Config) readTemplates(src *conf.Source) conf.Errors {
 	set := c.set()
 	return located(set.ReadTemplates(os.DirFS(filepath.Dir(src.Path))), src)
+}
+
+// checkDefinitions finds what is wrong with definitions whatever the tables are like.
+func (c *Config) checkDefinitions(src *conf.Source) conf.Errors {
+	return located(c.set().Check(), src)
 }
 
 // located gives the problems of definitions their places in the config files.

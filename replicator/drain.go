@@ -11,8 +11,19 @@ import (
 	"haystream/sources"
 )
 
-// drainKeys is how many documents are rendered in one piece.
-const drainKeys = 256
+// A piece has so many documents, and about so many bytes of them, at most.
+const (
+	drainKeys  = 256
+	drainBytes = 1 << 20
+)
+
+// measured sizes the next pieces by one that was rendered. The first have few
+// documents: nothing is known of their size.
+func (to *joinedTarget) measured(marks, bytes int) {
+	each := max(bytes/max(marks, 1), 1)
+	to.each.Store(int64(each))
+	to.most.Store(int64(min(max(drainBytes/each, 1), 2*marks, drainKeys)))
+}
 
 // spillBytes is how much of a batch of the store is kept in memory.
 const spillBytes = 1 << 20
@@ -269,7 +280,7 @@ func (d *drain) target(ctx context.Context, m *moment, version int64, to *joined
 			return true, nil
 		}
 		marks = append(marks, string(key))
-		if len(marks) < drainKeys {
+		if len(marks) < int(to.most.Load()) {
 			return true, nil
 		}
 		return true, dispatch()

@@ -26,7 +26,7 @@ func emptyStore(t *testing.T) *rowstore.Store {
 func TestLandingDuringARound(t *testing.T) {
 	store := emptyStore(t)
 	newTarget := func(physical string, id uint32) *joinedTarget {
-		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}}, renderer: &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}}, id: id}
+		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}, build: &build{}}, renderer: &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}}, id: id}
 	}
 	first, second := newTarget("first", 1), newTarget("second", 2)
 	targets := []*joinedTarget{first, second}

@@ -13,7 +13,7 @@ import (
 func TestForgetGone(t *testing.T) {
 	store := emptyStore(t)
 	fed := func(physical string) *joinedTarget {
-		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}}, id: targetID(physical, 0)}
+		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}, build: &build{}}, id: targetID(physical, 0)}
 	}
 	kept, gone := fed("notes-2"), fed("notes-1")
 	j := &joins{store: store, targets: []*joinedTarget{kept}, drain: newDrain(store, nil, 1)}

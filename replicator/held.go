@@ -34,13 +34,13 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
 	for {
 		in.findings, in.plan = nil, nil
-		in.compile(d.file)
+		in.compile(ctx, d.source, d.file)
 		if in.plan != nil {
 			if err := errors.Join(in.checkSource(ctx, d.source), in.checkSink(ctx, d.sink)); err != nil {
 				return err
 			}
 		}
-		errs := preflight.Errors(in.findings)
+		errs := d.unbearable(preflight.Errors(in.findings))
 		switch {
 		case len(errs) == 0 && !in.holdBroken():
 			return d.grace(in.held)
@@ -193,6 +193,7 @@ func (cp *checkpoint) hold(why held) {
 			epoch = cp.begin()
 		}
 		cp.markStale(alias, "it was held up", epoch)
+		st.Gap = true
 	}
 }
 

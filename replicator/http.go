@@ -21,6 +21,9 @@ type server struct {
 	http     http.Server
 }
 
+// maxBody bounds the body of a request.
+const maxBody = 1 << 20
+
 // listen opens the port, so that a taken one is told at once.
 func listen(ctx context.Context, cfg *Config, s *status) (*server, error) {
 	if cfg.HTTP.Listen == "" {
@@ -30,7 +33,10 @@ func listen(ctx context.Context, cfg *Config, s *status) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on http.listen: %w", err)
 	}
-	return &server{listener: l, http: http.Server{Handler: handler(s), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}}, nil
+	return &server{listener: l, http: http.Server{
+		Handler: http.MaxBytesHandler(handler(s), maxBody), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}}, nil
 }
 
 // serve answers until ctx ends.

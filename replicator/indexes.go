@@ -3,6 +3,7 @@ package replicator
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,10 +26,18 @@ type indexes struct {
 	state *state
 	now   func() time.Time
 	log   zerolog.Logger
+	told  map[string]bool // of losses, that were logged
+	ran   bool            // a session has replicated: one alias that somebody has taken holds up no other index
 	held  held
 
 	refused []*mapping.Index // that the sink has refused to make
 	retried time.Time        // when it was asked last
+
+	fed     map[string]*mapping.Index // by saved definitions, by physical index
+	amended map[string]bool           // physical indexes that are fed by the changed definition instead
+	whole   bool                      // all that the wanted definitions need is stored
+	waiting []string                  // aliases that go on as they were until it is
+	copies  *copies
 
 	// barrier returns a channel that is closed once everything now on its way
 	// to the sink is held there.
@@ -92,17 +101,28 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		}
 	})
 	serving, err := x.sink.Index(ctx, w.Alias)
+	if errors.Is(err, sinks.ErrForeign) && x.ran {
+		serving, err = &sinks.Index{}, nil // not ours; the lookout says so
+	}
 	if err != nil {
 		return err
+	}
+	if st.Live == nil && st.Next == nil {
+		if err := x.leftovers(ctx, w.Alias, serving); err != nil {
+			return err
+		}
 	}
 	for _, b := range []**build{&st.Live, &st.Next} {
 		if *b, err = x.existing(ctx, *b, w); err != nil {
 			return err
 		}
 	}
-	if st.Stale != "" && appendOnly(w) && st.Live.is(w) {
-		st.Live, st.Stale = readAgain(st.Live, now), ""
+	if keeps(w) {
+		if err := x.keep(ctx, w, st, serving, epoch, now); err != nil {
+			return err
+		}
 	}
+	st.Gap = false
 	reason := x.reasonToBuild(st, w, serving)
 	if n := st.Next; n != nil && (reason == "" || !n.is(w) || n.Epoch < epoch) {
 		x.discard(n)
@@ -113,7 +133,10 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		if serving == nil && st.Live == nil {
 			st.Live, st.Stale = fresh, ""
 		} else {
-			st.Next = fresh
+			if st.Next = fresh; keeps(w) && st.Live != nil {
+				fresh.From = st.Live.Physical
+				reason += "; it gets the other one's documents, too"
+			}
 			x.log.Warn().Str("index", w.Alias).Str("physical", fresh.Physical).Msg("building the index anew beside the one that serves, because " + reason)
 		}
 	}
@@ -133,31 +156,21 @@ func (x *indexes) serve(ctx context.Context, alias string, st *indexState, servi
 	if serving != nil && (serving.Physical == st.Live.Physical || st.Next != nil && serving.Physical == st.Next.Physical) {
 		return nil
 	}
-	return x.sink.Swap(ctx, alias, st.Live.Physical)
-}
-
-// appendOnly reports whether deletes in the tables leave the documents alone.
-// Nothing in such an index is ever too much: what it lacks is read again into it,
-// where a fresh one would lose the documents of rows that are gone.
-func appendOnly(w *mapping.Index) bool {
-	return !slices.ContainsFunc(w.Renderers, func(r *mapping.Renderer) bool { return !r.Append }) &&
-		!slices.ContainsFunc(w.Joined, func(r *mapping.JoinedRenderer) bool { return !r.Append })
-}
-
-// readAgain is the same build before any row was read into it, in a later epoch.
-func readAgain(b *build, epoch int64) *build {
-	again := *b
-	again.Epoch = epoch
-	again.Tables, again.Finished = map[string]*tableProgress{}, false
-	for name := range b.Tables {
-		again.Tables[name] = &tableProgress{}
+	err := x.sink.Swap(ctx, alias, st.Live.Physical)
+	if errors.Is(err, sinks.ErrForeign) && x.ran {
+		return nil
 	}
-	return &again
+	if err == nil {
+		x.log.Warn().Str("index", alias).Str("physical", st.Live.Physical).Msg("the alias " + alias + " did not lead to the index that serves; it is set right")
+	}
+	return err
 }
 
 // reasonToBuild says why a fresh physical index is needed; empty where none is.
 func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks.Index) string {
 	switch {
+	case slices.Contains(x.waiting, w.Alias):
+		return ""
 	case st.Stale != "":
 		return st.Stale
 	case st.Live == nil && serving == nil:
@@ -165,7 +178,7 @@ func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 	case st.Live == nil:
 		return "the checkpoint does not know the one that serves"
 	case !st.Live.by(w):
-		return "its definition has changed"
+		return "its definition, or a table that it is made of, has changed"
 	case !st.Live.is(w) && st.Live.Stored:
 		return "its tables' rows need not be stored any more"
 	case !st.Live.is(w):
@@ -184,13 +197,8 @@ func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 		x.discard(b)
 		return nil, nil
 	}
-	index, err := x.sink.Index(ctx, sinks.WriteAlias(b.Physical))
-	if err != nil {
+	if ok, err := x.stands(ctx, w.Alias, b); err != nil || !ok {
 		return nil, err
-	}
-	if index == nil || index.UUID != b.UUID {
-		x.log.Error().Str("physical", b.Physical).Msg("the physical index is gone or was replaced by another")
-		return nil, nil
 	}
 	return b, nil
 }
@@ -198,14 +206,19 @@ func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 // newBuild plans a physical index. Its name tells when it was made, in UTC.
 func newBuild(w *mapping.Index, epoch int64, now time.Time) *build {
 	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "-", 1)
-	b := &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Epoch: epoch, Stored: len(w.Joined) > 0, Tables: map[string]*tableProgress{}}
+	return &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Epoch: epoch, Stored: len(w.Joined) > 0, Tables: unreadTables(w)}
+}
+
+// unreadTables is the progress before anything was read.
+func unreadTables(w *mapping.Index) map[string]*tableProgress {
+	tables := map[string]*tableProgress{}
 	for _, r := range w.Renderers {
-		b.Tables[r.Table.String()] = &tableProgress{}
+		tables[r.Table.String()] = &tableProgress{}
 	}
 	for _, r := range w.Joined {
-		b.Tables[r.Table.String()] = &tableProgress{}
+		tables[r.Table.String()] = &tableProgress{}
 	}
-	return b
+	return tables
 }
 
 // is reports whether the build was made by the definition, in the same way.
@@ -226,7 +239,7 @@ func (x *indexes) make(ctx context.Context, w *mapping.Index, st *indexState) er
 		}
 		index, err := x.sink.Create(ctx, sinks.IndexSpec{
 			Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
-			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized,
+			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized, Keep: b.From,
 		})
 		if err != nil {
 			return err
@@ -284,7 +297,7 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 	made := func(b *build, w *mapping.Index) *target {
 		switch {
 		case b == nil, b.UUID == "":
-		case old[b.Physical] != nil:
+		case old[b.Physical] != nil && !x.amended[b.Physical]:
 			return newTarget(old[b.Physical], b)
 		case b.is(w):
 			return newTarget(w, b)
@@ -296,12 +309,18 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 			st := cp.Indexes[w.Alias]
 			live, next := made(st.Live, w), made(st.Next, w)
 			if live != nil {
-				live.serving, live.heir, live.stale = true, next, st.Stale != ""
+				live.waiting = slices.Contains(x.waiting, w.Alias)
+				live.serving, live.heir, live.stale, live.unbroken = true, next, st.Stale != "", st.Live.Round > 0
 				all = append(all, live)
 			} else if st.Live != nil && st.Stale == "" && st.Next != nil {
 				cp.markStale(w.Alias, "it got no changes for a while", st.Next.Epoch)
 			}
 			if next != nil {
+				if live == nil && st.Next.From != "" && st.Next.fresh() {
+					st.Next.Since = cp.Version
+					next.since.Store(cp.Version)
+					next.unbroken = true // nothing else gets the changes that come first
+				}
 				all = append(all, next)
 			}
 		}
@@ -322,21 +341,29 @@ func newTarget(index *mapping.Index, b *build) *target {
 // nothing more; once all that was on its way is held, settings for serving, then
 // the alias. Each step may be repeated, in this process or after a crash.
 func (x *indexes) finish(ctx context.Context, targets []*target) error {
+	var errs []error // of one index, which holds up no other
 	for _, t := range targets {
 		loaded := false
 		x.state.view(func(*checkpoint) { loaded = t.build.loaded() && !t.build.Finished })
-		if !loaded || t.retired.Load() || !t.serving && !x.retire(t, targets) {
+		if !loaded || t.retired.Load() || !x.filled(t) || !t.serving && !x.retire(t, targets) {
 			continue
 		}
-		if err := x.sink.Finish(ctx, t.Physical); err != nil {
-			return fmt.Errorf("finish index %s: %w", t.Physical, err)
+		if err := x.finishOne(ctx, t); err != nil {
+			errs = append(errs, err)
 		}
-		if err := x.swap(ctx, t); err != nil {
-			return err
-		}
-		x.log.Info().Str("index", t.alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
 	}
-	return x.dropGarbage(ctx)
+	return errors.Join(append(errs, x.dropGarbage(ctx))...)
+}
+
+func (x *indexes) finishOne(ctx context.Context, t *target) error {
+	if err := x.sink.Finish(ctx, t.Physical); err != nil {
+		return fmt.Errorf("finish index %s: %w", t.Physical, err)
+	}
+	if err := x.swap(ctx, t); err != nil {
+		return err
+	}
+	x.log.Info().Str("index", t.alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
+	return nil
 }
 
 // retire stops the writes to the index that t replaces, and reports whether
@@ -352,6 +379,7 @@ func (x *indexes) retire(t *target, targets []*target) bool {
 		// Should t never come to serve, what does lacks changes from now on.
 		x.state.update(func(cp *checkpoint) {
 			cp.markStale(t.alias, "its replacement was about to serve", t.build.Epoch)
+			t.build.Filled = t.build.From != ""
 		})
 		t.drained = x.barrier()
 	}
@@ -373,6 +401,9 @@ func (x *indexes) swap(ctx context.Context, t *target) error {
 		if err := x.sink.Swap(ctx, t.alias, t.Physical); err != nil {
 			return fmt.Errorf("swap alias %s: %w", t.alias, err)
 		}
+		if t.serving {
+			x.log.Warn().Str("index", t.alias).Str("physical", t.Physical).Msg("the alias " + t.alias + " did not lead to the index that serves; it is set right")
+		}
 	}
 	x.state.update(func(cp *checkpoint) {
 		st := cp.Indexes[t.alias]
@@ -380,11 +411,19 @@ func (x *indexes) swap(ctx context.Context, t *target) error {
 		if t.serving {
 			return
 		}
-		for _, old := range []string{st.Live.name(), nameOf(serving)} {
-			if old != "" && old != t.Physical && !slices.Contains(cp.Garbage, old) {
+		replaced := map[string]json.RawMessage{}
+		if serving != nil {
+			replaced[serving.Physical] = serving.Meta
+		}
+		if st.Live != nil {
+			replaced[st.Live.Physical] = st.Live.Definition
+		}
+		for _, old := range slices.Sorted(maps.Keys(replaced)) {
+			if old != t.Physical && !slices.Contains(cp.Garbage, old) && x.replaceable(old, replaced[old], t) {
 				cp.Garbage = append(cp.Garbage, old)
 			}
 		}
+		t.build.serves()
 		st.Live, st.Next, st.Stale = t.build, nil, ""
 		t.serving = true
 	})

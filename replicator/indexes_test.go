@@ -29,7 +29,7 @@ func newShelf(t *testing.T) *shelf {
 	}
 	t.Cleanup(sink.Close)
 	s := &shelf{t: t, tracker: newTracker(func(*delivery) {}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
-	s.indexes = &indexes{sink: sink, log: zerolog.Nop(), barrier: s.tracker.barrier, now: func() time.Time {
+	s.indexes = &indexes{sink: sink, log: zerolog.Nop(), amended: map[string]bool{}, barrier: s.tracker.barrier, now: func() time.Time {
 		s.clock = s.clock.Add(time.Second)
 		return s.clock
 	}}
@@ -39,7 +39,7 @@ func newShelf(t *testing.T) *shelf {
 // restart loads the checkpoint anew, as another process would.
 func (s *shelf) restart() *shelf {
 	s.t.Helper()
-	st, err := loadState(s.t.Context(), s.sink, "blog", "test")
+	st, err := loadState(s.t.Context(), s.sink, "blog", "test", zerolog.Nop())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -229,6 +229,93 @@ func TestStaleIndex(t *testing.T) {
 	}
 }
 
+// TestAppendIsTakenOver: an index that keeps documents goes on where the checkpoint was lost.
+func TestAppendIsTakenOver(t *testing.T) {
+	s := newShelf(t)
+	was := s.settled(defined("one", true)).Live
+	s.state.update(func(cp *checkpoint) { cp.Indexes, cp.Version = map[string]*indexState{}, 5 })
+	st := s.settled(defined("two", true))
+	if st.Next != nil || st.Live.Physical != was.Physical || st.Live.UUID != was.UUID || !st.Live.fresh() || !st.Live.by(defined("two", true)) {
+		t.Errorf("%+v", st)
+	}
+	s.state.view(func(cp *checkpoint) {
+		if cp.Version < versionStride {
+			t.Errorf("numbering goes on at %d", cp.Version)
+		}
+	})
+	targets := s.targets([]*mapping.Index{defined("two", true)}, map[string]*mapping.Index{was.Physical: defined("one", true)})
+	if len(targets) != 1 || !targets[0].unbroken || string(targets[0].index.Normalized) != string(defined("two", true).Normalized) {
+		t.Errorf("it is fed by another definition, or lacks changes: %+v", targets)
+	}
+}
+
+// TestAppendIsFilled: what replaces an index that keeps documents serves once it has
+// them, and not before. From then on it alone is up to date, whatever is wanted next.
+func TestAppendIsFilled(t *testing.T) {
+	s := newShelf(t)
+	w := defined("one", true)
+	s.settled(w)
+	s.state.update(func(cp *checkpoint) { cp.Indexes["notes"].Live.Stored = true }) // it cannot be fed on in place
+	was := s.known().Live
+	st := s.settled(w)
+	if st.Next == nil || st.Next.From != was.Physical {
+		t.Fatalf("%+v", st)
+	}
+	targets := s.targets([]*mapping.Index{w}, nil)
+	if next := targets[0]; !next.unbroken || next.since.Load() == unknown {
+		t.Error("nothing gets the changes that come before the build begins")
+	}
+	s.copies = newCopies(s.sink, s.state, targets, s.log)
+	s.load(st.Next)
+	finish := func() {
+		t.Helper()
+		if err := s.finish(t.Context(), targets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finish()
+	finish()
+	if s.serving() != was.Physical || s.known().Next.Filled {
+		t.Fatalf("%s serves before it is filled", s.serving())
+	}
+	if asked := <-s.copies.asked; asked != targets[0] {
+		t.Errorf("asked for %s", asked.Physical)
+	}
+	targets[0].filling.done.Store(true)
+	under := &delivery{}
+	s.tracker.add(under) // keeps the swap waiting
+	finish()
+	if got := s.known(); s.serving() != was.Physical || !got.Next.Filled {
+		t.Fatalf("serving %s: %+v", s.serving(), got.Next)
+	}
+	s.save()
+	got := s.restart().settled(defined("two", true))
+	if got.Live.Physical != st.Next.Physical || got.Next != nil || got.Live.From != "" || s.serving() != st.Next.Physical {
+		t.Errorf("live %s, next %s, serving %s", got.Live.name(), got.Next.name(), s.serving())
+	}
+}
+
+// TestModeAppendIsGivenUp: the index that had documents of rows that are gone stays.
+func TestModeAppendIsGivenUp(t *testing.T) {
+	s := newShelf(t)
+	appending := &mapping.Index{}
+	*appending = *defined("one", true)
+	appending.Normalized = []byte(`{"definitions":{"notes":{"mode":"append"}}}`)
+	was := s.settled(appending).Live
+	w := defined("one", false)
+	st := s.settled(w)
+	targets := s.targets([]*mapping.Index{w}, map[string]*mapping.Index{was.Physical: appending})
+	s.load(st.Next)
+	for range 2 {
+		if err := s.finish(t.Context(), targets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(was.Physical)); index == nil || err != nil || s.serving() != st.Next.Physical {
+		t.Errorf("the former index is %v, %v; serving %s", index, err, s.serving())
+	}
+}
+
 func TestIndexThatIsGoneIsMadeAnew(t *testing.T) {
 	s := newShelf(t)
 	gone := s.settled(defined("one", false)).Live
@@ -262,4 +349,28 @@ func TestUnknownIndexThatServesIsReplaced(t *testing.T) {
 	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(unknown.Physical)); index != nil || err != nil {
 		t.Errorf("the index that nobody knew is still there: %v, %v", index, err)
 	}
+}
+
+// TestDamagedCheckpointLeavesNoIndexBehind: what serves stays until it is replaced; what
+// was built beside is dropped, and a copy that somebody has made is not.
+func TestDamagedCheckpointLeavesNoIndexBehind(t *testing.T) {
+	s := newShelf(t)
+	one := s.settled(defined("one", false))
+	s.load(one.Live)
+	two := s.settled(defined("two", false))
+	if two.Next == nil {
+		t.Fatal("nothing is built beside")
+	}
+	if _, err := s.sink.SaveCheckpoint(t.Context(), "blog", []byte("damaged"), s.state.token); err != nil {
+		t.Fatal(err)
+	}
+	st := s.restart().settled(defined("two", false))
+	if s.serving() != one.Live.Physical || st.Next == nil || st.Next.Physical == two.Next.Physical {
+		t.Errorf("serving %s, next %v", s.serving(), st.Next.name())
+	}
+	s.state.view(func(cp *checkpoint) {
+		if !slices.Equal(cp.Garbage, []string{two.Next.Physical}) {
+			t.Errorf("to be dropped: %v, want %s", cp.Garbage, two.Next.Physical)
+		}
+	})
 }

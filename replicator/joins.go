@@ -61,9 +61,11 @@ type storedTable struct {
 type joinedTarget struct {
 	*target
 	renderer *mapping.JoinedRenderer
-	id       uint32      // in marks
-	began    atomic.Bool // the pass over all rows has begun: changes mark documents
-	done     bool        // the pass is over, and all that it marked is held; owned by the drain
+	id       uint32       // in marks
+	most     atomic.Int64 // documents in the next piece; 0: one
+	each     atomic.Int64 // bytes of a document in the last piece
+	began    atomic.Bool  // the pass over all rows has begun: changes mark documents
+	done     bool         // the pass is over, and all that it marked is held; owned by the drain
 }
 
 // Notes in the store.
@@ -214,7 +216,13 @@ func targetID(physical string, n int) uint32 {
 	return h.Sum32()
 }
 
-func (t *joinedTarget) name() string { return fmt.Sprintf("%s/%d", t.Physical, t.id) }
+// name is another one in each round, which has a pass of its own.
+func (t *joinedTarget) name() string {
+	if t.build.Round > 0 {
+		return fmt.Sprintf("%s/%d/%d", t.Physical, t.id, t.build.Round)
+	}
+	return fmt.Sprintf("%s/%d", t.Physical, t.id)
+}
 
 // target finds a target by its number; nil where its index is gone.
 func (j *joins) target(id uint32) *joinedTarget {

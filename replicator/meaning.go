@@ -53,8 +53,9 @@ func (cp *checkpoint) compare(catalog []*sources.Table, log zerolog.Logger) {
 	}
 }
 
-// use notes the tables of a plan, with what the catalog tells of them.
-func (cp *checkpoint) use(plan *mapping.Plan) {
+// use notes the tables of a plan, with what the catalog tells of them. What names
+// mean stays settled while definitions that use them are held up.
+func (cp *checkpoint) use(plan *mapping.Plan, why held) {
 	tables := make(map[string]*tableState, len(plan.Tables))
 	for _, t := range plan.Tables {
 		known := cp.Tables[t.String()]
@@ -64,7 +65,12 @@ func (cp *checkpoint) use(plan *mapping.Plan) {
 		known.Fingerprint = t.Fingerprint.Of(t.Names(every(len(t.Columns))))
 		tables[t.String()] = known
 	}
-	cp.Tables, cp.Homes = tables, plan.Homes
+	homes := map[string]string{}
+	if len(why) > 0 {
+		maps.Copy(homes, cp.Homes)
+	}
+	maps.Copy(homes, plan.Homes)
+	cp.Tables, cp.Homes = tables, homes
 }
 
 func every(n int) []int {

@@ -25,6 +25,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	emit("lag_seconds", "Age of the oldest change not yet delivered.", gauge, st.Source.LagSeconds)
 	emit("changes_total", "Changes received from the source.", counter, float64(st.Source.Changes))
 	emit("transactions_total", "Transactions received from the source.", counter, float64(st.Source.Transactions))
+	emit("values_replaced_total", "Values with bytes that are not UTF-8, which became U+FFFD.", counter, float64(c.s.gauges.replaced.Load()))
 	emit("snapshot_rows_total", "Rows read by snapshots.", counter, float64(c.s.gauges.rows.Load()))
 	if st.Source.LagBytes >= 0 {
 		emit("lag_bytes", "Log of the source after the last acknowledged position.", gauge, float64(st.Source.LagBytes))

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"haystream/internal/backoff"
-	"haystream/mapping"
+	"haystream/internal/quiet"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -40,16 +40,19 @@ type pipeline struct {
 	loader *snapshot
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
+	copies *copies                     // into builds
 	gauges *gauges
-	report func(error) // how the checkpoint step went
+	look   func(ctx context.Context, failing bool) error // looks at the sink; called by the checkpoint step
+	report func(error)                                   // how the checkpoint step went
 	log    zerolog.Logger
 
-	windows *windows
-	tracker *tracker
-	outputs outputs
-	memory  *semaphore.Weighted // for jobs between apply and the sink's answer
-	held    int64               // of it at most
-	joins   *joins              // nil where no definition needs the row store
+	windows  *windows
+	tracker  *tracker
+	outputs  outputs
+	memory   *semaphore.Weighted // for jobs between apply and the sink's answer
+	held     int64               // of it at most
+	decoding *decoding
+	joins    *joins // nil where no definition needs the row store
 
 	// Owned by apply.
 	seq      int64
@@ -108,15 +111,23 @@ func (p *pipeline) run(ctx context.Context) error {
 		}))
 		return nil
 	})
+	copied := make(chan struct{})
+	g.Go(func() error {
+		defer close(copied)
+		if err := p.copies.run(reading, func(b *sinks.Batch) (<-chan struct{}, error) { return p.copy(working, b, ordered) }); err != nil {
+			stop(err)
+		}
+		return nil
+	})
 	g.Go(func() error {
 		defer close(ordered)
 		defer close(work)
-		defer func() { <-drained }()
+		defer func() { <-drained; <-copied }()
 		stop(p.apply(reading, working, batches, work, ordered))
 		return nil
 	})
 	for range runtime.GOMAXPROCS(0) {
-		r := &renderer{routes: p.routes, scratch: mapping.NewScratch(), holed: p.holed}
+		r := &renderer{routes: p.routes, scratch: p.decoding.scratch(), holed: p.holed}
 		g.Go(func() error { return r.run(working, work) })
 	}
 	g.Go(func() error {
@@ -223,10 +234,31 @@ func (p *pipeline) routed(b *sources.Batch) bool {
 	return slices.ContainsFunc(b.Changes, func(c sources.Change) bool { return len(p.routes[c.Table.Ordinal]) > 0 })
 }
 
+// copy hands a batch to delivery that needs no rendering, and returns a channel
+// that is closed when it is held.
+func (p *pipeline) copy(ctx context.Context, b *sinks.Batch, ordered chan<- *job) (<-chan struct{}, error) {
+	size := b.Size()
+	for i := range b.Actions {
+		size += len(b.Actions[i].Body)
+	}
+	j := &job{out: b, held: min(int64(size), p.held), copied: make(chan struct{}), rendered: make(chan struct{})}
+	close(j.rendered)
+	if err := p.memory.Acquire(ctx, j.held); err != nil {
+		return nil, err
+	}
+	select {
+	case ordered <- j:
+		return j.copied, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // hand gives a job to the renderers and, in order, to delivery, when there is
-// memory for it. One that is larger than all of it passes alone.
+// memory for it: for its rows, and for their documents. One that is larger than
+// all of it passes alone.
 func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) error {
-	j.rendered, j.held = make(chan struct{}), min(int64(j.size()), p.held)
+	j.rendered, j.held = make(chan struct{}), min(2*int64(j.size()), p.held)
 	if err := p.memory.Acquire(ctx, j.held); err != nil {
 		return err
 	}
@@ -380,11 +412,19 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 		if j.err != nil {
 			return j.err
 		}
-		j.batch, j.rows = nil, nil
-		out, d, piece, held := j.out, j.delivery, j.piece, j.held
+		j.batch, j.rows, j.chunk = nil, nil, nil
+		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
+		if copied == nil {
+			p.memory.Release(held / 2) // the rows
+			held -= held / 2
+		}
 		out.Done = func() {
-			p.outputs.put(out)
 			p.memory.Release(held)
+			if copied != nil {
+				close(copied)
+				return
+			}
+			p.outputs.put(out)
 			if piece != nil {
 				p.joins.drain.hold(piece)
 				return
@@ -426,6 +466,8 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	var failures quiet.Log
+	failing := false
 	for {
 		last := false
 		select {
@@ -435,17 +477,25 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			last = true
 		case <-tick.C:
 		}
+		if !last {
+			if err := p.look(ctx, failing); err != nil {
+				return err // what is on its way may wait for an index that is gone
+			}
+		}
 		err := p.save(ctx)
-		if errors.Is(err, errOutdated) || errors.Is(err, errMended) {
+		if errors.Is(err, errOutdated) || errors.Is(err, errStored) || errors.Is(err, errMended) {
 			stop(err)
 			err = nil
 		}
 		p.report(err)
+		failing = err != nil
 		switch {
-		case errors.Is(err, sinks.ErrConflict):
+		case errors.Is(err, sinks.ErrConflict), storeFailed(err):
 			return err
 		case err != nil && ctx.Err() == nil:
-			p.log.Warn().Err(err).Msg("checkpoint step failed; trying again")
+			if lasted, tell := failures.Failed(err.Error()); tell {
+				quiet.For(p.log.Warn().Err(err), lasted).Msg("checkpoint step failed; trying again")
+			}
 			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
@@ -453,6 +503,9 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			return nil
 		default:
 			retry.Reset()
+			if lasted, failed := failures.Over(); failed {
+				p.log.Info().Stringer("after", lasted).Msg("the checkpoint step goes well again")
+			}
 		}
 	}
 }

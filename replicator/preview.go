@@ -21,9 +21,10 @@ import (
 
 // PreviewOptions say what Preview shows.
 type PreviewOptions struct {
-	Index string // a definition's name
-	Limit int    // documents
-	Key   string // only the row with this key, its columns joined by commas; empty for the first rows
+	Index  string // a definition's name
+	Limit  int    // documents
+	config *Config
+	Key    string // only the row with this key, its columns joined by commas; empty for the first rows
 }
 
 // A preview is what Preview prints.
@@ -59,9 +60,10 @@ func Preview(ctx context.Context, cfg *Config, file *conf.Source, options Previe
 	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
 		return err
 	}
-	if in.compile(file); in.plan == nil {
+	if in.compile(ctx, source, file); in.plan == nil {
 		return &refusal{findings: in.findings, final: true}
 	}
+	options.config = cfg
 	p := preview{Documents: []previewDocument{}}
 	for _, index := range in.plan.Sets[0] {
 		if !slices.Contains(index.Names, options.Index) {
@@ -80,7 +82,7 @@ func Preview(ctx context.Context, cfg *Config, file *conf.Source, options Previe
 
 // read renders rows of the definition's tables until there are enough documents.
 func (p *preview) read(ctx context.Context, source sources.Source, plan *mapping.Plan, index *mapping.Index, options PreviewOptions) error {
-	scratch := mapping.NewScratch()
+	scratch := newDecoding(options.config, &gauges{}, zerolog.Nop()).scratch()
 	scratch.Now = time.Now().UnixMicro()
 	for _, r := range index.Renderers {
 		if r.Name != options.Index {

@@ -124,8 +124,12 @@ func (r *removal) plan(ctx context.Context) error {
 	}
 	cp := newCheckpoint(r.name)
 	if data != nil {
-		if cp, err = parseCheckpoint(data); err != nil {
+		known, err := parseCheckpoint(data, r.name)
+		switch {
+		case errors.Is(err, errNewer):
 			return err
+		case err == nil: // a damaged one is dropped without what it knew
+			cp = known
 		}
 		r.checkpoint = true
 		r.lines = append(r.lines, "checkpoint "+r.name)
@@ -173,7 +177,17 @@ func storeError(err error) error {
 // for those behind the configured aliases: an earlier removal may have left them.
 func (r *removal) planIndexes(ctx context.Context, cp *checkpoint) error {
 	looked := map[string]bool{}
-	for _, name := range append(r.aliases, cp.writeAliases()...) {
+	names := append(r.aliases, cp.writeAliases()...)
+	for _, alias := range r.aliases { // a lost checkpoint may have known of more
+		made, err := r.sink.Made(ctx, alias)
+		if err != nil {
+			return err
+		}
+		for _, physical := range made {
+			names = append(names, sinks.WriteAlias(physical))
+		}
+	}
+	for _, name := range names {
 		index, err := r.sink.Index(ctx, name)
 		switch {
 		case errors.Is(err, sinks.ErrForeign):

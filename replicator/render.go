@@ -20,9 +20,10 @@ type job struct {
 	batch    *sources.Batch // changes, or
 	chunk    *loadedChunk   // rows of its scan
 	rows     []sources.Row
-	piece    *piece // marked documents
-	version  int64  // of the rows
-	held     int64  // of the pipeline's memory
+	piece    *piece        // marked documents
+	copied   chan struct{} // of a batch that is copied: closed when it is held
+	version  int64         // of the rows
+	held     int64         // of the pipeline's memory
 	out      *sinks.Batch
 	delivery *delivery
 
@@ -34,7 +35,7 @@ type job struct {
 func (j *job) size() int {
 	switch {
 	case j.piece != nil:
-		return len(j.piece.marks) << 10
+		return len(j.piece.marks) * max(int(j.piece.to.each.Load()), 1<<10)
 	case j.chunk != nil:
 		return j.chunk.chunk.Arena.Size() * len(j.chunk.scan.routes)
 	}
@@ -134,6 +135,7 @@ func (r *renderer) rows(j *job) error {
 func (r *renderer) piece(j *job) error {
 	p := j.piece
 	defer p.rendered()
+	defer func() { p.to.measured(len(p.marks), bodies(j.out)) }()
 	r.scratch.Now = time.Now().UnixMicro()
 	for i, mark := range p.marks {
 		if p.to.retired.Load() {
@@ -146,6 +148,14 @@ func (r *renderer) piece(j *job) error {
 		p.dues[i] = due
 	}
 	return nil
+}
+
+// bodies is how many bytes a batch's documents have.
+func bodies(b *sinks.Batch) (n int) {
+	for i := range b.Actions {
+		n += len(b.Actions[i].Body)
+	}
+	return n
 }
 
 // outputs keeps delivered batches for the next ones: small and large apart, so

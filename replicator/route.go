@@ -18,6 +18,12 @@ type target struct {
 	stale   bool    // and has to be replaced, whatever its definition is
 	heir    *target // built beside to replace it; nil for most
 
+	waiting bool // goes on as it was until rows are stored for its changed definition
+
+	// unbroken: it takes every change, also while it is fresh.
+	unbroken bool
+	filling  filling
+
 	since   atomic.Int64    // changes up to this Version are in the rows that are read for it, or were
 	retired atomic.Bool     // being replaced: nothing is written to it any more
 	drained <-chan struct{} // closed once nothing is on its way to what it replaces; owned by the checkpoint step
@@ -58,7 +64,7 @@ func newRoutes(tables int, targets []*target) [][]*route {
 	for _, t := range targets {
 		for _, renderer := range t.index.Renderers {
 			r := &route{target: t, renderer: renderer}
-			if p := r.progress(); p.Rows == 0 && !p.Done {
+			if p := r.progress(); p.Rows == 0 && !p.Done && !t.unbroken {
 				r.firstMerge.Store(unmerged)
 			}
 			n := renderer.Table.Ordinal

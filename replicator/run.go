@@ -27,7 +27,9 @@ import (
 	"haystream/internal/backoff"
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
+	"haystream/internal/quiet"
 	"haystream/mapping"
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -45,6 +47,10 @@ type daemon struct {
 	gone   time.Time       // since when something that indexes need has been away; zero: it is there
 	looked time.Time       // when it was looked last whether what is held up still must be
 	warned map[string]bool // warnings that were logged
+	rival  rival           // while standing by
+	ends   *quiet.Log      // of sessions that could not go on
+
+	decoding *decoding
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
@@ -65,8 +71,9 @@ func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, lo
 	d := &daemon{
 		cfg: cfg, file: file, source: source, sink: sink, log: log,
 		owner:  host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
-		status: newStatus(cfg, version, sink), warned: map[string]bool{},
+		status: newStatus(cfg, version, sink), warned: map[string]bool{}, ends: &quiet.Log{},
 	}
+	d.decoding = newDecoding(cfg, &d.status.gauges, log)
 	limitMemory(cfg)
 	server, err := listen(ctx, cfg, d.status)
 	if err != nil {
@@ -183,6 +190,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		rebuild    *rebuildError
 		incomplete *incompleteError
 		reload     *reloadError
+		gone       *lostError
 		problems   mapping.Problems
 	)
 	switch {
@@ -206,41 +214,52 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.As(err, &reload):
 		d.log.Warn().Msg(reload.Error())
 		return again, nil
-	case errors.Is(err, errOutdated), errors.Is(err, errStale), errors.Is(err, errMended):
+	case errors.As(err, &gone):
+		d.status.waiting(err)
+		d.warned[err.Error()] = true
+		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
+		return again, nil
+	case errors.Is(err, errOutdated), errors.Is(err, errStored), errors.Is(err, errStale), errors.Is(err, errMended):
 		d.log.Info().Msg(err.Error())
 		return again, nil
 	case errors.Is(err, sources.ErrSchemaChanged):
-		d.log.Warn().Err(err).Msg("a table has changed; planning anew")
+		d.log.Info().Err(err).Msg("planning anew")
 		return again, nil
 	case errors.Is(err, sources.ErrPositionLost):
-		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped")
+		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
 		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
-		d.status.waiting(err)
-		d.log.Warn().Err(err).Msg("standing by")
-		return later, nil
+		return d.standBy(ctx, err), nil
 	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
-		errors.Is(err, sinks.ErrForeign), errors.Is(err, sinks.ErrTooManyDeadLetters):
+		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, errNewer):
 		return later, err
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil
+	case errors.Is(err, rowstore.ErrFull), errors.Is(err, rowstore.ErrReadOnly):
+		err = noRoom(err, storeDir(d.cfg))
+		return d.later(err, zerolog.ErrorLevel, "waiting until the row store can be written to"), nil
 	}
-	d.status.waiting(err)
-	d.log.Error().Err(err).Msg("stopped; trying again")
-	return later, nil
+	return d.later(err, zerolog.ErrorLevel, "stopped; trying again"), nil
+}
+
+// later notes why a session has ended that is tried again after a pause.
+func (d *daemon) later(why error, level zerolog.Level, text string) answer {
+	d.status.waiting(why)
+	if lasted, tell := d.ends.Failed(why.Error()); tell {
+		quiet.For(d.log.WithLevel(level).Err(why), lasted).Msg(text)
+	}
+	return later
 }
 
 // amend changes the saved checkpoint between sessions.
 func (d *daemon) amend(ctx context.Context, change func(*checkpoint)) answer {
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err == nil {
 		st.update(change)
 		_, err = st.save(ctx)
 	}
 	if err != nil {
-		d.status.waiting(err)
-		d.log.Error().Err(err).Msg("checkpoint not changed; trying again")
-		return later
+		return d.later(err, zerolog.ErrorLevel, "checkpoint not changed; trying again")
 	}
 	return again
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -44,7 +43,7 @@ func (c *Config) readFiles(src *conf.Source) conf.Errors {
 // readSecret is the content of a file without its last line break. Errors name
 // the file and the reason, never what is in it.
 func readSecret(path string) (conf.Secret, error) {
-	text, err := os.ReadFile(path)
+	text, err := conf.ReadFile(path, conf.MaxSecret)
 	var reason *fs.PathError
 	switch {
 	case errors.As(err, &reason):

@@ -35,7 +35,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	st.update(func(cp *checkpoint) { cp.use(plan) })
+	st.update(func(cp *checkpoint) { cp.use(plan, pf.held) })
 	if plan.Layout == nil {
 		st.update(func(cp *checkpoint) { cp.Store = storeState{} })
 	} else if err := d.useStore(st, plan, store, &left); err != nil {
@@ -47,7 +47,10 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
-	x := &indexes{sink: d.sink, state: st, now: time.Now, log: d.log, held: pf.held}
+	x := &indexes{
+		sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned, ran: d.ran, held: pf.held,
+		fed: old, amended: map[string]bool{}, whole: pf.whole,
+	}
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -59,18 +62,29 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	x.barrier = p.barrier
+	x.barrier, x.copies = p.barrier, newCopies(d.sink, st, targets, d.log)
+	p.copies = x.copies
+	watch := &lookout{sink: d.sink, leased: st.leased, targets: targets, report: d.status.complained, log: d.log, looked: time.Now()}
+	p.look = watch.look
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
 		if err := cmp.Or(d.checkHeld(ctx, pf), x.retry(ctx)); err != nil {
 			return err
 		}
-		if err := x.finish(ctx, targets); err != nil || !plan.Doubled() || !p.joins.whole.Load() || !swapped(targets) {
+		switch err := x.finish(ctx, targets); {
+		case err != nil:
 			return err
+		case len(x.waiting) > 0 && p.joins.whole.Load():
+			return errStored
+		case plan.Doubled() && p.joins.whole.Load() && swapped(targets):
+			return errOutdated
 		}
-		return errOutdated
+		return nil
 	}
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	if lasted, failed := d.ends.Over(); failed {
+		d.log.Info().Stringer("after", lasted).Msg("going on")
+	}
 	d.status.hold(pf.held)
 	d.status.running(p, targets, pf)
 	d.ran = true
@@ -84,7 +98,7 @@ func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
 	if err := errors.Join(pf.readSource(ctx, d.source), pf.readSink(ctx, d.sink)); err != nil {
 		return nil, nil, err
 	}
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner)
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -152,7 +166,8 @@ func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Pla
 		for _, w := range plan.Sets[0] {
 			cp.outdate(w)
 		}
-		saved = restore(cp, plan.Sets[0], left, left.loaded(plan.Stored), d.log)
+		pf.whole = left.loaded(plan.Stored)
+		saved = restore(cp, plan.Sets[0], left, pf.whole, d.log)
 	})
 	sets, physical := []mapping.Set{pf.set}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {
@@ -217,15 +232,16 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
 		held: int64(d.cfg.Limits.MaxMemory) / 3,
 		mark: mark, fed: targets,
-		routes:  newRoutes(len(tables), targets),
-		windows: newWindows(len(tables)),
+		routes:   newRoutes(len(tables), targets),
+		decoding: d.decoding,
+		windows:  newWindows(len(tables)),
 	}
 	p.memory = semaphore.NewWeighted(p.held)
 	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
 	p.position, p.version = p.from.Position, p.from.Version
 	p.applied.Store(p.version)
 	for _, t := range targets {
-		if t.build.fresh() {
+		if t.build.fresh() && !t.unbroken {
 			t.since.Store(unknown) // see begin
 		}
 	}

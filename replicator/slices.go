@@ -46,7 +46,8 @@ func (j *joins) begin() error {
 			continue
 		}
 		err := j.write(j.applied, func(b *rowstore.Batch) error {
-			return errors.Join(writeNote(b, noteBegan+to.name(), true), j.addWork(b, workPass, to, nil))
+			return errors.Join(j.dropWork(b, func(id uint32) bool { return id == to.id }), // of an earlier round
+				writeNote(b, noteBegan+to.name(), true), j.addWork(b, workPass, to, nil))
 		})
 		if err == nil {
 			// From now on documents are written. A store that had lost this would read the

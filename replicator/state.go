@@ -3,9 +3,12 @@ package replicator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
@@ -18,10 +21,12 @@ type state struct {
 	sink  sinks.Sink
 	name  string
 	owner string
+	log   zerolog.Logger
 
-	mu    sync.Mutex
-	cp    *checkpoint
-	dirty bool
+	mu     sync.Mutex
+	cp     *checkpoint
+	dirty  bool
+	asking time.Time // since when a save is on its way; zero: none is
 
 	store *rowstore.Store // synced before a checkpoint that passes what is in it; nil without one
 
@@ -34,17 +39,25 @@ type state struct {
 // Nothing is sent on a lease older than half of it.
 const leaseLife = 30 * time.Second
 
-// loadState reads the saved checkpoint.
-func loadState(ctx context.Context, sink sinks.Sink, name, owner string) (*state, error) {
+// loadState reads the saved checkpoint. A damaged one cannot be trusted in anything:
+// it counts as lost, so that every index is rebuilt beside the one that serves.
+func loadState(ctx context.Context, sink sinks.Sink, name, owner string, log zerolog.Logger) (*state, error) {
 	data, token, err := sink.LoadCheckpoint(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
-	s := &state{sink: sink, name: name, owner: owner, token: token, cp: newCheckpoint(name)}
-	if data != nil {
-		if s.cp, err = parseCheckpoint(data); err != nil {
-			return nil, err
-		}
+	s := &state{sink: sink, name: name, owner: owner, log: log, token: token, cp: newCheckpoint(name)}
+	if data == nil {
+		return s, nil
+	}
+	cp, err := parseCheckpoint(data, name)
+	switch {
+	case errors.Is(err, errNewer):
+		return nil, fmt.Errorf("load checkpoint: %w", err)
+	case err != nil:
+		log.Error().Err(err).Msg("the checkpoint is damaged and counts as lost; every index is rebuilt beside the one that serves, then swapped")
+	default:
+		s.cp = cp
 	}
 	return s, nil
 }
@@ -69,6 +82,8 @@ func (s *state) save(ctx context.Context) (sources.Position, error) {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	began := time.Now()
+	s.asks(began)
+	defer s.asks(time.Time{})
 	data, position, err := s.encode(began)
 	if err != nil {
 		return "", err
@@ -85,6 +100,22 @@ func (s *state) save(ctx context.Context) (sources.Position, error) {
 	return position, nil
 }
 
+func (s *state) asks(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asking = since
+}
+
+// savingFor is how long a save has been on its way; 0 where none is.
+func (s *state) savingFor(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking.IsZero() {
+		return 0
+	}
+	return now.Sub(s.asking)
+}
+
 // put syncs what the checkpoint passes, and then replaces it.
 func (s *state) put(ctx context.Context, data []byte) error {
 	if s.store != nil {
@@ -93,11 +124,47 @@ func (s *state) put(ctx context.Context, data []byte) error {
 		}
 	}
 	token, err := s.sink.SaveCheckpoint(ctx, s.name, data, s.token)
+	if errors.Is(err, sinks.ErrConflict) {
+		token, err = s.putAgain(ctx, data, err)
+	}
 	if err != nil {
 		return err
 	}
 	s.token = token
 	return nil
+}
+
+// putAgain saves the checkpoint after a conflict that was not with another daemon:
+// somebody has deleted it, damaged it, or put back one that this daemon had saved.
+// What this one knows is newer. It is safe against two daemons for it is a
+// compare-and-swap as well, and done by one that has been the owner until now.
+func (s *state) putAgain(ctx context.Context, data []byte, conflict error) (sinks.Token, error) {
+	if !s.leased() {
+		return "", conflict
+	}
+	found, token, err := s.sink.LoadCheckpoint(ctx, s.name)
+	if err != nil {
+		return "", fmt.Errorf("load checkpoint: %w", err)
+	}
+	what := "deleted"
+	if found != nil {
+		cp, err := parseCheckpoint(found, s.name)
+		switch {
+		case errors.Is(err, errNewer):
+			return "", err
+		case err != nil:
+			what = "damaged: " + err.Error()
+		case cp.Owner != s.owner:
+			return "", conflict
+		default:
+			what = "put back to an earlier one"
+		}
+	}
+	if token, err = s.sink.SaveCheckpoint(ctx, s.name, data, token); err != nil {
+		return "", err
+	}
+	s.log.Error().Str("checkpoint", s.name).Msg("while the daemon ran, somebody's hand has changed the checkpoint, not another daemon: it was " + what + "; saved again from what the daemon knows, and nothing is lost")
+	return token, nil
 }
 
 func (s *state) encode(now time.Time) ([]byte, sources.Position, error) {
@@ -119,7 +186,7 @@ func (s *state) encode(now time.Time) ([]byte, sources.Position, error) {
 func (s *state) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dirty || time.Since(s.saved) > leaseLife/4
+	return s.dirty || time.Since(s.saved) > leaseLife/6
 }
 
 // leased reports whether the last save is recent enough to send on, by the

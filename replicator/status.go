@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -64,7 +65,7 @@ type IndexStatus struct {
 	Name        string         `json:"name"`
 	Alias       string         `json:"alias"`
 	Physical    string         `json:"physical_index"`
-	Building    string         `json:"building,omitempty"` // the physical index built beside
+	Building    string         `json:"building,omitempty"` // the physical index built beside, or the same one, to be read into again
 	Written     int64          `json:"documents_written"`
 	Deleted     int64          `json:"documents_deleted"`
 	Superseded  int64          `json:"documents_superseded"`
@@ -96,6 +97,7 @@ type status struct {
 	reason   string
 	mend     bool              // the reason is one that a person must see to
 	trouble  string            // of the checkpoint step; empty while it goes well
+	wrong    []string          // what a person must mend in the sink
 	held     held              // indexes that are held up
 	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
@@ -119,7 +121,7 @@ func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
 func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason, s.mend, s.unread = "running", "", false, nil
+	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
 }
@@ -135,7 +137,8 @@ func (s *status) waiting(why error) {
 // forPerson reports whether waiting alone does not mend something.
 func forPerson(err error) bool {
 	var refused *refusal
-	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign)
+	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign) ||
+		errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly)
 }
 
 // stopped is called when the daemon ends for a reason that a person must mend.
@@ -153,6 +156,13 @@ func (s *status) checkpointed(err error) {
 	if err != nil {
 		s.trouble = err.Error()
 	}
+}
+
+// complained notes what a person must mend in the sink; nil where nothing.
+func (s *status) complained(wrong []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrong = wrong
 }
 
 func (s *status) lag(l sources.Lag) {
@@ -225,7 +235,8 @@ func (s *status) indexes() []IndexStatus {
 			}
 			if t.serving {
 				line.Physical, line.Building = t.Physical, ""
-			} else {
+			}
+			if !t.serving || t.waiting {
 				line.Building = t.Physical
 			}
 			line.Snapshot = snapshotStatus(t, rate)
@@ -277,22 +288,46 @@ func (s *status) notReady() []string {
 		why = append(why, cmp.Or(st.Reason, st.State))
 	}
 	s.mu.Lock()
-	trouble, people := s.trouble, s.forPeople()
+	trouble, people := s.trouble, append(s.forPeople(), s.wrong...)
 	s.mu.Unlock()
 	why = append(why, people...)
 	if trouble != "" {
 		why = append(why, trouble)
 	}
+	why = append(why, s.unanswered()...)
 	if !st.Sink.Healthy {
 		why = append(why, "sink: "+st.Sink.Reason)
 	}
 	for _, index := range st.Indexes {
 		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
-			why = append(why, fmt.Sprintf("index %s: first snapshot has read %d of about %d rows", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
+			why = append(why, fmt.Sprintf("index %s: %d of about %d rows have been read", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
 		}
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {
 		why = append(why, fmt.Sprintf("%s behind the source", lag.Round(time.Second)))
+	}
+	return why
+}
+
+// What a ready daemon's servers may leave unanswered.
+const (
+	maxSilence = 8 * time.Second // by the source's stream
+	maxSaving  = 5 * time.Second // by the sink, of a checkpoint
+)
+
+// unanswered says which server has left the daemon without an answer for long:
+// a connection may be dead without being closed.
+func (s *status) unanswered() (why []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pipeline == nil || s.state != "running" {
+		return nil
+	}
+	if d := s.pipeline.source.Silence(); d > maxSilence {
+		why = append(why, fmt.Sprintf("source: the server has said nothing for %s", d.Round(time.Second)))
+	}
+	if d := s.pipeline.state.savingFor(time.Now()); d > maxSaving {
+		why = append(why, fmt.Sprintf("sink: the checkpoint has been on its way for %s", d.Round(time.Second)))
 	}
 	return why
 }

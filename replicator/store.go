@@ -63,6 +63,20 @@ func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, le
 	return store, left, nil
 }
 
+// storeFailed reports whether the row store takes nothing until it is opened again.
+func storeFailed(err error) bool {
+	return errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly) || errors.Is(err, rowstore.ErrRebuild)
+}
+
+// noRoom says what to do about a row store that takes no writes.
+func noRoom(err error, dir string) error {
+	what := "make room on the volume of " + dir
+	if errors.Is(err, rowstore.ErrReadOnly) {
+		what = "make " + dir + " writable"
+	}
+	return fmt.Errorf("%w. The daemon goes on by itself once that is mended: %s", err, what)
+}
+
 // resetStore begins the store anew.
 func (d *daemon) resetStore(store *rowstore.Store, reason string) error {
 	d.log.Warn().Str("reason", reason).Msg("the row store is begun anew")

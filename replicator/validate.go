@@ -14,6 +14,7 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/sinks/elasticsearch"
+	"haystream/sources"
 )
 
 // validation collects what is wrong with settings that could be decoded.
@@ -51,6 +52,8 @@ func Choices() map[string][]string {
 	return map[string][]string{
 		"log.level":                 {"debug", "info", "warn", "error"},
 		"log.format":                {"auto", "json", "console"},
+		"source.tinyint1":           {sources.Tinyint1Boolean, sources.Tinyint1Number},
+		"source.invalid_utf8":       {sources.InvalidReplace, sources.InvalidDeadLetter},
 		"sink.elasticsearch.flavor": {elasticsearch.FlavorElasticsearch, elasticsearch.FlavorOpenSearch},
 		"indexes.*.mode":            {"append"},
 	}
@@ -97,6 +100,8 @@ func (c *Config) validateSource(v *validation) {
 	if len(s.Publication) > maxIdentifier {
 		v.failf("source.publication", "must be at most %d bytes long", maxIdentifier)
 	}
+	v.oneOf("source.tinyint1", s.Tinyint1)
+	v.oneOf("source.invalid_utf8", s.InvalidUTF8)
 	v.atLeast("source.snapshot.chunk_rows", int64(s.Snapshot.ChunkRows), 1)
 	v.atLeast("source.snapshot.parallel", int64(s.Snapshot.Parallel), 1)
 	v.atLeast("source.snapshot.max_rows_per_second", int64(s.Snapshot.MaxRowsPerSecond), 0)

@@ -1,6 +1,9 @@
 package sinks
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // Op is what an Action does.
 type Op uint8
@@ -56,6 +59,15 @@ func (b *Batch) Keep(text []byte) []byte {
 	start, end := len(block), len(block)+len(text)
 	b.blocks[b.used-1] = append(block, text...)
 	return block[start:end:end]
+}
+
+// Adopt is Keep for a large text, which becomes the batch's without a copy. The
+// caller must not use it any more.
+func (b *Batch) Adopt(text []byte) []byte {
+	b.blocks = slices.Insert(b.blocks, b.used, text)
+	b.used++
+	b.size += cap(text)
+	return text[:len(text):len(text)]
 }
 
 // Reset forgets all actions and keeps the memory.

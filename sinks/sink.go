@@ -10,6 +10,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
+	"strings"
 
 	"haystream/internal/preflight"
 )
@@ -32,14 +34,15 @@ var (
 )
 
 // A Sink holds documents. Methods are called from one goroutine at a time,
-// except that Write runs beside all others.
+// except that Write and Lacking run beside all others.
 type Sink interface {
 	// Info connects and says what the sink is. May be repeated. Retries nothing.
 	Info(ctx context.Context) (Info, error)
 
-	// Check reports what would keep the indexes from being written, and
-	// changes nothing: reachability, version, privileges, foreign indexes.
-	Check(ctx context.Context, aliases []string) ([]preflight.Finding, error)
+	// Check reports what would keep the indexes from being made and written, and
+	// changes nothing: reachability, version, privileges, foreign indexes, and of
+	// specs with Mappings what the sink would refuse of them.
+	Check(ctx context.Context, indexes []IndexSpec) ([]preflight.Finding, error)
 
 	// Write delivers batches from in, in order for each document, and calls
 	// each batch's Done once when all its actions are held. It retries what can
@@ -52,6 +55,14 @@ type Sink interface {
 	// that name exists, ErrForeign where it is not this pipeline's.
 	Index(ctx context.Context, alias string) (*Index, error)
 
+	// Standing says how things are with a physical index that is written to, its
+	// write alias and the alias. It is asked every few seconds.
+	Standing(ctx context.Context, alias, physical string) (Standing, error)
+
+	// Made lists the physical indexes that this pipeline has made for the alias: those
+	// of its name and a timestamp that have their write alias.
+	Made(ctx context.Context, alias string) ([]string, error)
+
 	// Create makes a physical index with its own write alias, tuned for
 	// loading. With Serve set the alias points to it from the start. One that
 	// an earlier call has made is returned. ErrRefused is for this index alone.
@@ -60,7 +71,23 @@ type Sink interface {
 	// Finish makes a loaded index ready to serve: refresh, replicas restored.
 	Finish(ctx context.Context, physical string) error
 
-	// Swap points the alias to the physical index, away from any other, in one step.
+	// Amend puts another definition into a physical index and leaves its documents
+	// alone: fields are added, settings changed. refused says why the sink takes it
+	// for a new index only; the fields are as before then. A field that want lacks stays.
+	Amend(ctx context.Context, physical string, was, want IndexSpec) (refused string, err error)
+
+	// Lacking finds the documents of one physical index that another one lacks, but
+	// for such as are written after it began, and calls each for some at a time,
+	// which blocks it. at is empty or a place that each was given: documents before
+	// it are passed over. May be repeated. It retries nothing, and changes nothing. What a sink cannot
+	// read back, it does not find.
+	Lacking(ctx context.Context, from, to, at string, each func(docs []Document, at string) error) error
+
+	// Newest is about the highest Version in a physical index; 0 for an empty one.
+	Newest(ctx context.Context, physical string) (int64, error)
+
+	// Swap points the alias, or a write alias, to the physical index, away from any
+	// other, in one step.
 	Swap(ctx context.Context, alias, physical string) error
 
 	// Drop deletes a physical index of this pipeline and its dead letters.
@@ -111,6 +138,22 @@ type Index struct {
 	Meta     json.RawMessage // what IndexSpec.Meta said
 }
 
+// A Standing is what leads to a physical index, as somebody's hand may have changed it.
+type Standing struct {
+	UUID     string   // empty where the index is gone, or is not this pipeline's
+	WritesTo string   // the index behind its write alias; empty where writes are refused
+	Serving  []string // all indexes behind the alias, as long as it shows the whole of them
+	Blocked  string   // why it takes no documents, with the remedy; empty where it does
+}
+
+// IsPhysical reports whether a name is one that a physical index of the alias gets.
+func IsPhysical(alias, name string) bool {
+	stamp, ok := strings.CutPrefix(name, alias+"-")
+	return ok && timestamp.MatchString(stamp)
+}
+
+var timestamp = regexp.MustCompile(`^\d{8}-\d{6}-\d{3}$`)
+
 // An IndexSpec describes a physical index to be made.
 type IndexSpec struct {
 	Alias    string
@@ -119,4 +162,17 @@ type IndexSpec struct {
 	Mappings json.RawMessage // {"dynamic":"strict","properties":{…}}
 	Settings json.RawMessage // as configured; may be nil
 	Meta     json.RawMessage // put under mappings._meta: the owner and the definition
+	Pipeline string          // the ingest pipeline that documents go through; for Check only
+
+	// Keep is a physical index whose documents are to come into this one: its
+	// fields that Mappings lack are kept. Empty for none.
+	Keep string
+}
+
+// A Document as the sink holds it.
+type Document struct {
+	ID      []byte
+	Routing []byte // nil for none
+	Version int64
+	Body    []byte // on one line
 }

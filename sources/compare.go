@@ -34,7 +34,12 @@ func Compare(planned, now *Table) error {
 		for _, stale := range now.Fingerprint.Since(planned.Fingerprint) {
 			return fmt.Errorf("%w: %s %s", ErrSchemaChanged, now, stale.Reason)
 		}
-		return fmt.Errorf("%w: the catalog says more of %s now", ErrSchemaChanged, now)
+		for id, name := range now.Fingerprint.Parts {
+			if _, known := planned.Fingerprint.Parts[id]; !known {
+				return fmt.Errorf("%w: %s has the new partition %s", ErrSchemaChanged, now, name)
+			}
+		}
+		return fmt.Errorf("%w: %s has changed, though not its rows", ErrSchemaChanged, now)
 	}
 	if !slices.Equal(planned.Names(planned.Key), now.Names(now.Key)) {
 		return fmt.Errorf("%w: %s has another key", ErrSchemaChanged, now)

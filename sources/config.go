@@ -24,12 +24,32 @@ type Config struct {
 	// MariaDB, unlike that of any other server; derived from the name when 0.
 	ServerID uint32 `yaml:"server_id"`
 
+	// Tinyint1 is what columns of the type TINYINT(1) hold: boolean, or number.
+	// MySQL and MariaDB only.
+	Tinyint1 string `yaml:"tinyint1"`
+
+	// InvalidUTF8 says what becomes of texts that cannot be made UTF-8: replace, each
+	// byte at fault becomes U+FFFD; or dead_letter, the document is refused.
+	InvalidUTF8 string `yaml:"invalid_utf8"`
+
 	// Snapshot says how existing rows are read.
 	Snapshot SnapshotConfig `yaml:"snapshot"`
 
 	// Password is the URL's or PasswordFile's content; not a setting of its own.
 	Password conf.Secret `yaml:"-"`
 }
+
+// What Config.Tinyint1 may be.
+const (
+	Tinyint1Boolean = "boolean"
+	Tinyint1Number  = "number"
+)
+
+// What InvalidUTF8 may be.
+const (
+	InvalidReplace    = "replace"
+	InvalidDeadLetter = "dead_letter"
+)
 
 // SnapshotConfig is the `source.snapshot:` section.
 type SnapshotConfig struct {

@@ -79,8 +79,14 @@ func NewArena(bytes int) *Arena { return &Arena{data: make([]byte, 0, bytes)} }
 // Size is the memory in use by rows, in bytes.
 func (a *Arena) Size() int { return a.total + len(a.data) + 8*len(a.cells) }
 
-// Reset forgets all rows and keeps the memory.
+// keptArena is the most memory that an arena keeps: larger rows are rare.
+const keptArena = 1 << 20
+
+// Reset forgets all rows and keeps the memory, unless it is much.
 func (a *Arena) Reset() {
+	if cap(a.data) > keptArena {
+		a.data = nil
+	}
 	a.data, a.cells, a.total = a.data[:0], a.cells[:0], 0
 }
 

@@ -27,10 +27,10 @@ var (
 	// The caller stands by and asks again.
 	ErrBusy = errors.New("another daemon is tailing the source")
 
-	// ErrSchemaChanged means that a table in use no longer has the columns
-	// that it was projected from. The caller reads the catalog again, plans
+	// ErrSchemaChanged means that a table in use is not as the catalog had it, or
+	// what its fingerprint tells is not. The caller reads the catalog again, plans
 	// anew and starts again from its checkpoint.
-	ErrSchemaChanged = errors.New("a table in use has changed its columns")
+	ErrSchemaChanged = errors.New("a table in use has changed")
 
 	// ErrUnreadable means that a Chunk of this table cannot be read, and that
 	// this says nothing of others: no grant, a value that cannot be decoded. The
@@ -57,6 +57,10 @@ type Source interface {
 	// Catalog reads the tables that the configured role can see, with all
 	// their columns in order, without system schemas. May be repeated.
 	Catalog(ctx context.Context) ([]*Table, error)
+
+	// Views reads what has a name like a table's and is none that can be tailed,
+	// such as views: for messages. May be repeated.
+	Views(ctx context.Context) ([]View, error)
 
 	// Check reports everything that would keep the given tables from being
 	// replicated, or that an operator should know, and changes nothing.
@@ -96,6 +100,14 @@ type Source interface {
 	// Remove drops what Prepare created (slot, publication) and says what it
 	// dropped, one line each. With dryRun it only says.
 	Remove(ctx context.Context, dryRun bool) ([]string, error)
+
+	// Silence is for how long the server has said nothing to a stream that
+	// listens, though it is asked every few seconds; 0 while none does. Never blocks.
+	Silence() time.Duration
+
+	// Evict ends the connection of the daemon that ErrBusy has told of. It is
+	// called for one that has hung and cannot have written anything for long.
+	Evict(ctx context.Context) error
 
 	// Lag asks the source how far its log is ahead of pos. It uses a
 	// connection of its own and may be called while Stream runs.

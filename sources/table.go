@@ -88,9 +88,16 @@ type Column struct {
 	Type    Type
 	NotNull bool
 
+	// Unvalidated names a NOT NULL constraint that old rows were not held to, so that
+	// NotNull is false and a unique key of the column does not identify a row.
+	Unvalidated string
+
 	// Collation is what texts are compared by, where that may hold texts of
 	// different bytes equal; else empty.
 	Collation string
+
+	// Raw: the server does not promise that texts are UTF-8. They are given as they are.
+	Raw bool
 
 	// MayBeMissing: an update's new image may leave the value out where it did
 	// not change (a column of a table with TOASTed values and without full old images, a partial row image).

@@ -5,7 +5,11 @@ package sources
 // that both give the same bytes.
 type Kind uint8
 
-// Kinds and their canonical text.
+// Kinds and their canonical text. Values that the server tells apart have
+// different texts, except where Type.Lossy: keys and documents' ids are made of
+// them. So a text may say more than documents show: which date it was that no
+// calendar has, which number a MySQL tinyint(1) held, or behind the JSON of a
+// value, as a mark, what that JSON leaves out (see AppendMark).
 //
 // An Elasticsearch date or date_range field takes every Date, Timestamp and
 // TimestampTZ there is with the format
@@ -17,12 +21,12 @@ type Kind uint8
 const (
 	Text        Kind = iota // UTF-8
 	Keyword                 // UTF-8: uuid, enum, macaddr, bit, interval, time and other short words
-	Bool                    // true, false
+	Bool                    // true, false; of a MySQL tinyint(1) any other number than 1 and 0 as its digits, which is true
 	Int                     // decimal digits, optional minus
 	Float                   // a JSON number, or NaN, Infinity, -Infinity
 	Decimal                 // the database's own digits as a JSON number, or NaN, Infinity, -Infinity
 	Bytes                   // raw bytes
-	Date                    // 2006-01-02, infinity, -infinity; years as in ISO 8601 beyond 0000..9999: -0043, +12024
+	Date                    // 2006-01-02, infinity, -infinity; years as in ISO 8601 beyond 0000..9999: -0043, +12024; MySQL's 0000-00-00, 2021-02-30
 	Timestamp               // 2006-01-02T15:04:05[.999999], no zone; infinity, -infinity
 	TimestampTZ             // 2006-01-02T15:04:05[.999999]Z, UTC; infinity, -infinity
 	JSON                    // a JSON text without line breaks
@@ -50,4 +54,7 @@ type Type struct {
 
 	// Elem of an Array (of any depth) or Range.
 	Elem *Type
+
+	// Lossy: different values may have one text, so that it is no part of a key.
+	Lossy bool
 }

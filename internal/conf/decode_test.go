@@ -178,7 +178,7 @@ func TestDecodeErrors(t *testing.T) {
 		"merge of text":       {"section: {<<: a}", `1: section: << takes a mapping or a list of mappings`},
 		"complex key":         {"sections: {[a]: {}}", `1: sections: a key must be a plain word`},
 		"scanner":             {"text: a\n\tcount: 1", `2: found a tab character that violates indentation`},
-		"parser":              {"text: a\nwords: [a,\ncount: 1", `2: did not find expected ',' or ']'`},
+		"parser":              {"text: a\nwords: [a,\ncount: 1", `2: did not find expected ',' or ']'; a [ before this line is not closed, or a comma is missing`},
 		"two documents":       {"text: a\n---\ntext: b", `2: the file holds more than one YAML document`},
 		"not a mapping":       {"- a", `1: wants a section of settings, not a list`},
 	} {

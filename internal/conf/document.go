@@ -52,18 +52,32 @@ var (
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
+// hints say what is mostly behind the parser's words.
+var hints = map[string]string{
+	"mapping values are not allowed in this context": "; a text that holds a colon and a space needs quotes, or the indentation is wrong",
+	"found character that cannot start any token":    "; indent with spaces, not tabs, and put a text that begins with @, ` or % in quotes",
+	"did not find expected key":                      "; check the indentation, and that quotes and brackets are closed",
+	"did not find expected ',' or '}'":               "; a { before this line is not closed, or a comma is missing",
+	"did not find expected ',' or ']'":               "; a [ before this line is not closed, or a comma is missing",
+	"found unexpected end of stream":                 "; a quote is not closed",
+}
+
 // syntaxError gives a YAML parser's error its place: yaml.v3 counts lines from
 // 1 in its scanner and from 0 in its parser. An unknown anchor's name is left
 // out: it may be a password that begins with a star.
 func syntaxError(file string, text []byte, err error) Error {
 	e := Error{File: file, Message: err.Error()}
 	if m := syntaxLine.FindStringSubmatch(err.Error()); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
+		e.Line = 1 // which the parser leaves out
+		if m[1] != "" {
+			e.Line, _ = strconv.Atoi(m[1])
+		}
 		e.Message = m[2]
 		if parserMessage.MatchString(e.Message) {
 			e.Line++
 		}
 	}
+	e.Message += hints[e.Message]
 	if m := unknownAnchor.FindStringSubmatch(e.Message); m != nil {
 		before, _, _ := strings.Cut(string(text), "*"+m[1])
 		e.Line = 1 + strings.Count(before, "\n")

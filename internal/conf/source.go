@@ -3,7 +3,6 @@ package conf
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -33,7 +32,7 @@ type place struct {
 // usable as far as they go even when there are Errors.
 func Load(path string, v any, sections ...string) (*Source, error) {
 	s := &Source{Path: path, places: make(map[string]place)}
-	text, err := os.ReadFile(path)
+	text, err := ReadFile(path, MaxFile)
 	if err != nil {
 		return s, fmt.Errorf("read config: %w", err)
 	}
@@ -117,7 +116,7 @@ func (d *decoder) include(main *document, sections []string) {
 				continue
 			}
 			seen[file] = true
-			text, err := os.ReadFile(file)
+			text, err := ReadFile(file, MaxFile)
 			if err != nil {
 				d.failf(glob, at, "read included file: %v", err)
 				continue

@@ -17,7 +17,13 @@ func (w *world) compare(sql string) {
 
 func (w *world) compareIn(index, sql string) {
 	w.t.Helper()
-	rows, err := w.db.QueryContext(w.t.Context(), sql)
+	w.compareWith(index, w.wanted(sql))
+}
+
+// wanted are the documents that SQL gives, by id.
+func (w *world) wanted(sql string) map[string]string {
+	w.t.Helper()
+	rows, err := w.db.QueryContext(w.ctx, sql)
 	if err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}
@@ -33,7 +39,7 @@ func (w *world) compareIn(index, sql string) {
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.compareWith(index, want)
+	return want
 }
 
 // compareWith fails the test unless an index has exactly the given documents, by id.

@@ -122,7 +122,7 @@ func (w *world) logEnd() string {
 		if w.server.Version == "9.7" {
 			statement = "SHOW BINARY LOG STATUS"
 		}
-		rows, err := w.db.QueryContext(w.t.Context(), statement)
+		rows, err := w.db.QueryContext(w.ctx, statement)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func (w *world) logEnd() string {
 		return fmt.Sprintf("/%s:%s/", values[0].String, values[1].String)
 	}
 	var lsn string
-	if err := w.db.QueryRowContext(w.t.Context(), "SELECT pg_current_wal_insert_lsn()::text").Scan(&lsn); err != nil {
+	if err := w.db.QueryRowContext(w.ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&lsn); err != nil {
 		w.t.Fatal(err)
 	}
 	w.exec("SELECT pg_logical_emit_message(true, 'settle', '')")
@@ -158,7 +158,7 @@ func (w *world) passed(end string) bool {
 		return strings.Contains(position, end)
 	}
 	var passed bool
-	err := w.db.QueryRowContext(w.t.Context(),
+	err := w.db.QueryRowContext(w.ctx,
 		"SELECT coalesce(bool_and(confirmed_flush_lsn >= $1::text::pg_lsn), false) FROM pg_replication_slots WHERE database = current_database()", end).Scan(&passed)
 	return err == nil && passed
 }

@@ -3,6 +3,7 @@ package endtoend
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -69,7 +70,8 @@ func TestMain(m *testing.M) {
 // A world is one test's database, its indexes and a daemon.
 type world struct {
 	t       testing.TB
-	name    string // of database, pipeline and slot
+	ctx     context.Context // lasts until the test's cleanup is over
+	name    string          // of database, pipeline and slot
 	server  *servers.Server
 	search  *servers.Server
 	dialect dialect
@@ -90,14 +92,20 @@ func newWorld(t *testing.T) *world {
 
 func worldOn(t *testing.T, server, es *servers.Server) *world {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_", ".", "_").Replace(t.Name()))
-	w := &world{t: t, name: name, server: server, search: es, dialect: dialectOf(server.Kind), dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
+	return worldNamed(t, strings.ToLower(strings.NewReplacer("/", "_", "-", "_", ".", "_").Replace(t.Name())), server, es)
+}
+
+// worldNamed is for tests of several worlds.
+func worldNamed(t *testing.T, name string, server, es *servers.Server) *world {
+	t.Helper()
+	w := &world{t: t, ctx: context.WithoutCancel(t.Context()), name: name, server: server, search: es, dialect: dialectOf(server.Kind), dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
 	first, _ := w.dialect.open(t, server.URL, "")
 	if _, err := first.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
 	w.db, w.url = w.dialect.open(t, server.URL, name)
 	t.Cleanup(func() {
+		w.audit()
 		w.stop()
 		if t.Failed() {
 			t.Logf("the daemon's log:\n%s", w.log.tail(8000))
@@ -109,13 +117,13 @@ func worldOn(t *testing.T, server, es *servers.Server) *world {
 // exec runs statements one after the other on one connection.
 func (w *world) exec(statements ...string) {
 	w.t.Helper()
-	conn, err := w.db.Conn(w.t.Context())
+	conn, err := w.db.Conn(w.ctx)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer conn.Close()
 	for _, statement := range statements {
-		if _, err := conn.ExecContext(w.t.Context(), statement); err != nil {
+		if _, err := conn.ExecContext(w.ctx, statement); err != nil {
 			w.t.Fatalf("%s: %v", statement, err)
 		}
 	}
@@ -204,9 +212,11 @@ func (w *world) status() map[string]any {
 	return out
 }
 
+func (w *world) readyURL() string { return fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port) }
+
 // ready reports whether /readyz answers 200.
 func (w *world) ready() bool {
-	code, _ := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
+	code, _ := w.get(w.readyURL())
 	return code == http.StatusOK
 }
 
@@ -233,7 +243,7 @@ func (w *world) settle() {
 func (w *world) get(url string) (int, []byte) { return w.request(http.MethodGet, url, "") }
 
 func (w *world) request(method, url, body string) (int, []byte) {
-	req, err := http.NewRequestWithContext(w.t.Context(), method, url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(w.ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -330,11 +340,31 @@ func (b *logBuffer) contains(s string) bool {
 	return bytes.Contains(b.text.Bytes(), []byte(s))
 }
 
+// count is how often it says something.
+func (b *logBuffer) count(s string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Count(b.text.Bytes(), []byte(s))
+}
+
 func (b *logBuffer) tail(n int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.text.String()
 	return s[max(0, len(s)-n):]
+}
+
+func (b *logBuffer) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Len()
+}
+
+// from is what was logged after the first n bytes.
+func (b *logBuffer) from(n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text.Bytes()[n:])
 }
 
 func freePort(t testing.TB) int {

@@ -120,7 +120,7 @@ func nothingIsLost(t *testing.T, spec servers.Spec) {
 
 func (w *world) killAndRestart(s *servers.Server) {
 	w.t.Helper()
-	if err := errors.Join(s.Kill(), s.Restart(w.t.Context())); err != nil {
+	if err := errors.Join(s.Kill(), s.Restart(w.ctx)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -208,7 +208,7 @@ func (w *world) meaningHolds() {
 // each calls f with every row of a query, texts as strings.
 func (w *world) each(query string, f func([]any)) {
 	w.t.Helper()
-	rows, err := w.db.QueryContext(w.t.Context(), query)
+	rows, err := w.db.QueryContext(w.ctx, query)
 	if err != nil {
 		w.t.Fatalf("%s: %v", query, err)
 	}

@@ -140,7 +140,7 @@ func relations(t *testing.T, w *world) {
 // when it holds everything.
 func (w *world) underWrites(pauses *rand.Rand, change func(context.Context)) {
 	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
+	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
 	var changes atomic.Int64
 	var writer sync.WaitGroup

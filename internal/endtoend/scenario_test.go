@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -231,21 +233,63 @@ func TestGapOfATable(t *testing.T) {
 
 func TestStandbyTakesOver(t *testing.T) { eachDatabase(t, standbyTakesOver) }
 
-func standbyTakesOver(t *testing.T, w *world) {
+func standbyTakesOver(_ *testing.T, w *world) {
 	w.follow(100)
-	second := w.command("run")
-	port := freePort(t)
-	second.Args[len(second.Args)-1] = w.copyConfig(port)
-	if err := second.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = second.Process.Kill(); _ = second.Wait() }()
-	w.eventually("the second daemon stands by", func() bool { return w.log.contains("standing by") })
+	port := w.standby()
 	w.kill()
 	w.port = port
 	w.exec("UPDATE hot SET counter = 5 WHERE id = 1")
 	w.settle()
 	w.compare(w.dialect.documents)
+}
+
+// TestStandbyTakesOverFromHung stops the process that holds the source, whose
+// connection lives on, and lets it go on when the other one has taken over.
+func TestStandbyTakesOverFromHung(t *testing.T) {
+	if os.Getenv("HAYSTREAM_TEST_VERSIONS") != "all" {
+		t.Skip("a lease's life is waited for: nightly")
+	}
+	eachDatabase(t, standbyTakesOverFromHung)
+}
+
+func standbyTakesOverFromHung(t *testing.T, w *world) {
+	w.follow(100)
+	port, first := w.standby(), w.port
+	signal := func(s os.Signal) {
+		if err := w.daemon.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.exec("UPDATE hot SET counter = 4")
+	signal(syscall.SIGSTOP)
+	defer signal(syscall.SIGCONT) // else it cannot be asked to end
+	w.exec("UPDATE hot SET counter = 5 WHERE id < 50", "DELETE FROM hot WHERE id = 60")
+	w.port = port
+	w.within(50*time.Second, "the second daemon takes over", func() bool { return w.ready() && w.document("1")["counter"] == 5.0 })
+	w.settle()
+	w.compare(w.dialect.documents)
+	signal(syscall.SIGCONT)
+	w.exec("UPDATE hot SET counter = 6 WHERE id < 30")
+	w.within(20*time.Second, "the first daemon stands by", func() bool {
+		code, reason := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", first))
+		return code == http.StatusServiceUnavailable && strings.Contains(string(reason), "another daemon")
+	})
+	w.settle()
+	w.compare(w.dialect.documents)
+}
+
+// standby starts a second daemon and waits until it stands by. It returns its port.
+func (w *world) standby() int {
+	w.t.Helper()
+	second := w.command("run")
+	port := freePort(w.t)
+	second.Args[len(second.Args)-1] = w.copyConfig(port)
+	if err := second.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = second.Process.Kill(); _ = second.Wait() })
+	w.eventually("the second daemon stands by", func() bool { return w.log.contains("standing by") })
+	return port
 }
 
 // copyConfig writes the same config with another port and returns its path.

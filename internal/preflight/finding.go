@@ -21,6 +21,10 @@ type Finding struct {
 	Path    string // of the setting that it is about, as in the config; empty for none
 	Text    string // what was found
 	Remedy  string // the statement or setting that mends it; empty where nothing is to do
+
+	// Waits means that documents wait, or readers see something else, for as long as
+	// it lasts: it keeps a daemon from starting, and does not stop one that runs.
+	Waits bool
 }
 
 // String is the finding on one line.

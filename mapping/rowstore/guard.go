@@ -11,14 +11,15 @@ import (
 )
 
 // A guard is the file system as the storage engine sees it. The engine ends the
-// process when its log cannot be written; the guard never lets it see that.
+// process when its log cannot be written, and tries for ever to flush, even
+// within its Open; the guard never lets it see that.
 // From the first write that fails on, nothing on the volume changes any more, as
 // if the process had been killed at that moment, while reading goes on: new
 // files live in memory, compactions wait, and no commit is accepted.
 type guard struct {
 	vfs.FS
 
-	started atomic.Bool
+	opened  atomic.Bool // the engine's Open has returned
 	once    sync.Once
 	why     error
 	failed  chan struct{} // closed when a write has failed
@@ -28,13 +29,6 @@ type guard struct {
 
 func newGuard(fs vfs.FS) *guard {
 	return &guard{FS: fs, failed: make(chan struct{}), stopped: make(chan struct{}), memory: vfs.NewMem()}
-}
-
-// start begins to hide errors; before, they go to the engine, which returns
-// them from its Open.
-func (g *guard) start() error {
-	g.started.Store(true)
-	return g.failure()
 }
 
 // stop lets waiting compactions end.
@@ -61,16 +55,19 @@ func (g *guard) failure() error {
 // frozen notes err as the failure, if it is one, and reports whether the store
 // is frozen.
 func (g *guard) frozen(what string, err error) bool {
-	if err != nil && g.started.Load() {
+	if err != nil {
 		g.fail(fmt.Errorf("%s: %w", what, classify(err)))
 	}
-	return g.started.Load() && g.failure() != nil
+	return g.failure() != nil
 }
 
-// inMemory makes a file in memory, unless a compaction wants it, which waits.
+// inMemory makes a file in memory, unless a compaction wants it, which waits. The
+// engine's Open waits for compactions itself: then one fails.
 func (g *guard) inMemory(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasSuffix(name, ".sst") && category != "pebble-memtable-flush" {
-		<-g.stopped
+		if g.opened.Load() {
+			<-g.stopped
+		}
 		return nil, g.failure()
 	}
 	if err := g.memory.MkdirAll(g.memory.PathDir(name), 0o700); err != nil {
@@ -219,6 +216,14 @@ func (f *guardedFile) WriteAt(p []byte, at int64) (int, error) {
 		return 0, err
 	}
 	return n, nil
+}
+
+// Close closes the file in any case.
+func (f *guardedFile) Close() error {
+	if err := f.File.Close(); err != nil && (!f.guard.frozen("close file of row store", err) || f.table()) {
+		return err
+	}
+	return nil
 }
 
 func (f *guardedFile) Preallocate(offset, length int64) error {

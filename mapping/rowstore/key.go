@@ -37,10 +37,15 @@ const (
 func AppendValue(dst []byte, of *sources.Type, fold *Fold, text []byte) []byte {
 	switch of.Kind {
 	case sources.Bool:
-		if string(text) == "true" {
+		switch string(text) {
+		case "true":
 			return append(dst, tagPositive+1, 1<<1)
+		case "false":
+			return append(dst, tagZero)
 		}
-		return append(dst, tagZero)
+		if out, ok := appendNumber(dst, text); ok {
+			return out
+		}
 	case sources.Int, sources.Decimal, sources.Float:
 		if out, ok := appendNumber(dst, text); ok {
 			return out

@@ -30,7 +30,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 3
+const format = 4
 
 // Meta says whose rows a store holds.
 type Meta struct {
@@ -167,13 +167,21 @@ func (s *Store) open() error {
 	p := newPace()
 	db, err := pebble.Open(s.rows(), s.engine(g, p))
 	if err != nil {
+		g.stop()
+		if why := g.failure(); why != nil {
+			err = why
+		}
 		return openError(err)
 	}
-	if err := g.start(); err != nil {
-		return errors.Join(openError(err), db.Close())
-	}
+	g.opened.Store(true)
 	s.db, s.guard, s.pace = db, g, p
-	if err := s.recognise(); err != nil {
+	err = g.failure() // the engine has not seen it
+	if err != nil {
+		err = openError(err)
+	} else {
+		err = s.recognise()
+	}
+	if err != nil {
 		err = errors.Join(err, s.shut())
 		return err
 	}

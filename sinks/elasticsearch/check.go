@@ -14,7 +14,7 @@ import (
 )
 
 // Check implements sinks.Sink.
-func (s *Sink) Check(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+func (s *Sink) Check(ctx context.Context, indexes []sinks.IndexSpec) ([]preflight.Finding, error) {
 	info, err := s.Info(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -32,8 +32,16 @@ func (s *Sink) Check(ctx context.Context, aliases []string) ([]preflight.Finding
 		findings[0].Text += " is not a version that haystream is tested with"
 		findings[0].Remedy = "use Elasticsearch 7.17 to 9, or OpenSearch 2 or 3"
 	}
-	for _, look := range []func(context.Context, []string) ([]preflight.Finding, error){s.checkPrivileges, s.checkBlocks, s.checkIndexes} {
-		more, err := look(ctx, aliases)
+	aliases := make([]string, len(indexes))
+	for i := range indexes {
+		aliases[i] = indexes[i].Alias
+	}
+	for _, look := range []func() ([]preflight.Finding, error){
+		func() ([]preflight.Finding, error) { return s.checkPrivileges(ctx, aliases) },
+		func() ([]preflight.Finding, error) { return s.checkBlocks(ctx, aliases) },
+		func() ([]preflight.Finding, error) { return s.checkIndexes(ctx, indexes) },
+	} {
+		more, err := look()
 		if err != nil {
 			return nil, err
 		}
@@ -42,16 +50,18 @@ func (s *Sink) Check(ctx context.Context, aliases []string) ([]preflight.Finding
 	return findings, nil
 }
 
-// checkIndexes looks at what bears the names that the pipeline needs.
-func (s *Sink) checkIndexes(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+// checkIndexes looks at what bears the names that the pipeline needs, and whether
+// those that are to be made can be.
+func (s *Sink) checkIndexes(ctx context.Context, indexes []sinks.IndexSpec) ([]preflight.Finding, error) {
 	var findings []preflight.Finding
-	for _, alias := range aliases {
+	for i := range indexes {
+		alias := indexes[i].Alias
 		f := preflight.Finding{Level: preflight.OK, Subject: "index " + alias}
 		index, err := s.Index(ctx, alias)
 		var e *apiError
 		switch {
 		case errors.Is(err, sinks.ErrForeign):
-			f.Level = preflight.Error
+			f.Level, f.Waits = preflight.Error, true
 			f.Text, f.Remedy, _ = strings.Cut(strings.TrimPrefix(err.Error(), sinks.ErrForeign.Error()+": "), "; ")
 		case errors.As(err, &e) && e.Status == http.StatusForbidden:
 			f.Level, f.Text, f.Remedy = preflight.Error, "it may not be looked at (403)", "grant the privilege view_index_metadata on "+alias+" and "+alias+"-*"
@@ -63,6 +73,14 @@ func (s *Sink) checkIndexes(ctx context.Context, aliases []string) ([]preflight.
 			f.Text = "is " + index.Physical
 		}
 		findings = append(findings, f)
+		if f.Level == preflight.Error || indexes[i].Mappings == nil || index != nil && sameJSON(index.Meta, indexes[i].Meta) {
+			continue
+		}
+		more, err := s.probe(ctx, &indexes[i])
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, more...)
 	}
 	return findings, nil
 }
@@ -90,10 +108,13 @@ func (s *Sink) checkBlocks(ctx context.Context, aliases []string) ([]preflight.F
 	add := func(subject, physical string, found blocks) {
 		for _, b := range found {
 			if slices.Contains(b.Levels, "write") {
-				reason := "blocked by: " + b.Description
+				typ, reason := "cluster_block_exception", "blocked by: "+b.Description
+				if b.Description == "index closed" {
+					typ = "index_closed_exception"
+				}
 				findings = append(findings, preflight.Finding{
-					Level: preflight.Error, Subject: subject,
-					Text: b.Description, Remedy: remedy(http.StatusForbidden, "cluster_block_exception", reason, physical),
+					Level: preflight.Error, Subject: subject, Waits: true,
+					Text: b.Description, Remedy: remedy(http.StatusForbidden, typ, reason, physical),
 				})
 			}
 		}

@@ -40,7 +40,16 @@ type stored struct {
 	Found  *bool           `json:"found"`
 	Seq    int64           `json:"_seq_no"`
 	Term   int64           `json:"_primary_term"`
-	Source savedCheckpoint `json:"_source"`
+	Source json.RawMessage `json:"_source"`
+}
+
+// saved is what was saved. Of a document that somebody has changed by hand it is as
+// much as can be read; data is then the document as it is.
+func (s *stored) saved() (doc savedCheckpoint, data []byte) {
+	if err := json.Unmarshal(s.Source, &doc); err != nil || doc.Data == "" {
+		return doc, append([]byte{}, s.Source...)
+	}
+	return doc, []byte(doc.Data)
 }
 
 func (s *stored) token() sinks.Token { return sinks.Token(fmt.Sprintf("%d:%d", s.Seq, s.Term)) }
@@ -69,7 +78,8 @@ func (s *Sink) LoadCheckpoint(ctx context.Context, name string) ([]byte, sinks.T
 	if err != nil || found == nil {
 		return nil, "", err
 	}
-	return []byte(found.Source.Data), found.token(), nil
+	_, data := found.saved()
+	return data, found.token(), nil
 }
 
 // SaveCheckpoint implements sinks.Sink. Each save carries a mark of its own.
@@ -97,18 +107,22 @@ func (s *Sink) SaveCheckpoint(ctx context.Context, name string, data []byte, tok
 			return "", fmt.Errorf("save checkpoint: %w", err)
 		}
 		found, readErr := s.readCheckpoint(ctx, name)
+		var there savedCheckpoint
+		if found != nil {
+			there, _ = found.saved()
+		}
 		switch {
 		case readErr != nil:
 			return "", fmt.Errorf("save checkpoint: %w", errors.Join(err, readErr))
-		case found != nil && found.Source.Mark == doc.Mark:
+		case there.Mark == doc.Mark:
 			delete(s.lostSave, name)
 			return found.token(), nil
 		case e == nil || e.Status != http.StatusConflict:
 			return "", fmt.Errorf("save checkpoint: %w", err)
 		case found == nil:
 			return "", fmt.Errorf("%w: the checkpoint %s was removed", sinks.ErrConflict, name)
-		case !slices.Contains(s.lostSave[name], found.Source.Mark):
-			return "", fmt.Errorf("%w, at %s", sinks.ErrConflict, found.Source.Saved.Format(time.RFC3339))
+		case !slices.Contains(s.lostSave[name], there.Mark):
+			return "", fmt.Errorf("%w, at %s", sinks.ErrConflict, there.Saved.Format(time.RFC3339))
 		}
 		token = found.token()
 	}

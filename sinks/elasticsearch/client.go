@@ -155,6 +155,19 @@ func readError(res *http.Response) *apiError {
 // call sends one request with a JSON body, nil for none, and decodes the
 // answer into out, nil for nothing. An answer that is no success is an *apiError.
 func (c *client) call(ctx context.Context, method, path string, body []byte, out any) error {
+	return c.stream(ctx, method, path, body, func(d *json.Decoder) error {
+		if out == nil {
+			return nil
+		}
+		if err := d.Decode(out); err != nil {
+			return fmt.Errorf("decode answer to %s %s: %w", method, path, err)
+		}
+		return nil
+	})
+}
+
+// stream is call for an answer that is read in parts.
+func (c *client) stream(ctx context.Context, method, path string, body []byte, read func(*json.Decoder) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var reader io.Reader
@@ -176,10 +189,8 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, out
 	if res.StatusCode/100 != 2 {
 		return readError(res)
 	}
-	if out != nil {
-		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-			return fmt.Errorf("decode answer to %s %s: %w", method, req.URL.Path, err)
-		}
+	if err := read(json.NewDecoder(res.Body)); err != nil {
+		return err
 	}
 	_, err = io.Copy(io.Discard, res.Body)
 	return err

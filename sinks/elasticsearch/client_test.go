@@ -11,6 +11,7 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
+	"haystream/sinks"
 )
 
 func TestAuthenticates(t *testing.T) {
@@ -106,7 +107,7 @@ func TestCheckNamesMissingPrivileges(t *testing.T) {
 	cfg.Username, cfg.Password = "blog", "pass"
 	s := newSink(t, cfg, Options{Owner: "blog"})
 	defer s.Close()
-	findings, err := s.Check(t.Context(), []string{"notes"})
+	findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 	bad := preflight.Errors(findings)
 	if err != nil || len(bad) != 1 || bad[0].Text != "blog lacks manage on notes-*, read on notes-*" || !strings.Contains(bad[0].Remedy, `"notes","notes-*"`) {
 		t.Errorf("got %v, %v", findings, err)

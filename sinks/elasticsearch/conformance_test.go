@@ -48,6 +48,7 @@ func newSink(t *testing.T, cfg Config, opts Options) *Sink {
 
 func TestConformance(t *testing.T) {
 	conform := func(t *testing.T, server *servers.Server, flavor string, compression bool) {
+		takesAnyMembers(t, server.URL, flavor)
 		sinktest.Run(t, sinktest.Harness{
 			Open: func(t *testing.T, owner string, maxDeadLetters int64) sinks.Sink {
 				cfg := testConfig(server.URL, flavor)
@@ -58,8 +59,11 @@ func TestConformance(t *testing.T) {
 				return documents(t, server.URL, target.Physical)
 			},
 			Gates:   true,
+			Copies:  true,
 			Refused: []byte(`{"n":"no number"}`),
 		})
+		t.Run("gives up what never fits", func(t *testing.T) { beyondPressure(t, server, flavor) })
+		t.Run("check", func(t *testing.T) { checkIsTrue(t, server, flavor) })
 	}
 	for _, version := range servers.ElasticsearchVersions() {
 		t.Run("elasticsearch "+version, func(t *testing.T) {
@@ -75,6 +79,16 @@ func TestConformance(t *testing.T) {
 			conform(t, servers.Test(t, servers.Spec{Kind: servers.OpenSearch, Version: version}), FlavorOpenSearch, true)
 		})
 	}
+}
+
+// takesAnyMembers writes objects whose members are of different types to a field
+// of the server's type for such.
+func takesAnyMembers(t *testing.T, url, flavor string) {
+	ask(t, http.MethodPut, url+"/flat", `{"mappings":{"dynamic":"strict","properties":{"f":{"type":"`+flatTypes[flavor]+`"}}}}`, nil)
+	for _, value := range []string{`{"a":1}`, `{"a":"x"}`, `{"a":{"b":[1,{"c":true}]}}`, `{"a":null}`, `{"a":[1,"x",{"b":2}]}`, `{"":1}`, `{}`} {
+		ask(t, http.MethodPost, url+"/flat/_doc", `{"f":`+value+`}`, nil)
+	}
+	ask(t, http.MethodDelete, url+"/flat", "", nil)
 }
 
 // ask sends a request of the test's own and decodes the answer.
@@ -147,7 +161,7 @@ func TestSecureServer(t *testing.T) {
 			c.change(&cfg)
 			s := newSink(t, cfg, Options{Owner: "blog"})
 			defer s.Close()
-			findings, err := s.Check(t.Context(), []string{"notes"})
+			findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 			if err != nil || len(findings) == 0 {
 				t.Fatal(findings, err)
 			}

@@ -66,7 +66,7 @@ func (l *lane) bury(e entry, ans *answer) error {
 		typ, reason = deadletters.TooLarge, fmt.Sprintf("the server takes no request of %d bytes", l.request.size)
 	}
 	letter := deadletters.New(s.opts.Owner, a, typ, reason, time.Now())
-	if letter.Type == deadletters.TooLarge || len(letter.Body) > maxLetterBody {
+	if letter.Type == deadletters.TooLarge || ans.bodyless || len(letter.Body) > maxLetterBody {
 		letter.Body = ""
 	}
 	a.Target.DeadLetters.Add(1)

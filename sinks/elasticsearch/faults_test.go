@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -474,6 +475,41 @@ func TestHealthSaysWhyAndLogsOnce(t *testing.T) {
 	}
 	if n := strings.Count(text, "takes documents again"); n != 1 {
 		t.Errorf("the end of trouble was logged %d times:\n%s", n, text)
+	}
+}
+
+// TestEphemeralPortsAreNoNews: each connection that breaks names another port.
+func TestEphemeralPortsAreNoNews(t *testing.T) {
+	f := newFake(t)
+	f.spoil = func(before int, w http.ResponseWriter, _ *http.Request, _ []fakeAction) bool {
+		if before > 15 {
+			return false
+		}
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return true
+		}
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // a reset, whose error names both ports
+		}
+		_ = c.Close()
+		return true
+	}
+	var log bytes.Buffer
+	s, err := New(oneLane(f.URL), Options{Owner: "blog"}, zerolog.New(zerolog.SyncWriter(&log)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := <-deliverBy(t, s, impatient, indexAction(newNotes(), "1", 1, `{}`)); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "does not take documents"); n < 1 || n > 2 || !strings.Contains(log.String(), "->127.0.0.1") {
+		t.Errorf("one trouble was logged %d times:\n%s", n, log.String())
+	}
+	if !strings.Contains(log.String(), `"after":`) {
+		t.Errorf("the end does not say how long it lasted:\n%s", log.String())
 	}
 }
 

@@ -10,25 +10,28 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"haystream/internal/quiet"
 )
 
-// health knows which lanes wait, and why. Each reason is logged once, when the
-// first lane comes to wait for it, and so is the end of all waiting.
+// health knows which lanes wait, and why. Each kind of reason is logged when the
+// first lane comes to wait for it, and now and then while that lasts; so is the end
+// of all waiting.
 type health struct {
 	log     zerolog.Logger
 	current atomic.Pointer[error]
 	started []atomic.Int64 // when each lane's request was sent, in Unix nanoseconds; 0 while none is under way
 
-	mu     sync.Mutex
-	waits  map[int]string // by lane
-	logged map[string]bool
+	mu    sync.Mutex
+	waits map[int]string // by lane
+	told  quiet.Log
 }
 
 // silence is how long a request may be under way before that is worth telling.
-const silence = 15 * time.Second
+const silence = 10 * time.Second
 
 func newHealth(lanes int, log zerolog.Logger) *health {
-	return &health{log: log, started: make([]atomic.Int64, lanes), waits: map[int]string{}, logged: map[string]bool{}}
+	return &health{log: log, started: make([]atomic.Int64, lanes), waits: map[int]string{}}
 }
 
 // err is nil while no lane waits. Never blocks.
@@ -52,9 +55,8 @@ func (h *health) waiting(lane int, reason string) {
 	defer h.mu.Unlock()
 	h.waits[lane] = reason
 	h.publish()
-	if !h.logged[reason] {
-		h.logged[reason] = true
-		h.log.Warn().Str("reason", reason).Msg("the sink does not take documents; waiting")
+	if lasted, tell := h.told.Failed(reason); tell {
+		quiet.For(h.log.Warn().Str("reason", reason), lasted).Msg("the sink does not take documents; waiting")
 	}
 }
 
@@ -67,9 +69,11 @@ func (h *health) answers(lane int) {
 	defer h.mu.Unlock()
 	delete(h.waits, lane)
 	h.publish()
-	if len(h.waits) == 0 && len(h.logged) > 0 {
-		clear(h.logged)
-		h.log.Info().Msg("the sink takes documents again")
+	if len(h.waits) > 0 {
+		return
+	}
+	if lasted, failed := h.told.Over(); failed {
+		h.log.Info().Stringer("after", lasted).Msg("the sink takes documents again")
 	}
 }
 

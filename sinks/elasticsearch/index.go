@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"haystream/sinks"
 )
@@ -36,7 +35,9 @@ type existing struct {
 	} `json:"mappings"`
 	Settings struct {
 		Index struct {
-			UUID string `json:"uuid"`
+			UUID   string            `json:"uuid"`
+			Blocks map[string]string `json:"blocks"`
+			Closed string            `json:"verified_before_close"`
 		} `json:"index"`
 	} `json:"settings"`
 }
@@ -74,20 +75,23 @@ func (s *Sink) Index(ctx context.Context, alias string) (*sinks.Index, error) {
 		return nil, err
 	}
 	for name, e := range found {
-		switch {
-		case name == alias:
-			return nil, fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; set `index:` in the definition to another name, or take this one over with DELETE /%s",
-				sinks.ErrForeign, alias, madeBy(e), alias)
-		case e.owner() != s.opts.Owner:
-			return nil, fmt.Errorf(`%w: the alias %s points to the index %s%s; set `+"`index:`"+` in the definition to another name, or take the alias over with POST /_aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`,
-				sinks.ErrForeign, alias, name, madeBy(e), name, alias)
+		if name == alias || e.owner() != s.opts.Owner {
+			return nil, foreign(alias, name, e)
 		}
 	}
-	names := slices.Sorted(maps.Keys(found))
-	if len(names) > 1 {
-		return nil, fmt.Errorf("the alias %s points to %s; leave it on one of them", alias, strings.Join(names, " and "))
+	newest := slices.Max(slices.Collect(maps.Keys(found))) // of several that are ours; who looks at them all leaves one
+	return found[newest].index(alias, newest), nil
+}
+
+// foreign says that an index has the alias's name, or that the alias leads to one
+// that is not this pipeline's. The remedy deletes nothing.
+func foreign(alias, name string, e *existing) error {
+	if name == alias {
+		return fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; set `index:` in the definition to another name; haystream deletes nothing that it did not make",
+			sinks.ErrForeign, alias, madeBy(e))
 	}
-	return found[names[0]].index(alias, names[0]), nil
+	return fmt.Errorf(`%w: the alias %s points to the index %s%s; set `+"`index:`"+` in the definition to another name, or take the alias over with POST /_aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`,
+		sinks.ErrForeign, alias, name, madeBy(e), name, alias)
 }
 
 func madeBy(e *existing) string {
@@ -124,20 +128,13 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 			return nil, fmt.Errorf("create index %s: the alias %s serves %s already", spec.Physical, spec.Alias, serving.Physical)
 		}
 	}
-	body, err := createBody(&spec, s.opts.Owner, s.server.serverless)
-	if err != nil {
-		return nil, fmt.Errorf("create index %s: %w", spec.Physical, err)
+	err := s.putIndex(ctx, spec, false)
+	if spec.Keep != "" && errors.Is(err, sinks.ErrRefused) {
+		s.log.Warn().Err(err).Str("physical", spec.Physical).Msg("fields that the definition has no more cannot be mapped as before: documents keep them, and they cannot be searched")
+		err = s.putIndex(ctx, spec, true)
 	}
-	err = s.client.call(ctx, http.MethodPut, "/"+url.PathEscape(spec.Physical), body, nil)
-	var e *apiError
-	switch {
-	case err == nil || isType(err, alreadyExists):
-	case isType(err, invalidAliasName):
-		return nil, fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
-	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
-		return nil, fmt.Errorf("create index %s: %w: %s", spec.Physical, sinks.ErrRefused, e.Reason)
-	default:
-		return nil, fmt.Errorf("create index %s: %w", spec.Physical, err)
+	if err != nil {
+		return nil, err
 	}
 	made, err := s.own(ctx, spec.Physical)
 	if err != nil {
@@ -147,6 +144,33 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 		return nil, fmt.Errorf("create index %s: it is gone again", spec.Physical)
 	}
 	return made.index(spec.Alias, spec.Physical), nil
+}
+
+// putIndex makes the index, if there is none yet. hidden: fields that it keeps of
+// another one cannot be searched.
+func (s *Sink) putIndex(ctx context.Context, spec sinks.IndexSpec, hidden bool) error {
+	var err error
+	if spec.Keep != "" {
+		spec.Mappings, err = s.keepFields(ctx, spec.Mappings, spec.Keep, hidden)
+	}
+	var body []byte
+	if err == nil {
+		body, err = createBody(&spec, s.opts.Owner, s.server.serverless)
+	}
+	if err != nil {
+		return fmt.Errorf("create index %s: %w", spec.Physical, err)
+	}
+	err = s.client.call(ctx, http.MethodPut, "/"+url.PathEscape(spec.Physical), body, nil)
+	var e *apiError
+	switch {
+	case err == nil || isType(err, alreadyExists):
+		return nil
+	case isType(err, invalidAliasName):
+		return fmt.Errorf("%w: an index has the name of the alias %s or %s", sinks.ErrForeign, spec.Alias, sinks.WriteAlias(spec.Physical))
+	case errors.As(err, &e) && e.Status == http.StatusBadRequest:
+		return fmt.Errorf("create index %s: %w: %s", spec.Physical, sinks.ErrRefused, e.Reason)
+	}
+	return fmt.Errorf("create index %s: %w", spec.Physical, err)
 }
 
 // Finish implements sinks.Sink.
@@ -204,7 +228,7 @@ func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		switch e := found[name]; {
 		case name == alias, e.owner() != s.opts.Owner:
-			return fmt.Errorf("%w: %s is held by the index %s%s", sinks.ErrForeign, alias, name, madeBy(e))
+			return foreign(alias, name, e)
 		case name != physical:
 			actions = append(actions, aliasAction{Remove: &aliasTarget{Index: name, Alias: alias}})
 		}

@@ -26,7 +26,12 @@ type server struct {
 // A build without the module lacks them.
 var optionalTypes = map[string][]string{
 	"mapper-extras": {"scaled_float", "token_count", "rank_feature", "rank_features", "search_as_you_type"},
+	"geo":           {"geo_shape"},
+	"spatial":       {"geo_shape", "shape"},
 }
+
+// flatTypes are what the servers call a field for objects of any members.
+var flatTypes = map[string]string{FlavorElasticsearch: "flattened", FlavorOpenSearch: "flat_object"}
 
 // Info implements sinks.Sink.
 func (s *Sink) Info(ctx context.Context) (sinks.Info, error) {
@@ -63,6 +68,9 @@ func (s *Sink) identify(ctx context.Context) (server, error) {
 	version, types, err := s.nodes(ctx)
 	if err != nil && found.version == "" {
 		return server{}, err
+	}
+	if types != nil {
+		types[flatTypes[found.product]] = true
 	}
 	found.types = types
 	if found.version == "" {

@@ -23,6 +23,8 @@ type lane struct {
 	retry   backoff.Backoff
 
 	failures int           // requests in a row that settled nothing
+	sent     int           // actions of the last request
+	alone    lone          // a document that is refused for overload by itself
 	most     int           // actions per request, while one that spoils a request is looked for
 	started  time.Time     // of the last request
 	took     time.Duration // by the last request
@@ -41,6 +43,7 @@ type trouble struct {
 	verdict verdict
 	typ     string
 	reason  string // for people
+	words   string // the server's, which may quote a document
 	slower  bool   // fewer or smaller requests may help
 	after   time.Duration
 }
@@ -138,6 +141,11 @@ func (l *lane) run(ctx context.Context) error {
 func (l *lane) deliver(ctx context.Context, work []entry) error {
 	for len(work) > 0 {
 		n, t, err := l.round(ctx, work, l.settle)
+		if n == 0 && err == nil && t != nil && t.verdict == overloaded {
+			n, err = l.single(ctx, work, t)
+		} else {
+			l.alone = lone{}
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -168,6 +176,8 @@ func (l *lane) file(ctx context.Context) error {
 			} else {
 				t = nil
 			}
+		case t != nil && t.verdict == overloaded && n == 0 && l.sent == 1 && l.failures > patience(overloaded):
+			withoutBody(work[0].action)
 		}
 		work = work[n:]
 		if err := l.rest(ctx, t, n > 0); err != nil {
@@ -216,7 +226,11 @@ type settling func(sent []entry, answers []answer) (int, *trouble, error)
 // round sends one request from the front of work, and returns how many of its
 // entries are settled; the rest of work is as it must be sent again, in order.
 func (l *lane) round(ctx context.Context, work []entry, settle settling) (int, *trouble, error) {
-	p, err := l.w.throttle.enter(ctx)
+	enter := l.w.throttle.enter
+	if l.alone.action != nil {
+		enter = l.w.throttle.enterAlone
+	}
+	p, err := enter(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -231,6 +245,7 @@ func (l *lane) round(ctx context.Context, work []entry, settle settling) (int, *
 
 func (l *lane) exchange(ctx context.Context, work []entry, settle settling) (int, *trouble, error) {
 	n, sendable := l.request.build(work, l.w.throttle.size(), l.most)
+	l.sent = n
 	var answers []answer
 	if sendable > 0 {
 		var err error
@@ -240,7 +255,7 @@ func (l *lane) exchange(ctx context.Context, work []entry, settle settling) (int
 		l.w.sink.health.started[l.number].Store(0)
 		l.took = time.Since(l.started)
 		if err != nil {
-			return l.refused(work[:n], err, settle)
+			return l.refused(ctx, work[:n], err, settle)
 		}
 	}
 	if l.most < math.MaxInt/2 {
@@ -251,24 +266,31 @@ func (l *lane) exchange(ctx context.Context, work []entry, settle settling) (int
 
 // refused deals with a request that failed as a whole. Where one of its
 // documents may be the cause, smaller requests find out which.
-func (l *lane) refused(sent []entry, err error, settle settling) (int, *trouble, error) {
+func (l *lane) refused(ctx context.Context, sent []entry, err error, settle settling) (int, *trouble, error) {
 	t := &trouble{verdict: judgeRequest(err), reason: "the server does not answer: " + err.Error()}
 	t.slower = t.verdict == overloaded || errors.Is(err, context.DeadlineExceeded)
 	var e *apiError
 	if errors.As(err, &e) {
-		t.typ, t.after = e.Type, e.RetryAfter
+		t.typ, t.after, t.words = e.Type, e.RetryAfter, e.Reason
 		t.reason = explain(t.verdict, e.Status, e.Type, e.Reason, sent[0].action.Target.Physical)
 	}
 	if t.verdict != impossible {
 		return 0, t, nil
 	}
+	size := l.request.size
 	if len(sent) > 1 {
 		l.most = len(sent) / 2
-		if e.Status == http.StatusRequestEntityTooLarge && l.w.throttle.tooLarge(l.request.size) {
-			l.w.sink.log.Warn().Int("bytes", l.request.size).Msg("the server takes no request of this size; sending smaller ones from now on (see bulk.max_bytes)")
+		if e.Status == http.StatusRequestEntityTooLarge && l.w.throttle.tooLarge(size) {
+			l.w.sink.log.Warn().Int("bytes", size).Msg("the server takes no request of this size; sending smaller ones from now on (see bulk.max_bytes)")
 		}
 		return 0, nil, nil
 	}
+	if a := sent[0].action; e.Status == http.StatusRequestEntityTooLarge && a.Op == sinks.OpDelete || !l.takesRequests(ctx, a) {
+		t.verdict = blocked
+		t.reason = fmt.Sprintf("the server, or a proxy before it, refuses whole requests, even one of %d bytes, whatever document is in it: %d %s", size, e.Status, e.Type)
+		return 0, t, nil
+	}
+	l.request.size = size
 	return settle(sent, []answer{{status: e.Status, typ: e.Type, reason: e.Reason}})
 }
 
@@ -317,7 +339,7 @@ func worse(t *trouble, v verdict, ans *answer, a *sinks.Action) *trouble {
 	if t != nil && t.verdict >= v {
 		return t
 	}
-	return &trouble{verdict: v, typ: ans.typ, slower: v == overloaded, reason: explain(v, ans.status, ans.typ, ans.reason, a.Target.Physical)}
+	return &trouble{verdict: v, typ: ans.typ, words: ans.reason, slower: v == overloaded, reason: explain(v, ans.status, ans.typ, ans.reason, a.Target.Physical)}
 }
 
 func explain(v verdict, status int, typ, reason, physical string) string {

@@ -82,6 +82,9 @@ func (p *payload) Close() error {
 // are sent: rejected ones need no sending.
 func (r *request) build(work []entry, maxBytes, most int) (n, sent int) {
 	r.meta, r.pieces, r.size = r.meta[:0], r.pieces[:0], 0
+	if r.packed.Cap() > largeRequest && r.packed.Len() < largeRequest/2 {
+		r.packed = bytes.Buffer{} // large ones are rare
+	}
 	r.packed.Reset()
 	if r.gzip != nil {
 		r.gzip.Reset(&r.packed)

@@ -15,6 +15,7 @@ type answer struct {
 	status       int
 	failureStore bool   // it went to a failure store, which is no success
 	typ, reason  string // of the error; empty where there is none
+	bodyless     bool   // the document is left out of the dead letter
 }
 
 const (

@@ -22,9 +22,22 @@ func createBody(spec *sinks.IndexSpec, owner string, serverless bool) ([]byte, e
 	if !serverless {
 		tuneForLoading(settings, m.Serving, spec.Serve)
 	}
+	mappings, err := markedMappings(spec.Mappings, &m)
+	if err != nil {
+		return nil, err
+	}
+	aliases := map[string]struct{}{sinks.WriteAlias(spec.Physical): {}}
+	if spec.Serve {
+		aliases[spec.Alias] = struct{}{}
+	}
+	return json.Marshal(map[string]any{"settings": settings, "aliases": aliases, "mappings": mappings})
+}
+
+// markedMappings puts the mark into the _meta of mappings.
+func markedMappings(text json.RawMessage, m *mark) (map[string]json.RawMessage, error) {
 	mappings := map[string]json.RawMessage{}
-	if len(spec.Mappings) > 0 {
-		if err := json.Unmarshal(spec.Mappings, &mappings); err != nil {
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &mappings); err != nil {
 			return nil, fmt.Errorf("read mappings: %w", err)
 		}
 	}
@@ -34,17 +47,13 @@ func createBody(spec *sinks.IndexSpec, owner string, serverless bool) ([]byte, e
 			return nil, fmt.Errorf("read _meta of mappings: %w", err)
 		}
 	}
-	meta["haystream"] = &m
-	aliases := map[string]struct{}{sinks.WriteAlias(spec.Physical): {}}
-	if spec.Serve {
-		aliases[spec.Alias] = struct{}{}
-	}
+	meta["haystream"] = m
 	marked, err := json.Marshal(meta)
 	if err != nil {
 		return nil, err
 	}
 	mappings["_meta"] = marked
-	return json.Marshal(map[string]any{"settings": settings, "aliases": aliases, "mappings": mappings})
+	return mappings, nil
 }
 
 const (
@@ -52,6 +61,8 @@ const (
 	replicas        = "index.number_of_replicas"
 	autoReplicas    = "index.auto_expand_replicas"
 	tombstones      = "index.gc_deletes"
+
+	longTombstones = `"1h"` // where none are configured
 )
 
 // tuneForLoading replaces settings, and puts into serving what Finish restores.
@@ -70,7 +81,7 @@ func tuneForLoading(settings, serving map[string]json.RawMessage, serve bool) {
 		replace(replicas, "0")
 	}
 	if _, ok := settings[tombstones]; !ok {
-		settings[tombstones] = json.RawMessage(`"1h"`)
+		settings[tombstones] = json.RawMessage(longTombstones)
 	}
 }
 

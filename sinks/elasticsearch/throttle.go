@@ -45,6 +45,14 @@ func (t *throttle) enter(ctx context.Context) (pass, error) {
 	return p, t.slots.Acquire(ctx, p.slots)
 }
 
+// enterAlone waits until no other request is under way.
+func (t *throttle) enterAlone(ctx context.Context) (pass, error) {
+	t.mu.Lock()
+	p := pass{slots: t.lanes, level: t.level}
+	t.mu.Unlock()
+	return p, t.slots.Acquire(ctx, p.slots)
+}
+
 // leave ends a request. Of requests that were refused together only the first
 // takes the level down.
 func (t *throttle) leave(p pass, refused bool) {

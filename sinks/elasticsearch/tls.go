@@ -8,8 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
+
+	"haystream/internal/conf"
 )
 
 // tlsConfig says how the servers' certificates are checked; nil for the
@@ -17,7 +18,7 @@ import (
 func tlsConfig(cfg *Config) (*tls.Config, error) {
 	switch {
 	case cfg.CACert != "":
-		pem, err := os.ReadFile(cfg.CACert)
+		pem, err := conf.ReadFile(cfg.CACert, conf.MaxFile)
 		if err != nil {
 			return nil, fmt.Errorf("read ca_cert: %w", err)
 		}

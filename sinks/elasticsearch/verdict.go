@@ -36,6 +36,8 @@ func judge(a *answer, to *sinks.Action) verdict {
 		return blocked
 	case isOverload(a.status, a.typ):
 		return overloaded
+	case a.status == http.StatusRequestEntityTooLarge && to.Op == sinks.OpDelete:
+		return unavailable // it has no document that could be too large
 	case a.status == http.StatusBadRequest, a.status == http.StatusRequestEntityTooLarge:
 		return impossible
 	case a.status == http.StatusInternalServerError && to.Target.Pipeline != "" && to.Op == sinks.OpIndex:
@@ -53,13 +55,18 @@ func waitsForPeople(status int, typ, reason string) bool {
 		"security_exception", "aliases_not_found_exception", "invalid_index_name_exception":
 		return true
 	case "illegal_argument_exception":
-		return strings.HasPrefix(reason, "pipeline with id [") || strings.HasPrefix(reason, "no write index is defined for alias")
+		for _, of := range []string{"pipeline with id [", "no write index is defined for alias", "Alias [", "only write ops with an op_type of create"} {
+			if strings.HasPrefix(reason, of) {
+				return true
+			}
+		}
+		return false
 	}
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 func isOverload(status int, typ string) bool {
-	return status == http.StatusTooManyRequests || typ == "circuit_breaking_exception" || typ == "es_rejected_execution_exception"
+	return status == http.StatusTooManyRequests || typ == "circuit_breaking_exception" || typ == "es_rejected_execution_exception" || typ == "rejected_execution_exception"
 }
 
 // isDocumentError tells, of an error that answers a whole request, those that
@@ -95,7 +102,7 @@ func remedy(status int, typ, reason, physical string) string {
 		return "the server refuses the credentials (401); check api_key, or username and password"
 	case typ == "index_not_found_exception" || typ == "aliases_not_found_exception":
 		alias := sinks.WriteAlias(physical)
-		return fmt.Sprintf(`the write alias %s is missing; put it back with POST /_aliases {"actions":[{"add":{"index":%q,"alias":%q}}]}, or rebuild the index`, alias, physical, alias)
+		return fmt.Sprintf(`the write alias %s is missing, or the index with it; while haystream runs it sees to both within seconds: the index is built anew, the alias is put back as by POST /_aliases {"actions":[{"add":{"index":%q,"alias":%q}}]}`, alias, physical, alias)
 	case typ == "index_closed_exception":
 		return fmt.Sprintf("the index is closed; open it with POST /%s/_open", physical)
 	case typ == "cluster_block_exception" && strings.Contains(reason, "flood-stage"):
@@ -108,6 +115,8 @@ func remedy(status int, typ, reason, physical string) string {
 		return "the server refuses access (403); grant the user or key the privileges that `haystream check` lists: " + reason
 	case strings.HasPrefix(reason, "pipeline with id ["):
 		return reason + "; create this ingest pipeline, or take `pipeline` out of the definition"
+	case strings.HasPrefix(reason, "Alias ["), strings.HasPrefix(reason, "only write ops"):
+		return fmt.Sprintf("the write alias %s was changed by hand; it must be a plain alias of %s: %s", sinks.WriteAlias(physical), physical, reason)
 	case strings.HasPrefix(reason, "no write index is defined for alias"):
 		return fmt.Sprintf("the write alias %s points to more than one index; leave it on %s only", sinks.WriteAlias(physical), physical)
 	}

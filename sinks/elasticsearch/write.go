@@ -35,6 +35,7 @@ type writer struct {
 	seed     maphash.Seed
 	parts    [][]entry // of the batch being spread, by lane
 	letters  sinks.Target
+	stubborn stubbornness
 }
 
 // Write implements sinks.Sink.
@@ -66,6 +67,7 @@ func (s *Sink) newWriter() *writer {
 		seed:     maphash.MakeSeed(),
 		parts:    make([][]entry, n),
 		letters:  sinks.Target{Index: lettersIndex, Physical: lettersIndex, WriteAlias: sinks.WriteAlias(lettersIndex)},
+		stubborn: defaultStubbornness,
 	}
 	for i := range n {
 		w.lanes = append(w.lanes, newLane(w, i))

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"haystream/sinks"
 )
@@ -40,7 +42,10 @@ func (s *Sink) readCatalog() (*catalog, error) {
 		err = json.Unmarshal(text, c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read indexes from %s: %w", s.catalogPath(), err)
+		return nil, fmt.Errorf("read indexes from %s: %w; put the file back, or delete it: every index is then built anew", s.catalogPath(), err)
+	}
+	if c.Indexes == nil || c.Aliases == nil {
+		return nil, fmt.Errorf("read indexes from %s: it has no indexes or aliases; put the file back, or delete it: every index is then built anew", s.catalogPath())
 	}
 	return c, nil
 }
@@ -88,6 +93,37 @@ func (s *Sink) Index(_ context.Context, alias string) (*sinks.Index, error) {
 	return &sinks.Index{Alias: alias, Physical: physical, UUID: index.UUID, Meta: index.Meta}, nil
 }
 
+// Standing implements sinks.Sink.
+func (s *Sink) Standing(_ context.Context, alias, physical string) (sinks.Standing, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return sinks.Standing{}, err
+	}
+	standing := sinks.Standing{WritesTo: c.Aliases[sinks.WriteAlias(physical)]}
+	if index, ok := c.Indexes[physical]; ok && index.Owner == s.opts.Owner {
+		standing.UUID = index.UUID
+	}
+	if to, ok := c.Aliases[alias]; ok {
+		standing.Serving = []string{to}
+	}
+	return standing, nil
+}
+
+// Made implements sinks.Sink.
+func (s *Sink) Made(_ context.Context, alias string) ([]string, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return nil, err
+	}
+	var made []string
+	for _, name := range slices.Sorted(maps.Keys(c.Indexes)) {
+		if sinks.IsPhysical(alias, name) && c.Indexes[name].Owner == s.opts.Owner && c.Aliases[sinks.WriteAlias(name)] == name {
+			made = append(made, name)
+		}
+	}
+	return made, nil
+}
+
 // Create implements sinks.Sink.
 func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, error) {
 	c, err := s.readCatalog()
@@ -133,6 +169,32 @@ func (s *Sink) Finish(_ context.Context, physical string) error {
 	}
 	return err
 }
+
+// Amend implements sinks.Sink. Lines take any field.
+func (s *Sink) Amend(_ context.Context, physical string, _, want sinks.IndexSpec) (string, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return "", err
+	}
+	index, err := c.own(physical, s.opts.Owner)
+	if err == nil && index == nil {
+		err = fmt.Errorf("amend index %s: there is none", physical)
+	}
+	if err != nil {
+		return "", err
+	}
+	index.Mappings, index.Settings, index.Meta = want.Mappings, want.Settings, want.Meta
+	c.Indexes[physical] = *index
+	return "", s.writeCatalog(c)
+}
+
+// Lacking implements sinks.Sink. Lines are not read back: what was written stays in the file.
+func (s *Sink) Lacking(context.Context, string, string, string, func([]sinks.Document, string) error) error {
+	return nil
+}
+
+// Newest implements sinks.Sink. Lines are not read back.
+func (s *Sink) Newest(context.Context, string) (int64, error) { return 0, nil }
 
 // Swap implements sinks.Sink.
 func (s *Sink) Swap(ctx context.Context, alias, physical string) error {

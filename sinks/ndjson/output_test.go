@@ -203,7 +203,7 @@ func TestDevices(t *testing.T) {
 func TestCheckFindsAPathThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	for path, ok := range map[string]bool{"-": true, dir + "/new": true, dir: false, dir + "/none/new": false} {
-		findings, err := newTestSink(t, path, nil).Check(t.Context(), []string{"notes"})
+		findings, err := newTestSink(t, path, nil).Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 		if err != nil || (findings[0].Level == "ok") != ok || len(findings) != 2 {
 			t.Errorf("%s: %v, %v", path, findings, err)
 		}

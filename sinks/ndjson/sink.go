@@ -25,6 +25,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/internal/preflight"
+	"haystream/internal/quiet"
 	"haystream/sinks"
 	"haystream/sinks/deadletters"
 )
@@ -59,6 +60,7 @@ type Sink struct {
 	open    *deadletters.Open
 	letters letterFile
 	trouble atomic.Pointer[error]
+	told    quiet.Log // of trouble
 }
 
 // New makes a Sink. It opens nothing yet.
@@ -85,9 +87,10 @@ func (s *Sink) Info(context.Context) (sinks.Info, error) {
 }
 
 // Check implements sinks.Sink.
-func (s *Sink) Check(ctx context.Context, aliases []string) ([]preflight.Finding, error) {
+func (s *Sink) Check(ctx context.Context, indexes []sinks.IndexSpec) ([]preflight.Finding, error) {
 	findings := []preflight.Finding{s.checkPath()}
-	for _, alias := range aliases {
+	for i := range indexes {
+		alias := indexes[i].Alias
 		f := preflight.Finding{Level: preflight.OK, Subject: "index " + alias}
 		index, err := s.Index(ctx, alias)
 		switch {
@@ -133,16 +136,18 @@ func (s *Sink) Health() error {
 
 // waiting says why lines wait, and logs it when it is news.
 func (s *Sink) waiting(err error) {
-	known := s.Health()
 	s.trouble.Store(&err)
-	if known == nil || known.Error() != err.Error() {
-		s.log.Warn().Err(err).Msg("the sink does not take documents; waiting")
+	if lasted, tell := s.told.Failed(err.Error()); tell {
+		quiet.For(s.log.Warn().Err(err), lasted).Msg("the sink does not take documents; waiting")
 	}
 }
 
 func (s *Sink) writes() {
-	if s.trouble.Swap(nil) != nil {
-		s.log.Info().Msg("the sink takes documents again")
+	if s.trouble.Swap(nil) == nil {
+		return
+	}
+	if lasted, failed := s.told.Over(); failed {
+		s.log.Info().Stringer("after", lasted).Msg("the sink takes documents again")
 	}
 }
 

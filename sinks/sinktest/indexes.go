@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"haystream/internal/preflight"
@@ -125,6 +127,85 @@ func serve(t *testing.T, h Harness) {
 	}
 }
 
+// standing changes what leads to an index, as somebody's hand would.
+func standing(t *testing.T, h Harness) {
+	pipeline, alias := name(), name()
+	s, ctx := open(t, h, pipeline), t.Context()
+	first, second := alias+"-1", alias+"-2"
+	is := func(of sinks.Sink, uuid, writes, serves string) {
+		t.Helper()
+		got, err := of.Standing(ctx, alias, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.UUID != uuid || got.WritesTo != writes || strings.Join(got.Serving, " and ") != serves || got.Blocked != "" {
+			t.Errorf("got %+v, want %q, writes to %q, serving %q", got, uuid, writes, serves)
+		}
+	}
+	swap := func(alias, physical string) {
+		t.Helper()
+		if err := s.Swap(ctx, alias, physical); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is(s, "", "", "")
+	one, err := s.Create(ctx, spec(alias, first, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(s, one.UUID, first, first)
+	is(open(t, h, pipeline), one.UUID, first, first)
+	is(open(t, h, name()), "", first, first) // another pipeline's
+	if _, err := s.Create(ctx, spec(alias, second, false)); err != nil {
+		t.Fatal(err)
+	}
+	is(s, one.UUID, first, first)
+	swap(alias, second)
+	is(s, one.UUID, first, second)
+	swap(sinks.WriteAlias(first), second)
+	is(s, one.UUID, second, second)
+	swap(sinks.WriteAlias(first), first)
+	swap(alias, first)
+	is(s, one.UUID, first, first)
+	for _, physical := range []string{first, second} {
+		if err := s.Drop(ctx, physical); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is(s, "", "", "")
+}
+
+func made(t *testing.T, h Harness) {
+	pipeline, alias := name(), name()
+	s, ctx := open(t, h, pipeline), t.Context()
+	lists := func(of sinks.Sink, want ...string) {
+		t.Helper()
+		if got, err := of.Made(ctx, alias); err != nil || !slices.Equal(got, want) {
+			t.Errorf("made %v, %v, want %v", got, err, want)
+		}
+	}
+	lists(s)
+	first, second := alias+"-20260102-030405-678", alias+"-20260102-030406-678"
+	all := []string{first, second, alias + "-1", alias + "-other-20260102-030405-678"}
+	for _, physical := range all {
+		if _, err := s.Create(ctx, spec(alias, physical, false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lists(s, first, second)
+	lists(open(t, h, name()))
+	if err := s.Swap(ctx, sinks.WriteAlias(second), first); err != nil {
+		t.Fatal(err)
+	}
+	lists(s, first)
+	for _, physical := range all {
+		if err := s.Drop(ctx, physical); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lists(s)
+}
+
 func foreign(t *testing.T, h Harness) {
 	alias := name()
 	theirs, ours := open(t, h, name()), open(t, h, name())
@@ -147,7 +228,7 @@ func foreign(t *testing.T, h Harness) {
 	isForeign("swap its alias", ours.Swap(ctx, alias, target.Physical))
 	isForeign("drop it", ours.Drop(ctx, target.Physical))
 	isForeign("finish it", ours.Finish(ctx, target.Physical))
-	findings, err := ours.Check(ctx, []string{alias})
+	findings, err := ours.Check(ctx, []sinks.IndexSpec{{Alias: alias}})
 	if bad := preflight.Errors(findings); err != nil || len(bad) != 1 || bad[0].Subject != "index "+alias {
 		t.Errorf("a check finds %v, %v", findings, err)
 	}

@@ -38,6 +38,9 @@ type Harness struct {
 	// Refused is a document that the sink refuses for good in an index with
 	// Mappings; nil where it takes any.
 	Refused []byte
+
+	// Copies: the sink finds documents that one index lacks of another.
+	Copies bool
 }
 
 // A Document as a reader finds it.
@@ -67,6 +70,9 @@ func Run(t *testing.T, h Harness) {
 		"lets one of many save":                 checkpointRace,
 		"makes, swaps and drops indexes":        indexes,
 		"makes an index that serves at once":    serve,
+		"says what leads to an index":           standing,
+		"lists what it has made":                made,
+		"keeps documents under a changed index": keeps,
 		"leaves other pipelines' indexes alone": foreign,
 		"keeps and clears dead letters":         deadLetters,
 		"stops at too many dead letters":        tooManyDeadLetters,

@@ -30,7 +30,7 @@ func info(t *testing.T, h Harness) {
 func check(t *testing.T, h Harness) {
 	s, alias := open(t, h, name()), name()
 	for range 2 {
-		findings, err := s.Check(t.Context(), []string{alias})
+		findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: alias}})
 		if err != nil || len(findings) < 2 {
 			t.Fatalf("got %v, %v", findings, err)
 		}

@@ -170,6 +170,7 @@ func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]strin
 			name: string(row[2]), dataType: strings.ToLower(string(row[3])), fullType: string(row[4]),
 			charset: string(row[5]), collation: string(row[6]), length: number(row[7]),
 			precision: int(number(row[8])), scale: int(number(row[9])), fraction: int(number(row[10])),
+			numeric: conn.numeric,
 		}}
 		if json[[3]string{schema, name, col.name}] {
 			col.dataType = "json"

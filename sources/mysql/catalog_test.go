@@ -217,6 +217,53 @@ func TestCatalogOfSomeColumns(t *testing.T) {
 	})
 }
 
+// TestViews finds the tables behind views, through other views and by aliases.
+func TestViews(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE notes (id INT PRIMARY KEY)", "CREATE TABLE `odd``name` (id INT PRIMARY KEY)",
+			"CREATE VIEW flat AS SELECT id FROM notes", "CREATE VIEW joined AS SELECT f.id AS a, notes.id AS b FROM flat f JOIN `odd``name` notes ON f.id = notes.id")
+		want := "views.flat is a view over views.notes; name that\nviews.joined is a view over views.notes, views.odd`name; name one of these"
+		if r.isMaria() {
+			r.exec("CREATE SEQUENCE numbers")
+			want += "\nviews.numbers is a sequence and has no rows; name a table"
+		}
+		_, err := r.source.Catalog(r.Context())
+		r.must(err)
+		views, err := r.source.Views(r.Context())
+		r.must(err)
+		var got []string
+		for i := range views {
+			if v := &views[i]; v.Schema == r.name {
+				got = append(got, v.Refusal())
+			}
+		}
+		if text := strings.Join(got, "\n"); text != want {
+			r.Errorf("the views are\n%s\nwant\n%s", text, want)
+		}
+	})
+}
+
+// TestLimitsForPeople: what keeps people's queries short cuts nothing off here.
+func TestLimitsForPeople(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE b (id INT PRIMARY KEY)")
+		r.set("sql_select_limit", "1")
+		r.set("max_join_size", "1")
+		source := r.newSource()
+		tables, err := source.Catalog(r.Context())
+		r.must(err)
+		found := 0
+		for _, t := range tables {
+			if t.Schema == r.name {
+				found++
+			}
+		}
+		if found != 3 {
+			r.Errorf("found %d tables of 3", found)
+		}
+	})
+}
+
 func TestInfo(t *testing.T) {
 	eachServer(t, func(b *box) {
 		b.schema("information")

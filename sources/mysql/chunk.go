@@ -244,7 +244,8 @@ func newKeyColumn(c *column) keyColumn {
 		k.selected, k.bare = name+" + 0e0", true
 	case "enum", "set", "bit":
 		k.selected, k.bare = name+" + 0", true
-	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
+	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob",
+		"point", "geometry", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geomcollection", "geometrycollection", "vector":
 		k.selected, k.binary = "HEX("+name+")", true
 	}
 	return k

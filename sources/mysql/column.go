@@ -14,6 +14,8 @@ type catalogColumn struct {
 	precision int    // NUMERIC_PRECISION
 	scale     int    // NUMERIC_SCALE
 	fraction  int    // DATETIME_PRECISION: digits of a second
+
+	numeric bool // a TINYINT(1) is a number
 }
 
 // compressed: MariaDB keeps the column's values compressed, in the log too.

@@ -38,6 +38,7 @@ type conn struct {
 
 	network *wire         // below TLS
 	limit   time.Duration // of a query; 0: none
+	numeric bool          // a TINYINT(1) is a number
 	broken  bool          // the protocol's state is not known any more
 	packet  bytes.Buffer  // the last one read
 }
@@ -57,7 +58,7 @@ func (e *endpoint) connect(ctx context.Context, limit time.Duration) (*conn, err
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", e.dial, explain(err))
 	}
-	c.limit = limit
+	c.limit, c.numeric = limit, e.numeric
 	if err := c.open(ctx, e.flavor); err != nil {
 		c.close()
 		return nil, fmt.Errorf("connect to %s: %w", e.dial, explain(err))

@@ -48,6 +48,7 @@ type endpoint struct {
 	password string
 	database string
 	timeout  time.Duration
+	numeric  bool // a TINYINT(1) is a number
 
 	tls      *tls.Config // nil: not encrypted
 	plainToo bool        // go on without encryption where the server has none
@@ -60,6 +61,7 @@ func parseURL(cfg sources.Config) (*endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: parse source.url: %w", sources.ErrConfig, err)
 	}
+	e.numeric = cfg.Tinyint1 == sources.Tinyint1Number
 	return e, nil
 }
 

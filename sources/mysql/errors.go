@@ -15,6 +15,9 @@ import (
 // Error codes that are told apart (MySQL documentation, "Server Error Message
 // Reference"; MariaDB documentation, "MariaDB Error Codes").
 const (
+	codeTooManyConnections = 1040
+	codeTooManyOfUser      = 1203
+	codeUserLimit          = 1226
 	codeDatabaseDenied     = 1044
 	codeAccessDenied       = 1045
 	codeUnknownDatabase    = 1049
@@ -64,6 +67,10 @@ func serverCode(err error) uint16 {
 func explain(err error) error {
 	if err == nil || sources.Known(err) || errors.Is(err, sources.ErrUnreadable) {
 		return err
+	}
+	switch serverCode(err) {
+	case codeTooManyConnections, codeTooManyOfUser, codeUserLimit: // which passes
+		return fmt.Errorf("%w; end connections that are not needed, or raise max_connections or the user's own limits", err)
 	}
 	remedy := remedyOf(err)
 	if remedy == "" {

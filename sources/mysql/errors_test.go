@@ -30,7 +30,6 @@ func TestExplain(t *testing.T) {
 		{server(codeOldAuthentication), "authentication plugin is not supported"},
 		{errors.New("handleAuthResult: auth plugin 'parsec' is not supported"), "authentication plugin is not supported"},
 		{errNoTLS, "enable TLS on the server"},
-		{server(1040), ""}, // too many connections
 		{server(1053), ""}, // the server shuts down
 		{server(1205), ""}, // lock wait timeout
 		{server(codeNoSuchTable), ""},
@@ -48,6 +47,11 @@ func TestExplain(t *testing.T) {
 		}
 		if !errors.Is(got, sources.ErrConfig) || !strings.Contains(got.Error(), test.remedy) || serverCode(got) != serverCode(test.err) {
 			t.Errorf("%v becomes %v, want %s", test.err, got, test.remedy)
+		}
+	}
+	for _, code := range []uint16{codeTooManyConnections, codeTooManyOfUser, codeUserLimit} {
+		if got := explain(server(code)); errors.Is(got, sources.ErrConfig) || !strings.Contains(got.Error(), "raise max_connections") || serverCode(got) != code {
+			t.Errorf("too many connections become %v", got)
 		}
 	}
 	if explain(nil) != nil {

@@ -35,7 +35,8 @@ func (f flavor) product() string {
 // server's settings are. A limit ends a query that nobody waits for any more;
 // without one the session is for streaming the log.
 func (f flavor) session(version string, limit time.Duration) []string {
-	set := "SET SESSION time_zone = '+00:00', sql_mode = '', autocommit = 1, group_concat_max_len = 1048576"
+	set := "SET SESSION time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', autocommit = 1, group_concat_max_len = 1048576" +
+		", sql_select_limit = 18446744073709551615, sql_big_selects = 1"
 	if f == mariadbServer {
 		set += fmt.Sprintf(", max_statement_time = %d", limit/time.Second)
 	} else {

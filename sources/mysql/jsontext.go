@@ -25,12 +25,13 @@ func jsonTextType(c catalogColumn) (columnType, error) {
 		}
 		return finishJSON(dst, start), nil
 	}
-	t.Kind, t.Size, t.text, t.forms = sources.JSON, 0, convert, stringForms(convert)
+	t.Kind, t.Size, t.Lossy, t.text, t.forms = sources.JSON, 0, true, convert, stringForms(convert)
 	return t, nil
 }
 
-// finishJSON makes the text from start on a line of JSON. Line breaks are
-// between tokens only: JSON wants them escaped inside of strings.
+// finishJSON makes the text from start on a line of JSON, in which no name comes
+// twice in an object. Line breaks are between tokens only: JSON wants them
+// escaped inside of strings.
 func finishJSON(dst []byte, start int) []byte {
 	text := dst[start:]
 	if !json.Valid(text) {
@@ -43,5 +44,5 @@ func finishJSON(dst []byte, start int) []byte {
 			text[i] = ' '
 		}
 	}
-	return dst
+	return sources.KeepLast(dst, start)
 }

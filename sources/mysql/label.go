@@ -2,9 +2,12 @@ package mysql
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
+	"strconv"
 	"strings"
 
 	"haystream/sources"
@@ -65,16 +68,31 @@ func unescape(c byte) byte {
 	return c
 }
 
-// enumConverter reads a label's number, from 1; 0 is the label that the servers
-// give to what was none of the labels.
+// convertNumbered reads an enum or set whose number a query has given.
+func convertNumbered(log converter) converter {
+	return func(dst, text []byte) ([]byte, error) {
+		n, err := strconv.ParseUint(string(text), 10, 64)
+		if err != nil {
+			return dst, errValue("number of a label", text)
+		}
+		return log(dst, binary.LittleEndian.AppendUint64(nil, n))
+	}
+}
+
+// enumConverter reads a label's number, from 1; 0 is what was none of the
+// labels. It has the empty text, or zero bytes where that is a label.
 func enumConverter(labels [][]byte) converter {
+	none := []byte{}
+	for slices.ContainsFunc(labels, func(label []byte) bool { return bytes.Equal(label, none) }) {
+		none = append(none, 0)
+	}
 	return func(dst, data []byte) ([]byte, error) {
 		n := littleEndian(data)
 		if n > uint64(len(labels)) {
 			return dst, fmt.Errorf("convert enum: there is no label %d: %w", n, sources.ErrSchemaChanged)
 		}
 		if n == 0 {
-			return dst, nil
+			return append(dst, none...), nil
 		}
 		return append(dst, labels[n-1]...), nil
 	}
@@ -92,11 +110,12 @@ func setConverter(labels [][]byte) converter {
 			return dst, fmt.Errorf("convert set: there is no label %d: %w", bits.Len64(set), sources.ErrSchemaChanged)
 		}
 		dst = append(dst, '[')
-		first := true
+		first, unseen := true, []byte(nil)
 		for ; set != 0; set &= set - 1 {
 			i := bits.TrailingZeros64(set)
 			if first && len(labels[i]) == 0 {
-				continue // a query prints nothing for an empty label at the start, not even a comma
+				unseen = labels[i]
+				continue // a query shows nothing for an empty label at the start, not even a comma
 			}
 			if !first {
 				dst = append(dst, ',')
@@ -104,7 +123,10 @@ func setConverter(labels [][]byte) converter {
 			first = false
 			dst = append(dst, texts[i]...)
 		}
-		return append(dst, ']'), nil
+		if dst = append(dst, ']'); unseen != nil {
+			dst = sources.AppendMark(dst, unseen)
+		}
+		return dst, nil
 	}
 }
 

@@ -83,6 +83,22 @@ func (s *Source) release(c *conn) {
 	}
 }
 
+// Evict ends the connection that holds the lock. A user may end its own
+// connections without a privilege.
+func (s *Source) Evict(ctx context.Context) error {
+	err := s.pool.use(ctx, func(c *conn) error {
+		row, err := c.one(ctx, "SELECT COALESCE(IS_USED_LOCK("+literal(lockName(s.cfg.Slot))+"), 0)")
+		if err != nil || row[0] == "0" {
+			return err
+		}
+		return c.exec(ctx, "KILL "+row[0])
+	})
+	if err != nil {
+		return fmt.Errorf("end the connection that holds the lock %s: %w", lockName(s.cfg.Slot), err)
+	}
+	return nil
+}
+
 // Remove drops nothing, as Prepare makes nothing that stays; it only makes sure
 // that no daemon runs.
 func (s *Source) Remove(ctx context.Context, _ bool) ([]string, error) {

@@ -29,17 +29,30 @@ func convertZerofill(dst, text []byte) ([]byte, error) {
 	return append(dst, text...), nil
 }
 
-func convertBool(dst, text []byte) ([]byte, error) {
-	for _, c := range text {
-		if c != '0' {
-			return append(dst, "true"...), nil
-		}
+// convertTruth reads a TINYINT(1): the canonical text of a sources.Bool.
+func convertTruth(dst, text []byte) ([]byte, error) {
+	switch string(text) {
+	case "0":
+		return append(dst, "false"...), nil
+	case "1":
+		return append(dst, "true"...), nil
 	}
-	return append(dst, "false"...), nil
+	return append(dst, text...), nil
 }
 
-func logBool(dst, data []byte) ([]byte, error) {
-	return strconv.AppendBool(dst, littleEndian(data) != 0), nil
+// truth makes the canonical text of a sources.Bool of what log makes of a TINYINT.
+func truth(log converter) converter {
+	return func(dst, data []byte) ([]byte, error) {
+		if data[0] <= 1 {
+			return strconv.AppendBool(dst, data[0] == 1), nil
+		}
+		return log(dst, data)
+	}
+}
+
+// convertBit reads a BIT(1).
+func convertBit(dst, data []byte) ([]byte, error) {
+	return strconv.AppendBool(dst, bigEndian(data) != 0), nil
 }
 
 // convertBits reads a BIT, which both queries and the log give as bytes, most

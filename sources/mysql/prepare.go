@@ -53,7 +53,7 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 	} else {
 		at, err := parsePosition(from)
 		if err != nil {
-			return start, err
+			return start, fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
 		}
 		if err := server.continues(ctx, c, at); err != nil {
 			return start, err

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -95,8 +96,14 @@ func (c *conn) command(kind byte, argument []byte) error {
 	return c.WritePacket(append(packet, argument...))
 }
 
+// keptPacket is the largest buffer that is kept when packets are small again.
+const keptPacket = 1 << 20
+
 // next reads a packet, valid until the next call. A server's error is an error.
 func (c *conn) next() ([]byte, error) {
+	if c.packet.Cap() > keptPacket && c.packet.Len() <= keptPacket {
+		c.packet = bytes.Buffer{} // large ones are rare
+	}
 	c.packet.Reset()
 	if err := c.ReadPacketTo(&c.packet); err != nil {
 		return nil, err

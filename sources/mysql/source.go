@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -30,8 +31,9 @@ type Source struct {
 	endpoint *endpoint
 	pool     pool
 
-	stream atomic.Pointer[stream]
-	wanted atomic.Pointer[position] // the last chunk's mark
+	stream  atomic.Pointer[stream]
+	wanted  atomic.Pointer[position] // the last chunk's mark
+	silence sources.Silence
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from
@@ -71,6 +73,9 @@ func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 	})
 	return tables, err
 }
+
+// Silence is for how long the server has said nothing, not even that nothing follows.
+func (s *Source) Silence() time.Duration { return s.silence.Lasted(time.Now()) }
 
 // Close ends all idle connections. // A running Stream ends with its context.
 func (s *Source) Close() {

@@ -2,7 +2,9 @@ package mysql
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"math"
+	"strconv"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
@@ -50,11 +52,11 @@ func convertPoint(dst, value []byte) ([]byte, error) {
 		return dst, errValue("point", value)
 	}
 	if math.IsNaN(x+y) || math.IsInf(x, 0) || math.IsInf(y, 0) {
-		return append(dst, "null"...), nil
+		return sources.AppendMark(append(dst, "null"...), hex.AppendEncode(nil, value)), nil
 	}
 	dst = appendFloat(append(dst, `{"lat":`...), y, 64)
 	dst = appendFloat(append(dst, `,"lon":`...), x, 64)
-	return append(dst, '}'), nil
+	return appendSRID(append(dst, '}'), value), nil
 }
 
 // convertGeometry appends a geometry as GeoJSON.
@@ -64,7 +66,15 @@ func convertGeometry(dst, value []byte) ([]byte, error) {
 	if r.failed {
 		return dst, errValue("geometry", value)
 	}
-	return out, nil
+	return appendSRID(out, value), nil
+}
+
+// appendSRID marks a geometry of a reference system: GeoJSON does not say which.
+func appendSRID(dst, value []byte) []byte {
+	if srid := littleEndian(value[:sridBytes]); srid != 0 {
+		return sources.AppendMark(dst, strconv.AppendUint(nil, srid, 10))
+	}
+	return dst
 }
 
 // wkbReader reads well-known binary off the front of data.

@@ -161,6 +161,8 @@ func (st *stream) run() error {
 	defer context.AfterFunc(st.ctx, st.conn.network.interrupt)()
 	st.conn.network.idle = st.idle
 	defer func() { st.conn.network.idle = nil }()
+	st.source.silence.Begin(st.received)
+	defer st.source.silence.End()
 	for {
 		packet, err := st.conn.next()
 		if err != nil {
@@ -168,6 +170,7 @@ func (st *stream) run() error {
 			return errors.Join(st.failed, err)
 		}
 		st.received = time.Now()
+		st.source.silence.Begin(st.received)
 		if packet[0] != answerOK {
 			return errors.New("the server has ended the stream")
 		}
@@ -280,6 +283,7 @@ func (st *stream) send() error {
 		b.CommitTime = st.commit
 	}
 	st.source.emit(st.emitting())
+	st.source.silence.End()
 	select {
 	case st.out <- b:
 	case <-st.ctx.Done():
@@ -290,6 +294,7 @@ func (st *stream) send() error {
 		Changes: make([]sources.Change, 0, len(b.Changes)),
 	}
 	st.received = time.Now() // the silence was ours
+	st.source.silence.Begin(st.received)
 	st.whole, st.sent, st.sentAt = time.Time{}, st.committed, time.Now()
 	st.busy, st.quiet = len(b.Changes) > 0, false
 	return nil

@@ -71,8 +71,17 @@ func harness(t *testing.T, server *servers.Server, params string) sourcetest.Har
 	if _, err := conn.Execute("CREATE DATABASE " + database + " CHARACTER SET utf8mb4"); err != nil {
 		t.Fatal(err)
 	}
+	var major, minor int
+	if _, err := fmt.Sscanf(conn.GetServerVersion(), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
 	return sourcetest.Harness{
-		Schema: database,
+		Schema:  database,
+		Types:   "../../testdata/" + server.Kind + "/types.txt",
+		Version: 100*major + minor,
+		Unless: func(table, values string) string {
+			return "INSERT IGNORE INTO " + table + " VALUES (" + values + ")"
+		},
 		Source: func(t testing.TB, name string) sources.Source {
 			url := conf.Secret(server.URL + database + params)
 			source, err := mysql.New(sources.Config{URL: url, Slot: name}, zerolog.New(zerolog.NewTestWriter(t)))
@@ -87,7 +96,7 @@ func harness(t *testing.T, server *servers.Server, params string) sourcetest.Har
 				return nil, err
 			}
 			// The library's own collation is unknown to MariaDB, which then takes the server's.
-			_, err = conn.Execute("SET NAMES utf8mb4")
+			_, err = conn.Execute("SET NAMES utf8mb4, sql_mode = 'ALLOW_INVALID_DATES'")
 			return session{conn}, err
 		},
 		Interrupt: func(ctx context.Context, name string) error {

@@ -7,48 +7,21 @@ import (
 	"time"
 )
 
-// noDate is the canonical text of a date that the calendar does not have, such
-// as 0000-00-00, 2020-00-10 or 2021-02-30. The servers sort most of them before
-// every real date. Documents hold null for it, and it is counted.
-const noDate = "-infinity"
-
-// A moment is a date and a time of day as the servers keep them.
+// A moment is a date and a time of day as the servers keep them. The calendar
+// need not have the day: 0000-00-00, 2020-00-10 or 2021-02-30. Documents hold
+// null for such a one, and it is counted.
 type moment struct {
 	year, month, day             int
 	hour, minute, second, micros int
 }
 
-// inCalendar reports whether there is such a day.
-func (m moment) inCalendar() bool {
-	return m.month >= 1 && m.month <= 12 && m.day >= 1 && m.day <= daysIn(m.year, m.month) && m.year <= 9999
-}
-
-func daysIn(year, month int) int {
-	switch month {
-	case 4, 6, 9, 11:
-		return 30
-	case 2:
-		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
-			return 29
-		}
-		return 28
-	}
-	return 31
-}
-
 // appendDate appends the canonical text of a sources.Date.
 func (m moment) appendDate(dst []byte) []byte {
-	if !m.inCalendar() {
-		return append(dst, noDate...)
-	}
 	return appendDay(dst, m.year, m.month, m.day)
 }
 
 // appendTimestamp appends the canonical text of a sources.Timestamp.
 func (m moment) appendTimestamp(dst []byte) []byte {
-	if !m.inCalendar() {
-		return append(dst, noDate...)
-	}
 	dst = append(appendDay(dst, m.year, m.month, m.day), 'T')
 	dst = appendClock(dst, m.hour, m.minute, m.second)
 	if m.micros == 0 {
@@ -63,9 +36,6 @@ func (m moment) appendTimestamp(dst []byte) []byte {
 
 // appendTimestampTZ appends the canonical text of a sources.TimestampTZ; the moment is in UTC.
 func (m moment) appendTimestampTZ(dst []byte) []byte {
-	if !m.inCalendar() {
-		return append(dst, noDate...)
-	}
 	return append(m.appendTimestamp(dst), 'Z')
 }
 
@@ -224,7 +194,7 @@ func logTimestamp(dst, data []byte) ([]byte, error) {
 // 0 is the zero date.
 func appendUnix(dst []byte, seconds int64, micros int) []byte {
 	if seconds == 0 && micros == 0 {
-		return append(dst, noDate...)
+		return moment{}.appendTimestampTZ(dst)
 	}
 	at := time.Unix(seconds, 0).UTC()
 	m := moment{micros: micros}

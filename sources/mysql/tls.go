@@ -5,8 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
+
+	"haystream/internal/conf"
 )
 
 // A tlsMode says how much of TLS is asked for, as MySQL's --ssl-mode does.
@@ -149,7 +150,7 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(path)
+	pem, err := conf.ReadFile(path, conf.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", paramCA, err)
 	}
@@ -166,6 +167,9 @@ func readCertificate(cert, key string) ([]tls.Certificate, error) {
 	}
 	if cert == "" || key == "" {
 		return nil, fmt.Errorf("%s and %s go together", paramCert, paramKey)
+	}
+	if err := errors.Join(conf.CheckFile(cert, conf.MaxFile), conf.CheckFile(key, conf.MaxFile)); err != nil {
+		return nil, fmt.Errorf("read %s and %s: %w", paramCert, paramKey, err)
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {

@@ -3,6 +3,7 @@ package mysql
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -90,14 +91,12 @@ func resolveType(f flavor, c catalogColumn) (columnType, error) {
 func resolve(f flavor, c catalogColumn) (columnType, error) {
 	switch c.dataType {
 	case "tinyint":
-		if strings.HasPrefix(c.fullType, "tinyint(1)") {
-			return columnType{
-				Type:  sources.Type{Kind: sources.Bool},
-				text:  convertBool,
-				forms: []logForm{{mysql.MYSQL_TYPE_TINY, anyMeta, logBool}},
-			}, nil
+		t := intType(c, 1, mysql.MYSQL_TYPE_TINY)
+		if strings.HasPrefix(c.fullType, "tinyint(1)") && !c.numeric {
+			t.Type, t.text = sources.Type{Kind: sources.Bool}, convertTruth
+			t.forms[0].convert = truth(t.forms[0].convert)
 		}
-		return intType(c, 1, mysql.MYSQL_TYPE_TINY), nil
+		return t, nil
 	case "smallint":
 		return intType(c, 2, mysql.MYSQL_TYPE_SHORT), nil
 	case "mediumint":
@@ -183,8 +182,8 @@ func bitType(c catalogColumn) columnType {
 	if c.precision == 1 {
 		return columnType{
 			Type:  sources.Type{Kind: sources.Bool},
-			text:  logBool,
-			forms: []logForm{{mysql.MYSQL_TYPE_BIT, 1, logBool}},
+			text:  convertBit,
+			forms: []logForm{{mysql.MYSQL_TYPE_BIT, 1, convertBit}},
 		}
 	}
 	return columnType{
@@ -256,10 +255,15 @@ func fixedForm(size int, convert converter) logForm {
 	}}
 }
 
-func labelType(c catalogColumn) (columnType, error) {
+// labelType reads enums and sets. Where one of the labels is empty, a query asks
+// for the value's number, since its text would be that of no label.
+func labelType(c catalogColumn) (t columnType, err error) {
 	labels, err := parseLabels(c.fullType)
 	if err != nil {
 		return columnType{}, err
+	}
+	if slices.ContainsFunc(labels, func(label []byte) bool { return len(label) == 0 }) {
+		defer func() { t.function, t.text = "%s+0", convertNumbered(t.forms[0].convert) }()
 	}
 	if c.dataType == "enum" {
 		size := 1

@@ -14,7 +14,8 @@ import (
 // row each, with the root of its tree.
 //
 // A usable key has no expression, no predicate, no nullable column, and is
-// checked at once: a deferrable one may hold two equal keys for a moment. The
+// checked at once: a deferrable one may hold two equal keys for a moment. From
+// PostgreSQL 18 on NOT NULL may be NOT VALID: old rows may have NULL. The
 // primary key comes first, then the replica identity, then the shortest.
 //
 // The replica identity is as the WAL has it: DEFAULT is the primary key where
@@ -46,7 +47,9 @@ LEFT JOIN LATERAL (
         WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
           AND i.indpred IS NULL AND i.indexprs IS NULL AND u.place <= i.indnkeyatts
         GROUP BY 1, 2, 3, 4
-        HAVING pg_catalog.bool_and(a.attnotnull)
+        HAVING pg_catalog.bool_and(a.attnotnull AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_constraint n
+            WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey[1] = a.attnum AND NOT n.convalidated))
     ) usable
     ORDER BY indisprimary DESC, indisreplident DESC, indnkeyatts, indexrelid
     LIMIT 1
@@ -66,7 +69,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 // waited for.
 const onlyThese = ` AND c.oid IN (
     WITH RECURSIVE tree(oid) AS (
-        SELECT t.oid FROM pg_catalog.unnest($1::text[], $2::text[]) u(nspname, relname)
+        SELECT t.oid FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) u(nspname, relname)
         JOIN pg_catalog.pg_namespace n USING (nspname) JOIN pg_catalog.pg_class t ON t.relnamespace = n.oid AND t.relname = u.relname
         UNION ALL
         SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_class p ON p.oid = tree.oid AND p.relkind = 'p' JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
@@ -74,11 +77,19 @@ const onlyThese = ` AND c.oid IN (
 
 const tablesOrder = ` ORDER BY n.nspname, c.relname`
 
-// columnsQuery lists the columns of the given tables.
+// columnsQuery lists the columns of the given tables, and of the generated ones
+// which the publication has: stored ones from PostgreSQL 18 on, where it says so. A
+// NOT NULL that old rows need not fulfil is named where a key hangs on it.
 const columnsQuery = `
 SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       a.attnotnull, a.attlen = -1 AND a.attstorage <> 'p', a.attgenerated <> ''
+       a.attnotnull AND n.conname IS NULL, CASE WHEN EXISTS (
+           SELECT FROM pg_catalog.pg_index i
+           WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND a.attnum = ANY (i.indkey::int2[])) THEN COALESCE(n.conname, '') ELSE '' END,
+       a.attlen = -1 AND a.attstorage <> 'p', a.attgenerated <> '',
+       a.attgenerated <> '' AND NOT (a.attgenerated = 's' AND EXISTS (
+           SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $2 AND pg_catalog.to_jsonb(p)->>'pubgencols' = 's'))
 FROM pg_catalog.pg_attribute a
+LEFT JOIN pg_catalog.pg_constraint n ON n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey[1] = a.attnum AND NOT n.convalidated
 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum`
 
@@ -159,7 +170,7 @@ func readTables(ctx context.Context, conn *pgx.Conn, scope catalogScope) ([]*sou
 	if err := readTypes(ctx, conn, registry, roots); err != nil {
 		return nil, nil, fmt.Errorf("read types: %w", err)
 	}
-	if err := readColumns(ctx, conn, registry, roots); err != nil {
+	if err := readColumns(ctx, conn, registry, roots, scope.publication); err != nil {
 		return nil, nil, fmt.Errorf("read columns: %w", err)
 	}
 	if err := readForeignKeys(ctx, conn, registry, roots); err != nil {
@@ -224,8 +235,8 @@ func readTypes(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, rela
 	return err
 }
 
-func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32) error {
-	rows, err := conn.Query(ctx, columnsQuery, relations)
+func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []uint32, publication string) error {
+	rows, err := conn.Query(ctx, columnsQuery, relations, publication)
 	if err != nil {
 		return err
 	}
@@ -235,17 +246,15 @@ func readColumns(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, re
 	var sql string
 	_, err = pgx.ForEachRow(rows, []any{
 		&relation, &c.Name, &oid, &typmod, &sql,
-		&c.NotNull, &c.MayBeMissing, &c.Generated,
+		&c.NotNull, &c.Unvalidated, &c.MayBeMissing, &c.Generated, &c.NotLogged,
 	}, func() error {
 		t := registry.tables[relation]
 		if c.Type, _, err = registry.lookup(oid, typmod); err != nil {
 			return fmt.Errorf("read column %s.%s: %w", t, c.Name, err)
 		}
 		c.Type.SQL = sql
-		// A virtual one never is in the log, a stored one since PostgreSQL 18
-		// where the publication says so, which ours does not.
-		c.NotLogged = c.Generated
-		c.MayBeMissing = c.MayBeMissing && !c.Generated
+		c.MayBeMissing = c.MayBeMissing && !c.NotLogged
+		c.Raw = isRaw(conn.PgConn()) && (c.Type.Kind == sources.Text || c.Type.Kind == sources.Keyword || c.Type.Kind == sources.JSON)
 		t.Columns = append(t.Columns, c)
 		return nil
 	})

@@ -19,10 +19,10 @@ func (s *Source) Check(ctx context.Context, tables []*sources.Table) ([]prefligh
 		return nil, fmt.Errorf("check source: %w", err)
 	}
 	if c.replicates {
-		// What pg_hba.conf thinks of it is known only by trying.
+		// Whether the server takes it is known only by trying.
 		conn, err := s.connectReplication(ctx)
 		if err != nil {
-			c.fail("replication connection", err.Error(), "allow the role and the database in pg_hba.conf and reload the server")
+			c.fail("replication connection", err.Error(), "")
 		} else {
 			closeReplication(conn)
 			c.ok("replication connection", "accepted")
@@ -61,6 +61,7 @@ type check struct {
 
 	version     int
 	versionText string
+	raw         bool // texts may be in any encoding
 	standby     bool
 	walLevel    string
 	slots       int
@@ -101,11 +102,15 @@ FROM pg_roles r WHERE r.rolname = current_user`
 	if err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
+	c.raw = conn.PgConn().ParameterStatus("server_encoding") == sqlASCII
 	return nil
 }
 
 func (c *check) server() {
 	c.ok("version", "PostgreSQL "+c.versionText)
+	if c.raw {
+		c.warn("encoding", "the database is in SQL_ASCII: bytes of texts that are not UTF-8 become U+FFFD, or their documents dead letters, as source.invalid_utf8 says", "")
+	}
 	if c.standby {
 		c.fail("server", "it is a standby", "point source.url to the primary")
 	}

@@ -41,14 +41,22 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	if persistence == "u" {
 		c.fail(subject, "it is unlogged", "ALTER TABLE "+quoteTable(t)+" SET LOGGED")
 	}
+	for _, r := range relations {
+		switch {
+		case r.foreign:
+			c.fail(subject, "its partition "+r.name+" is a foreign table, whose changes are not in the log", "ALTER TABLE "+quoteTable(t)+" DETACH PARTITION "+r.name)
+		case r.unlogged && r.partition:
+			c.fail(subject, "its partition "+r.name+" is unlogged", "ALTER TABLE "+r.name+" SET LOGGED")
+		}
+	}
 	if !usage {
-		c.fail(subject, "role "+c.role+" may not use the schema", "GRANT USAGE ON SCHEMA "+quote(t.Schema)+" TO "+quote(c.role))
+		c.fail(subject, "role "+c.role+" may not use the schema", grantUsage(t, c.role))
 	}
 	if !readable {
 		c.fail(subject, "role "+c.role+" may not read it", grantSelect(t, c.role))
 	}
 	if secured {
-		c.fail(subject, "row level security hides rows from role "+c.role, "ALTER ROLE "+quote(c.role)+" BYPASSRLS")
+		c.fail(subject, "row level security hides rows from role "+c.role, bypassSecurity(c.role))
 	}
 	c.key(subject, t, indexed)
 	c.identity(subject, t, relations)
@@ -58,9 +66,15 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	return own, nil
 }
 
+func grantUsage(t *sources.Table, role string) string {
+	return "GRANT USAGE ON SCHEMA " + quote(t.Schema) + " TO " + quote(role)
+}
+
 func grantSelect(t *sources.Table, role string) string {
 	return "GRANT SELECT ON " + quoteTable(t) + " TO " + quote(role)
 }
+
+func bypassSecurity(role string) string { return "ALTER ROLE " + quote(role) + " BYPASSRLS" }
 
 // key reports on what identifies a row.
 func (c *check) key(subject string, t *sources.Table, indexed bool) {

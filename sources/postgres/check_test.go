@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,8 @@ func TestCheck(t *testing.T) {
 		"privileges":   testCheckPrivileges,
 		"publications": testPublications,
 		"refused":      testPublicationRefused,
+		"logins":       testLogins,
+		"views":        testViews,
 	})
 }
 
@@ -79,6 +82,25 @@ error: table public.unlogged: it is unlogged; to mend it: ALTER TABLE "public"."
 error: table public.computed: generated columns are not in the log: twice; to mend it: leave them out of the definition with exclude, or use the columns they are made of
 error: table public.other: its replica identity lacks key columns, so that deletes cannot be followed: id; to mend it: ALTER TABLE "public"."other" REPLICA IDENTITY FULL
 error: table public.parts: without a replica identity its updates and deletes cannot be followed, and would fail once it is published; to mend it: ALTER TABLE public.parts_2 REPLICA IDENTITY FULL`, "table ")
+	if r.server.Version >= "18" {
+		r.exec("CREATE TABLE unsure (id int UNIQUE)", "ALTER TABLE unsure ADD CONSTRAINT there NOT NULL id NOT VALID")
+		r.plan("public.unsure")
+		if unsure := r.tables[0]; len(unsure.Key) > 0 || unsure.Columns[0].NotNull || unsure.Columns[0].Unvalidated != "there" {
+			r.Errorf("a NOT NULL that is NOT VALID gives %+v", unsure)
+		}
+		r.exec("ALTER TABLE unsure VALIDATE CONSTRAINT there")
+		if r.plan("public.unsure"); len(r.tables[0].Key) != 1 {
+			r.Errorf("a NOT NULL that is valid gives %+v", r.tables[0])
+		}
+	}
+	r.exec("ALTER TABLE parts_1 REPLICA IDENTITY FULL", "ALTER TABLE parts_2 REPLICA IDENTITY FULL", "ALTER TABLE parts_2 SET UNLOGGED",
+		"CREATE FOREIGN DATA WRAPPER elsewhere", "CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere", "ALTER TABLE parts DROP CONSTRAINT parts_pkey, ALTER id SET NOT NULL",
+		"CREATE FOREIGN TABLE parts_3 PARTITION OF parts DEFAULT SERVER elsewhere")
+	r.tables = r.tables[7:]
+	r.expectFindings(`
+error: table public.parts: its partition public.parts_2 is unlogged; to mend it: ALTER TABLE public.parts_2 SET LOGGED
+error: table public.parts: its partition public.parts_3 is a foreign table, whose changes are not in the log; to mend it: ALTER TABLE "public"."parts" DETACH PARTITION public.parts_3
+warning: table public.parts: no index has the key as its first columns: each chunk of a snapshot sorts the whole table; to mend it: CREATE UNIQUE INDEX CONCURRENTLY ON "public"."parts" ("id")`, "table ")
 	r.tables = []*sources.Table{{Schema: "public", Name: "absent"}}
 	r.expectFindings(`error: table public.absent: there is no such table; to mend it: create it, or correct its name`, "table ")
 }
@@ -97,6 +119,8 @@ func testCheckPrivileges(r *rig) {
 	r.plan("hidden.secrets", "public.notes")
 	tables := r.tables
 	r.as("least", "")
+	// Defaults for people that would keep the daemon from writing, or end its queries.
+	r.exec("ALTER ROLE least SET default_transaction_read_only = on", "ALTER ROLE least SET statement_timeout = '1ms'", "ALTER ROLE least SET default_transaction_isolation = 'serializable'")
 	r.tables = tables
 	want := `
 error: role least: may not replicate; to mend it: ALTER ROLE "least" REPLICATION
@@ -264,5 +288,83 @@ func TestNew(t *testing.T) {
 	}
 	if s.config.Password != "secret" || s.config.ConnectTimeout != 3*time.Second || s.config.RuntimeParams["search_path"] != "" || address(s.config) != "host:5433/db" {
 		t.Errorf("the config is %+v", s.config.Config)
+	}
+}
+
+// testLogins has a role refused in every way, and in each is told what mends it.
+func testLogins(r *rig) {
+	r.exec("CREATE ROLE visitor LOGIN REPLICATION PASSWORD 'right'", "CREATE DATABASE closed ALLOW_CONNECTIONS false", "CREATE DATABASE private", "REVOKE CONNECT ON DATABASE private FROM public")
+	hba := r.ask("SELECT current_setting('hba_file')")
+	rules, err := os.ReadFile(hba)
+	r.must(err)
+	reload := func(first string) {
+		r.must(os.WriteFile(hba, []byte(first+"\n"+string(rules)), 0o600))
+		r.exec("SELECT pg_reload_conf()")
+	}
+	defer reload("")
+	tests := []struct {
+		name, user, database string
+		before, after, rule  string
+		want                 string
+		config               bool // a person must mend it
+	}{
+		{"no role", "nobody", r.name, "", "", "", `ALTER ROLE "nobody" LOGIN; where there is no such role, create it`, true},
+		{"no login", "visitor", r.name, "ALTER ROLE visitor NOLOGIN", "ALTER ROLE visitor LOGIN", "", `ALTER ROLE "visitor" LOGIN`, true},
+		{"no database", "visitor", "absent", "", "", "", "create the database", true},
+		{"closed", "visitor", "closed", "", "", "", `ALTER DATABASE "closed" ALLOW_CONNECTIONS true`, true},
+		{"private", "visitor", "private", "", "", "", `GRANT CONNECT ON DATABASE "private" TO "visitor"`, true},
+		{"limit", "visitor", r.name, "ALTER ROLE visitor CONNECTION LIMIT 0", "ALTER ROLE visitor CONNECTION LIMIT -1", "", "raise the limit", false},
+		{"password", "visitor", r.name, "", "", "host all visitor all scram-sha-256", "correct the user or the password", true},
+		{"rules", "visitor", r.name, "", "", "host all visitor all reject", `allow the role "visitor" and the database "logins" for this host in pg_hba.conf`, true},
+	}
+	for _, test := range tests {
+		if test.before != "" {
+			r.exec(test.before)
+		}
+		if test.rule != "" {
+			reload(test.rule)
+		}
+		source := r.newSource()
+		source.config.User, source.config.Database, source.config.Password = test.user, test.database, "wrong"
+		r.eventually(test.name+" is refused", func() bool {
+			_, err = source.Info(r.Context())
+			source.Close()
+			source.pool.closed = false
+			return err != nil && (test.rule == "" || strings.Contains(err.Error(), test.want))
+		})
+		if !strings.Contains(err.Error(), test.want) || errors.Is(err, sources.ErrConfig) != test.config || strings.Contains(err.Error(), "pg_hba") != (test.name == "rules") {
+			r.Errorf("%s: the error is %v, want %q", test.name, err, test.want)
+		}
+		if test.after != "" {
+			r.exec(test.after)
+		}
+	}
+	// What is no refusal is none.
+	source := r.newSource()
+	source.config.Port = 1
+	if _, err := source.Info(r.Context()); err == nil || errors.Is(err, sources.ErrConfig) || strings.Contains(err.Error(), "pg_hba") {
+		r.Errorf("where nothing listens the error is %v", err)
+	}
+}
+
+// testViews finds the tables behind what only has a table's name.
+func testViews(r *rig) {
+	r.exec("CREATE TABLE notes (id int PRIMARY KEY)", "CREATE TABLE tags (id int PRIMARY KEY)", "CREATE TABLE parts (id int) PARTITION BY LIST (id)",
+		"CREATE VIEW a AS SELECT n.id FROM notes n JOIN tags USING (id)", "CREATE VIEW b AS SELECT * FROM a", "CREATE MATERIALIZED VIEW c AS SELECT id FROM tags",
+		"CREATE TABLE d PARTITION OF parts FOR VALUES IN (1)", "CREATE SEQUENCE e", "CREATE VIEW f AS SELECT 1 AS id")
+	views, err := r.source.Views(r.Context())
+	r.must(err)
+	var got []string
+	for i := range views {
+		got = append(got, views[i].Refusal())
+	}
+	want := `public.a is a view over public.notes, public.tags; name one of these
+public.b is a view over public.notes, public.tags; name one of these
+public.c is a materialized view over public.tags; name that
+public.d is a partition of public.parts; name that
+public.e is a sequence and has no rows; name a table
+public.f is a view, whose changes are in no log; name a table that it is made of`
+	if text := strings.Join(got, "\n"); text != want {
+		r.Errorf("the views are\n%s\nwant\n%s", text, want)
 	}
 }

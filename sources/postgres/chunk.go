@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"haystream/sources"
 )
@@ -19,21 +20,36 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 	var chunk *sources.Chunk
 	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
 		chunk, err = s.chunk(ctx, conn, req, emitted)
-		return err
+		if ctx.Err() != nil {
+			return err
+		}
+		return explainChunk(err, req.Table, s.config.User)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, explainChunk(err, req.Table, s.config.User))
+		s.noteEncoding(err)
+		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, err)
 	}
 	return chunk, nil
 }
 
-// explainChunk says which statement or change of the table is behind an error.
+// explainChunk says which statement or change of the table is behind an error,
+// and whether it says nothing of other tables.
 func explainChunk(err error, t *sources.Table, role string) error {
-	switch sqlState(err) {
-	case codeUndefinedTable, codeUndefinedColumn, codeUndefinedSchema:
+	server, refused := errors.AsType[*pgconn.PgError](err)
+	if !refused || sources.Known(err) {
+		return err
+	}
+	switch class := server.Code[:2]; {
+	case server.Code == codeUndefinedTable, server.Code == codeUndefinedColumn, server.Code == codeUndefinedSchema:
 		return fmt.Errorf("%w: %w", sources.ErrSchemaChanged, err)
-	case codeInsufficientPrivilege:
-		return fmt.Errorf("%w; run: %s", explain(err), grantSelect(t, role))
+	case server.Code == codeInsufficientPrivilege && server.Routine == "check_enable_rls":
+		return fmt.Errorf("%w: %w; run: %s", sources.ErrUnreadable, err, bypassSecurity(role))
+	case server.Code == codeInsufficientPrivilege && server.Routine == "aclcheck_error":
+		return fmt.Errorf("%w: %w; run: %s; %s", sources.ErrUnreadable, err, grantUsage(t, role), grantSelect(t, role))
+	case server.Code == codeInsufficientPrivilege:
+		return fmt.Errorf("%w: %w; run: %s", sources.ErrUnreadable, err, grantSelect(t, role))
+	case class == classData, class == classInternal, class == classLimit, server.Code == codeQueryCanceled:
+		return fmt.Errorf("%w: %w", sources.ErrUnreadable, err)
 	}
 	return err
 }
@@ -53,6 +69,7 @@ func (s *Source) chunk(ctx context.Context, conn *pgx.Conn, req sources.ChunkReq
 	if err != nil {
 		return nil, err
 	}
+	query.decode = s.decode.Load()
 	seen, err := s.beginChunk(ctx, conn, query, barrier, emitted)
 	if err != nil {
 		return nil, err

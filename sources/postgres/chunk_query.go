@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/text/encoding/charmap"
 
 	"haystream/sources"
 )
@@ -28,10 +29,13 @@ const (
 // A chunkQuery reads one chunk.
 type chunkQuery struct {
 	sources.ChunkRequest
-	from  string   // what is read, quoted
-	rows  int      // at most
-	bytes int      // that they are expected to take in memory
-	last  [][]byte // the key of the last row, as the server printed it
+	from   string           // what is read, quoted
+	rows   int              // at most
+	bytes  int              // that they are expected to take in memory
+	decode *charmap.Charmap // what makes UTF-8 of texts; nil where the server does
+	last   [][]byte         // the key of the last row, as the server printed it
+
+	operators []ordering // of the key's columns; nil where names are enough
 }
 
 // newChunkQuery prepares a request. width is what a row has taken so far in
@@ -59,6 +63,9 @@ SELECT c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnames
 	if partitioned {
 		q.from = quoteTable(t)
 	}
+	if err == nil && req.After != nil {
+		err = q.findOperators(ctx, conn)
+	}
 	return q, err
 }
 
@@ -67,10 +74,15 @@ SELECT c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnames
 // LOCK TABLE itself takes no snapshot; the SELECT after it does, and the log's
 // end is read after that.
 func (q *chunkQuery) begin(ctx context.Context, conn *pgconn.PgConn) (view, error) {
+	encoding := ""
+	if q.decode != nil {
+		encoding = "; SET LOCAL client_encoding = '" + sqlASCII + "'"
+	}
 	results, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"+
 		"; SET LOCAL lock_timeout = '"+chunkLockTimeout+"'"+
 		"; SET LOCAL statement_timeout = '"+chunkStatementTimeout+"'"+
 		"; SET LOCAL idle_in_transaction_session_timeout = '"+chunkIdleTimeout+"'"+
+		encoding+
 		"; LOCK TABLE "+q.from+" IN ACCESS SHARE MODE"+
 		"; SELECT pg_is_in_recovery(), pg_current_snapshot()"+
 		", "+logEndColumns).ReadAll()
@@ -128,21 +140,89 @@ func (q *chunkQuery) sql() (string, [][]byte) {
 		marks := make([]string, len(key))
 		for n, text := range q.After {
 			marks[n] = "$" + strconv.Itoa(n+1)
-			values = append(values, []byte(text))
+			if sql := q.Table.Columns[q.Table.Key[n]].Type.SQL; isOfSchema(sql) || strings.HasPrefix(sql, "reg") {
+				marks[n] += "::" + sql // else it is read as the type that its operators are of: oid, record
+			}
+			value := []byte(text)
+			if q.decode != nil {
+				value = encoded(text, q.decode)
+			}
+			values = append(values, value)
 		}
 		operator := " > "
 		if q.Inclusive {
 			operator = " >= "
 		}
-		where = " WHERE (" + order + ")" + operator + "(" + strings.Join(marks, ", ") + ")"
+		if where = " WHERE (" + order + ")" + operator + "(" + strings.Join(marks, ", ") + ")"; q.operators != nil {
+			where = " WHERE " + q.after(key, marks, 0)
+		}
 	}
 	return "SELECT " + strings.Join(columns, ", ") + " FROM " + q.from + where +
 		" ORDER BY " + order + " LIMIT " + strconv.Itoa(q.rows), values
 }
 
+// after is the condition that the key from its n-th column on is beyond the last one.
+func (q *chunkQuery) after(key, marks []string, n int) string {
+	least, above := key[n]+q.operators[n].least+marks[n], key[n]+q.operators[n].above+marks[n]
+	switch {
+	case n < len(key)-1:
+		return least + " AND (" + above + " OR " + q.after(key, marks, n+1) + ")"
+	case q.Inclusive:
+		return least
+	}
+	return above
+}
+
+// isOfSchema reports whether a type is outside pg_catalog.
+func isOfSchema(sql string) bool { return strings.Contains(sql, ".") }
+
+// An ordering is the operators >= and > of a type.
+type ordering struct{ least, above string }
+
+// findOperators notes the operators that order the key's columns, where one of
+// them is not in pg_catalog: that of an extension's type. By its name alone it is
+// not found, or another one is: citext is also taken for text, which has another order.
+func (q *chunkQuery) findOperators(ctx context.Context, conn *pgx.Conn) error {
+	const operatorsOf = `
+WITH RECURSIVE base(oid) AS (
+    SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attname = $2
+    UNION
+    SELECT t.typbasetype FROM base JOIN pg_type t ON t.oid = base.oid WHERE t.typtype = 'd'
+)
+SELECT min(' OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ') ') FILTER (WHERE p.amopstrategy = 4),
+       min(' OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ') ') FILTER (WHERE p.amopstrategy = 5)
+FROM base
+JOIN pg_opclass c ON c.opcintype = base.oid AND c.opcdefault
+JOIN pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+JOIN pg_amop p ON p.amopfamily = c.opcfamily AND p.amoplefttype = base.oid AND p.amoprighttype = base.oid
+JOIN pg_operator o ON o.oid = p.amopopr
+JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE n.nspname <> 'pg_catalog'
+HAVING count(*) > 0`
+	operators, found := make([]ordering, len(q.Table.Key)), false
+	for n, i := range q.Table.Key {
+		of := &operators[n]
+		*of = ordering{" >= ", " > "}
+		if c := &q.Table.Columns[i]; isOfSchema(c.Type.SQL) {
+			err := conn.QueryRow(ctx, operatorsOf, quoteTable(q.Table), c.Name).Scan(&of.least, &of.above)
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return fmt.Errorf("find the order of column %s: %w", c.Name, err)
+			}
+			found = found || err == nil
+		}
+	}
+	if found {
+		q.operators = operators
+	}
+	return nil
+}
+
 // read runs the query and converts its rows as the stream converts its own.
 func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *typeRegistry) (*sources.Chunk, error) {
 	query, values := q.sql()
+	if q.decode != nil {
+		query = string(encoded(query, q.decode))
+	}
 	result := conn.ExecParams(ctx, query, values, nil, nil, nil)
 	chunk, err := q.rowsOf(result, registry)
 	if _, closed := result.Close(); err == nil {
@@ -155,6 +235,9 @@ func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *ty
 	if len(chunk.Rows) > 0 {
 		chunk.Last = make(sources.Key, len(q.last))
 		for n, text := range q.last {
+			if q.decode != nil {
+				text = appendDecoded(nil, text, q.decode)
+			}
 			chunk.Last[n] = string(text)
 		}
 	}
@@ -193,7 +276,7 @@ func (q *chunkQuery) converters(fields []pgconn.FieldDescription, registry *type
 		if err != nil || !sources.SameType(&t, &c.Type) {
 			return nil, fmt.Errorf("%w: column %s is no longer %s", sources.ErrSchemaChanged, c.Name, c.Type.SQL)
 		}
-		converters[i] = convert
+		converters[i] = decoded(q.decode, convert)
 	}
 	return converters, nil
 }
@@ -207,13 +290,13 @@ func (q *chunkQuery) add(chunk *sources.Chunk, row [][]byte, converters []conver
 			continue
 		}
 		if err := addText(a, converters[i], text); err != nil {
-			return fmt.Errorf("column %s: %w", q.Table.Columns[i].Name, err)
+			return fmt.Errorf("%w: column %s: %w", sources.ErrUnreadable, q.Table.Columns[i].Name, err)
 		}
 	}
 	chunk.Rows = append(chunk.Rows, a.EndRow())
 	for n, i := range q.Table.Key {
 		if row[i] == nil {
-			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrConfig, q.Table.Columns[i].Name)
+			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrUnreadable, q.Table.Columns[i].Name)
 		}
 		q.last[n] = append(q.last[n][:0], row[i]...)
 	}

@@ -14,6 +14,7 @@ import (
 // TestChunk forces the moments in which a snapshot without locks goes wrong.
 func TestChunk(t *testing.T) {
 	eachServer(t, map[string]func(*rig){
+		"raw":                      testRaw,
 		"streamed_before_visible":  testStreamedBeforeVisible,
 		"visible_after_a_restart":  testVisibleAfterRestart,
 		"open_when_table_joins":    testOpenWhenTableJoins,
@@ -349,7 +350,13 @@ func testChunkRefusals(r *rig) {
 		r.Error("an empty table is not done")
 	}
 	r.exec("REVOKE SELECT ON notes FROM " + role)
-	expect(r.tables[0], sources.ErrConfig, `GRANT SELECT ON "public"."notes" TO "`+role+`"`)
+	expect(r.tables[0], sources.ErrUnreadable, `GRANT SELECT ON "public"."notes" TO "`+role+`"`)
+	r.exec("GRANT SELECT ON notes TO "+role, "ALTER TABLE notes ENABLE ROW LEVEL SECURITY")
+	expect(r.tables[0], sources.ErrUnreadable, `ALTER ROLE "`+role+`" BYPASSRLS`)
+	r.exec("ALTER TABLE notes DISABLE ROW LEVEL SECURITY", "GRANT SELECT ON keyless TO "+role, "INSERT INTO keyless VALUES (NULL)")
+	r.plan("public.notes", "public.keyless")
+	r.tables[1].Key = []int{0}
+	expect(r.tables[1], sources.ErrUnreadable, "NULL in its key column n")
 	r.exec("GRANT SELECT ON notes TO "+role, "INSERT INTO notes VALUES (1, 1)", "ALTER TABLE notes ALTER n TYPE text")
 	expect(r.tables[0], sources.ErrSchemaChanged, "no longer integer")
 	r.exec("ALTER TABLE notes DROP n")
@@ -364,5 +371,69 @@ func testChunkRefusals(r *rig) {
 	}
 	if open := r.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND state <> 'idle'", role); open != "0" {
 		r.Errorf("%s transactions are still open", open)
+	}
+}
+
+// testRaw: texts of a database whose encoding the server does not know come byte
+// for byte, from snapshot and stream, and reading goes on behind such a key.
+func testRaw(r *rig) {
+	r.exec("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	r.url = withPath(r.T, r.server.URL, "ascii")
+	r.admin = connect(r.T, r.url)
+	r.exec("SET client_encoding = 'SQL_ASCII'", "SET search_path = public", "CREATE TABLE notes (id text PRIMARY KEY, body json)",
+		`INSERT INTO notes VALUES (E'a\xe8', '1'), (E'a\xe9', (E'"\xe9"')::json), (E'a\xef\xbf\xbd', '2')`)
+	r.source.Close()
+	r.source = r.newSource()
+	r.prepare("public.notes")
+	if c := r.tables[0].Columns; !c[0].Raw || !c[1].Raw {
+		r.Errorf("the columns are %+v", c)
+	}
+	var read []string
+	for after := sources.Key(nil); ; {
+		chunk, err := r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], After: after, MaxRows: 1, MaxBytes: 1 << 20})
+		r.must(err)
+		if len(chunk.Rows) == 0 {
+			break
+		}
+		read, after = append(read, rowTexts(chunk)), chunk.Last
+	}
+	if got, want := strings.Join(read, " "), "(a\xe8,1) (a\xe9,\"\xe9\") (a\ufffd,2)"; got != want {
+		r.Errorf("read are %q, want %q", got, want)
+	}
+	r.expectFindings("warning: encoding: the database is in SQL_ASCII: bytes of texts that are not UTF-8 become U+FFFD, or their documents dead letters, as source.invalid_utf8 says", "encoding")
+	f := r.follow(r.start)
+	r.exec(`UPDATE notes SET body = (E'"\xea"')::json WHERE id = E'a\xe9'`)
+	f.expect("update notes (a\xe9,\"\xea\")")
+}
+
+// testUntranslatable: bytes that stand for no character in the database's encoding
+// make the server end chunk and stream once; then what can be read is.
+func testUntranslatable(r *rig) {
+	r.exec("CREATE DATABASE windows ENCODING 'WIN1252' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	r.url = withPath(r.T, r.server.URL, "windows")
+	r.admin = connect(r.T, r.url)
+	r.exec(`CREATE TABLE "nötes" (id text PRIMARY KEY, "bödy" text)`)
+	r.source.Close()
+	r.source = r.newSource()
+	r.prepare("public.nötes")
+	f := r.follow(r.start)
+	r.exec("SET client_encoding = 'SQL_ASCII'", "INSERT INTO \"n\xf6tes\" VALUES (E'a\\xe9', E'\\x80'), (E'a\\x81', E'\\xe9'), (E'a\\x8d', E'\\xe8')")
+	if err := f.ends(); err == nil || errors.Is(err, sources.ErrConfig) {
+		r.Fatalf("the stream ends with %v", err)
+	}
+	r.must(r.again(r.start))
+	f = r.follow(r.start)
+	f.expect("insert nötes (aé,€)", "insert nötes (a\x81,é)", "insert nötes (a\x8d,è)")
+	var read []string
+	for after := sources.Key(nil); ; {
+		chunk, err := r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], After: after, MaxRows: 1, MaxBytes: 1 << 20})
+		r.must(err)
+		if len(chunk.Rows) == 0 {
+			break
+		}
+		read, after = append(read, rowTexts(chunk)), chunk.Last
+	}
+	if got, want := strings.Join(read, " "), "(a\x81,é) (a\x8d,è) (aé,€)"; got != want {
+		r.Errorf("read are %q, want %q", got, want)
 	}
 }

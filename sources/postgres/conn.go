@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"haystream/internal/conf"
 	"haystream/sources"
 )
 
@@ -27,7 +31,11 @@ const (
 
 // parseURL reads the connection URL and pins what every connection needs.
 func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(cfg.URL.Reveal())
+	err := checkFiles(cfg.URL.Reveal())
+	var config *pgx.ConnConfig
+	if err == nil {
+		config, err = pgx.ParseConfig(cfg.URL.Reveal())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: parse source.url: %w", sources.ErrConfig, err)
 	}
@@ -38,6 +46,7 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = applicationName
 	}
+	config.AfterConnect = readRaw
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
@@ -46,6 +55,32 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 	}}
 	config.DialFunc = dialer.DialContext
 	return config, nil
+}
+
+// checkFiles looks at the files that the URL names, before the driver reads
+// them: one that is no regular file may have no end.
+func checkFiles(text string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil //nolint:nilerr // the driver says what is wrong
+	}
+	for _, name := range []string{"sslrootcert", "sslcert", "sslkey", "passfile", "servicefile"} {
+		file := cmp.Or(u.Query().Get(name), os.Getenv("PG"+strings.ToUpper(name)))
+		if err := conf.CheckFile(file, conf.MaxFile); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// readRaw has the server give texts as they are where it does not know their
+// encoding: it would end the query, or the stream, at the first one that is not UTF-8.
+func readRaw(ctx context.Context, conn *pgconn.PgConn) error {
+	if conn.ParameterStatus("server_encoding") != sqlASCII {
+		return nil
+	}
+	_, err := conn.Exec(ctx, setRaw).ReadAll()
+	return err
 }
 
 // address is where the URL points to, without credentials.
@@ -61,7 +96,14 @@ func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error)
 	config.DialFunc = gathering(config.DialFunc)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect for replication: %w", explain(err))
+		return nil, fmt.Errorf("connect for replication: %w", explain(err, s.config))
+	}
+	s.encoding.Store(conn.ParameterStatus("server_encoding"))
+	if s.decode.Load() != nil {
+		if _, err := conn.Exec(ctx, setRaw).ReadAll(); err != nil {
+			closeReplication(conn)
+			return nil, fmt.Errorf("set encoding: %w", err)
+		}
 	}
 	return conn, nil
 }
@@ -91,7 +133,7 @@ func (p *pool) use(ctx context.Context, work func(*pgx.Conn) error) error {
 	}
 	err = work(conn)
 	p.put(conn)
-	return explain(err)
+	return explain(err, p.config)
 }
 
 func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
@@ -109,7 +151,7 @@ func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, p.config)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", explain(err))
+		return nil, fmt.Errorf("connect: %w", explain(err, p.config))
 	}
 	return conn, nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+
+	"haystream/sources"
 )
 
 func errText(kind string, text []byte) error {
@@ -43,8 +45,9 @@ func convertBytea(dst, text []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// convertJSON keeps a json text but for line breaks. Inside of strings there
-// are none: JSON wants them escaped there.
+// convertJSON keeps a json text but for line breaks, and members that later ones
+// of their name replace. Inside of strings there are no line breaks: JSON wants
+// them escaped there.
 func convertJSON(dst, text []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, text...)
@@ -58,7 +61,7 @@ func convertJSON(dst, text []byte) ([]byte, error) {
 			rest = rest[i+1:]
 		}
 	}
-	return dst, nil
+	return sources.KeepLast(dst, start), nil
 }
 
 func convertDate(dst, text []byte) ([]byte, error) {
@@ -144,7 +147,7 @@ func convertPoint(dst, text []byte) ([]byte, error) {
 	}
 	x, y := text[1:comma], text[comma+1:len(text)-1]
 	if !isFinite(x) || !isFinite(y) {
-		return append(dst, "null"...), nil
+		return sources.AppendMark(append(dst, "null"...), text), nil
 	}
 	dst = append(append(dst, `{"lat":`...), y...)
 	dst = append(append(dst, `,"lon":`...), x...)

@@ -73,10 +73,9 @@ func readFingerprints(ctx context.Context, conn *pgx.Conn, registry *typeRegistr
 	if err := f.readDefinitions(ctx, conn); err != nil {
 		return err
 	}
-	var p *publication
 	if scope.publication != "" {
 		var err error
-		if p, err = readPublication(ctx, conn, scope.publication); err != nil {
+		if registry.publication, err = readPublication(ctx, conn, scope.publication); err != nil {
 			return err
 		}
 	}
@@ -94,7 +93,7 @@ func readFingerprints(ctx context.Context, conn *pgx.Conn, registry *typeRegistr
 		t := registry.tables[root]
 		slices.SortFunc(leaves[root], func(a, b relation) int { return int(int64(a.oid) - int64(b.oid)) })
 		t.Fingerprint.Table = sources.Facts{factTable: f.one(number(root)), factLogged: f.one(unlogged(leaves[root]))}
-		if signs := p.signs(t); len(signs) > 0 {
+		if signs := registry.publication.signs(t); len(signs) > 0 {
 			t.Fingerprint.Table[factPublished] = signs
 		}
 		t.Fingerprint.Columns = make(map[string]sources.Facts, len(t.Columns))

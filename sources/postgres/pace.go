@@ -17,6 +17,7 @@ import (
 func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 	if st.heard {
 		st.received, st.heard = now, false
+		st.source.silence.Begin(now)
 	}
 	if at, ok := st.sendAt(); ok && !now.Before(at) {
 		if err := st.send(ctx); err != nil {
@@ -27,15 +28,17 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 	if st.prune {
 		st.forgetIDs(ctx)
 	}
+	select {
+	case err := <-st.lookout.found:
+		return now, err
+	default:
+	}
 	if now.Sub(st.received) > st.silence {
 		return now, fmt.Errorf("the server has said nothing for %s", st.silence)
 	}
 	st.wanted = st.source.wanted.Load()
 	mustAsk := pglogrepl.LSN(st.wanted) > st.decoder.end || st.busy && !st.quiet && now.Sub(st.sentAt) >= positionEvery
 	if !now.Before(st.status) {
-		if err := st.lookAgain(ctx); err != nil {
-			return now, err
-		}
 		if err := st.sendStatus(now, true); err != nil {
 			return now, err
 		}
@@ -45,7 +48,10 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 		}
 		st.ask, st.askWait = now.Add(st.askWait), min(2*st.askWait, askLast)
 	}
-	next := earlier(st.status, st.received.Add(st.silence))
+	if err := st.askForWord(now); err != nil {
+		return now, err
+	}
+	next := earlier(earlier(st.status, st.received.Add(st.silence)), later(st.received, st.ping).Add(pingEvery))
 	if st.durable() > st.told {
 		if at := st.toldAt.Add(tellEvery); now.Before(at) {
 			next = earlier(next, at)
@@ -62,6 +68,25 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 		next = earlier(next, at)
 	}
 	return next, nil
+}
+
+// askForWord makes a server that has said nothing for a while say something, so
+// that a connection that is dead is known for it.
+func (st *stream) askForWord(now time.Time) error {
+	if now.Before(later(st.received, st.ping).Add(pingEvery)) {
+		return nil
+	}
+	due := st.status
+	err := st.sendStatus(now, true)
+	st.status, st.ping = due, now
+	return err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -125,12 +150,14 @@ func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
 		return nil
 	default:
 	}
+	st.source.silence.End()
 	timer := time.NewTimer(time.Until(st.status))
 	defer timer.Stop()
 	for {
 		select {
 		case st.out <- b:
 			st.received = time.Now() // the silence was ours
+			st.source.silence.Begin(st.received)
 			return nil
 		case now := <-timer.C:
 			if err := st.sendStatus(now, false); err != nil {
@@ -140,6 +167,8 @@ func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
 				return err
 			}
 			timer.Reset(time.Until(st.status))
+		case err := <-st.lookout.found:
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -81,9 +81,7 @@ func readParts(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, rela
 			t.Fingerprint.Parts = map[string]string{}
 		}
 		t.Fingerprint.Parts[p.id] = p.name
-		if !p.created {
-			registry.attached = append(registry.attached, p)
-		}
+		registry.parts = append(registry.parts, p)
 	}
 	return nil
 }
@@ -114,15 +112,12 @@ const (
 	partStatementTimeout = "5s"
 )
 
-// lookIntoParts notes which of the attached partitions may have brought rows
-// along. One that was seen before keeps what was found then: rows that came later
-// came through the log. The first catalog of a process looks into those only
-// that were attached after what the slot holds began; others are not new, or
-// nothing is known of them.
+// lookIntoParts notes which partitions may have brought rows along, or had rows
+// that the stream passed over. One that was seen before keeps what was found
+// then: rows that came later came through the log. The first catalog of a process
+// looks into those only that were attached since the slot began to hold the log:
+// others were partitions before, or nothing is known of them.
 func (s *Source) lookIntoParts(ctx context.Context, conn *pgx.Conn, registry *typeRegistry) error {
-	if len(registry.attached) == 0 {
-		return nil
-	}
 	first := s.brought == nil
 	oldest := int64(-1)
 	if first {
@@ -132,14 +127,21 @@ func (s *Source) lookIntoParts(ctx context.Context, conn *pgx.Conn, registry *ty
 			return fmt.Errorf("read slot: %w", err)
 		}
 	}
-	for _, p := range registry.attached {
+	for _, p := range registry.parts {
 		brought, seen := s.brought[p.id]
 		if !seen {
-			if brought = true; !first || p.age <= oldest {
-				var err error
-				if brought, err = s.lookInto(ctx, conn, registry.tables[p.root], p); err != nil {
-					return err
-				}
+			var err error
+			switch {
+			case s.passed(p.relation):
+				brought = true
+			case p.created:
+			case first && p.age > oldest:
+				brought = true
+			default:
+				brought, err = s.lookInto(ctx, conn, registry.tables[p.root], p)
+			}
+			if err != nil {
+				return err
 			}
 			s.brought[p.id] = brought
 		}
@@ -183,4 +185,18 @@ func (s *Source) lookInto(ctx context.Context, conn *pgx.Conn, t *sources.Table,
 		return true, nil
 	}
 	return brought, err
+}
+
+// passOver notes that changes of a relation that the catalog does not have (yet)
+// were left out. If it turns out to be a partition, its rows must be read.
+func (s *Source) passOver(relation uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passedOver[relation] = true
+}
+
+func (s *Source) passed(relation uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.passedOver[relation]
 }

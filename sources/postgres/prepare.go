@@ -83,10 +83,15 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 	if err := s.raiseBarriers(ctx, conn, tables, joined); err != nil {
 		return start, err
 	}
+	now.keep(tables)
 	s.mu.Lock()
 	s.prepared, s.system = now, where
 	for _, t := range tables {
-		s.published[t.String()] = now.published(t)
+		name, signs := t.String(), now.published(t)
+		s.published[name] = signs
+		if s.gaps[name].signs == nil {
+			s.gaps[name] = gap{signs: signs}
+		}
 	}
 	s.mu.Unlock()
 	if start.Mark, err = s.logEnd(ctx, conn, where); err != nil {
@@ -191,11 +196,10 @@ func (s *Source) freshSlot(ctx context.Context, conn *pgx.Conn, leftover *slot, 
 // compareCatalog reads the catalog again and returns ErrSchemaChanged where a
 // table in use is no longer what the caller planned with.
 func (s *Source) compareCatalog(ctx context.Context, conn *pgx.Conn, tables []*sources.Table) (*catalog, error) {
-	found, registry, err := readCatalog(ctx, conn, catalogScope{publication: s.cfg.Publication})
+	now, err := s.readCatalog(ctx, conn, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read catalog: %w", err)
+		return nil, err
 	}
-	now := newCatalog(found, registry)
 	s.mu.Lock()
 	planned := s.catalog
 	s.mu.Unlock()

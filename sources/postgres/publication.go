@@ -117,6 +117,44 @@ func (p *publication) signs(t *sources.Table) []string {
 	return signs
 }
 
+// A gap is what is known of when a publication did not carry all of a table.
+type gap struct {
+	signs []string // when it did last
+	open  bool     // since then it did not
+	times int      // that it did not, and later had the same signs again
+}
+
+// noteGaps makes the signs of a table differ from earlier ones where it was seen
+// unpublished in between, and the catalog has forgotten: a partition that was
+// named with a row filter for a while leaves no trace.
+func (s *Source) noteGaps(now *catalog) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.published {
+		t := now.tables[name]
+		if t == nil {
+			continue
+		}
+		signs, g := t.Fingerprint.Table[factPublished], s.gaps[name]
+		switch {
+		case len(signs) == 0:
+			g.open = true
+		case g.open && slices.ContainsFunc(signs, func(sign string) bool { return slices.Contains(g.signs, sign) }):
+			g.open, g.times, g.signs = false, g.times+1, signs
+		default:
+			g.open, g.signs = false, signs
+		}
+		s.gaps[name] = g
+		if len(signs) > 0 && g.times > 0 {
+			marked := make([]string, len(signs))
+			for i, sign := range signs {
+				marked[i] = fmt.Sprintf("%s, %d gaps", sign, g.times)
+			}
+			t.Fingerprint.Table[factPublished] = marked
+		}
+	}
+}
+
 // A publicationPlan is what makes a publication carry exactly the tables in use.
 type publicationPlan struct {
 	statements []string
@@ -246,27 +284,30 @@ func refuseWithoutIdentity(ctx context.Context, conn *pgx.Conn, tables []*source
 // A relationIdentity is what the log tells of the old rows of a relation that
 // holds rows: an ordinary table or a partition.
 type relationIdentity struct {
-	name   string // quoted
-	usable bool   // its updates and deletes can be described
+	name      string // quoted
+	partition bool
+	usable    bool // its updates and deletes can be described
+	unlogged  bool
+	foreign   bool // its rows are in another database, or a file
 }
 
 // relationsOf reads the replica identities of a table's relations. Each
 // partition has its own, whatever the partitioned table says.
 func relationsOf(ctx context.Context, conn *pgx.Conn, t *sources.Table) ([]relationIdentity, error) {
 	const query = `
-SELECT format('%I.%I', n.nspname, c.relname), c.relreplident = 'f' OR EXISTS (
+SELECT format('%I.%I', n.nspname, c.relname), c.oid <> root.oid, c.relpersistence = 'u', c.relkind = 'f', c.relkind = 'f' OR c.relreplident = 'f' OR EXISTS (
     SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
     AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident))
 FROM pg_class root JOIN pg_namespace s ON s.oid = root.relnamespace
 JOIN pg_class c ON c.oid = root.oid OR c.oid IN (SELECT relid FROM pg_partition_tree(root.oid))
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE s.nspname = $1 AND root.relname = $2 AND c.relkind = 'r' ORDER BY 1`
+WHERE s.nspname = $1 AND root.relname = $2 AND c.relkind IN ('r', 'f') ORDER BY 1`
 	rows, err := conn.Query(ctx, query, t.Schema, t.Name)
 	if err != nil {
 		return nil, fmt.Errorf("read replica identity of %s: %w", t, err)
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r relationIdentity, err error) {
-		return r, row.Scan(&r.name, &r.usable)
+		return r, row.Scan(&r.name, &r.partition, &r.unlogged, &r.foreign, &r.usable)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read replica identity of %s: %w", t, err)

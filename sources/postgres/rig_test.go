@@ -85,6 +85,7 @@ func (r *rig) newSource() *Source {
 	r.Helper()
 	source, err := New(sources.Config{URL: conf.Secret(r.url), Slot: r.name, Publication: r.name}, zerolog.New(r.logs))
 	r.must(err)
+	source.lookInterval = 200 * time.Millisecond
 	r.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -44,6 +44,7 @@ type slot struct {
 	Type         string `json:"slot_type"`
 	Database     string `json:"database"`
 	Temporary    bool   `json:"temporary"`
+	TwoPhase     bool   `json:"two_phase"` // from 14
 	Active       bool   `json:"active"`
 	ActivePID    uint32 `json:"active_pid"`
 	Confirmed    string `json:"confirmed_flush_lsn"`
@@ -91,6 +92,8 @@ func (sl *slot) lost() string {
 		return "the log it needs was removed"
 	case sl.Conflicting:
 		return "it conflicts with recovery"
+	case sl.TwoPhase: // it would give changes before they are committed
+		return "it was made or altered to be two_phase"
 	}
 	return ""
 }
@@ -128,8 +131,13 @@ func (s *Source) free(ctx context.Context, conn *pgx.Conn, sl *slot) error {
 	if sl.ActivePID != own {
 		return s.busy(ctx, conn, sl.ActivePID)
 	}
-	if _, err := conn.Exec(ctx, `SELECT pg_terminate_backend($1)`, int32(own)); err != nil {
-		return fmt.Errorf("end own server process: %w", err)
+	return s.end(ctx, conn, own)
+}
+
+// end ends the server's process that reads the slot, and waits until it has.
+func (s *Source) end(ctx context.Context, conn *pgx.Conn, pid uint32) error {
+	if _, err := conn.Exec(ctx, `SELECT pg_terminate_backend($1)`, int32(pid)); err != nil {
+		return fmt.Errorf("end server process %d: %w", pid, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
@@ -145,6 +153,26 @@ func (s *Source) free(ctx context.Context, conn *pgx.Conn, sl *slot) error {
 			return s.busy(context.WithoutCancel(ctx), conn, now.ActivePID)
 		}
 	}
+}
+
+// Evict ends the server's process that reads the slot, where that is a daemon's.
+// A role may end its own processes without a privilege.
+func (s *Source) Evict(ctx context.Context) error {
+	return s.pool.use(ctx, func(conn *pgx.Conn) error {
+		sl, err := readSlot(ctx, conn, s.cfg.Slot)
+		if err != nil || sl == nil || !sl.Active {
+			return err
+		}
+		var ours bool
+		err = conn.QueryRow(ctx, `SELECT application_name = current_setting('application_name') FROM pg_stat_activity WHERE pid = $1`, int32(sl.ActivePID)).Scan(&ours)
+		if err == nil && !ours {
+			err = s.busy(ctx, conn, sl.ActivePID)
+		}
+		if err != nil {
+			return fmt.Errorf("end who reads slot %s: %w", s.cfg.Slot, err)
+		}
+		return s.end(ctx, conn, sl.ActivePID)
+	})
 }
 
 // busy names who reads the slot.

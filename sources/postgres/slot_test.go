@@ -85,6 +85,17 @@ func testSlotAhead(r *rig) {
 	r.exec("INSERT INTO notes VALUES (1)", "SELECT pg_replication_slot_advance('"+r.name+"', pg_current_wal_lsn())")
 	r.lost(r.again(r.start), "advanced")
 	r.lost(r.follow(r.start).ends(), "advanced")
+	// One that somebody has made in its place.
+	r.exec("INSERT INTO notes VALUES (2)", "SELECT pg_drop_replication_slot('"+r.name+"')", "SELECT pg_create_logical_replication_slot('"+r.name+"', 'pgoutput')")
+	r.lost(r.again(r.start), "advanced")
+	r.exec("SELECT pg_drop_replication_slot('"+r.name+"')", "SELECT pg_create_logical_replication_slot('"+r.name+"', 'pgoutput', twophase => true)")
+	at := r.start
+	at.Position = position{system: r.source.system.id, timeline: r.source.system.timeline, lsn: r.lsn("pg_current_wal_insert_lsn()")}.String()
+	r.lost(r.again(at), "two_phase")
+	r.prepare("public.notes")
+	if r.ask("SELECT two_phase FROM pg_replication_slots WHERE slot_name = $1", r.name) != "false" {
+		r.Error("the new slot is two_phase")
+	}
 }
 
 func testSlotGone(r *rig) {

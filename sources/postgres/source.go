@@ -7,8 +7,8 @@
 // transactions it saw. Check and Info change nothing on the server.
 //
 // The goroutine that calls Stream owns the replication connection; queries run
-// on connections of their own. The package starts no goroutine but one that
-// says whom the creation of a slot waits for, and ends with it.
+// on connections of their own. Stream owns one more goroutine, which looks at the
+// catalog; the creation of a slot one that says whom it waits for.
 package postgres
 
 import (
@@ -16,11 +16,14 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
+	"golang.org/x/text/encoding/charmap"
 
+	"haystream/internal/quiet"
 	"haystream/sources"
 )
 
@@ -46,12 +49,19 @@ type Source struct {
 	config *pgx.ConnConfig
 	pool   pool
 
+	lookInterval time.Duration // between looks at the catalog
+
 	acked   atomic.Uint64 // LSN up to which everything is held durably
 	wanted  atomic.Uint64 // highest mark of a chunk
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
+	silence sources.Silence
+	unacked quiet.Log // positions that cannot be acknowledged
 
-	brought map[string]bool // attached partitions that may have brought rows along; nil: not looked yet
+	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
+
+	encoding atomic.Value                    // the server's, a string
+	decode   atomic.Pointer[charmap.Charmap] // what makes UTF-8 here; nil: the server does
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from
@@ -61,13 +71,31 @@ type Source struct {
 	barriers map[string]uint64
 	widths   map[string]int
 
-	published map[string][]string // signs of each table, as the last Prepare found them
+	published  map[string][]string // signs of each table, as the last Prepare found them
+	gaps       map[string]gap      // when tables in use were found unpublished
+	passedOver map[uint32]bool     // relations that the catalog did not have
 }
 
 // A catalog is what one readCatalog found.
 type catalog struct {
+	list     []*sources.Table
 	tables   map[string]*sources.Table // by Table.String
 	registry *typeRegistry
+}
+
+// keep forgets the fingerprints of all tables but those in use: they are most of
+// what a large catalog takes.
+func (c *catalog) keep(tables []*sources.Table) {
+	inUse := make(map[string]bool, len(tables))
+	for _, t := range tables {
+		inUse[t.String()] = true
+	}
+	for name, t := range c.tables {
+		if !inUse[name] {
+			t.Fingerprint = sources.Fingerprint{}
+		}
+	}
+	c.registry.parts = nil
 }
 
 // published are the signs of what the publication has of a table.
@@ -85,10 +113,10 @@ func New(cfg sources.Config, log zerolog.Logger) (*Source, error) {
 		return nil, err
 	}
 	return &Source{
-		cfg: cfg, log: log, config: config,
+		cfg: cfg, log: log, config: config, lookInterval: lookInterval,
 		pool:     pool{config: config},
 		barriers: map[string]uint64{},
-		widths:   map[string]int{}, published: map[string][]string{},
+		widths:   map[string]int{}, published: map[string][]string{}, passedOver: map[uint32]bool{}, gaps: map[string]gap{},
 	}, nil
 }
 
@@ -108,25 +136,38 @@ func (s *Source) Info(ctx context.Context) (sources.Info, error) {
 
 // Catalog reads the tables that the role can see.
 func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
-	var tables []*sources.Table
+	var found *catalog
 	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
-		var registry *typeRegistry
-		if tables, registry, err = readCatalog(ctx, conn, catalogScope{publication: s.cfg.Publication}); err != nil {
-			return fmt.Errorf("read catalog: %w", err)
+		if found, err = s.readCatalog(ctx, conn, nil); err != nil {
+			return err
 		}
-		if err := s.lookIntoParts(ctx, conn, registry); err != nil {
+		if err := s.lookIntoParts(ctx, conn, found.registry); err != nil {
 			return fmt.Errorf("look into partitions: %w", err)
 		}
 		s.mu.Lock()
-		s.catalog = newCatalog(tables, registry)
+		s.catalog = found
 		s.mu.Unlock()
 		return nil
 	})
-	return tables, err
+	if err != nil {
+		return nil, err
+	}
+	return found.list, nil
+}
+
+// readCatalog reads the catalog as it is now; only is nil for all tables.
+func (s *Source) readCatalog(ctx context.Context, conn *pgx.Conn, only []*sources.Table) (*catalog, error) {
+	tables, registry, err := readCatalog(ctx, conn, catalogScope{publication: s.cfg.Publication, only: only})
+	if err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	now := newCatalog(tables, registry)
+	s.noteGaps(now)
+	return now, nil
 }
 
 func newCatalog(tables []*sources.Table, registry *typeRegistry) *catalog {
-	c := &catalog{tables: make(map[string]*sources.Table, len(tables)), registry: registry}
+	c := &catalog{list: tables, tables: make(map[string]*sources.Table, len(tables)), registry: registry}
 	for _, t := range tables {
 		c.tables[t.String()] = t
 	}
@@ -137,7 +178,9 @@ func newCatalog(tables []*sources.Table, registry *typeRegistry) *catalog {
 func (s *Source) Ack(pos sources.Position) {
 	p, err := parsePosition(pos)
 	if err != nil {
-		s.log.Error().Err(err).Msg("cannot acknowledge")
+		if _, tell := s.unacked.Failed(err.Error()); tell {
+			s.log.Error().Err(err).Msg("cannot acknowledge")
+		}
 		return
 	}
 	if raise(&s.acked, p.lsn) {
@@ -159,6 +202,9 @@ func raise(mark *atomic.Uint64, to pglogrepl.LSN) bool {
 		}
 	}
 }
+
+// Silence is for how long the server has said nothing, though it was asked.
+func (s *Source) Silence() time.Duration { return s.silence.Lasted(time.Now()) }
 
 // Reached reports whether a stream at pos has emitted everything up to mark.
 func (s *Source) Reached(pos, mark sources.Position) bool {

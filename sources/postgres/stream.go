@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -34,8 +35,9 @@ const (
 	askLast  = 50 * time.Millisecond
 
 	statusEvery    = 10 * time.Second
-	tellEvery      = time.Second // between two that say that more is durable
-	defaultSilence = time.Minute // where the server has no wal_sender_timeout
+	pingEvery      = 3 * time.Second // while the server says nothing
+	tellEvery      = time.Second     // between two that say that more is durable
+	defaultSilence = time.Minute     // where the server has no wal_sender_timeout
 	writeTimeout   = 10 * time.Second
 	queryTimeout   = 5 * time.Second
 
@@ -56,7 +58,7 @@ type stream struct {
 	out     chan<- *sources.Batch
 	tables  map[string]*sources.Table // projected, by name
 	catalog *catalog                  // what the log's relations are compared with
-	doubts  map[uint32]bool           // relations that differ from it
+	lookout *lookout                  // whether it still holds
 	decoder decoder
 
 	batch  *sources.Batch // being filled
@@ -71,6 +73,7 @@ type stream struct {
 	silence    time.Duration
 	status     time.Time // when it is due
 	statusWait time.Duration
+	ping       time.Time     // when the server was asked last for a word
 	told       pglogrepl.LSN // what the server knows to be durable
 	toldAt     time.Time
 	ask        time.Time // when it is due while a chunk waits
@@ -86,16 +89,23 @@ type stream struct {
 func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sources.Checkpoint, out chan<- *sources.Batch) error {
 	st, err := s.startStream(ctx, tables, from)
 	if err != nil {
-		return fmt.Errorf("start stream: %w", explainStream(err))
+		return fmt.Errorf("start stream: %w", explainStream(err, s.config))
 	}
 	st.out = out
 	st.decoder.resolve = func(message relationMessage) (*logRelation, error) { return st.resolve(ctx, message) }
+	st.lookout = newLookout(st.look, s.lookInterval, st.wake, s.log)
+	looking, end := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { st.lookout.run(looking) })
 	err = st.run(ctx)
+	end()
+	beside.Wait()
 	st.stop()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("read stream: %w", explainStream(err))
+	s.noteEncoding(err)
+	return fmt.Errorf("read stream: %w", explainStream(err, s.config))
 }
 
 func (s *Source) startStream(ctx context.Context, tables []*sources.Table, from sources.Checkpoint) (*stream, error) {
@@ -124,7 +134,7 @@ func (s *Source) startStream(ctx context.Context, tables []*sources.Table, from 
 func newStream(s *Source, conn *pgconn.PgConn, tables []*sources.Table, prepared *catalog, at position, version int64) *stream {
 	now := time.Now()
 	st := &stream{
-		source: s, conn: conn, catalog: prepared, doubts: map[uint32]bool{},
+		source: s, conn: conn, catalog: prepared,
 		tables: make(map[string]*sources.Table, len(tables)),
 		batch:  &sources.Batch{Arena: &sources.Arena{}},
 		sent:   at.lsn, sentAt: now, received: now,
@@ -213,6 +223,8 @@ func (st *stream) readTimeout(ctx context.Context) error {
 func (st *stream) run(ctx context.Context) error {
 	st.source.stream.Store(st)
 	defer st.source.stream.Store(nil)
+	st.source.silence.Begin(st.received)
+	defer st.source.silence.End()
 	defer context.AfterFunc(ctx, st.wake)()
 	for idle, messages := true, 0; ; messages++ {
 		if idle || messages%lookEvery == 0 || st.conn.Frontend().ReadBufferLen() == 0 {

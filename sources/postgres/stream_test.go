@@ -30,6 +30,7 @@ func TestStream(t *testing.T) {
 		"altered_while_down": testAlteredWhileDown,
 		"altered_unseen":     testAlteredUnseen,
 		"key_renamed":        testKeyRenamed,
+		"generated":          testGenerated,
 	})
 }
 
@@ -46,6 +47,35 @@ func testToast(r *rig) {
 	// The old key is in the log where the key itself is stored apart.
 	r.exec("INSERT INTO files VALUES (repeat('k', 2500), 1, "+big+")", "UPDATE files SET n = 2")
 	f.expect("insert files (kkkkkkkkkkkk,1,c4ca4238a0b9)", "update files (kkkkkkkkkkkk,?,?) -> (kkkkkkkkkkkk,2,?)")
+}
+
+// testGenerated: a stored generated column is in the log where the publication has such.
+func testGenerated(r *rig) {
+	r.exec("CREATE TABLE sums (id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED)", "INSERT INTO sums VALUES (1, 1)")
+	logged := func() bool {
+		tables, err := r.source.Catalog(r.Context())
+		r.must(err)
+		for _, t := range tables {
+			if t.Name == "sums" {
+				return t.Columns[2].Generated && !t.Columns[2].NotLogged
+			}
+		}
+		return false
+	}
+	if logged() {
+		r.Error("a generated column is taken for logged")
+	}
+	if r.ask("current_setting('server_version_num')") < "180000" {
+		return
+	}
+	r.exec("CREATE PUBLICATION " + r.name + " FOR TABLE ONLY sums WITH (publish_generated_columns = stored)")
+	if !logged() {
+		r.Error("a generated column of the publication is not taken for logged")
+	}
+	r.prepare("public.sums")
+	f := r.follow(r.start)
+	r.exec("INSERT INTO sums VALUES (2, 7)", "UPDATE sums SET a = 8 WHERE id = 2", "DELETE FROM sums WHERE id = 2")
+	f.expect("insert sums (2,7,14)", "update sums (2,8,16)", "delete sums (2,?,?)")
 }
 
 func testKeyChanges(r *rig) {
@@ -72,9 +102,14 @@ func testPartitions(r *rig) {
 	// Partitions that come later, one with its columns in another order.
 	r.exec("CREATE TABLE events_3 PARTITION OF events_2 FOR VALUES IN (3)", "ALTER TABLE events ATTACH PARTITION events_4 FOR VALUES FROM (4) TO (5)",
 		"INSERT INTO events VALUES (3, 3, 'c'), (4, 4, 'd')", "DELETE FROM events_4", "TRUNCATE events")
+	from := f.at
+	f.endsWithSchemaChange("has the new partition public.events_")
+	f = r.replan(from, "public.events")
 	f.expect("insert events (3,3,c)", "insert events (4,4,d)", "delete events (4,4,?)", "stale events")
 	r.exec("ALTER TABLE events_2 DETACH PARTITION events_3", "INSERT INTO events_3 VALUES (5, 3, 'e')", "INSERT INTO events VALUES (6, 1, 'f')")
-	f.expect("insert events (6,1,f)")
+	from = f.at
+	f.endsWithSchemaChange("no longer has the partition public.events_3")
+	r.replan(from, "public.events").expect("insert events (6,1,f)")
 }
 
 func testTruncates(r *rig) {

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +22,12 @@ func TestConformance(t *testing.T) {
 	for _, version := range servers.PostgresVersions() {
 		t.Run(version, func(t *testing.T) {
 			server := servers.Test(t, servers.Spec{Kind: servers.Postgres, Version: version})
-			sourcetest.Run(t, harness(server))
+			h := harness(server)
+			var err error
+			if h.Version, err = strconv.Atoi(version); err != nil {
+				t.Fatal(err)
+			}
+			sourcetest.Run(t, h)
 		})
 	}
 }
@@ -29,6 +35,10 @@ func TestConformance(t *testing.T) {
 func harness(server *servers.Server) sourcetest.Harness {
 	return sourcetest.Harness{
 		Schema: "public",
+		Types:  "../../testdata/postgres/types.txt",
+		Unless: func(table, values string) string {
+			return "INSERT INTO " + table + " VALUES (" + values + ") ON CONFLICT DO NOTHING"
+		},
 		Source: func(t testing.TB, name string) sources.Source {
 			source, err := postgres.New(sources.Config{URL: conf.Secret(server.URL), Slot: name, Publication: name}, zerolog.New(zerolog.NewTestWriter(t)))
 			if err != nil {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"fmt"
 
 	"haystream/sources"
@@ -65,7 +66,8 @@ type typeRegistry struct {
 	tables map[uint32]*sources.Table
 	roots  map[string]uint32 // the relation of each table, by the table's name
 
-	attached []part // partitions that were tables of their own before
+	parts       []part       // the partitions that hold rows
+	publication *publication // nil: there is none, or it was not asked for
 }
 
 // table is the table that the rows of a relation belong to: itself, or for a
@@ -91,6 +93,7 @@ func (r *typeRegistry) resolve(oid uint32, typmod int32) (columnType, error) {
 		c, err = r.resolve(t.base, t.typmod)
 	case t.class == "c":
 		c, err = r.record(t)
+		c.convert = marked(c.convert)
 	case t.class == "r":
 		c, err = r.container(t, -1, rangeConverter)
 		c.Kind = sources.Range
@@ -124,7 +127,19 @@ func (r *typeRegistry) container(t *catalogType, typmod int32, convert func(colu
 	if err != nil {
 		return columnType{}, fmt.Errorf("resolve %s: %w", t.sql, err)
 	}
-	return columnType{Type: sources.Type{Kind: sources.Array, Elem: &elem.Type}, convert: convert(elem)}, nil
+	return columnType{Type: sources.Type{Kind: sources.Array, Elem: &elem.Type}, convert: marked(convert(elem))}, nil
+}
+
+// marked marks the JSON of values that hold something which JSON has no form
+// for: lower bounds of an array, NaN, infinity, empty ranges beside NULL.
+func marked(convert converter) converter {
+	return func(dst, text []byte) ([]byte, error) {
+		dst, err := convert(dst, text)
+		if err != nil || !hasBounds(text) && !bytes.Contains(text, []byte("NaN")) && !bytes.Contains(text, []byte("nfinity")) && !bytes.Contains(text, []byte("empty")) {
+			return dst, err
+		}
+		return sources.AppendMark(dst, text), nil
+	}
 }
 
 func (r *typeRegistry) record(t *catalogType) (columnType, error) {
@@ -138,6 +153,11 @@ func (r *typeRegistry) record(t *catalogType) (columnType, error) {
 		fields[i] = recordField{key: key, value: c}
 	}
 	return columnType{Type: sources.Type{Kind: sources.JSON}, convert: recordConverter(fields)}, nil
+}
+
+// hasBounds reports whether text is an array that begins with its bounds.
+func hasBounds(text []byte) bool {
+	return len(text) > 0 && text[0] == '[' && text[len(text)-1] == '}'
 }
 
 // of is a columnType without parameters.
@@ -191,7 +211,9 @@ func builtinType(name string, typmod int32) columnType {
 	case "timestamptz":
 		return of(sources.TimestampTZ, convertTimestampTZ)
 	case "json":
-		return of(sources.JSON, convertJSON)
+		c := of(sources.JSON, convertJSON)
+		c.Lossy = true
+		return c
 	case "jsonb":
 		return of(sources.JSON, nil)
 	case "inet", "cidr":
@@ -228,8 +250,11 @@ func extensionType(name string, typmod int32) columnType {
 		return of(sources.JSON, convertHstore)
 	case "geometry", "geography":
 		if isPointTypmod(typmod) {
-			return of(sources.Point, convertEWKB)
+			c := of(sources.Point, pointConverter(isSystemTypmod(typmod)))
+			c.Lossy = !isFlatTypmod(typmod)
+			return c
 		}
+		return of(sources.JSON, geometryConverter(isSystemTypmod(typmod)))
 	}
 	return of(sources.Text, nil) // citext, ltree, …
 }

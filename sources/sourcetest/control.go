@@ -48,7 +48,20 @@ func testBusy(f *fixture) {
 	first.expect("insert people (2,b,2)")
 	first.stop()
 	f.ready(mark)
-	f.stream(mark).expect("insert people (2,b,2)")
+	second := f.stream(mark)
+	second.expect("insert people (2,b,2)")
+	mark = second.mark()
+	f.source = f.newSource()
+	f.project(everyColumn, "people")
+	if err := f.source.Evict(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	if err := second.wait(); err == nil || sources.Known(err) {
+		f.Errorf("the evicted daemon got %v", err)
+	}
+	f.ready(mark)
+	f.exec("INSERT INTO people VALUES (3, 'c', 3)")
+	f.stream(mark).expect("insert people (3,c,3)")
 }
 
 // testSchemaChanged: a column in use that is gone ends the stream before a row

@@ -20,6 +20,14 @@ type Harness struct {
 	// Schema is where a session's tables without a schema are.
 	Schema string
 
+	// Types is the file of the server's types with their values, and Version
+	// counts the server as that file does (see typecases).
+	Types   string
+	Version int
+
+	// Unless inserts a row where it is no duplicate of one.
+	Unless func(table, values string) string
+
 	// Source makes a source of a pipeline's name, which is a word of small
 	// letters: two of one name stand for two daemons of one pipeline. The suite
 	// removes and closes it.
@@ -54,6 +62,7 @@ func Run(t *testing.T, h Harness) {
 		{"rows", testRows},
 		{"keychange", testKeyChange},
 		{"compositekey", testCompositeKey},
+		{"keytypes", testKeyTypes},
 		{"truncate", testTruncate},
 		{"rollback", testRollback},
 		{"savepoint", testSavepoint},

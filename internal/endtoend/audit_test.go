@@ -1,0 +1,65 @@
+package endtoend
+
+import (
+	"cmp"
+	"encoding/json"
+	"reflect"
+
+	"haystream/replicator"
+)
+
+// audit stops a daemon that is well, and compares what it has come to with the
+// tables: every stored row, every document. It runs at the end of each test, so
+// that a state which a test does not look at cannot stay unseen.
+func (w *world) audit() {
+	if w.daemon == nil || w.t.Failed() || !w.ready() {
+		return
+	}
+	w.settle()
+	if w.stop(); w.t.Failed() {
+		return
+	}
+	cfg, file, err := replicator.Load(w.path())
+	if err != nil {
+		w.t.Errorf("load the config for the audit: %v", err)
+		return
+	}
+	found, err := replicator.NewAudit(w.ctx, cfg, file)
+	if err != nil {
+		w.t.Errorf("audit: %v", err)
+		return
+	}
+	for _, fault := range found.Faults {
+		w.t.Error("audit: " + fault)
+	}
+	appending := map[string]bool{}
+	for name, d := range cfg.Indexes {
+		if d != nil && d.Mode == "append" {
+			appending[cmp.Or(d.Index, name)] = true
+		}
+	}
+	for alias, want := range found.Documents {
+		w.t.Logf("audit: %d documents of %s", len(want), alias)
+		w.auditDocuments(alias, want, appending[alias])
+	}
+}
+
+// auditDocuments compares the documents of an alias. more: it may have others.
+func (w *world) auditDocuments(alias string, want map[string]json.RawMessage, more bool) {
+	have := w.documentsOf(alias)
+	for id, document := range want {
+		got, ok := have[id]
+		delete(have, id)
+		switch {
+		case !ok:
+			w.t.Errorf("audit: document %s is missing from %s", id, alias)
+		case !reflect.DeepEqual(canonical(w, got), canonical(w, document)):
+			w.t.Errorf("audit: document %s of %s differs\n is %s\nnot %s", id, alias, got, document)
+		}
+	}
+	for id := range have {
+		if !more {
+			w.t.Errorf("audit: document %s of %s has no row", id, alias)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package endtoend
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"haystream/internal/servers"
+)
+
+// A cutter passes connections on to a server until it is cut; then it keeps
+// them open and passes nothing, as a network that loses every packet.
+type cutter struct {
+	listener net.Listener
+	to       string
+	gate     sync.RWMutex // held for writing while cut
+	running  sync.WaitGroup
+	mu       sync.Mutex
+	open     []net.Conn
+}
+
+func newCutter(t *testing.T, to string) *cutter {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{listener: l, to: to}
+	c.running.Go(c.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		c.mu.Lock()
+		for _, conn := range c.open {
+			_ = conn.Close()
+		}
+		c.mu.Unlock()
+		c.running.Wait()
+	})
+	return c
+}
+
+func (c *cutter) accept() {
+	for {
+		near, err := c.listener.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", c.to)
+		if err != nil {
+			_ = near.Close()
+			continue
+		}
+		c.mu.Lock()
+		c.open = append(c.open, near, far)
+		c.mu.Unlock()
+		c.running.Go(func() { c.pass(near, far) })
+		c.running.Go(func() { c.pass(far, near) })
+	}
+}
+
+func (c *cutter) pass(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	part := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(part)
+		c.gate.RLock()
+		if n > 0 && err == nil {
+			_, err = to.Write(part[:n])
+		}
+		c.gate.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// TestCutOff cuts an idle daemon off from its source or its sink, without a
+// word: it is not ready within seconds, and ready again when the network is back.
+func TestCutOff(t *testing.T) {
+	type place struct {
+		*world
+		*cutter
+		what, says string
+	}
+	var places []place
+	for _, server := range []*servers.Shared{&postgres, mysqls[0], marias[0]} {
+		s := server.Get(t)
+		cut := newCutter(t, s.Addr)
+		w := worldNamed(t, "cut_off_"+s.Kind, s, search.Get(t))
+		w.url = strings.Replace(w.url, s.Addr, cut.listener.Addr().String(), 1)
+		places = append(places, place{w, cut, s.Kind, "source"})
+	}
+	es := *search.Get(t)
+	cut := newCutter(t, strings.TrimPrefix(es.URL, "http://"))
+	es.URL = "http://" + cut.listener.Addr().String()
+	places = append(places, place{worldNamed(t, "cut_off_sink", postgres.Get(t), &es), cut, "the sink", "sink"})
+	for _, p := range places {
+		p.follow(10)
+	}
+	for _, p := range places {
+		p.gate.Lock()
+	}
+	began := time.Now()
+	for _, p := range places {
+		p.within(14*time.Second-time.Since(began), p.what+" is known to be cut off", func() bool {
+			code, reason := p.get(p.readyURL())
+			return code == http.StatusServiceUnavailable && strings.Contains(string(reason), p.says+": ")
+		})
+		t.Logf("%s: %s", p.what, time.Since(began).Round(100*time.Millisecond))
+	}
+	for _, p := range places {
+		p.gate.Unlock()
+	}
+	for _, p := range places {
+		p.within(40*time.Second, "the daemon is ready again", p.ready)
+		p.exec("UPDATE hot SET counter = 9 WHERE id = 1")
+		p.settle()
+		p.compare(p.dialect.documents)
+	}
+}

@@ -1,0 +1,60 @@
+package endtoend
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"haystream/internal/servers"
+)
+
+// TestNameThatMeansAnotherTable: a table without a schema in the configuration
+// means one for good. When that is gone, one of its name elsewhere, such as
+// another tenant's, is not taken for it: what depends on it is held up, by name,
+// and the rest goes on.
+func TestNameThatMeansAnotherTable(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		other := "other_tenant"
+		create := "CREATE SCHEMA " + other
+		if w.server.Kind != servers.Postgres {
+			other = w.name + "_other"
+			create = "CREATE DATABASE " + other
+		}
+		w.exec("CREATE TABLE label (id int PRIMARY KEY, name varchar(50))", "INSERT INTO label VALUES (1, 'ours')",
+			"CREATE TABLE note (id int PRIMARY KEY, title varchar(50))", "INSERT INTO note VALUES (1, 'note')",
+			create, fmt.Sprintf("CREATE TABLE %s.label (id int PRIMARY KEY, name varchar(50))", other), fmt.Sprintf("INSERT INTO %s.label VALUES (1, 'theirs'), (2, 'theirs')", other))
+		w.config("\n  NAME:\n    table: label\n    fields: {name: {}}\n  NAME-notes:\n    table: note\n    fields: {title: {}}\n")
+		w.start()
+		w.settle()
+		w.exec("ALTER TABLE label RENAME TO label_old")
+		w.eventually("the index is held up, by name", func() bool {
+			code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
+			return code == http.StatusServiceUnavailable && strings.Contains(string(body), "index "+w.name+" is held up") && strings.Contains(string(body), "label")
+		})
+		if code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/healthz", w.port)); code != http.StatusServiceUnavailable {
+			t.Errorf("/healthz answers %d %s", code, body)
+		}
+		w.exec("UPDATE note SET title = 'changed'")
+		w.eventually("the other index goes on", func() bool {
+			_, body := w.get(w.search.URL + "/" + w.name + "-notes/_doc/1")
+			return strings.Contains(string(body), "changed")
+		})
+		w.kill()
+		w.start() // the same configuration has worked before
+		w.exec("UPDATE note SET title = 'changed again'")
+		w.eventually("the other index goes on after a restart", func() bool {
+			_, body := w.get(w.search.URL + "/" + w.name + "-notes/_doc/1")
+			return strings.Contains(string(body), "changed again")
+		})
+		if got := w.document("1"); got["name"] != "ours" {
+			t.Errorf("the document says %v", got)
+		}
+		w.exec("INSERT INTO label_old VALUES (3, 'meanwhile')", "ALTER TABLE label_old RENAME TO label")
+		w.eventually("the daemon is ready once the table is back", w.ready)
+		w.settle()
+		if got := w.document("3"); got["name"] != "meanwhile" {
+			t.Errorf("what was written meanwhile is %v", got)
+		}
+	})
+}

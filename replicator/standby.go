@@ -1,0 +1,63 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/internal/backoff"
+	"haystream/sources"
+)
+
+// standbyWait is between two tries to take over from another daemon.
+const standbyWait = 5 * time.Second
+
+// A rival is the daemon for which this one stands by, as its checkpoint shows it.
+type rival struct {
+	owner string
+	saved time.Time // by its own clock, which is only compared with itself
+	since time.Time // when that save was seen first
+	seen  time.Time // when it was looked at last
+}
+
+// standBy waits until another daemon has gone. One that has hung keeps its
+// connection to the source, and with it the source's lock or slot. It is taken
+// for hung when the checkpoint, which it must renew to send anything, has stayed
+// the same for all of leaseLife. Then its connection is ended. Should it wake up,
+// it sends nothing: its lease has run out, and its next save meets ours.
+func (d *daemon) standBy(ctx context.Context, why error) answer {
+	d.later(why, zerolog.WarnLevel, "standing by")
+	if errors.Is(why, sources.ErrBusy) && d.hung(ctx, time.Now()) {
+		d.log.Warn().Str("owner", d.rival.owner).Time("saved_at", d.rival.saved).
+			Msgf("the daemon that holds the source has not saved its checkpoint for %s; ending its connection and taking over", leaseLife)
+		if err := d.source.Evict(ctx); err != nil {
+			d.log.Error().Err(err).Msg("cannot take over")
+		} else {
+			d.rival = rival{}
+			return again
+		}
+	}
+	if backoff.Pause(ctx, standbyWait) != nil {
+		return later
+	}
+	return again
+}
+
+// hung looks at the rival's checkpoint, and reports whether it has been looked
+// at, without a gap, for so long that the rival cannot be alive.
+func (d *daemon) hung(ctx context.Context, now time.Time) bool {
+	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, zerolog.Nop())
+	if err != nil || st.token == "" {
+		d.rival = rival{}
+		return false
+	}
+	var next rival
+	st.view(func(cp *checkpoint) { next = rival{owner: cp.Owner, saved: cp.SavedAt, since: now, seen: now} })
+	if d.rival.owner == next.owner && d.rival.saved.Equal(next.saved) && now.Sub(d.rival.seen) < leaseLife/2 {
+		next.since = d.rival.since
+	}
+	d.rival = next
+	return now.Sub(next.since) >= leaseLife
+}

@@ -1,0 +1,114 @@
+package elasticsearch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"haystream/sinks"
+)
+
+// standingFilter leaves out mappings, which may be large.
+const standingFilter = "&filter_path=*.aliases,*.settings.index.uuid,*.settings.index.blocks,*.settings.index.verified_before_close,*.mappings._meta.haystream.owner"
+
+// An aliasState is what an alias says of one of its indexes.
+type aliasState struct {
+	Writes *bool           `json:"is_write_index"`
+	Filter json.RawMessage `json:"filter"`
+	Search string          `json:"search_routing"`
+	Index  string          `json:"index_routing"`
+}
+
+// Standing implements sinks.Sink, in one request.
+func (s *Sink) Standing(ctx context.Context, alias, physical string) (sinks.Standing, error) {
+	found := map[string]*existing{}
+	write := sinks.WriteAlias(physical)
+	path := "/" + url.PathEscape(physical) + "," + url.PathEscape(alias) + "," + url.PathEscape(write) + "?ignore_unavailable=true&allow_no_indices=true" + standingFilter
+	if err := s.client.call(ctx, http.MethodGet, path, nil, &found); err != nil {
+		return sinks.Standing{}, fmt.Errorf("look at index %s: %w", physical, err)
+	}
+	var standing sinks.Standing
+	if e := found[physical]; e != nil && e.owner() == s.opts.Owner {
+		standing.UUID, standing.Blocked = e.Settings.Index.UUID, e.blocked(physical)
+	}
+	var behind []string
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if to, ok := found[name].alias(write); ok && (to.Writes == nil || *to.Writes) {
+			behind = append(behind, name)
+			if to.Writes != nil {
+				standing.WritesTo = name
+			}
+		}
+		if to, ok := found[name].alias(alias); name == alias || ok && to.Filter == nil && to.Search == "" {
+			standing.Serving = append(standing.Serving, name)
+		}
+	}
+	if standing.WritesTo == "" && len(behind) == 1 && !shared(found, write) {
+		standing.WritesTo = behind[0]
+	}
+	if to, _ := found[standing.WritesTo].alias(write); to.Index != "" {
+		standing.WritesTo += " with the routing " + to.Index
+	}
+	return standing, nil
+}
+
+// Made implements sinks.Sink. A copy that somebody has made of an index has its mark,
+// but not its write alias.
+func (s *Sink) Made(ctx context.Context, alias string) ([]string, error) {
+	found := map[string]*existing{}
+	path := "/" + url.PathEscape(alias) + "-*?expand_wildcards=all" + standingFilter
+	if err := s.client.call(ctx, http.MethodGet, path, nil, &found); err != nil {
+		return nil, fmt.Errorf("list indexes of alias %s: %w", alias, err)
+	}
+	var made []string
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		_, writable := found[name].alias(sinks.WriteAlias(name))
+		if writable && sinks.IsPhysical(alias, name) && found[name].owner() == s.opts.Owner {
+			made = append(made, name)
+		}
+	}
+	return made, nil
+}
+
+// shared reports whether an alias has more than one index.
+func shared(found map[string]*existing, alias string) bool {
+	n := 0
+	for _, e := range found {
+		if _, ok := e.alias(alias); ok {
+			n++
+		}
+	}
+	return n > 1
+}
+
+func (e *existing) alias(name string) (state aliasState, ok bool) {
+	if e == nil {
+		return state, false
+	}
+	text, ok := e.Aliases[name]
+	if ok {
+		_ = json.Unmarshal(text, &state) // what cannot be read is not set
+	}
+	return state, ok
+}
+
+// blocked says why the index takes no documents, by its settings.
+func (e *existing) blocked(physical string) string {
+	if e.Settings.Index.Closed == "true" {
+		return remedy(http.StatusBadRequest, "index_closed_exception", "", physical)
+	}
+	for _, block := range []string{"read_only_allow_delete", "read_only", "write"} {
+		if e.Settings.Index.Blocks[block] == "true" {
+			reason := "by the setting index.blocks." + block
+			if block == "read_only_allow_delete" {
+				reason += ", which a node sets whose disk is full past the flood stage"
+			}
+			return remedy(http.StatusForbidden, "cluster_block_exception", reason, physical)
+		}
+	}
+	return ""
+}
