@@ -167,26 +167,12 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 		if at == whole.end {
 			t.end = i
 		}
-		column := description.column(i, &whole.columns[at])
-		t.names[i] = column.name
-		if column != &whole.columns[at] {
-			differs(fmt.Errorf("column %s is %s %s now, and was %s %s", column.name, whole.columns[at].fullType, whole.columns[at].charset, column.fullType, column.charset))
-		}
-		if column.refused != nil {
-			continue
-		}
-		decode, err := column.decoder(wire, description.ColumnMeta[i])
+		cell, usable, err := t.cell(i, description, whole, at, document)
 		if err != nil {
-			differs(fmt.Errorf("column %s: %w", column.name, err))
-			continue
+			differs(err)
 		}
-		cell := logCell{at: i, decode: decode, computed: whole.sources.Columns[at].Generated, document: document}
-		if column == &whole.columns[at] {
-			cell.unset = column.unset
-		}
-		decoders[column.name] = cell
-		if slices.Contains(whole.identity, at) && whole.columns[at].always {
-			t.replacing = append(t.replacing, i)
+		if usable {
+			decoders[whole.columns[at].name] = cell
 		}
 	}
 	if err, strange := t.hide(hidden, description, whole); err != nil && (difference == nil || strange) {
@@ -201,6 +187,32 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 		t.cells[i] = cell
 	}
 	return t, difference, expected
+}
+
+// cell says how the log's column i, which is one of the catalog, is read; not
+// usable: it cannot be. It also says how the two differ.
+func (t *logTable) cell(i int, description *description, whole *table, at, document int) (cell logCell, usable bool, difference error) {
+	known := &whole.columns[at]
+	column := description.column(i, known)
+	t.names[i] = column.name
+	if column != known {
+		difference = fmt.Errorf("column %s is %s %s now, and was %s %s", column.name, known.fullType, known.charset, column.fullType, column.charset)
+	}
+	if column.refused != nil {
+		return cell, false, difference
+	}
+	decode, err := column.decoder(description.ColumnType[i], description.ColumnMeta[i])
+	if err != nil {
+		return cell, false, fmt.Errorf("column %s: %w", column.name, err)
+	}
+	cell = logCell{at: i, decode: decode, computed: whole.sources.Columns[at].Generated, document: document}
+	if column == known {
+		cell.unset = column.unset
+	}
+	if slices.Contains(whole.identity, at) && known.always {
+		t.replacing = append(t.replacing, i)
+	}
+	return cell, true, difference
 }
 
 // hide reads the columns that the catalog does not have, by their indexes in the log.
