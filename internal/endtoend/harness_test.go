@@ -139,7 +139,11 @@ func (w *world) config(indexes string) {
 	}
 	text := fmt.Sprintf("name: %s\nsource: {url: %q%s}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
 		w.name, w.url, snapshot, w.search.URL, w.port, filepath.Join(w.dir, "state"), indexes)
-	if err := os.WriteFile(w.path(), []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o600); err != nil {
+	whole := w.path() + ".new" // a daemon that is starting reads the one or the other
+	if err := os.WriteFile(whole, []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(whole, w.path()); err != nil {
 		w.t.Fatal(err)
 	}
 }
