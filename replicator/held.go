@@ -18,10 +18,10 @@ import (
 	"haystream/sources"
 )
 
-// What worked before and cannot any more, since a table or a grant is gone,
-// holds up the indexes that depend on it, and only those. The others go on; the
-// held ones stay as they are, and are built anew once they can be again. A
-// configuration that is new, or was edited, is refused as a whole instead.
+// A table or a grant that is gone, or an index that the sink does not take, holds
+// up the indexes that depend on it, and only those. The others go on; the held
+// ones stay as they are, and are built anew once they can be again. A definition
+// that is new, or was edited, and does not fit the tables is refused with all others instead.
 
 // A held is why indexes are held up, by alias.
 type held map[string]string
@@ -32,6 +32,7 @@ type held map[string]string
 func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 	in.set, in.held = d.cfg.set(), held{}
 	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
+	var all []preflight.Finding
 	for {
 		in.findings, in.plan = nil, nil
 		in.compile(ctx, d.source, d.file)
@@ -45,11 +46,11 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 		case len(errs) == 0 && !in.holdBroken():
 			return d.grace(in.held)
 		case len(errs) == 0:
-		case !mayHold || !in.hold(errs):
+		case !in.hold(errs, mayHold):
 			return &refusal{findings: errs, final: !d.ran}
 		}
-		if len(in.set.Indexes) == 0 {
-			return &refusal{findings: in.heldFindings()}
+		if all = append(all, errs...); len(in.set.Indexes) == 0 {
+			return &refusal{findings: all, final: !mayHold}
 		}
 	}
 }
@@ -81,10 +82,11 @@ func (d *daemon) grace(now held) error {
 	return fmt.Errorf("wait for what may come back: %s", strings.Join(gone, "; "))
 }
 
-// hold takes out what the errors are about, and reports whether that was all of them.
-func (in *inspection) hold(errs []preflight.Finding) bool {
+// hold takes out what the errors are about, and reports whether that was all of
+// them. known: the definitions have worked before, so that they are not at fault.
+func (in *inspection) hold(errs []preflight.Finding, known bool) bool {
 	for _, f := range errs {
-		if !in.holdFor(f) {
+		if !known && (f.Path != "" || f.Waits) || !in.holdFor(f) {
 			return false
 		}
 	}
@@ -146,7 +148,11 @@ func (in *inspection) holdAlias(alias string, f preflight.Finding) (found bool) 
 			delete(in.set.Indexes, name)
 		}
 	}
-	if !found {
+	switch before := in.held[alias]; {
+	case before != "":
+		in.held[alias] = before + "\n" + f.String()
+		return true
+	case !found:
 		return false
 	}
 	in.held[alias] = f.String()
@@ -156,14 +162,6 @@ func (in *inspection) holdAlias(alias string, f preflight.Finding) (found bool) 
 		}
 	}
 	return true
-}
-
-// heldFindings are the reasons where nothing is left.
-func (in *inspection) heldFindings() (all []preflight.Finding) {
-	for _, alias := range slices.Sorted(maps.Keys(in.held)) {
-		all = append(all, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: in.held[alias]})
-	}
-	return all
 }
 
 // longest is the longest name with which a path below a section begins.

@@ -58,3 +58,41 @@ func TestNameThatMeansAnotherTable(t *testing.T) {
 		}
 	})
 }
+
+// TestIndexesThatCannotBeMade: one that the sink does not take, and one whose
+// table may not be read, hold up nothing else, from the first start on.
+func TestIndexesThatCannotBeMade(t *testing.T) {
+	w := newWorld(t)
+	role := w.name + "_reader"
+	var columns strings.Builder
+	for i := range 600 {
+		fmt.Fprintf(&columns, ", c%d text", i)
+	}
+	w.exec("CREATE TABLE note (id int PRIMARY KEY, title varchar(50))", "INSERT INTO note VALUES (1, 'note')",
+		"CREATE TABLE secret (id int PRIMARY KEY, title varchar(50))", "INSERT INTO secret VALUES (1, 'secret')",
+		"CREATE TABLE wide (id int PRIMARY KEY"+columns.String()+")", "INSERT INTO wide (id, c1) VALUES (1, 'wide')",
+		"CREATE ROLE "+role+" LOGIN REPLICATION", "GRANT SELECT ON note, wide TO "+role,
+		"CREATE PUBLICATION haystream_"+w.name+" FOR TABLE note, secret, wide")
+	w.url = strings.Replace(w.url, "postgres://postgres@", "postgres://"+role+"@", 1)
+	w.config("\n  NAME:\n    table: note\n    fields: {title: {}}\n  NAME-secret:\n    table: secret\n    fields: {title: {}}\n  NAME-wide:\n    table: wide\n    fields: \"*\"\n")
+	w.start()
+	why := func() string {
+		_, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
+		return string(body)
+	}
+	w.eventually("both are named, with what mends them", func() bool {
+		text := why()
+		return strings.Contains(text, "index "+w.name+"-secret is held up") && strings.Contains(text, "GRANT SELECT") &&
+			strings.Contains(text, "index "+w.name+"-wide is held up") && strings.Contains(text, "total_fields.limit")
+	})
+	w.exec("UPDATE note SET title = 'changed'")
+	w.eventually("the other one goes on", func() bool { return w.document("1")["title"] == "changed" })
+	w.exec("GRANT SELECT ON secret TO " + role)
+	w.eventually("the one that may be read again is read", func() bool {
+		_, body := w.get(w.search.URL + "/" + w.name + "-secret/_doc/1")
+		return strings.Contains(string(body), `"secret"`)
+	})
+	if text := why(); strings.Contains(text, "secret") || !strings.Contains(text, w.name+"-wide") {
+		t.Errorf("/readyz says %s", text)
+	}
+}

@@ -253,6 +253,9 @@ func (s *Source) ensurePublication(ctx context.Context, conn *pgx.Conn, p *publi
 		return nil
 	})
 	if sqlState(err) == codeInsufficientPrivilege {
+		if !plan.needed {
+			return false, nil // the tables belong to another role
+		}
 		return false, fmt.Errorf("%w: set up publication: %w; have an owner of the database and the tables run: %s", sources.ErrConfig, err, plan.script())
 	}
 	if err != nil {
