@@ -4,6 +4,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/rs/zerolog"
+
+	"haystream/mapping"
+	"haystream/sources"
 )
 
 func TestCheckpointSurvivesEncoding(t *testing.T) {
@@ -70,5 +75,66 @@ func TestMarkStaleKeepsTheLatestCause(t *testing.T) {
 	cp.markStale("notes", "first", 10)
 	if st := cp.Indexes["notes"]; st.Stale != "second" || st.Epoch != 20 {
 		t.Errorf("stale %q, epoch %d", st.Stale, st.Epoch)
+	}
+}
+
+// TestEpochs: what became stale begins an epoch of the columns that it names, or of
+// all, and an index that was planned before is stale by those that it uses.
+func TestEpochs(t *testing.T) {
+	of := func(names ...string) sources.Fingerprint {
+		f := sources.Fingerprint{Table: sources.Facts{"relation": {"1"}}, Columns: map[string]sources.Facts{}}
+		for _, name := range names {
+			f.Columns[name] = sources.Facts{"column": {name}}
+		}
+		return f
+	}
+	table := &sources.Table{Schema: "public", Name: "book", Columns: []sources.Column{{Name: "id"}, {Name: "title"}, {Name: "pages"}}, Fingerprint: of("id", "title", "pages")}
+	cp := newCheckpoint("blog")
+	titles := &mapping.Index{Alias: "titles", Uses: map[string][]string{"public.book": {"id", "title"}}}
+	cp.use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
+	stale := func(when, want string) {
+		t.Helper()
+		cp.Indexes["titles"] = &indexState{Live: &build{Epoch: cp.Indexes["titles"].Live.Epoch}}
+		cp.outdate(titles)
+		st := cp.Indexes["titles"]
+		if st.Stale != want {
+			t.Errorf("%s: stale %q, want %q", when, st.Stale, want)
+		}
+		if st.Stale != "" {
+			st.Live.Epoch = cp.Epoch // built anew
+		}
+	}
+	cp.Indexes["titles"] = &indexState{Live: &build{}}
+	stale("at first", "")
+	change := func(version int64, what sources.Staleness) bool {
+		return cp.told([]sources.Change{{Table: table, Kind: sources.Stale, Version: version, Stale: &what}})
+	}
+	if !change(10, sources.Staleness{Columns: []string{"pages", "gone"}, Reason: "has other pages"}) {
+		t.Error("a column in use is not told")
+	}
+	stale("another column", "")
+	if change(10, sources.Staleness{Reason: "was truncated"}) {
+		t.Error("what comes again is told again")
+	}
+	if change(11, sources.Staleness{Columns: []string{"gone"}}) {
+		t.Error("a column that nobody uses is told")
+	}
+	change(12, sources.Staleness{Columns: []string{"title"}, Reason: "has other titles"})
+	stale("its column", "table public.book has other titles")
+	stale("built anew", "")
+	change(13, sources.Staleness{Reason: "was truncated"})
+	stale("all rows", "table public.book was truncated")
+
+	now := *table
+	now.Fingerprint = of("id", "pages")
+	cp.compare([]*sources.Table{&now}, zerolog.Nop())
+	stale("a column that is gone", "table public.book has no column title any more")
+	if epoch := now.Epochs.Of("title"); epoch != cp.Epoch || now.Epochs.Of("id") == epoch {
+		t.Errorf("epochs %+v of %d", now.Epochs, cp.Epoch)
+	}
+	cp.Version = 5
+	cp.use(&mapping.Plan{Tables: []*sources.Table{table, {Schema: "public", Name: "tag"}}}, nil)
+	if cp.Told != 5 {
+		t.Errorf("with other tables in use, stale changes up to %d count as known", cp.Told)
 	}
 }

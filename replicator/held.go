@@ -209,7 +209,7 @@ func definitions(set mapping.Set) string {
 const errMended = replan("what held up an index may be mended; planning anew")
 
 // heldEvery is how often it is looked whether indexes are still held up.
-const heldEvery = 10 * time.Second
+const heldEvery = 5 * time.Second
 
 // checkHeld returns errMended when other indexes than before would be held up now.
 // It is called by the checkpoint step, often.

@@ -65,6 +65,10 @@ func (cp *checkpoint) use(plan *mapping.Plan, why held) {
 		known.Fingerprint = t.Fingerprint.Of(t.Names(every(len(t.Columns))))
 		tables[t.String()] = known
 	}
+	if !maps.EqualFunc(cp.Tables, tables, func(_, _ *tableState) bool { return true }) {
+		// With other tables in use the log is numbered otherwise from here on.
+		cp.Told = min(cp.Told, cp.Version)
+	}
 	homes := map[string]string{}
 	if len(why) > 0 {
 		maps.Copy(homes, cp.Homes)

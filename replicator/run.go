@@ -146,10 +146,15 @@ func (r *refusal) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// mostShort is how many short sessions may follow one another at once. More of them
+// show that planning anew does not help.
+const mostShort = 10
+
 // supervise runs one session after another: what ended the last one decides
 // what is done before the next.
 func (d *daemon) supervise(ctx context.Context) error {
 	retry := backoff.Backoff{Min: 200 * time.Millisecond, Max: 15 * time.Second}
+	short := 0 // sessions in a row that ended soon
 	for {
 		began := time.Now()
 		err := d.watched(ctx)
@@ -159,12 +164,15 @@ func (d *daemon) supervise(ctx context.Context) error {
 		if time.Since(began) > time.Minute {
 			retry.Reset()
 		}
+		if short++; time.Since(began) > 5*time.Second {
+			short = 0
+		}
 		answer, stop := d.answer(ctx, err)
 		if stop != nil {
 			d.status.stopped(stop)
 			return stop
 		}
-		if answer == again {
+		if answer == again && short < mostShort {
 			continue
 		}
 		if retry.Wait(ctx, 0) != nil {
