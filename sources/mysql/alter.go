@@ -61,6 +61,9 @@ func (a *alteration) concerns(columns ...string) {
 	}
 }
 
+// column is the next column's name. MariaDB takes its table's in front of it.
+func (a *alteration) column() string { return a.name().name }
+
 func (a *alteration) specification() {
 	switch word := a.word(); word {
 	case "ADD":
@@ -71,9 +74,9 @@ func (a *alteration) specification() {
 		a.recomputes = true
 		a.skip("COLUMN")
 		a.ifExists()
-		a.concerns(a.identifier())
+		a.concerns(a.column())
 		if word == "CHANGE" {
-			a.concerns(a.identifier())
+			a.concerns(a.column())
 		}
 		a.skipTo(",")
 	case "ALTER":
@@ -154,7 +157,7 @@ func (a *alteration) addColumns(exists bool) {
 // where it was not, nothing of it was read.
 func (a *alteration) addColumn(exists bool) {
 	a.reshapes = true
-	if name := a.identifier(); !exists {
+	if name := a.column(); !exists {
 		a.concerns(name)
 	}
 	a.skipTo(",)")
@@ -177,7 +180,7 @@ func (a *alteration) drop() {
 	default:
 		a.skip("COLUMN")
 		a.ifExists()
-		a.concerns(a.identifier())
+		a.concerns(a.column())
 		a.skip("RESTRICT", "CASCADE")
 	}
 }
@@ -191,7 +194,7 @@ func (a *alteration) alterColumn() {
 	}
 	a.skip("COLUMN")
 	a.ifExists()
-	column := a.identifier()
+	column := a.column()
 	a.reshapes = true
 	if !a.skipAll("SET", "DEFAULT") && !a.skipAll("DROP", "DEFAULT") && !a.skipAll("SET", "VISIBLE") && !a.skipAll("SET", "INVISIBLE") {
 		a.recomputes = true
@@ -208,12 +211,12 @@ func (a *alteration) rename() {
 	case "COLUMN":
 		a.skip("COLUMN")
 		a.ifExists()
-		a.concerns(a.identifier())
+		a.concerns(a.column())
 		if !a.skip("TO") {
 			a.strange("RENAME COLUMN")
 			return
 		}
-		a.concerns(a.identifier())
+		a.concerns(a.column())
 		return
 	}
 	if !a.skip("TO") && !a.skip("AS") {

@@ -77,6 +77,8 @@ func TestAlteredRows(t *testing.T) {
 		{plain, "CREATE OR REPLACE TABLE $t LIKE parent", "t", mariadbServer},
 		{plain, "CREATE TABLE $x LIKE $t\nRENAME TABLE $t TO $y, $x TO $t, $y TO $x\nDROP TABLE $x", "t", 0},
 		{plain, "+ADD SYSTEM VERSIONING\n+DROP SYSTEM VERSIONING", "t", mariadbServer},
+		{plain, "+ADD n INT DEFAULT 5\nALTER IGNORE TABLE $t ADD UNIQUE (n)", "t", mariadbServer}, // one row is left
+		{plain, "+MODIFY $t.b DECIMAL(8,1), ADD $t.n INT\n+CHANGE COLUMN b $t.b DECIMAL(8,2)", "b,n,g", mariadbServer},
 		{plain, "+DROP g\n+ENGINE = BLACKHOLE\n+ENGINE = InnoDB", "t", mysqlServer},
 	}
 	eachRig(t, func(r *rig) {

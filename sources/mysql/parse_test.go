@@ -99,6 +99,7 @@ func TestStatements(t *testing.T) {
 		{text: "SET PASSWORD FOR a = 'x'"},
 		{text: "SET STATEMENT max_statement_time=5, lock_wait_timeout=1 FOR TRUNCATE TABLE t", want: "t"},
 		{text: `SET STATEMENT sql_mode='ANSI' FOR ALTER TABLE t COMMENT "x"`, want: "t- ?"},
+		{text: "ALTER IGNORE TABLE t ADD UNIQUE (a)", want: "t"},
 		{text: "SET foo = 1", want: "?"},
 		{text: "ANALYZE LOCAL TABLE t"},
 		{text: "OPTIMIZE TABLE t"},
@@ -144,6 +145,7 @@ func TestAlterations(t *testing.T) {
 		"DROP COLUMN a": "a", "DROP a, DROP COLUMN IF EXISTS `b` RESTRICT": "a,b", "DROP `primary`": "primary", "DROP a, ADD a INT DEFAULT 1": "a",
 		"RENAME COLUMN a TO b": "a,b", "RENAME COLUMN a TO x, RENAME COLUMN b TO a, RENAME COLUMN IF EXISTS x TO b": "a,x,b",
 		"CHANGE a b INT NOT NULL": "a,b", "CHANGE COLUMN `a` `a` DECIMAL(5,2) FIRST": "a", "MODIFY a VARCHAR(10) COMMENT 'x, DROP b'": "a", "MODIFY COLUMN IF EXISTS a TIMESTAMP(6)": "a",
+		"MODIFY t.a INT, DROP COLUMN `t`.`b`, ADD t.c INT": "a,b,c", "CHANGE t.a t.b INT, ADD (t.c INT)": "a,b,c",
 		"ENGINE=InnoDB, MODIFY a INT, ADD INDEX (a)": "a", "ALTER COLUMN a SET WHATEVER": "a", "CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin": "texts", "CONVERT TO CHARSET latin1, DROP a": "a,texts",
 	}
 	whole := map[string]string{
@@ -157,7 +159,7 @@ func TestAlterations(t *testing.T) {
 	}
 	check := func(options, want string) {
 		t.Helper()
-		for _, start := range []string{"ALTER TABLE t ", "alter online ignore table if exists db.t wait 2 "} {
+		for _, start := range []string{"ALTER TABLE t ", "alter online table if exists db.t wait 2 "} {
 			if got := effectText(parseStatement(start+options, "db", dialect{flavor: mariadbServer})); got != want {
 				t.Errorf("%s%s: %q, want %q", start, options, got, want)
 			}

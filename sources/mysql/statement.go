@@ -294,11 +294,14 @@ func (s *scanner) alter() (statement, bool) {
 		return statement{}, true
 	}
 	s.skip("ONLINE", "OFFLINE")
-	s.skip("IGNORE")
+	ignore := s.skip("IGNORE")
 	switch s.word() {
 	case "TABLE":
 		s.ifExists()
 		a := alteration{scanner: s, effect: effect{table: s.name()}}
+		if ignore { // MariaDB: rows that a new key does not allow are gone
+			a.stale("may have lost rows by ALTER IGNORE TABLE")
+		}
 		a.read()
 		return statement{kind: schemaStatement, effects: append([]effect{a.effect}, a.others...)}, !a.unknown
 	case "DATABASE", "SCHEMA":
