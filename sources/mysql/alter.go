@@ -78,7 +78,7 @@ func (a *alteration) specification() {
 		if word == "CHANGE" {
 			a.concerns(a.column())
 		}
-		a.skipTo(",")
+		a.reference(",")
 	case "ALTER":
 		a.alterColumn()
 	case "RENAME":
@@ -114,10 +114,19 @@ func (a *alteration) isIndex() bool {
 	return false
 }
 
+// reference skips what may have a foreign key that acts: another one is not
+// harmless to changes that come before it in the log. stops are skipTo's.
+func (a *alteration) reference(stops string) {
+	before := a.text
+	a.skipTo(stops)
+	text := strings.ToUpper(before[:len(before)-len(a.text)])
+	a.refers = a.refers || strings.Contains(text, "REFERENCES") && (strings.Contains(text, "CASCADE") || strings.Contains(text, "SET"))
+}
+
 func (a *alteration) add() {
 	switch {
 	case a.isIndex():
-		a.skipTo(",")
+		a.reference(",")
 	case a.skip("PARTITION"):
 		a.skipTo(toEnd)
 	case a.skipAll("SYSTEM", "VERSIONING"):
@@ -142,7 +151,7 @@ func (a *alteration) add() {
 func (a *alteration) addColumns(exists bool) {
 	for {
 		if a.isIndex() {
-			a.skipTo(",)")
+			a.reference(",)")
 		} else {
 			a.addColumn(a.ifNotExists() || exists)
 		}
@@ -160,12 +169,14 @@ func (a *alteration) addColumn(exists bool) {
 	if name := a.column(); !exists {
 		a.concerns(name)
 	}
-	a.skipTo(",)")
+	a.reference(",)")
 }
 
 func (a *alteration) drop() {
 	switch {
 	case a.isIndex():
+		next := a.peek()
+		a.refers = a.refers || next == "FOREIGN" || next == "CONSTRAINT" // which may have acted
 		a.skipTo(",")
 	case a.skip("PARTITION"):
 		a.stale("has lost a partition by ALTER TABLE")

@@ -101,6 +101,10 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 	for i := range all {
 		t, e := all[i].used, &all[i].effect
 		c := sources.Change{Table: t, Kind: nothing}
+		if e.refers && st.notAfter(st.planned) {
+			// What they did to rows was worked out by the keys of the catalog, which are of later.
+			*e = effect{table: e.table, reason: "had other foreign keys when changes were made that are read only now", reshapes: e.reshapes}
+		}
 		if columns := st.columnsOf(t, e); e.whole() || len(columns) > 0 {
 			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Columns: columns, Reason: e.reason}
 		}

@@ -28,6 +28,7 @@ type effect struct {
 	texts      bool     // those of all columns of text are, too
 	recomputes bool     // and those of all that are computed
 	reshapes   bool     // columns may have other names, places or defaults
+	refers     bool     // foreign keys that act on its rows may be others
 }
 
 func (e *effect) harmless() bool { return e.reason == "" }
@@ -37,7 +38,7 @@ func (e *effect) whole() bool { return !e.harmless() && !e.texts && len(e.column
 
 // merge adds what the same statement does to the same table besides.
 func (e *effect) merge(other effect) {
-	reshapes := e.reshapes || other.reshapes
+	reshapes, refers := e.reshapes || other.reshapes, e.refers || other.refers
 	switch {
 	case other.whole() || e.harmless():
 		*e = other
@@ -45,7 +46,7 @@ func (e *effect) merge(other effect) {
 		e.columns = append(slices.Clip(e.columns), other.columns...)
 		e.texts, e.recomputes = e.texts || other.texts, e.recomputes || other.recomputes
 	}
-	e.reshapes = reshapes
+	e.reshapes, e.refers = reshapes, refers
 }
 
 type statementKind uint8
