@@ -212,9 +212,10 @@ const errMended = replan("what held up an index may be mended; planning anew")
 const heldEvery = 5 * time.Second
 
 // checkHeld returns errMended when other indexes than before would be held up now.
-// It is called by the checkpoint step, often.
-func (d *daemon) checkHeld(ctx context.Context, before *inspection) error {
-	if len(before.held) == 0 || time.Since(d.looked) < heldEvery {
+// was is what was held up before the sink was asked to make indexes: those that
+// it refused have a look of their own, retry. It is called by the checkpoint step, often.
+func (d *daemon) checkHeld(ctx context.Context, before *inspection, was held) error {
+	if len(was) == 0 || time.Since(d.looked) < heldEvery {
 		return nil
 	}
 	d.looked = time.Now()
@@ -222,7 +223,7 @@ func (d *daemon) checkHeld(ctx context.Context, before *inspection) error {
 	if err := in.readSource(ctx, d.source); err != nil {
 		return nil //nolint:nilerr // the stream will tell
 	}
-	if err := d.fit(ctx, in, true); err != nil || maps.EqualFunc(before.held, in.held, func(string, string) bool { return true }) {
+	if err := d.fit(ctx, in, true); err != nil || maps.EqualFunc(was, in.held, func(string, string) bool { return true }) {
 		return nil //nolint:nilerr // nothing is mended
 	}
 	return errMended

@@ -171,7 +171,7 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		return err
 	}
 	for {
-		if err := p.begin(); err != nil {
+		if err := p.begin(reading); err != nil {
 			return err
 		}
 		landing, due, left := p.joins.channels()
@@ -275,19 +275,27 @@ func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) 
 // begin lets rows be read once the stream has come to where the tables are as
 // they were planned: what is read into a fresh index then has all changes so
 // far, and none of them may come into it from the log, as rows had another
-// meaning in the past, or have gone since without a word.
-func (p *pipeline) begin() error {
+// meaning in the past, or have gone since without a word. Where it begins is saved
+// before anything comes into it: a later session that began it elsewhere would
+// pass over deletes of what is there.
+func (p *pipeline) begin(ctx context.Context) error {
 	if p.begun.Load() || !p.source.Reached(p.position, p.mark) {
 		return nil
 	}
-	p.state.update(func(*checkpoint) {
-		for _, t := range p.fed {
-			if t.since.Load() == unknown {
+	fresh := slices.DeleteFunc(slices.Clone(p.fed), func(t *target) bool { return t.since.Load() != unknown })
+	if len(fresh) > 0 {
+		p.state.update(func(*checkpoint) {
+			for _, t := range fresh {
 				t.build.Since = p.version
-				t.since.Store(p.version)
 			}
+		})
+		if _, err := p.state.save(ctx); err != nil {
+			return err
 		}
-	})
+	}
+	for _, t := range fresh {
+		t.since.Store(p.version)
+	}
 	p.begun.Store(true)
 	return p.joins.begin()
 }

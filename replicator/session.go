@@ -51,6 +51,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		sink: d.sink, state: st, now: time.Now, log: d.log, told: d.warned, ran: d.ran, held: pf.held,
 		fed: old, amended: map[string]bool{}, whole: pf.whole,
 	}
+	unfit := maps.Clone(pf.held)
 	if err := x.settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	p.look = watch.look
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)
-		if err := cmp.Or(d.checkHeld(ctx, pf), x.retry(ctx)); err != nil {
+		if err := cmp.Or(d.checkHeld(ctx, pf, unfit), x.retry(ctx)); err != nil {
 			return err
 		}
 		switch err := x.finish(ctx, targets); {
@@ -246,7 +247,7 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 	p.position, p.version = p.from.Position, p.from.Version
 	p.applied.Store(p.version)
 	for _, t := range targets {
-		if t.build.fresh() && !t.unbroken {
+		if t.build.fresh() && t.build.Since == 0 && !t.unbroken {
 			t.since.Store(unknown) // see begin
 		}
 	}

@@ -346,3 +346,26 @@ func TestAppendGlob(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendNeedsMoreOfStoredRows: a changed definition of joined documents takes
+// effect once what it needs more of related rows is stored.
+func TestAppendNeedsMoreOfStoredRows(t *testing.T) {
+	w := newWorld(t)
+	w.exec("CREATE TABLE owner (id int PRIMARY KEY, name text, city text)", "INSERT INTO owner VALUES (1, 'one', 'Ulm')",
+		"CREATE TABLE hot (id int PRIMARY KEY, owner_id int REFERENCES owner)", "INSERT INTO hot VALUES (1, 1), (2, 1)")
+	const index = "\n  NAME:\n    table: hot\n    mode: append\n    fields: {owner: owner.name%s}\n"
+	w.config(fmt.Sprintf(index, ""))
+	w.start()
+	w.settle()
+	w.exec("DELETE FROM hot WHERE id = 2")
+	w.settle()
+	w.stop()
+	w.config(fmt.Sprintf(index, ", city: owner.city"))
+	w.start()
+	w.eventually("the definition takes effect", func() bool { return w.document("1")["city"] == "Ulm" })
+	w.exec("UPDATE owner SET city = 'Bonn'")
+	w.eventually("and follows", func() bool { return w.document("1")["city"] == "Bonn" })
+	if got := w.document("2"); got["owner"] != "one" {
+		t.Errorf("the document of the row that is gone says %v", got)
+	}
+}

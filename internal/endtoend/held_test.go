@@ -96,3 +96,36 @@ func TestIndexesThatCannotBeMade(t *testing.T) {
 		t.Errorf("/readyz says %s", text)
 	}
 }
+
+// TestIndexThatTheSinkRefuses: an index that the check lets pass and the sink does
+// not make, as of a cluster that is full, does not disturb the others.
+func TestIndexThatTheSinkRefuses(t *testing.T) {
+	w := newWorld(t)
+	limit := func(shards string) {
+		if code, body := w.request(http.MethodPut, w.search.URL+"/_cluster/settings", `{"persistent":{"cluster.max_shards_per_node":`+shards+`}}`); code != http.StatusOK {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	const one = "\n  NAME:\n    table: one\n    fields: {name: {}}\n"
+	w.exec("CREATE TABLE one (id int PRIMARY KEY, name text)", "INSERT INTO one VALUES (1, 'one')", "CREATE TABLE two (id int PRIMARY KEY)")
+	w.config(one)
+	w.start()
+	w.settle()
+	w.stop()
+	limit("1")
+	defer limit("null")
+	w.config(one + "  NAME-two:\n    table: two\n    fields: {id: {}}\n")
+	w.start()
+	w.eventually("the index is held up", func() bool {
+		_, body := w.get(w.readyURL())
+		return strings.Contains(string(body), "index "+w.name+"-two is held up")
+	})
+	for n := range 3 { // so many times the checkpoint is saved, and looked whether that is mended
+		w.exec(fmt.Sprintf("UPDATE one SET name = 'changed %d'", n))
+		end := w.logEnd()
+		w.eventually("the other one goes on", func() bool { return w.passed(end) })
+	}
+	if n := w.log.count(`"replicating `); n != 2 {
+		t.Errorf("%d sessions have begun, want one for each start", n)
+	}
+}

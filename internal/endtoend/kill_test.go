@@ -214,3 +214,42 @@ func (w *world) watchCounter(ctx context.Context, id int, gone *atomic.Bool, fal
 		highest = max(highest, counter)
 	}
 }
+
+// TestKillBeforeTheFirstChunk: what the stream has put into an index of which no
+// row was read yet is deleted while the daemon is down.
+func TestKillBeforeTheFirstChunk(t *testing.T) {
+	w := newWorld(t)
+	w.exec("CREATE TABLE first (id int PRIMARY KEY)", "CREATE TABLE second (id int PRIMARY KEY)", "INSERT INTO second VALUES (1)")
+	const first = "\n  NAME-first:\n    table: first\n    fields: {id: {}}\n"
+	w.config(first)
+	w.start()
+	w.settle()
+	w.stop()
+	w.config(first + "  NAME:\n    table: second\n    fields: {id: {}}\n")
+	tx, err := w.db.BeginTx(w.ctx, nil) // chunks of a table that joins the publication wait for it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(w.ctx, "SELECT pg_current_xact_id()"); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	id := 1
+	w.eventually("the stream's rows come into the index", func() bool {
+		if !strings.HasPrefix(w.physical(), w.name) { // there is none yet
+			return false
+		}
+		id++
+		w.exec(fmt.Sprintf("INSERT INTO second VALUES (%d)", id))
+		return len(w.documents()) > 0
+	})
+	w.kill()
+	w.exec("DELETE FROM second WHERE id > 1")
+	w.start()
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.compareWith(w.name, map[string]string{"1": `{"id":1}`})
+}
