@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -79,8 +80,11 @@ func (d *daemon) grace(now held) error {
 	if time.Since(d.gone) > holdGrace {
 		return nil
 	}
-	return fmt.Errorf("wait for what may come back: %s", strings.Join(gone, "; "))
+	return fmt.Errorf("%w: %s", errAway, strings.Join(gone, "; "))
 }
+
+// errAway says that something is away which an index needs.
+var errAway = errors.New("wait for what may come back")
 
 // hold takes out what the errors are about, and reports whether that was all of
 // them. known: the definitions have worked before, so that they are not at fault.
@@ -100,11 +104,7 @@ func (in *inspection) holdFor(f preflight.Finding) bool {
 		return in.holdAlias(in.set.Alias(name), f)
 	}
 	if name := longest(in.set.Tables, "tables.", f.Path); name != "" {
-		if in.broken == nil {
-			in.broken = map[string]preflight.Finding{}
-		}
-		in.broken[name] = f
-		delete(in.set.Tables, name)
+		in.broken = append(in.broken, in.takeOut(name, f))
 		return true
 	}
 	if alias, ok := strings.CutPrefix(f.Subject, "index "); ok {
@@ -127,17 +127,69 @@ func (in *inspection) holdUsers(table string, f preflight.Finding) (found bool) 
 	return found
 }
 
+// A broken is something that the configuration says of a table and that does not fit it any more.
+type broken struct {
+	table    string // as the configuration names it
+	relation string // that leads nowhere; empty: it is about the table as a whole
+	preflight.Finding
+}
+
+// takeOut takes a relation that leads nowhere out of what the configuration says
+// of a table, or all that it says.
+func (in *inspection) takeOut(table string, f preflight.Finding) broken {
+	config := in.set.Tables[table]
+	if config != nil {
+		if relation := longest(config.Relations, "tables."+table+".relations.", f.Path); relation != "" {
+			less := *config
+			less.Relations = maps.Clone(config.Relations)
+			delete(less.Relations, relation)
+			in.set.Tables[table] = &less
+			return broken{table, relation, f}
+		}
+	}
+	delete(in.set.Tables, table)
+	return broken{table, "", f}
+}
+
 // holdBroken takes out what uses a table of which the configuration says something
-// that does not fit any more; without that it would mean something else.
+// that does not fit any more; without that it would mean something else. Where that is
+// a relation, it is what names it, or may.
 func (in *inspection) holdBroken() (found bool) {
-	for name, f := range in.broken {
+	for _, b := range in.broken {
 		for _, t := range in.catalog {
-			if t.Name == name || t.String() == name {
-				found = in.holdUsers(t.String(), f) || found
+			if t.Name != b.table && t.String() != b.table {
+				continue
+			}
+			for _, index := range in.plan.Sets[0] {
+				if index.Uses[t.String()] != nil && in.names(index, b) {
+					found = in.holdAlias(index.Alias, b.Finding) || found
+				}
 			}
 		}
 	}
 	return found
+}
+
+// names reports whether a definition of the index, or a column that is computed
+// for any, has a relation's name in it.
+func (in *inspection) names(index *mapping.Index, b broken) bool {
+	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(b.relation) + `\b`) // of an empty name it finds some in any text
+	for _, name := range index.Names {
+		if text, err := yaml.Marshal(in.set.Indexes[name]); err != nil || word.Match(text) {
+			return true
+		}
+	}
+	for _, config := range in.set.Tables {
+		if config == nil {
+			continue
+		}
+		for _, text := range config.Computed {
+			if word.MatchString(text) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // holdAlias takes out all definitions of an alias; false where there is none.
@@ -156,9 +208,9 @@ func (in *inspection) holdAlias(alias string, f preflight.Finding) (found bool) 
 		return false
 	}
 	in.held[alias] = f.String()
-	for _, broken := range slices.Sorted(maps.Keys(in.broken)) {
-		if text := in.broken[broken].String(); !strings.Contains(in.held[alias], text) {
-			in.held[alias] += "\n" + text
+	for _, b := range in.broken {
+		if text := b.String(); f.Path != "" && !strings.Contains(in.held[alias], text) {
+			in.held[alias] += "\n" + text // from which the other may follow
 		}
 	}
 	return true

@@ -228,6 +228,12 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.warned[err.Error()] = true
 		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
 		return again, nil
+	case errors.Is(err, errAway):
+		d.later(err, zerolog.InfoLevel, "stopped for a moment")
+		if backoff.Pause(ctx, holdGrace/4) != nil {
+			return later, nil
+		}
+		return again, nil
 	case errors.As(err, &anew):
 		d.log.Info().Msg(err.Error())
 		return again, nil

@@ -24,13 +24,15 @@ func TestNameThatMeansAnotherTable(t *testing.T) {
 		w.exec("CREATE TABLE label (id int PRIMARY KEY, name varchar(50))", "INSERT INTO label VALUES (1, 'ours')",
 			"CREATE TABLE note (id int PRIMARY KEY, title varchar(50))", "INSERT INTO note VALUES (1, 'note')",
 			create, fmt.Sprintf("CREATE TABLE %s.label (id int PRIMARY KEY, name varchar(50))", other), fmt.Sprintf("INSERT INTO %s.label VALUES (1, 'theirs'), (2, 'theirs')", other))
-		w.config("\n  NAME:\n    table: label\n    fields: {name: {}}\n  NAME-notes:\n    table: note\n    fields: {title: {}}\n")
+		w.config("\n  NAME:\n    table: label\n    fields: {name: {}}\n  NAME-notes:\n    table: note\n    fields: {title: {}}\n" +
+			"  NAME-joined:\n    table: note\n    fields: {title: {}, labels: labels.name}\ntables:\n  note: {relations: {labels: {table: label, column: id, many: true}}}\n")
 		w.start()
 		w.settle()
 		w.exec("ALTER TABLE label RENAME TO label_old")
-		w.eventually("the index is held up, by name", func() bool {
+		w.eventually("the indexes are held up, by name", func() bool {
 			code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
-			return code == http.StatusServiceUnavailable && strings.Contains(string(body), "index "+w.name+" is held up") && strings.Contains(string(body), "label")
+			return code == http.StatusServiceUnavailable && strings.Contains(string(body), "index "+w.name+" is held up") && strings.Contains(string(body), "label") &&
+				strings.Contains(string(body), "index "+w.name+"-joined is held up")
 		})
 		if code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/healthz", w.port)); code != http.StatusServiceUnavailable {
 			t.Errorf("/healthz answers %d %s", code, body)

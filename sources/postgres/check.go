@@ -192,6 +192,10 @@ func (s *Source) checkPublication(ctx context.Context, conn *pgx.Conn, c *check,
 		c.ok(subject, "will be altered: "+plan.script())
 	case p == nil:
 		c.fail(subject, "role "+c.role+" may not create it: that takes CREATE on the database and ownership of the tables", "as an owner, "+plan.script())
+	case len(plan.joined) < len(tables):
+		for _, t := range plan.joined {
+			c.fail("table "+t.String(), "the "+subject+" does not carry it as it is, and role "+c.role+" may not alter that", "as the publication's owner, "+plan.script())
+		}
 	default:
 		c.fail(subject, "it does not carry all tables in use as they are, and role "+c.role+" may not alter it", "as its owner, "+plan.script())
 	}
