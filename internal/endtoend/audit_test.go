@@ -15,6 +15,9 @@ func (w *world) audit() {
 	if w.daemon == nil || w.t.Failed() || !w.ready() {
 		return
 	}
+	if w.db.PingContext(w.ctx) != nil { // it was opened for the test's own end
+		w.db, _ = w.dialect.open(w.t, w.server.URL, w.name)
+	}
 	w.settle()
 	if w.stop(); w.t.Failed() {
 		return
