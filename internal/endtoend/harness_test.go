@@ -43,10 +43,20 @@ func newShared(kind string, versions []string) []*servers.Shared {
 
 // eachDatabase runs a scenario on a world of each kind of database.
 func eachDatabase(t *testing.T, scenario func(*testing.T, *world)) {
+	forDatabases(t, func(t *testing.T, server *servers.Shared) { scenario(t, worldOn(t, server.Get(t), search.Get(t))) })
+}
+
+// allDatabases does the same on all at once: for scenarios that mostly wait.
+func allDatabases(t *testing.T, scenario func(*testing.T, *world)) {
+	forDatabases(t, func(t *testing.T, server *servers.Shared) {
+		t.Parallel()
+		scenario(t, worldOn(t, server.Get(t), search.Get(t)))
+	})
+}
+
+func forDatabases(t *testing.T, run func(*testing.T, *servers.Shared)) {
 	for _, server := range append(append([]*servers.Shared{&postgres}, mysqls...), marias...) {
-		t.Run(server.Spec.Kind+server.Spec.Version, func(t *testing.T) {
-			scenario(t, worldOn(t, server.Get(t), search.Get(t)))
-		})
+		t.Run(server.Spec.Kind+server.Spec.Version, func(t *testing.T) { run(t, server) })
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // another tenant's, is not taken for it: what depends on it is held up, by name,
 // and the rest goes on.
 func TestNameThatMeansAnotherTable(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, w *world) {
+	allDatabases(t, func(t *testing.T, w *world) {
 		other := "other_tenant"
 		create := "CREATE SCHEMA " + other
 		if w.server.Kind != servers.Postgres {
