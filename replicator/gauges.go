@@ -13,6 +13,7 @@ type gauges struct {
 	transactions atomic.Int64
 	bytes        atomic.Int64
 	rows         atomic.Int64 // read by snapshots
+	unsaved      atomic.Int64 // checkpoint steps that failed
 	replaced     atomic.Int64 // values that were not UTF-8, as often as they were rendered
 	committed    atomic.Int64 // commit time of the last delivered transaction, µs by the source's clock
 	first        atomic.Int64 // commit time of the first transaction received, µs

@@ -25,6 +25,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	emit("lag_seconds", "Age of the oldest change not yet delivered.", gauge, st.Source.LagSeconds)
 	emit("changes_total", "Changes received from the source.", counter, float64(st.Source.Changes))
 	emit("transactions_total", "Transactions received from the source.", counter, float64(st.Source.Transactions))
+	emit("checkpoint_failures_total", "Checkpoint steps that failed; each is tried again.", counter, float64(c.s.gauges.unsaved.Load()))
 	emit("values_replaced_total", "Values with bytes that are not UTF-8, which became U+FFFD.", counter, float64(c.s.gauges.replaced.Load()))
 	emit("snapshot_rows_total", "Rows read by snapshots.", counter, float64(c.s.gauges.rows.Load()))
 	if st.Source.LagBytes >= 0 {

@@ -154,6 +154,7 @@ func (s *status) checkpointed(err error) {
 	defer s.mu.Unlock()
 	s.trouble = ""
 	if err != nil {
+		s.gauges.unsaved.Add(1)
 		s.trouble = err.Error()
 	}
 }
