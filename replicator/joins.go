@@ -37,6 +37,7 @@ type joins struct {
 	working  bool        // there is work left
 	alone    bool        // nothing is rendered from the changes' own images
 	whole    atomic.Bool // every table was read whole
+	twice    bool        // some tables are stored twice
 	now      func() time.Time
 	timer    *time.Timer // for documents that are due
 	arena    sources.Arena
@@ -87,6 +88,7 @@ const (
 // newJoins reads what earlier sessions have left in the store.
 func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *windows, version int64) (*joins, error) {
 	j := &joins{
+		twice: plan.Doubled(),
 		store: store, of: make([][]*storedTable, len(plan.Tables)), windows: w, acting: map[string]bool{},
 		applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
 	}
@@ -438,7 +440,9 @@ func (j *joins) status() *StoreStatus {
 	if j == nil {
 		return nil
 	}
-	return j.drain.status()
+	out := j.drain.status()
+	out.Twice = j.twice
+	return out
 }
 
 // close ends all reading.

@@ -54,6 +54,7 @@ type StoreStatus struct {
 	Bytes       int64 `json:"bytes"` // on disk
 	MemoryBytes int64 `json:"memory_bytes"`
 	Pending     int64 `json:"documents_pending"` // at least so many are to be rendered or on their way
+	Twice       bool  `json:"stored_twice"`      // some tables are, until indexes that are being replaced are gone
 	CacheHits   int64 `json:"cache_hits"`
 	CacheMisses int64 `json:"cache_misses"`
 	Compactions int64 `json:"compactions"`

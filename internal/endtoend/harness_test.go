@@ -248,7 +248,7 @@ func (w *world) settle() {
 			}
 		}
 		store, joined := status["row_store"].(map[string]any)
-		return len(indexes) > 0 && (!joined || store["documents_pending"] == 0.0)
+		return len(indexes) > 0 && (!joined || store["documents_pending"] == 0.0 && store["stored_twice"] == false)
 	})
 	w.eventually("the daemon is ready", w.ready)
 }
