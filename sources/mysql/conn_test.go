@@ -160,7 +160,7 @@ func TestSession(t *testing.T) {
 		const query = `SELECT @@time_zone, @@sql_mode, @@autocommit, @@character_set_client, @@character_set_results, "text", UNIX_TIMESTAMP('1970-01-02 00:00:00')`
 		c := b.connect(b.with("", "", ""))
 		row, err := c.one(b.Context(), query)
-		if got := strings.Join(row, "|"); err != nil || got != "+00:00||1|utf8mb4|utf8mb4|text|86400" {
+		if got := strings.Join(row, "|"); err != nil || got != "+00:00|ALLOW_INVALID_DATES|1|utf8mb4|utf8mb4|text|86400" {
 			b.Errorf("the session is %s, %v", got, err)
 		}
 		b.schema("session")

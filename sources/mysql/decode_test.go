@@ -29,7 +29,7 @@ func recordedColumns() []catalogColumn {
 func recordedStream(tb testing.TB, f flavor, out chan<- *sources.Batch) *stream {
 	tb.Helper()
 	t := &sources.Table{Schema: "recorded", Name: "t", Key: []int{0}}
-	whole := &table{sources: t}
+	whole := &table{sources: t, end: -1}
 	for _, c := range recordedColumns() {
 		resolved, err := resolveType(f, c)
 		if err != nil {
