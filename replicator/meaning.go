@@ -62,7 +62,11 @@ func (cp *checkpoint) use(plan *mapping.Plan, why held) {
 		if known == nil {
 			known = &tableState{}
 		}
-		known.Fingerprint = t.Fingerprint.Of(t.Names(every(len(t.Columns))))
+		var columns []string
+		for i := range t.Columns {
+			columns = append(columns, t.Columns[i].Name)
+		}
+		known.Fingerprint = t.Fingerprint.Of(columns)
 		tables[t.String()] = known
 	}
 	if !maps.EqualFunc(cp.Tables, tables, func(_, _ *tableState) bool { return true }) {
@@ -75,14 +79,6 @@ func (cp *checkpoint) use(plan *mapping.Plan, why held) {
 	}
 	maps.Copy(homes, plan.Homes)
 	cp.Tables, cp.Homes = tables, homes
-}
-
-func every(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
 }
 
 // told begins an epoch of what changes of the log have made stale, and reports

@@ -15,6 +15,7 @@ import (
 func TestChunk(t *testing.T) {
 	eachServer(t, map[string]func(*rig){
 		"raw":                      testRaw,
+		"untranslatable":           testUntranslatable,
 		"streamed_before_visible":  testStreamedBeforeVisible,
 		"visible_after_a_restart":  testVisibleAfterRestart,
 		"open_when_table_joins":    testOpenWhenTableJoins,
@@ -388,16 +389,7 @@ func testRaw(r *rig) {
 	if c := r.tables[0].Columns; !c[0].Raw || !c[1].Raw {
 		r.Errorf("the columns are %+v", c)
 	}
-	var read []string
-	for after := sources.Key(nil); ; {
-		chunk, err := r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], After: after, MaxRows: 1, MaxBytes: 1 << 20})
-		r.must(err)
-		if len(chunk.Rows) == 0 {
-			break
-		}
-		read, after = append(read, rowTexts(chunk)), chunk.Last
-	}
-	if got, want := strings.Join(read, " "), "(a\xe8,1) (a\xe9,\"\xe9\") (a\ufffd,2)"; got != want {
+	if got, want := r.oneByOne(), "(a\xe8,1) (a\xe9,\"\xe9\") (a\ufffd,2)"; got != want {
 		r.Errorf("read are %q, want %q", got, want)
 	}
 	r.expectFindings("warning: encoding: the database is in SQL_ASCII: bytes of texts that are not UTF-8 become U+FFFD, or their documents dead letters, as source.invalid_utf8 says", "encoding")
@@ -406,13 +398,27 @@ func testRaw(r *rig) {
 	f.expect("update notes (a\xe9,\"\xea\")")
 }
 
+// oneByOne reads the table in chunks of one row.
+func (r *rig) oneByOne() string {
+	r.Helper()
+	var read []string
+	for after := sources.Key(nil); ; {
+		chunk, err := r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], After: after, MaxRows: 1, MaxBytes: 1 << 20})
+		r.must(err)
+		if len(chunk.Rows) == 0 {
+			return strings.Join(read, " ")
+		}
+		read, after = append(read, rowTexts(chunk)), chunk.Last
+	}
+}
+
 // testUntranslatable: bytes that stand for no character in the database's encoding
 // make the server end chunk and stream once; then what can be read is.
 func testUntranslatable(r *rig) {
 	r.exec("CREATE DATABASE windows ENCODING 'WIN1252' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
 	r.url = withPath(r.T, r.server.URL, "windows")
 	r.admin = connect(r.T, r.url)
-	r.exec(`CREATE TABLE "nötes" (id text PRIMARY KEY, "bödy" text)`)
+	r.exec("SET search_path = public", `CREATE TABLE "nötes" (id text PRIMARY KEY, "bödy" text)`)
 	r.source.Close()
 	r.source = r.newSource()
 	r.prepare("public.nötes")
@@ -424,16 +430,7 @@ func testUntranslatable(r *rig) {
 	r.must(r.again(r.start))
 	f = r.follow(r.start)
 	f.expect("insert nötes (aé,€)", "insert nötes (a\x81,é)", "insert nötes (a\x8d,è)")
-	var read []string
-	for after := sources.Key(nil); ; {
-		chunk, err := r.source.Chunk(r.Context(), sources.ChunkRequest{Table: r.tables[0], After: after, MaxRows: 1, MaxBytes: 1 << 20})
-		r.must(err)
-		if len(chunk.Rows) == 0 {
-			break
-		}
-		read, after = append(read, rowTexts(chunk)), chunk.Last
-	}
-	if got, want := strings.Join(read, " "), "(a\x81,é) (a\x8d,è) (aé,€)"; got != want {
+	if got, want := r.oneByOne(), "(a\x81,é) (a\x8d,è) (aé,€)"; got != want {
 		r.Errorf("read are %q, want %q", got, want)
 	}
 }
