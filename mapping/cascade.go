@@ -21,23 +21,14 @@ type Cascade struct {
 	target lookup // the row that one of Child refers to
 }
 
-// Value appends what rows of Child that refer to a row are found by. null: none can.
-func (c *Cascade) Value(dst []byte, of *rowstore.Table, row sources.Row) (value []byte, null bool) {
-	return rowstore.AppendKey(dst, of, row, c.rows.args)
-}
-
-// ValueOf appends the Value of the row that a row of Child refers to. null: to none.
-func (c *Cascade) ValueOf(dst []byte, child sources.Row) (value []byte, null bool) {
-	columns := c.Child.Table.Key
+// Lookup returns the columns of Child that its rows are found by, in the order of
+// their index, and those of the table that is referred to, one for each.
+func (c *Cascade) Lookup() (columns, targets []int) {
+	columns = c.Child.Table.Key
 	if c.rows.index >= 0 {
 		columns = c.Child.Indexes[c.rows.index]
 	}
-	return rowstore.AppendKey(dst, c.Child.Table, child, columns)
-}
-
-// Keys gives the keys of the rows of Child that refer to a value, from the first one after a key.
-func (c *Cascade) Keys(from rowstore.Reader, value, after []byte, each func(key []byte) (bool, error)) error {
-	return c.rows.keys(from, value, after, each)
+	return columns, c.rows.args
 }
 
 // Dangles reports whether a row of Child refers to one that is not stored.

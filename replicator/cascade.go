@@ -13,46 +13,19 @@ import (
 
 // What foreign keys do to rows is derived from the store where the log does not
 // tell: a row that goes, or changes its key, acts on those that refer to it, and
-// they on others, as in the server.
-//
-// A row that the store does not have yet cannot be acted on; the chunk that
-// brings it is merged with what has happened since it was read. The rows that
-// refer to it are read after it, so that they are as the server left them (see
-// scans). Only where tables refer to each other in a ring is there no such
-// order: there rows may have stayed that nothing shows to be gone but what they
-// refer to, which is looked at when all is read, or comes anew meanwhile (doubt.go).
+// they on others, as in the server. What is not known yet cannot be acted on: that
+// makes suspects (suspect.go).
 
-// A hiddenChange is what a foreign key does to the rows that refer to a value.
-type hiddenChange struct {
+// An act is what a foreign key does to the rows that refer to a row.
+type act struct {
 	*mapping.Cascade
 	action sources.ReferenceAction
-	value  []byte
-	taken  []byte      // the value that the rows refer to afterwards; nil where to nothing
-	after  sources.Row // what is referred to, of the stored columns; the zero Row: it is gone
-	batch  int64       // the last one that was recorded when it was done
-
-	// Nothing was done, but there is a row that the value stands for anew: those that
-	// referred to the former one may have gone with it.
-	renewed bool
-}
-
-// size is about how many bytes it takes.
-func (h *hiddenChange) size() int { return 256 + len(h.value) + len(h.taken) }
-
-// moves reports whether the rows get other keys.
-func (h *hiddenChange) moves() bool {
-	return h.taken != nil && slices.ContainsFunc(h.Columns, func(i int) bool { return slices.Contains(h.Child.Table.Key, i) })
-}
-
-// passesOn reports whether the rows get values that others refer to.
-func (h *hiddenChange) passesOn() bool {
-	return h.taken != nil && slices.ContainsFunc(h.Child.Cascades, func(k *mapping.Cascade) bool {
-		return slices.ContainsFunc(k.Targets, func(i int) bool { return slices.Contains(h.Columns, i) })
-	})
+	from   value       // that the rows have
+	after  sources.Row // what they refer to afterwards, of its stored columns; the zero Row: it is gone
 }
 
 // row is what becomes of a row that refers to the value; the zero Row where it goes.
-func (h *hiddenChange) row(a *sources.Arena, child sources.Row) sources.Row {
+func (h *act) row(a *sources.Arena, child sources.Row) sources.Row {
 	if h.action == sources.Cascade && h.after.IsZero() {
 		return sources.Row{}
 	}
@@ -77,100 +50,130 @@ func (h *hiddenChange) row(a *sources.Arena, child sources.Row) sources.Row {
 	return a.EndRow()
 }
 
-// acts returns what a foreign key to a row does when the row changes; nothing, or
-// something that cannot be known, where the log and the store lack its old key.
-func acts(k *mapping.Cascade, t *storedTable, old, row sources.Row) (h hiddenChange, does, known bool) {
-	h = hiddenChange{Cascade: k, action: k.OnDelete, after: row}
+// acts returns what a foreign key does when a row that it refers to changes.
+func acts(k *mapping.Cascade, old, row sources.Row) (action sources.ReferenceAction, does bool) {
+	action = k.OnDelete
 	if !row.IsZero() {
-		if h.action = k.OnUpdate; lacks(row, k.Targets) || sameCells(old, row, k.Targets) {
-			return h, false, true
+		action = k.OnUpdate
+		if lacks(row, k.Targets) || sameCells(old, row, k.Targets) {
+			return action, false
 		}
 	}
-	if h.action != sources.Cascade && h.action != sources.SetNull {
-		return h, false, true
-	}
-	if lacks(old, k.Targets) {
-		return h, true, false
-	}
-	var null bool
-	h.value, null = k.Value(nil, t.Table, old)
-	if h.action == sources.Cascade && !row.IsZero() {
-		h.taken, _ = k.Value(nil, t.Table, row)
-	}
-	return h, !null, true
+	return action, action == sources.Cascade || action == sources.SetNull
 }
 
 // lacks reports whether a cell is Missing.
 func lacks(r sources.Row, columns []int) bool { return slices.ContainsFunc(columns, r.Missing) }
 
 // cascade does what the foreign keys to a row do when it changes; nothing where
-// old is the zero Row. It ends the validity of the batch's rows; the given ones
-// must be no such.
+// old is the zero Row. It ends the validity of the batch's rows, of which the given
+// ones must not be.
 func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
 	if old.IsZero() {
 		return nil
 	}
 	for _, k := range t.Cascades {
-		h, does, known := acts(k, t, old, row)
+		action, does := acts(k, old, row)
 		if !does {
 			continue
 		}
 		child := j.tables[k.Child.Ordinal]
-		if !known {
-			if err := j.shake(b, shaken, append(child.below, child)...); err != nil {
+		if lacks(old, k.Targets) { // neither the log nor the store has what the rows refer to
+			if err := j.doubt(b, append(slices.Clip(child.below), child)); err != nil {
 				return err
 			}
 			continue
 		}
-		if !child.load.Done {
-			if h.moves() {
-				if child.load.Rows > 0 {
-					return &reloadError{[]*storedTable{child}, "foreign key " + k.Name + " may have moved rows that were not read to where all had been read"}
-				}
-				j.windows.spoil(child.Source)
-			}
-			if h.passesOn() {
-				if err := j.follow(child, k.Name); err != nil {
-					return err
-				}
-			}
-			keep := h
-			keep.after = rowstore.Merge(sources.NewArena(0), sources.Row{}, row)
-			j.windows.hide(child.Source, keep)
-			if err := j.shake(b, shaken, child.below...); err != nil {
+		v, ok := j.referring(k, old)
+		if !ok {
+			continue
+		}
+		h := act{Cascade: k, action: action, from: v, after: row}
+		suspected, err := j.suspected(b, child, v.name)
+		if err != nil {
+			return err
+		}
+		if !child.known() {
+			j.windows.act(child.Source, v.name)
+		}
+		if !child.load.Done || child.absent > 0 || suspected {
+			if err := j.unknown(b, child, &h); err != nil {
 				return err
 			}
 		}
-		if err := j.act(b, child, &h); err != nil {
+		if suspected { // what is stored may not be what was acted on
+			err = j.suspect(b, child, v)
+		} else {
+			err = j.act(b, child, &h)
+		}
+		if err != nil {
 			return fmt.Errorf("follow foreign key %s of table %s: %w", k.Name, child.Source, err)
 		}
 	}
 	return nil
 }
 
-// follow sees to the tables that rows act on which are not known and have moved: what
-// was read of them refers to where those were.
-func (j *joins) follow(t *storedTable, key string) error {
-	var read []*storedTable
-	for _, below := range t.below {
-		if below.begun {
-			read = append(read, below)
-		} else {
-			j.windows.spoil(below.Source)
-		}
+// unknown sees to the rows that a foreign key acts on and that the store does not
+// have: they may come to where all was read, and act on others in turn.
+func (j *joins) unknown(b *rowstore.Batch, child *storedTable, h *act) error {
+	if err := j.doubt(b, child.below); err != nil {
+		return err
 	}
-	if len(read) == 0 {
+	if h.action != sources.Cascade || h.after.IsZero() {
 		return nil
 	}
-	return &reloadError{read, "foreign key " + key + " has moved rows that were not read, and with them others"}
+	columns, targets := h.Lookup()
+	to, ok := child.valueOf(columns, h.after, targets)
+	if !ok {
+		return nil
+	}
+	if slices.ContainsFunc(columns, func(i int) bool { return slices.Contains(child.Table.Key, i) }) {
+		j.windows.act(child.Source, to.name)
+		if err := j.suspect(b, child, to); err != nil {
+			return err
+		}
+	}
+	return j.passOn(b, child, columns, h.from.texts, to.texts, map[*mapping.Cascade]bool{})
+}
+
+// passOn makes suspects of what rows refer to by values that rows of a table have
+// passed on to them, seen or not.
+func (j *joins) passOn(b *rowstore.Batch, t *storedTable, columns []int, from, to sources.Key, done map[*mapping.Cascade]bool) error {
+	for _, k := range t.Cascades {
+		if done[k] || k.OnUpdate != sources.Cascade && k.OnUpdate != sources.SetNull {
+			continue
+		}
+		child := j.tables[k.Child.Ordinal]
+		var passed []int
+		var was, is sources.Key
+		own, targets := k.Lookup()
+		for n, target := range targets {
+			if i := slices.Index(columns, target); i >= 0 {
+				passed, was, is = append(passed, own[n]), append(was, from[i]), append(is, to[i])
+			}
+		}
+		if len(passed) == 0 {
+			continue
+		}
+		done[k] = true
+		for _, texts := range []sources.Key{was, is} {
+			if err := j.suspect(b, child, child.value(passed, texts)); err != nil {
+				return err
+			}
+		}
+		if err := j.passOn(b, child, passed, was, is, done); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // act changes the rows that refer to a value, however many they are.
-func (j *joins) act(b *rowstore.Batch, child *storedTable, h *hiddenChange) error {
+func (j *joins) act(b *rowstore.Batch, child *storedTable, h *act) error {
 	var last []byte
 	for {
 		var keys [][]byte
-		err := h.Keys(b, h.value, last, func(key []byte) (bool, error) {
+		err := child.keys(b, h.from.columns, h.from.encoded, last, func(key []byte) (bool, error) {
 			keys = append(keys, bytes.Clone(key))
 			return len(keys) < sliceKeys, nil
 		})
@@ -193,7 +196,7 @@ func (j *joins) act(b *rowstore.Batch, child *storedTable, h *hiddenChange) erro
 }
 
 // actOn changes one row that refers to a value.
-func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *hiddenChange) error {
+func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *act) error {
 	name := strconv.Itoa(child.Ordinal) + "\x00" + string(key)
 	if j.acting[name] { // rows refer to each other in a ring
 		return nil
@@ -207,9 +210,23 @@ func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *hidd
 	}
 	a := sources.NewArena(0)
 	old = rowstore.Merge(a, sources.Row{}, old)
+	suspected, err := j.suspected(b, child, suspectName(child.Table.Key, key))
+	if err != nil {
+		return err
+	}
+	if suspected { // what is stored may not be what was acted on
+		return j.suspectRow(b, child, old)
+	}
 	row := h.row(a, old)
 	if !row.IsZero() && sameCells(old, row, h.Columns) {
 		return nil
+	}
+	if !child.known() { // what is being read may be from before
+		for _, image := range []sources.Row{old, row} {
+			if v, ok := child.valueOf(child.Table.Key, image, child.Table.Key); ok {
+				j.windows.act(child.Source, v.name)
+			}
+		}
 	}
 	return j.replace(b, child, key, old, row, old)
 }
@@ -224,5 +241,6 @@ func (j *joins) spill(b *rowstore.Batch) error {
 	if err := writeApplied(b, j.applied); err != nil {
 		return err
 	}
+	j.pause()
 	return j.drain.spill(b)
 }

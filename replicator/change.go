@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 
 	"haystream/mapping/rowstore"
 	"haystream/sources"
@@ -22,19 +21,15 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 	if c.Cascades && len(t.Cascades) > 0 {
 		acting = t.Cut(&j.arena, c.Before)
 	}
+	var row sources.Row
 	if t.begun = t.begun || j.windows.storing[t.Source.Ordinal]; !t.begun { // the chunks will have seen it
-		var row sources.Row
 		if c.Kind != sources.Delete {
 			row = t.Cut(&j.arena, c.After)
 		}
-		if err := j.renewed(b, t, acting, row); err != nil {
-			return err
-		}
-		return j.cascade(b, t, acting, row)
+		return errors.Join(j.appears(b, t, acting, row, false), j.cascade(b, t, acting, row))
 	}
 	t.read = false
 	var from, to []byte // keys
-	var old, row sources.Row
 	if !c.Before.IsZero() {
 		key, null := t.Key(nil, &j.arena, c.Before)
 		if !null {
@@ -55,45 +50,31 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 	if err != nil {
 		return err
 	}
-	if !acting.IsZero() && !old.IsZero() {
-		old = rowstore.Merge(&j.arena, sources.Row{}, old)
-		acting = old
+	if !acting.IsZero() {
+		acting = rowstore.Merge(&j.arena, old, acting)
 	}
-	if c.Kind == sources.Insert && !old.IsZero() && t.shaken != sure { // that one has gone without a trace
+	if len(t.Cascades) > 0 && !old.IsZero() {
 		old = rowstore.Merge(&j.arena, sources.Row{}, old)
-		if err := j.replace(b, t, from, old, sources.Row{}, old); err != nil {
+	}
+	if c.Kind == sources.Insert && !old.IsZero() { // that one has gone without a word, and with it what referred to it
+		if err := j.appears(b, t, old, sources.Row{}, true); err != nil {
 			return err
 		}
-		old = sources.Row{}
 	}
-	if to != nil {
-		if row, err = t.Row(&j.arena, old, c.After); err != nil {
-			return err
-		}
-		switch {
-		case !hasMissing(row):
-		case t.load.Done:
-			return leftOut(t, row)
-		case !bytes.Equal(from, to) && t.load.Rows > 0:
-			return &reloadError{[]*storedTable{t}, "a row moved, and the log has not all of it"}
-		} // else the chunk that brings the row fills it
+	if to == nil {
+		return j.replace(b, t, from, old, row, acting)
 	}
-	return j.replace(b, t, from, old, row, acting)
-}
-
-// leftOut names the values that are nowhere to be had, and what keeps the log from leaving them out.
-func leftOut(t *storedTable, row sources.Row) error {
-	var columns []string
-	for i := range row.Len() {
-		if row.Missing(i) {
-			columns = append(columns, t.Table.Columns[i].Name)
-		}
+	if row, err = t.Row(&j.arena, old, c.After); err != nil {
+		return err
 	}
-	text := "the log left out the value of " + strings.Join(columns, ", ") + " in a row that the row store does not have"
-	if t.Source.WholeRows != "" {
-		text += "; to mend it for later rows: " + t.Source.WholeRows
+	if !hasMissing(row) {
+		return j.replace(b, t, from, old, row, acting)
 	}
-	return errors.New(text)
+	// What was there is not known. The row is stored when it has been read again.
+	if err := j.suspectRow(b, t, row); err != nil {
+		return err
+	}
+	return errors.Join(j.appears(b, t, acting, row, false), j.cascade(b, t, acting, row))
 }
 
 // replace puts a row in place of the one with a key, either of which may be
@@ -104,7 +85,7 @@ func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row
 	if known.IsZero() {
 		known = acting
 	}
-	if err := j.renewed(b, t, known, row); err != nil {
+	if err := j.appears(b, t, known, row, false); err != nil {
 		return err
 	}
 	if err := j.touch(b, t, old, row); err != nil {
@@ -113,14 +94,16 @@ func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row
 	if err := j.cascade(b, t, acting, row); err != nil {
 		return err
 	}
-	if err := j.hole(b, t, old, row); err != nil {
-		return err
-	}
 	var to []byte
 	if !row.IsZero() {
 		to, _ = rowstore.AppendKey(nil, t.Table, row, t.Table.Key)
 	}
 	if !old.IsZero() && !bytes.Equal(from, to) {
+		if to != nil {
+			if err := j.moved(b, t, from, old, row); err != nil {
+				return err
+			}
+		}
 		if _, err := b.Delete(t.Table, from); err != nil {
 			return err
 		}
@@ -135,19 +118,28 @@ func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row
 	return err
 }
 
-// hole counts the rows that lack a value. Those that no chunk has brought when all
-// is read have gone without a word in the log, or came behind what had been read.
-func (j *joins) hole(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
-	was, is := !old.IsZero() && hasMissing(old), !row.IsZero() && hasMissing(row)
-	switch {
-	case was == is:
-		return nil
-	case is:
-		t.holes++
-	default:
-		t.holes--
+// moved sees to a row that gets another key: a suspect that it was stays one, and it
+// may have come to where a sweep has been.
+func (j *joins) moved(b *rowstore.Batch, t *storedTable, from []byte, old, row sources.Row) error {
+	if j.sweeping != nil && j.sweeping.table == t {
+		j.sweeping.again = true
 	}
-	return writeNote(b, t.Note(noteHoles), t.holes)
+	if t.suspects == 0 {
+		return nil
+	}
+	names := []string{suspectName(t.Table.Key, from)}
+	for _, k := range t.above {
+		columns, _ := k.Lookup()
+		if v, ok := t.valueOf(columns, old, columns); ok {
+			names = append(names, v.name)
+		}
+	}
+	for _, name := range names {
+		if suspected, err := j.suspected(b, t, name); err != nil || suspected {
+			return errors.Join(err, j.suspectRow(b, t, row))
+		}
+	}
+	return nil
 }
 
 // touch marks the documents that a changed row can affect.

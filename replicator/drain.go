@@ -203,9 +203,13 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 	d.mu.Unlock()
 	defer d.leave(m)
 	defer d.rounded()
-	marked := false
+	marked, skipped := false, false
 	for _, to := range d.targets {
 		if to.retired.Load() {
+			continue
+		}
+		if to.paused.Load() {
+			skipped = true
 			continue
 		}
 		some, err := d.target(ctx, m, version, to, send)
@@ -219,6 +223,12 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 		if err := d.finish(m, to); err != nil {
 			return err
 		}
+	}
+	if skipped {
+		d.mu.Lock()
+		d.asked = append(asked, d.asked...)
+		d.mu.Unlock()
+		return nil
 	}
 	for _, reached := range asked {
 		d.await(reached)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,11 @@ type joins struct {
 	changing int64           // Version of the change that is being applied; 0: none is
 	nextID   uint64
 	working  bool        // there is work left
+	since    int64       // changes up to this Version were in the store before the session
+	looking  *lookup     // that is under way
+	asked    bool        // the source is asked for it
+	sweeping *sweep      // that is under way
+	doubtful bool        // a table may not be as the source has it
 	alone    bool        // nothing is rendered from the changes' own images
 	whole    atomic.Bool // every table was read whole
 	twice    bool        // some tables are stored twice
@@ -43,19 +49,22 @@ type joins struct {
 	arena    sources.Arena
 	scratch  *mapping.Scratch
 	key      []byte
+	name     []byte
 }
 
 // A storedTable is a table in use with how far it was read into the store.
 type storedTable struct {
 	*mapping.StoredTable
-	load   tableProgress
-	begun  bool // rows may be there
-	read   bool // all that is there was read in this session, and no change
-	holes  int  // rows that lack a value, which the chunk that brings them fills
-	shaken doubt
-	// orphans are values that its rows refer to, of no row when all was read, nor since.
-	orphans map[string]bool
-	below   []*storedTable // that its rows act on without a word in the log, in any number of steps
+	load  tableProgress
+	begun bool // rows may be there
+	read  bool // all that is there was read in this session, and no change
+
+	suspects int  // that are noted
+	absent   int  // of those, that may stand for rows which are not stored
+	sweep    bool // rows may refer to some that have gone unseen
+
+	above []*mapping.Cascade // that act on its rows
+	below []*storedTable     // that its rows act on without a word in the log, in any number of steps
 }
 
 // A joinedTarget is a physical index of joined documents of one table.
@@ -66,6 +75,7 @@ type joinedTarget struct {
 	most     atomic.Int64 // documents in the next piece; 0: one
 	each     atomic.Int64 // bytes of a document in the last piece
 	began    atomic.Bool  // the pass over all rows has begun: changes mark documents
+	paused   atomic.Bool  // its tables may not be as the source has them
 	done     bool         // the pass is over, and all that it marked is held; owned by the drain
 }
 
@@ -74,15 +84,12 @@ const (
 	noteApplied = "applied"
 	noteTables  = "tables" // in use: the numbering depends on them
 	noteFrom    = "from"   // where to go on: what came before needs nothing but the store
-	noteSpoilt  = "spoilt" // why the store is no good any more
 	notePass    = "pass/"  // and the physical index: the pass is over
 	noteBegan   = "began/" // and the physical index: the pass has begun
 
 	// Of one table.
-	noteLoad   = "load"
-	noteShaken = "shaken"
-	noteHoles  = "holes"
-	noteOrphan = "orphans"
+	noteLoad  = "load"
+	noteSweep = "sweep" // rows may refer to some that have gone unseen
 )
 
 // newJoins reads what earlier sessions have left in the store.
@@ -99,6 +106,7 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		return nil, err
 	}
 	j.applied = max(j.applied, applied)
+	j.since = j.applied
 	for _, stored := range plan.Stored {
 		t := &storedTable{StoredTable: stored}
 		if err := t.recall(snap); err != nil {
@@ -109,6 +117,10 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 	}
 	for _, t := range j.tables {
 		t.below = j.below(t)
+		for _, k := range t.Cascades {
+			child := j.tables[k.Child.Ordinal]
+			child.above = append(child.above, k)
+		}
 	}
 	var lost []*joinedTarget
 	for _, t := range targets {
@@ -145,17 +157,16 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 }
 
 // recall reads what the store has noted of a table.
-func (t *storedTable) recall(from rowstore.Reader) error {
-	t.load, t.shaken, t.holes, t.orphans = tableProgress{}, sure, 0, nil
-	var orphans [][]byte
-	err := errors.Join(
-		readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteShaken), &t.shaken),
-		readNote(from, t.Note(noteHoles), &t.holes), readNote(from, t.Note(noteOrphan), &orphans),
+func (t *storedTable) recall(from *rowstore.Snapshot) error {
+	t.load, t.sweep, t.suspects, t.absent = tableProgress{}, false, 0, 0
+	prefix := t.Note(noteSuspect)
+	return errors.Join(
+		readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteSweep), &t.sweep),
+		from.Notes(prefix, func(note string) (bool, error) {
+			t.count(strings.TrimPrefix(note, prefix), 1)
+			return true, nil
+		}),
 	)
-	for _, value := range orphans {
-		t.addOrphan(value)
-	}
-	return err
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes
@@ -165,18 +176,12 @@ func (j *joins) empty(b *rowstore.Batch) error {
 		if t.begun = t.load.Done || t.load.Rows > 0; t.begun {
 			continue
 		}
-		if err := j.truncate(b, t); err != nil {
+		if err := b.Truncate(t.Table); err != nil {
 			return fmt.Errorf("empty table %s: %w", t.Source, err)
 		}
 		t.read = true
 	}
 	return nil
-}
-
-// truncate takes out all rows of a table.
-func (j *joins) truncate(b *rowstore.Batch, t *storedTable) error {
-	t.holes = 0
-	return errors.Join(b.Truncate(t.Table), writeNote(b, t.Note(noteHoles), t.holes))
 }
 
 // own notes whether changes are rendered from their own images, too: then what
@@ -258,11 +263,58 @@ func (j *joins) write(applied int64, change func(*rowstore.Batch) error) error {
 	if err := writeApplied(b, applied); err != nil {
 		return err
 	}
+	j.pause()
 	if err := j.drain.commit(b); err != nil {
 		return err
 	}
 	j.applied = applied
+	j.resume()
 	return nil
+}
+
+// pause keeps documents from being rendered from what the batch under way leaves in
+// tables that are not known then. It comes before the commit, resume after it.
+func (j *joins) pause() {
+	if known := j.known(); known && !j.doubtful {
+		return
+	}
+	j.doubtful = true
+	for _, to := range j.targets {
+		if !j.knows(to) {
+			to.paused.Store(true)
+		}
+	}
+}
+
+func (j *joins) resume() {
+	if !j.doubtful {
+		return
+	}
+	j.doubtful = !j.known()
+	for _, to := range j.targets {
+		if to.paused.Load() && j.knows(to) {
+			to.paused.Store(false)
+			wake(j.drain.marked)
+		}
+	}
+}
+
+// knows reports whether the store has the tables of a target as the source has them.
+func (j *joins) knows(to *joinedTarget) bool {
+	return !slices.ContainsFunc(j.tables, func(t *storedTable) bool { return !t.known() && to.renderer.Reads(t.Table) })
+}
+
+// below finds the tables that a table's rows act on, in any number of steps.
+func (j *joins) below(t *storedTable) []*storedTable {
+	var all []*storedTable
+	for next := []*storedTable{t}; len(next) > 0; next = next[1:] {
+		for _, k := range next[0].Cascades {
+			if child := j.tables[k.Child.Ordinal]; !slices.Contains(all, child) {
+				all, next = append(all, child), append(next, child)
+			}
+		}
+	}
+	return all
 }
 
 func writeApplied(b *rowstore.Batch, applied int64) error {
@@ -313,17 +365,9 @@ func (j *joins) apply(batch *sources.Batch) error {
 		return nil
 	})
 	if err != nil {
-		return j.answer(err)
+		return err
 	}
 	return j.begin()
-}
-
-// answer does what an error asks for.
-func (j *joins) answer(err error) error {
-	if again, ok := errors.AsType[*reloadError](err); ok {
-		return j.reload(again.reason, again.tables...)
-	}
-	return err
 }
 
 // settle unmarks what the sink holds by now, and notes when documents are due.
@@ -392,47 +436,32 @@ func (j *joins) channels() (landing <-chan struct{}, due <-chan time.Time, left 
 	if j == nil {
 		return nil, nil, nil
 	}
-	if j.working {
+	if j.working || j.nextSweep() != nil {
 		left = always
 	}
 	return j.drain.landing, j.timer.C, left
 }
 
-// scans are the tables that are not read whole into the store, each after those
-// whose rows act on its own without a word in the log, but for rings.
+// scans are the tables that are not read whole into the store.
 func (j *joins) scans() []*scan {
 	if j == nil {
 		return nil
 	}
 	var all []*scan
-	seen := make([]bool, len(j.tables))
-	of := make([]*scan, len(j.tables))
-	var add func(t *storedTable)
-	add = func(t *storedTable) {
-		n := t.Ordinal
-		if seen[n] {
-			return
-		}
-		seen[n] = true
-		s := &scan{table: t.Source, stored: t, last: t.load.Last, rows: t.load.Rows, since: j.applied, done: make(chan struct{})}
-		for _, parent := range j.tables {
-			if !slices.ContainsFunc(parent.Cascades, func(k *mapping.Cascade) bool { return k.Child == t.StoredTable }) {
-				continue
-			}
-			add(parent)
-			if before := of[parent.Ordinal]; before != nil {
-				s.after = append(s.after, before)
-			}
-		}
-		if !t.load.Done {
-			of[n] = s
-			all = append(all, s)
-		}
-	}
 	for _, t := range j.tables {
-		add(t)
+		if !t.load.Done {
+			all = append(all, &scan{table: t.Source, stored: t, last: t.load.Last, rows: t.load.Rows, since: j.applied})
+		}
 	}
 	return all
+}
+
+// step goes on with what is left to be done.
+func (j *joins) step() error {
+	if s := j.nextSweep(); s != nil {
+		return j.sweep(s)
+	}
+	return j.slice()
 }
 
 // status is the store's part of /status.

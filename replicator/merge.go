@@ -1,158 +1,95 @@
 package replicator
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 
-	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
 
-// merge stores the rows of a chunk but for those that have changed since it was
-// read, and does to them what foreign keys have done since.
-func (j *joins) merge(c *loadedChunk, changed keySet) error {
+// merge stores the rows of a chunk but for those that have changed since it was read.
+func (j *joins) merge(c *loadedChunk, h happened) error {
 	t := c.scan.stored
 	progress := t.load
 	progress.advance(c.chunk.Last, int64(len(c.chunk.Rows)), c.chunk.Done)
-	done := &hiddenLookup{windows: j.windows, window: c.window, child: t.StoredTable}
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		for _, row := range c.chunk.Rows {
-			j.key = appendKey(j.key[:0], row, c.scan.table.Key)
-			if err := j.mergeRow(b, t, row, changed.has(j.key), done); err != nil {
+			if _, err := j.mergeRow(b, t, row, h, false); err != nil {
 				return fmt.Errorf("store row of table %s: %w", t.Source, err)
 			}
 			b.Forget()
 		}
+		t.load, t.begun = progress, true
 		return writeNote(b, t.Note(noteLoad), &progress)
 	})
-	if errors.Is(err, errUnclear) { // none of it is in the store
-		snap := j.store.Snapshot()
-		defer func() { _ = snap.Release() }() // nothing is written
-		for _, other := range j.tables {
-			if err := other.recall(snap); err != nil {
-				return err
-			}
-		}
-	}
 	if err != nil {
-		return j.answer(err)
+		return err
 	}
-	t.load, t.begun = progress, true
 	return j.begin()
 }
 
-// errUnclear: it cannot be told whether a chunk has seen what foreign keys have done.
-var errUnclear = errors.New("a chunk may have seen what foreign keys have done, or not")
-
-// mergeRow stores a row that was read. What is stored of it is newer, and all of
-// it but for values that the log has left out.
-func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, row sources.Row, changed bool, done *hiddenLookup) error {
+// mergeRow stores a row that was read and returns its key. reread: it was a suspect,
+// so that what differs from what is stored has come about without a word in the log.
+func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, read sources.Row, h happened, reread bool) ([]byte, error) {
 	j.arena.Reset()
-	row = t.Cut(&j.arena, row)
+	row := t.Cut(&j.arena, read)
 	j.key, _ = rowstore.AppendKey(j.key[:0], t.Table, row, t.Table.Key)
-	key := j.key
+	j.name = appendKey(j.name[:0], read, t.Source.Key)
+	switch name := j.name[4:]; {
+	case h.changed.has(name):
+		return j.key, nil
+	case h.acted.has([]byte(suspectName(t.Table.Key, j.key))):
+		return j.key, j.suspectRow(b, t, row)
+	case h.partial.has(name):
+		if reread {
+			return j.key, j.suspectRow(b, t, row)
+		}
+		return j.key, nil // it is stored whole, or a suspect
+	}
 	var old sources.Row
-	var err error
-	if !t.read { // it may be there
-		if old, _, err = b.Get(t.Table, key); err != nil {
-			return err
-		}
-		switch {
-		case !old.IsZero() && hasMissing(old):
-			old = rowstore.Merge(&j.arena, sources.Row{}, old)
-			row = rowstore.Merge(&j.arena, row, old)
-		case !old.IsZero() || changed:
-			return nil
+	if !t.read || reread { // it may be there
+		var err error
+		if old, _, err = b.Get(t.Table, j.key); err != nil {
+			return nil, err
 		}
 	}
-	if err = errors.Join(j.hole(b, t, old, row), b.Replace(t.Table, key, old, row)); err != nil {
-		return err
-	}
-	done.row = row
-	for i := 0; ; i++ {
-		h, unclear, err := done.next(&i)
-		switch {
-		case err != nil || h == nil:
-			return err
-		case !old.IsZero() && !lacks(old, h.Columns):
-			continue // it was done to what was stored
-		case unclear:
-			return errUnclear // the row may refer to what has the value since
+	if old.IsZero() || !sameRow(old, row) {
+		if reread || !old.IsZero() {
+			if err := j.appears(b, t, old, row, true); err != nil {
+				return nil, err
+			}
+			if err := j.touch(b, t, old, row); err != nil {
+				return nil, err
+			}
 		}
-		if err := j.actOn(b, t, key, h); err != nil {
-			return err
-		}
-		if done.row, _, err = b.Get(t.Table, key); err != nil || done.row.IsZero() {
-			return err
+		if err := b.Replace(t.Table, j.key, old, row); err != nil {
+			return nil, err
 		}
 	}
+	if t.suspects > 0 && !reread {
+		if err := j.clear(b, t, suspectName(t.Table.Key, j.key)); err != nil {
+			return nil, err
+		}
+	}
+	if len(h.acted) == 0 {
+		return j.key, nil
+	}
+	for _, k := range t.above {
+		columns, _ := k.Lookup()
+		if v, ok := t.valueOf(columns, row, columns); ok && h.acted.has([]byte(v.name)) {
+			if err := j.suspect(b, t, v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return j.key, nil
 }
 
-// A hiddenLookup finds what foreign keys have done to rows of a chunk since its
-// window opened, also while the rows before them were merged.
-type hiddenLookup struct {
-	windows *windows
-	window  *window
-	child   *mapping.StoredTable
-	row     sources.Row // that is looked for, as it is by now
-
-	known    int                // changes that are in the maps
-	cascades []*mapping.Cascade // which they are of
-	by       map[string][]int   // by place in cascades and value
-	taken    map[string]int     // the last one that gave rows a value
-	key      []byte
-}
-
-// next finds the first change from the one with a number on that the row is
-// subject to, and sets the number; nil where there is none. unclear: the row may have
-// come to what it refers to by a later one.
-func (l *hiddenLookup) next(from *int) (h *hiddenChange, unclear bool, err error) {
-	hidden, ok := l.windows.acted(l.window)
-	if !ok {
-		return nil, false, errUnclear
-	}
-	l.learn(hidden)
-	first := len(hidden)
-	for n, k := range l.cascades {
-		var null bool
-		if l.key, null = k.ValueOf(append(l.key[:0], byte(n)), l.row); null {
-			continue
-		}
-		changes := l.by[string(l.key)]
-		at, _ := slices.BinarySearch(changes, *from)
-		if at < len(changes) && changes[at] < first {
-			first = changes[at]
-			unclear = hidden[first].renewed || l.taken[string(l.key)] > first
+func sameRow(a, b sources.Row) bool {
+	for i := range a.Len() {
+		if !sameCells(a, b, []int{i}) {
+			return false
 		}
 	}
-	if *from = first; first == len(hidden) {
-		return nil, false, nil
-	}
-	return &hidden[first], unclear, nil
-}
-
-// learn puts the changes that are new into the maps.
-func (l *hiddenLookup) learn(hidden []hiddenChange) {
-	for ; l.known < len(hidden); l.known++ {
-		h := &hidden[l.known]
-		if h.Child != l.child {
-			continue
-		}
-		n := slices.Index(l.cascades, h.Cascade)
-		if n < 0 {
-			n = len(l.cascades)
-			l.cascades = append(l.cascades, h.Cascade)
-		}
-		if l.by == nil {
-			l.by, l.taken = map[string][]int{}, map[string]int{}
-		}
-		l.key = append(append(l.key[:0], byte(n)), h.value...)
-		l.by[string(l.key)] = append(l.by[string(l.key)], l.known)
-		if h.taken != nil {
-			l.key = append(append(l.key[:0], byte(n)), h.taken...)
-			l.taken[string(l.key)] = l.known
-		}
-	}
+	return true
 }

@@ -19,7 +19,9 @@ type model struct {
 	rows  []map[int][]int // by table and key
 	log   []logged
 
-	minimal bool // the log has the key of what was, and what has changed
+	minimal   bool // the log has the key of what was, and what has changed
+	careless  bool // some statements do not check foreign keys
+	unchecked bool // and so does the one that is made: they do not act
 }
 
 // A reference is what a column of a table refers to.
@@ -34,6 +36,7 @@ type logged struct {
 	table         int
 	kind          sources.ChangeKind
 	before, after []int // nil: no image
+	unchecked     bool  // foreign keys did not act
 }
 
 // What a cell may be instead of a number.
@@ -50,14 +53,14 @@ func (m *model) insert(table int, row []int) bool {
 		return false
 	}
 	m.rows[table][row[0]] = row
-	m.log = append(m.log, logged{table, sources.Insert, nil, slices.Clone(row)})
+	m.log = append(m.log, logged{table, sources.Insert, nil, slices.Clone(row), m.unchecked})
 	return true
 }
 
 // takes reports whether a row may stand in the place of the one with a key.
 func (m *model) takes(table, key int, row []int) bool {
 	for i, ref := range m.refs[table] {
-		if to := row[i]; to != absent && ref != nothing && m.rows[ref.table][to] == nil && (ref.table != table || to != row[0]) {
+		if to := row[i]; !m.unchecked && to != absent && ref != nothing && m.rows[ref.table][to] == nil && (ref.table != table || to != row[0]) {
 			return false
 		}
 	}
@@ -82,11 +85,14 @@ func (m *model) update(table, key int, row []int) bool {
 		}
 		delete(m.rows[table], key)
 	}
+	before := m.copy()
 	m.rows[table][row[0]] = slices.Clone(row)
-	if row[0] != key {
-		m.follow(table, key, row[0])
+	if row[0] != key && !m.follow(table, key, row[0]) {
+		m.rows = before
+		m.rows[table][key] = old
+		return false
 	}
-	l := logged{table, sources.Update, old, slices.Clone(row)}
+	l := logged{table, sources.Update, old, slices.Clone(row), m.unchecked}
 	if m.minimal {
 		l.before = keyOnly(old)
 		for i, v := range row {
@@ -109,7 +115,7 @@ func (m *model) remove(table, key int) bool {
 	if m.minimal {
 		old = keyOnly(old)
 	}
-	m.log = append(m.log, logged{table, sources.Delete, old, nil})
+	m.log = append(m.log, logged{table, sources.Delete, old, nil, m.unchecked})
 	return true
 }
 
@@ -121,8 +127,22 @@ func keyOnly(row []int) []int {
 	return out
 }
 
-// follow lets foreign keys act on what referred to a row.
-func (m *model) follow(table, key, now int) {
+func (m *model) copy() (all []map[int][]int) {
+	for _, rows := range m.rows {
+		all = append(all, map[int][]int{})
+		for key, row := range rows {
+			all[len(all)-1][key] = slices.Clone(row)
+		}
+	}
+	return all
+}
+
+// follow lets foreign keys act on what referred to a row, and reports whether they
+// could: not where a row would get the key of another.
+func (m *model) follow(table, key, now int) bool {
+	if m.unchecked {
+		return true
+	}
 	for child, refs := range m.refs {
 		for i, ref := range refs {
 			if ref.table != table {
@@ -140,30 +160,36 @@ func (m *model) follow(table, key, now int) {
 				switch {
 				case action == sources.SetNull:
 					row[i] = absent
-				case now == absent || i == 0 && m.rows[child][now] != nil:
+				case now == absent:
 					delete(m.rows[child], k)
 					m.follow(child, k, absent)
+				case i == 0 && m.rows[child][now] != nil:
+					return false
 				default:
 					row[i] = now
-					if i == 0 {
-						delete(m.rows[child], k)
-						m.rows[child][now] = row
-						m.follow(child, k, now)
+					if i > 0 {
+						continue
+					}
+					delete(m.rows[child], k)
+					m.rows[child][now] = row
+					if !m.follow(child, k, now) {
+						return false
 					}
 				}
 			}
 		}
 	}
+	return true
 }
 
-// chunk is some rows after a key.
-func (m *model) chunk(table int, after sources.Key, most int) (rows [][]int, done bool) {
+// chunk is some rows after a key, of those that have some values where they are asked for.
+func (m *model) chunk(table int, after sources.Key, most int, having *sources.Values) (rows [][]int, done bool) {
 	from := absent
 	if after != nil {
 		from, _ = strconv.Atoi(after[0])
 	}
 	for _, k := range slices.Sorted(maps.Keys(m.rows[table])) {
-		if k <= from {
+		if k <= from || having != nil && !m.has(table, k, having) {
 			continue
 		}
 		if len(rows) == most {
@@ -172,6 +198,17 @@ func (m *model) chunk(table int, after sources.Key, most int) (rows [][]int, don
 		rows = append(rows, m.get(table, k))
 	}
 	return rows, true
+}
+
+func (m *model) has(table, key int, values *sources.Values) bool {
+	return slices.ContainsFunc(values.Of, func(texts sources.Key) bool {
+		for n, i := range values.Columns {
+			if words(m.rows[table][key][i:i+1]) != texts[n] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func words(row []int) string {
@@ -218,6 +255,7 @@ const modelKeys = 12
 // step is one statement at random.
 func (m *model) step(random *rand.Rand) {
 	const keys = modelKeys
+	m.unchecked = m.careless && random.IntN(6) == 0
 	table := random.IntN(len(m.names))
 	fill := func(key int) []int {
 		row := []int{}

@@ -174,8 +174,14 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		if err := p.begin(reading); err != nil {
 			return err
 		}
+		l, err := p.joins.look()
+		if err != nil {
+			return err
+		}
+		if l != nil {
+			p.loader.lookups <- l // it has room: no other one is under way
+		}
 		landing, due, left := p.joins.channels()
-		var err error
 		select {
 		case <-reading.Done():
 			return nil
@@ -204,7 +210,7 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		case <-due:
 			err = p.joins.due()
 		case <-left:
-			err = p.joins.slice()
+			err = p.joins.step()
 		}
 		if err != nil {
 			return err
@@ -360,7 +366,10 @@ func (p *pipeline) ready() *loadedChunk {
 // applied, since they show the table as that change left it.
 func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 	defer p.windows.close(c.window)
-	if c.scan.stored != nil {
+	switch {
+	case c.lookup != nil:
+		return p.looked(c)
+	case c.scan.stored != nil:
 		return p.store(c)
 	}
 	rows, ok := p.windows.merge(c.window, c.chunk)
@@ -383,20 +392,28 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 
 // store puts a chunk's rows into the row store.
 func (p *pipeline) store(c *loadedChunk) error {
-	changed, ok := p.windows.stored(c.window, c.chunk)
+	h, ok := p.windows.happened(c.window, c.chunk)
 	if !ok || !sameKey(c.after, c.scan.last) {
 		c.answer <- false
 		return nil
 	}
-	switch err := p.joins.merge(c, changed); {
-	case errors.Is(err, errUnclear):
-		c.answer <- false
-		return nil
-	case err != nil:
+	if err := p.joins.merge(c, h); err != nil {
 		return err
 	}
 	p.merged(c, len(c.chunk.Rows))
 	return nil
+}
+
+// looked puts rows into the row store that were read again.
+func (p *pipeline) looked(c *loadedChunk) error {
+	h, ok := p.windows.happened(c.window, c.chunk)
+	if !ok {
+		c.answer <- false
+		return nil
+	}
+	err := p.joins.found(c.lookup, c.chunk, h)
+	c.answer <- true
+	return err
 }
 
 // merged tells the scan to go on.

@@ -197,7 +197,6 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		refused    *refusal
 		rebuild    *rebuildError
 		incomplete *incompleteError
-		reload     *reloadError
 		gone       *lostError
 		problems   mapping.Problems
 		anew       replan
@@ -220,9 +219,6 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 			cp.leftOut(incomplete.Table)
 			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, cp.begin())
 		}), nil
-	case errors.As(err, &reload):
-		d.log.Warn().Msg(reload.Error())
-		return again, nil
 	case errors.As(err, &gone):
 		d.status.waiting(err)
 		d.warned[err.Error()] = true

@@ -265,7 +265,7 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 		p.scans = append(p.scans, p.joins.scans()...)
 	}
 	p.loader = &snapshot{
-		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk),
+		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk), lookups: make(chan *lookup, 1),
 		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, log: d.log,
 		unreadable: func(t *sources.Table, err error) {
 			if d.status.unreadable(t, err) {

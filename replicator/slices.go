@@ -31,14 +31,11 @@ func (j *joins) addWork(b *rowstore.Batch, kind byte, to *joinedTarget, data []b
 }
 
 // begin starts the pass over all rows for each target that has not had it: when
-// the tables are loaded, and the stream has come to where its build begins. What is
+// the tables are known, and the stream has come to where its build begins. What is
 // stale and soon replaced needs none.
 func (j *joins) begin() error {
-	if j == nil || !j.loaded() {
+	if j == nil || !j.known() {
 		return nil
-	}
-	if err := j.steady(); err != nil {
-		return err
 	}
 	j.whole.Store(true)
 	for _, to := range j.targets {

@@ -23,9 +23,6 @@ type scan struct {
 	routes []*route     // that want the rows
 	stored *storedTable // of the row store, that wants them instead
 
-	after []*scan       // are done before this one begins
-	done  chan struct{} // closed at the end; nil where nobody waits
-
 	// progress of the table in each build that the routes lead to.
 	progress []*tableProgress
 
@@ -45,7 +42,8 @@ const chunksAhead = 2
 
 // A loadedChunk waits for the stream to reach its mark.
 type loadedChunk struct {
-	scan   *scan
+	scan   *scan       // it belongs to, or
+	lookup *lookup     // what it was read for
 	after  sources.Key // the key that it was read after
 	window *window
 	chunk  *sources.Chunk
@@ -83,6 +81,7 @@ type snapshot struct {
 	source  sources.Source
 	windows *windows
 	chunks  chan *loadedChunk // to the apply loop; closed by nobody, ends with ctx
+	lookups chan *lookup      // from the apply loop, one at a time
 	limits  sources.SnapshotConfig
 	bytes   int                    // bound on one chunk's memory
 	caught  func(since int64) bool // whether the stream is past the session's mark and a Version, and near the log's end
@@ -93,24 +92,15 @@ type snapshot struct {
 	rate throttle
 }
 
-// run reads all scans and returns when the last chunk was merged.
+// run reads all scans, and what is looked up, until ctx ends.
 func (s *snapshot) run(ctx context.Context, scans []*scan) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(s.limits.Parallel, 1))
+	g.SetLimit(1 + max(s.limits.Parallel, 1))
+	g.Go(func() error { return s.look(ctx) })
 	for _, sc := range scans {
 		g.Go(func() error {
-			for _, before := range sc.after { // begun before this one, so that they end
-				select {
-				case <-before.done:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
 			if err := s.scan(ctx, sc); err != nil {
 				return fmt.Errorf("read table %s: %w", sc.table, err)
-			}
-			if sc.done != nil {
-				close(sc.done)
 			}
 			return nil
 		})
@@ -172,28 +162,66 @@ func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 
 // read opens a window, reads the next chunk and hands it to the apply loop.
 func (s *snapshot) read(ctx context.Context, sc *scan, after sources.Key) (*loadedChunk, error) {
+	return s.ask(ctx, &loadedChunk{scan: sc, after: after}, sc.stored != nil, sc.since, sources.ChunkRequest{Table: sc.table, After: after})
+}
+
+// ask opens a window, reads the chunk that is requested, and hands it to the apply loop.
+func (s *snapshot) ask(ctx context.Context, c *loadedChunk, stored bool, since int64, req sources.ChunkRequest) (*loadedChunk, error) {
 	// A window that opens far behind the log's end would have to remember
 	// every key changed until then; and a change that no route takes must not be
 	// found in it, since the row would be dropped for it.
 	wait := backoff.Backoff{Min: 5 * time.Millisecond, Max: 100 * time.Millisecond}
-	for !s.caught(sc.since) {
+	for !s.caught(since) {
 		if err := wait.Wait(ctx, 0); err != nil {
 			return nil, err
 		}
 	}
-	w := s.windows.open(sc.table, sc.stored != nil)
-	chunk, err := s.source.Chunk(ctx, sources.ChunkRequest{Table: sc.table, After: after, MaxRows: s.limits.ChunkRows, MaxBytes: s.bytes})
-	if err != nil {
-		s.windows.close(w)
+	req.MaxRows, req.MaxBytes = s.limits.ChunkRows, s.bytes
+	c.window, c.answer = s.windows.open(req.Table, stored), make(chan bool, 1)
+	var err error
+	if c.chunk, err = s.source.Chunk(ctx, req); err != nil {
+		s.windows.close(c.window)
 		return nil, err
 	}
-	c := &loadedChunk{scan: sc, after: after, window: w, chunk: chunk, answer: make(chan bool, 1)}
 	select {
 	case s.chunks <- c:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return c, s.rate.take(ctx, len(chunk.Rows), s.limits.MaxRowsPerSecond)
+	return c, s.rate.take(ctx, len(c.chunk.Rows), s.limits.MaxRowsPerSecond)
+}
+
+// look reads what the apply loop asks for by key, until ctx ends.
+func (s *snapshot) look(ctx context.Context) error {
+	retry := backoff.Backoff{Min: 5 * time.Millisecond, Max: 5 * time.Second}
+	for {
+		var l *lookup
+		select {
+		case l = <-s.lookups:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for merged := false; !merged; {
+			having, after := l.request()
+			c, err := s.ask(ctx, &loadedChunk{lookup: l}, true, l.since, sources.ChunkRequest{Table: l.table.Source, After: after, Having: having})
+			switch {
+			case errors.Is(err, sources.ErrUnreadable):
+				s.unreadable(l.table.Source, err)
+			case err != nil:
+				return fmt.Errorf("read rows of table %s again: %w", l.table.Source, err)
+			default:
+				s.unreadable(l.table.Source, nil)
+				if merged, err = s.await(ctx, c); err != nil {
+					return err
+				}
+			}
+			if merged {
+				retry.Reset()
+			} else if err := retry.Wait(ctx, 0); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // await blocks until the apply loop has merged or refused the chunk.

@@ -52,7 +52,6 @@ func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, le
 		reason = "it is not as the checkpoint left it"
 	default:
 		left, err = readNotes(store)
-		reason = left.spoilt
 	}
 	if reason != "" {
 		left, err = notes{from: left.from}, d.resetStore(store, reason)
@@ -121,7 +120,6 @@ type notes struct {
 	from    sources.Checkpoint     // where it went on to while the sink was away
 	applied int64                  // Version of the last change that is in the store
 	tables  []string               // in use: changes of these were numbered
-	spoilt  string                 // why it is no good any more
 	kept    []rowstore.Description // the tables that it holds, those that were read whole first
 	whole   int                    // how many of them were
 	targets []string               // whose documents were begun
@@ -147,7 +145,7 @@ func readNotes(store *rowstore.Store) (n notes, err error) {
 	}
 	snap := store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
-	err = errors.Join(readNote(snap, noteFrom, &n.from), readNote(snap, noteTables, &n.tables), readNote(snap, noteSpoilt, &n.spoilt))
+	err = errors.Join(readNote(snap, noteFrom, &n.from), readNote(snap, noteTables, &n.tables))
 	if err == nil {
 		n.applied, err = readApplied(snap)
 	}

@@ -9,38 +9,30 @@ import (
 	"haystream/sources"
 )
 
-// windows keeps, for each table that is being read in chunks, the keys that
-// the stream changes meanwhile. The apply loop records, scans open and close.
+// windows keeps, for each table that is being read, what happens to its rows
+// meanwhile: the keys that the stream changes, and the values that foreign keys
+// act on without a word in the log. The apply loop records, scans open and close.
 type windows struct {
 	mu      sync.Mutex
 	tables  []*touched // by table ordinal; nil while no window is open
-	batches int64      // recorded
 	storing []bool     // by table ordinal: rows were being read into the store at the last record; owned by the apply loop
 }
 
-// touched is one table's record since its oldest open window.
+// touched is one table's record since its oldest open window. All lists are of
+// length-prefixed names.
 type touched struct {
-	keys       []byte   // of whole changes, length-prefixed
-	partial    []byte   // of changes whose image lacked a column, length-prefixed
-	count      int      // keys recorded
-	incomplete []uint64 // transactions of the latter
-	moved      []uint64 // and of those that need a row which the store may not have
-	patched    []byte   // keys of rows that need what they were before, length-prefixed
-	patches    []uint64 // transactions of the latter, one for each key
-	hidden     []hiddenChange
-	open       int  // windows
-	stored     int  // of those, for the row store
-	overflow   bool // the record outgrew its bound, or cannot be whole: no open window can be trusted
+	keys     []byte   // of whole changes
+	partial  []byte   // of changes whose image lacked a column
+	txs      []uint64 // transactions of the latter, one for each key
+	acted    []byte   // values that foreign keys have acted on
+	count    int      // names recorded
+	open     int      // windows
+	stored   int      // of those, for the row store
+	overflow bool     // the record outgrew its bound: no open window can be trusted
 }
 
 // size is about how many bytes the record takes.
-func (t *touched) size() int {
-	n := len(t.keys) + len(t.partial) + len(t.patched) + 8*(len(t.incomplete)+len(t.moved)+len(t.patches))
-	for i := range t.hidden {
-		n += t.hidden[i].size()
-	}
-	return n
-}
+func (t *touched) size() int { return len(t.keys) + len(t.partial) + len(t.acted) + 8*len(t.txs) }
 
 // maxTouched bounds one table's record in bytes. A chunk whose window outgrows
 // it is read again later.
@@ -50,11 +42,10 @@ const maxTouched = 8 << 20
 type window struct {
 	table  *sources.Table
 	of     *touched
-	stored bool  // the chunk is for the row store
-	batch  int64 // the last one that was recorded when it was opened: the chunk has seen all of it
+	stored bool // the chunk is for the row store
 
 	// How long each part of the record was when it was opened.
-	keys, partial, incomplete, moved, patched, patches, hidden int
+	keys, partial, txs, acted int
 }
 
 // newWindows has room for the given number of tables.
@@ -62,8 +53,8 @@ func newWindows(tables int) *windows {
 	return &windows{tables: make([]*touched, tables), storing: make([]bool, tables)}
 }
 
-// open begins to record the keys that the stream changes in the table. stored:
-// the chunk is for the row store.
+// open begins to record what happens to the table's rows. stored: the chunk is
+// for the row store.
 func (w *windows) open(table *sources.Table, stored bool) *window {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,10 +67,7 @@ func (w *windows) open(table *sources.Table, stored bool) *window {
 	if stored {
 		t.stored++
 	}
-	return &window{
-		table: table, of: t, stored: stored, batch: w.batches, keys: len(t.keys), partial: len(t.partial),
-		incomplete: len(t.incomplete), moved: len(t.moved), patched: len(t.patched), patches: len(t.patches), hidden: len(t.hidden),
-	}
+	return &window{table: table, of: t, stored: stored, keys: len(t.keys), partial: len(t.partial), txs: len(t.txs), acted: len(t.acted)}
 }
 
 // close ends the window; the last one frees the record.
@@ -99,7 +87,6 @@ func (w *windows) close(win *window) {
 func (w *windows) record(b *sources.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.batches++
 	for n, t := range w.tables {
 		w.storing[n] = t != nil && t.stored > 0
 	}
@@ -114,55 +101,36 @@ func (w *windows) record(b *sources.Batch) {
 	}
 }
 
-// hide notes what a foreign key does to a table's rows.
-func (w *windows) hide(table *sources.Table, h hiddenChange) {
+// act notes that foreign keys have acted on the rows of a table with a value, or may have.
+func (w *windows) act(table *sources.Table, value string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if t := w.tables[table.Ordinal]; t != nil && !t.overflow {
-		h.batch = w.batches
-		t.hidden = append(t.hidden, h)
+	if t := w.tables[table.Ordinal]; t != nil && t.stored > 0 && !t.overflow {
+		t.acted = append(binary.BigEndian.AppendUint32(t.acted, uint32(len(value))), value...)
+		t.count++
 		t.bound()
-	}
-}
-
-// spoil makes open windows of a table worthless: rows have moved that are not known.
-func (w *windows) spoil(table *sources.Table) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if t := w.tables[table.Ordinal]; t != nil {
-		t.spoil()
 	}
 }
 
 func (t *touched) bound() {
 	if t.size() > maxTouched {
-		t.spoil()
+		*t = touched{open: t.open, stored: t.stored, overflow: true}
 	}
 }
-
-func (t *touched) spoil() { *t = touched{open: t.open, stored: t.stored, overflow: true} }
 
 // add notes one change. An image that lacks a column is not a whole row, so the
 // chunk's row is still wanted.
 func (t *touched) add(c *sources.Change) {
-	key, into := c.Table.Key, &t.keys
-	if !c.After.IsZero() {
-		if hasMissing(c.After) {
-			into = &t.partial
-			t.incomplete = append(t.incomplete, c.Tx)
-			switch {
-			case !c.Before.IsZero() && !sameCells(c.Before, c.After, key):
-				t.moved = append(t.moved, c.Tx)
-			case hasPatch(c.After):
-				t.patched, t.patches = appendKey(t.patched, c.After, key), append(t.patches, c.Tx)
-			}
+	for _, image := range []sources.Row{c.Before, c.After} {
+		if image.IsZero() {
+			continue
 		}
-		*into = appendKey(*into, c.After, key)
 		t.count++
-	}
-	if !c.Before.IsZero() {
-		*into = appendKey(*into, c.Before, key)
-		t.count++
+		if !c.After.IsZero() && hasMissing(c.After) {
+			t.partial, t.txs = appendKey(t.partial, image, c.Table.Key), append(t.txs, c.Tx)
+		} else {
+			t.keys = appendKey(t.keys, image, c.Table.Key)
+		}
 	}
 }
 
@@ -171,15 +139,6 @@ func sameCells(a, b sources.Row, columns []int) bool {
 	return !slices.ContainsFunc(columns, func(i int) bool {
 		return a.Null(i) != b.Null(i) || a.Missing(i) != b.Missing(i) || !bytes.Equal(a.Text(i), b.Text(i))
 	})
-}
-
-func hasPatch(r sources.Row) bool {
-	for i := range r.Len() {
-		if r.Patch(i) != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // appendKey appends a row's key in a form that is equal for equal keys only:
@@ -212,10 +171,11 @@ func (w *windows) merge(win *window, chunk *sources.Chunk) ([]sources.Row, bool)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
-	if t.overflow || unseen(t.incomplete[win.incomplete:], chunk) {
+	unseen := func(tx uint64) bool { return !chunk.Sees(tx) }
+	if t.overflow || slices.ContainsFunc(t.txs[win.txs:], unseen) {
 		return nil, false
 	}
-	changed := newKeySet(t.count, t.keys[win.keys:])
+	changed := newNameSet(t.count, t.keys[win.keys:])
 	if len(changed) == 0 {
 		return chunk.Rows, true
 	}
@@ -223,83 +183,57 @@ func (w *windows) merge(win *window, chunk *sources.Chunk) ([]sources.Row, bool)
 	var key []byte
 	for _, r := range chunk.Rows {
 		key = appendKey(key[:0], r, win.table.Key)
-		if !changed.has(key) {
+		if !changed.has(key[4:]) {
 			rows = append(rows, r)
 		}
 	}
 	return rows, true
 }
 
-// stored returns which rows of a table have changed since the window opened, for
-// chunk rows that are to be stored, and false where the chunk has to be read again.
-func (w *windows) stored(win *window, chunk *sources.Chunk) (changed keySet, ok bool) {
+// happened is what a window has recorded, as far as a chunk has not seen it.
+type happened struct {
+	changed nameSet // rows that the store knows better, if it has them at all
+	partial nameSet // rows that changed and that the log did not tell whole
+	acted   nameSet // values that foreign keys may have acted on; the chunk may have seen that
+}
+
+// happened returns what has happened since the window opened, and false where that is not known.
+func (w *windows) happened(win *window, chunk *sources.Chunk) (h happened, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
-	if t.overflow || unseen(t.moved[win.moved:], chunk) || t.lacksPatches(win, chunk) {
-		return nil, false
+	if t.overflow {
+		return h, false
 	}
-	return newKeySet(t.count, t.keys[win.keys:], t.partial[win.partial:]), true
-}
-
-// acted returns what foreign keys have done to a table's rows since the window
-// opened, and false where that is not known.
-func (w *windows) acted(win *window) (hidden []hiddenChange, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if win.of.overflow {
-		return nil, false
-	}
-	hidden = win.of.hidden[win.hidden:]
-	for len(hidden) > 0 && hidden[0].batch <= win.batch { // it was opened while the batch was applied
-		hidden = hidden[1:]
-	}
-	return hidden, true
-}
-
-// lacksPatches reports whether a row of the chunk may be from before a change of a
-// part of a value.
-func (t *touched) lacksPatches(win *window, chunk *sources.Chunk) bool {
-	var lacking []byte
-	keys := t.patched[win.patched:]
-	for _, tx := range t.patches[win.patches:] {
+	var partial []byte
+	keys := t.partial[win.partial:]
+	for _, tx := range t.txs[win.txs:] {
 		n := 4 + binary.BigEndian.Uint32(keys)
 		if !chunk.Sees(tx) {
-			lacking = append(lacking, keys[:n]...)
+			partial = append(partial, keys[:n]...)
 		}
 		keys = keys[n:]
 	}
-	patched := newKeySet(len(t.patches)-win.patches, lacking)
-	var key []byte
-	return len(patched) > 0 && slices.ContainsFunc(chunk.Rows, func(r sources.Row) bool {
-		key = appendKey(key[:0], r, win.table.Key)
-		return patched.has(key)
-	})
+	return happened{newNameSet(t.count, t.keys[win.keys:]), newNameSet(t.count, partial), newNameSet(t.count, t.acted[win.acted:])}, true
 }
 
-func unseen(txs []uint64, chunk *sources.Chunk) bool {
-	return slices.ContainsFunc(txs, func(tx uint64) bool { return !chunk.Sees(tx) })
-}
+// A nameSet is names that were length-prefixed.
+type nameSet map[string]struct{}
 
-// A keySet is keys as appendKey writes them.
-type keySet map[string]struct{}
-
-func newKeySet(count int, lists ...[]byte) keySet {
-	var s keySet
-	for _, keys := range lists {
-		if s == nil && len(keys) > 0 {
-			s = make(keySet, count)
-		}
-		for len(keys) > 0 {
-			n := 4 + binary.BigEndian.Uint32(keys)
-			s[string(keys[4:n])] = struct{}{}
-			keys = keys[n:]
-		}
+func newNameSet(count int, names []byte) nameSet {
+	if len(names) == 0 {
+		return nil
+	}
+	s := make(nameSet, count)
+	for len(names) > 0 {
+		n := 4 + binary.BigEndian.Uint32(names)
+		s[string(names[4:n])] = struct{}{}
+		names = names[n:]
 	}
 	return s
 }
 
-func (s keySet) has(key []byte) bool {
-	_, ok := s[string(key[4:])]
+func (s nameSet) has(name []byte) bool {
+	_, ok := s[string(name)]
 	return ok
 }

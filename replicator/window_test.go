@@ -91,24 +91,15 @@ func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
 	}
 }
 
-// TestPatchedRowsWantTheChunkToHaveSeenThem: and no chunk without such a row does.
-func TestPatchedRowsWantTheChunkToHaveSeenThem(t *testing.T) {
-	var a sources.Arena
-	a.StartRow(3)
-	a.Text([]byte("a"))
-	a.Text([]byte("1"))
-	a.Patch([]byte("[]"))
+// TestRowsThatTheLogToldInPart: the row of a chunk that has seen the change is whole.
+func TestRowsThatTheLogToldInPart(t *testing.T) {
 	w := newWindows(1)
 	win := w.open(keyed, true)
-	w.record(change(sources.Update, 5, row("a", "1", "?"), a.EndRow()))
-	for _, c := range []struct {
-		chunk *sources.Chunk
-		want  bool
-	}{
-		{chunkOf(4, row("a", "1", "x")), false}, {chunkOf(5, row("a", "1", "x")), true}, {chunkOf(4, row("b", "1", "x")), true},
-	} {
-		if _, ok := w.stored(win, c.chunk); ok != c.want {
-			t.Errorf("%s: %v", c.chunk.Rows[0].Text(0), ok)
+	w.record(change(sources.Update, 5, row("a", "1", "?"), row("a", "1", "?")))
+	for tx, unsure := range map[uint64]bool{4: true, 5: false} {
+		h, ok := w.happened(win, chunkOf(tx))
+		if name := appendKey(nil, row("a", "1", "x"), keyed.Key)[4:]; !ok || h.changed.has(name) || h.partial.has(name) != unsure {
+			t.Errorf("a chunk that has seen transactions up to %d: %v, %v", tx, h, ok)
 		}
 	}
 }

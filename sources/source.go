@@ -244,8 +244,18 @@ type ChunkRequest struct {
 	// Inclusive begins with the row After itself, if it is there.
 	Inclusive bool
 
+	// Having, where it is not nil, asks only for rows that have one of some values: by
+	// key, or by the columns of an index.
+	Having *Values
+
 	MaxRows  int
 	MaxBytes int // bound on the chunk's memory; a single larger row passes alone
+}
+
+// Values are values of some columns of a table.
+type Values struct {
+	Columns []int // of the projected Table; to read by key, its Key
+	Of      []Key // canonical text; none is NULL
 }
 
 // A Key is a row's key as canonical text, one element per key column.

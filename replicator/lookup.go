@@ -1,0 +1,253 @@
+package replicator
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"haystream/mapping/rowstore"
+	"haystream/sources"
+)
+
+// lookupValues is how many values are looked up at a time.
+const lookupValues = 200
+
+// A lookup reads rows with suspected values of a table again, in several requests
+// to the source. Rows that the store has with a value are read by key, so that
+// those that have gone, or have another value now, are found. Rows that the store
+// lacks are read by the value; there can be some only where the value is a part of
+// the key, since a foreign key may have moved them to where all had been read.
+type lookup struct {
+	table  *storedTable
+	values []value
+	since  int64           // changes up to this Version must be in what is read
+	again  map[string]bool // by name: acted on while it is read
+
+	at    int    // the value whose stored rows are being read
+	after []byte // the key of the last of them
+
+	keys map[string]sources.Key // rows that are being read by key, by their keys in the store
+
+	byValue bool        // rows are being read by value
+	page    sources.Key // the last one of them
+	over    bool        // all of them were read
+}
+
+func (l *lookup) has(name string) bool {
+	return slices.ContainsFunc(l.values, func(v value) bool { return v.name == name })
+}
+
+// byKey reports whether the values are keys.
+func (l *lookup) byKey() bool { return slices.Equal(l.values[0].columns, l.table.Table.Key) }
+
+// request is what is to be read next.
+func (l *lookup) request() (having *sources.Values, after sources.Key) {
+	columns := l.table.Table.Key
+	having = &sources.Values{}
+	if l.byValue {
+		columns = l.values[0].columns
+		for _, v := range l.values {
+			having.Of = append(having.Of, v.texts)
+		}
+		after = l.page
+	} else {
+		for _, key := range l.keys {
+			having.Of = append(having.Of, key)
+		}
+	}
+	for _, i := range columns {
+		having.Columns = append(having.Columns, l.table.Columns[i])
+	}
+	return having, after
+}
+
+// look begins or continues to read suspects again, and returns the lookup that waits to be
+// asked of the source; nil where there is none.
+func (j *joins) look() (*lookup, error) {
+	if j == nil || j.asked || !j.loaded() {
+		return nil, nil
+	}
+	for {
+		if j.looking == nil {
+			l, err := j.newLookup()
+			if err != nil || l == nil {
+				return nil, err
+			}
+			j.looking = l
+		}
+		more, err := j.proceed(j.looking)
+		if err != nil {
+			return nil, err
+		}
+		if more {
+			j.asked = true
+			return j.looking, nil
+		}
+		if err := j.looked(j.looking); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// newLookup takes some suspects of a table, of the same columns; nil where there are none.
+func (j *joins) newLookup() (*lookup, error) {
+	n := slices.IndexFunc(j.tables, func(t *storedTable) bool { return t.suspects > 0 })
+	if n < 0 {
+		return nil, nil
+	}
+	l := &lookup{table: j.tables[n], since: j.since, again: map[string]bool{}, keys: map[string]sources.Key{}}
+	snap := j.store.Snapshot()
+	defer func() { _ = snap.Release() }() // nothing is written
+	prefix := l.table.Note(noteSuspect)
+	err := snap.Notes(prefix, func(note string) (bool, error) {
+		v := value{name: strings.TrimPrefix(note, prefix)}
+		data, err := snap.Note(note)
+		if err == nil {
+			v.columns, v.encoded, err = parseSuspect(v.name)
+		}
+		if err == nil {
+			v.texts, err = parseTexts(data)
+		}
+		if err != nil {
+			return false, fmt.Errorf("read suspects of table %s: %w", l.table.Source, err)
+		}
+		if len(l.values) > 0 && !slices.Equal(v.columns, l.values[0].columns) {
+			return false, nil
+		}
+		l.values = append(l.values, v)
+		return len(l.values) < lookupValues, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if l.byKey() {
+		for _, v := range l.values {
+			l.keys[string(v.encoded)] = v.texts
+		}
+		l.at = len(l.values)
+	}
+	return l, nil
+}
+
+// proceed prepares the next request of a lookup; false where it is over.
+func (j *joins) proceed(l *lookup) (more bool, err error) {
+	if len(l.keys) > 0 || l.byValue {
+		return true, nil
+	}
+	snap := j.store.Snapshot()
+	defer func() { _ = snap.Release() }() // nothing is written
+	t := l.table
+	for l.at < len(l.values) && len(l.keys) < lookupValues {
+		v := l.values[l.at]
+		var found [][]byte
+		err := t.keys(snap, v.columns, v.encoded, l.after, func(key []byte) (bool, error) {
+			found = append(found, bytes.Clone(key))
+			return len(l.keys)+len(found) < lookupValues, nil
+		})
+		if err != nil {
+			return false, err
+		}
+		for _, key := range found {
+			row, ok, err := snap.Get(t.Table, key)
+			if err != nil {
+				return false, err
+			}
+			if ok {
+				l.keys[string(key)] = row.Key(t.Table.Key)
+			}
+			l.after = key
+		}
+		if len(l.keys) < lookupValues {
+			l.at, l.after = l.at+1, nil
+		}
+	}
+	l.byValue = len(l.keys) == 0 && !l.over && !l.byKey() &&
+		slices.ContainsFunc(l.values[0].columns, func(i int) bool { return slices.Contains(t.Table.Key, i) })
+	return len(l.keys) > 0 || l.byValue, nil
+}
+
+// looked ends a lookup: what was not acted on meanwhile is no suspect any more.
+func (j *joins) looked(l *lookup) error {
+	j.looking = nil
+	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		for _, v := range l.values {
+			if l.again[v.name] {
+				continue
+			}
+			if err := j.clear(b, l.table, v.name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("clear suspects of table %s: %w", l.table.Source, err)
+	}
+	return j.begin()
+}
+
+// found stores what was read for a lookup; rows that were not found have gone.
+func (j *joins) found(l *lookup, chunk *sources.Chunk, h happened) error {
+	t := l.table
+	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		for _, row := range chunk.Rows {
+			key, err := j.mergeRow(b, t, row, h, true)
+			if err != nil {
+				return fmt.Errorf("store row of table %s: %w", t.Source, err)
+			}
+			delete(l.keys, string(key))
+			b.Forget()
+		}
+		if l.byValue || !chunk.Done {
+			return nil
+		}
+		for key, texts := range l.keys {
+			if err := j.gone(b, t, []byte(key), texts, h); err != nil {
+				return fmt.Errorf("delete row of table %s: %w", t.Source, err)
+			}
+			b.Forget()
+		}
+		clear(l.keys)
+		return nil
+	})
+	if l.byValue {
+		l.page, l.over, l.byValue = chunk.Last, chunk.Done, !chunk.Done
+	}
+	j.asked = false
+	return err
+}
+
+// gone deletes a row that the source does not have.
+func (j *joins) gone(b *rowstore.Batch, t *storedTable, key []byte, texts sources.Key, h happened) error {
+	old, ok, err := b.Get(t.Table, key)
+	if err != nil || !ok {
+		return err
+	}
+	name, ok := t.keyInSource(nil, old)
+	switch {
+	case h.changed.has(name):
+		return nil
+	case h.partial.has(name), h.acted.has([]byte(suspectName(t.Table.Key, key))), !ok && len(h.changed)+len(h.partial) > 0:
+		return j.suspect(b, t, value{t.Table.Key, texts, key, suspectName(t.Table.Key, key)})
+	}
+	old = rowstore.Merge(sources.NewArena(0), sources.Row{}, old)
+	if err := j.appears(b, t, old, sources.Row{}, true); err != nil {
+		return err
+	}
+	return j.replace(b, t, key, old, sources.Row{}, sources.Row{})
+}
+
+// keyInSource appends the name that windows have for a stored row; ok is false where
+// the key that the table is read by is not stored.
+func (t *storedTable) keyInSource(dst []byte, row sources.Row) (name []byte, ok bool) {
+	var columns []int
+	for _, i := range t.Source.Key {
+		n := slices.Index(t.Columns, i)
+		if n < 0 {
+			return dst, false
+		}
+		columns = append(columns, n)
+	}
+	return appendKey(dst, row, columns)[len(dst)+4:], true
+}

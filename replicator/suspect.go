@@ -1,0 +1,304 @@
+package replicator
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"haystream/mapping"
+	"haystream/mapping/rowstore"
+	"haystream/sources"
+)
+
+// A suspect is a value of some columns of a stored table whose rows may not be
+// as the source has them:
+//
+//   - a foreign key has acted on them, unlogged, while they were not all read; or
+//   - the log has left out a part of a row that the store does not have.
+//
+// Suspects are noted in the store, in the batch of what made them so. When all
+// tables are read, their rows are read again by key (see lookup). Documents are
+// rendered only from tables without suspects.
+
+// noteSuspect is what the names of a table's suspects begin with.
+const noteSuspect = "suspect/"
+
+// suspectName names a value of columns: how many columns, which, and the value
+// as the row store orders it.
+func suspectName(columns []int, value []byte) string {
+	name := make([]byte, 0, 1+2*len(columns)+len(value))
+	name = append(name, byte(len(columns)))
+	for _, i := range columns {
+		name = binary.BigEndian.AppendUint16(name, uint16(i))
+	}
+	return string(append(name, value...))
+}
+
+// parseSuspect returns what suspectName was given.
+func parseSuspect(name string) (columns []int, value []byte, err error) {
+	if len(name) == 0 || len(name) < 1+2*int(name[0]) {
+		return nil, nil, errors.New("the name of a suspect cannot be read")
+	}
+	n := int(name[0])
+	for i := range n {
+		columns = append(columns, int(binary.BigEndian.Uint16([]byte(name[1+2*i:]))))
+	}
+	return columns, []byte(name[1+2*n:]), nil
+}
+
+// appendTexts appends a value as the source takes it, and parseTexts reads it.
+func appendTexts(dst []byte, texts sources.Key) []byte {
+	for _, text := range texts {
+		dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+	}
+	return dst
+}
+
+func parseTexts(data []byte) (texts sources.Key, err error) {
+	for len(data) > 0 {
+		n, size := binary.Uvarint(data)
+		if size <= 0 || n > uint64(len(data)-size) {
+			return nil, errors.New("a suspect cannot be read")
+		}
+		texts, data = append(texts, string(data[size:size+int(n)])), data[size+int(n):]
+	}
+	return texts, nil
+}
+
+// A value is the values of some columns of a stored table's rows.
+type value struct {
+	columns []int
+	texts   sources.Key
+	encoded []byte
+	name    string
+}
+
+// valueOf is the value that rows of a table have in columns, where other columns
+// of a row of any table say it; ok is false where it is NULL, or not known.
+func (t *storedTable) valueOf(columns []int, row sources.Row, from []int) (v value, ok bool) {
+	if row.IsZero() || slices.ContainsFunc(from, func(i int) bool { return row.Null(i) || row.Missing(i) }) {
+		return v, false
+	}
+	return t.value(columns, row.Key(from)), true
+}
+
+// value is the value that texts are in columns of a table.
+func (t *storedTable) value(columns []int, texts sources.Key) value {
+	v := value{columns: columns, texts: texts}
+	a := sources.NewArena(0)
+	a.StartRow(len(t.Table.Columns))
+	for i := range t.Table.Columns {
+		if n := slices.Index(columns, i); n >= 0 {
+			a.Text([]byte(texts[n]))
+		} else {
+			a.Null()
+		}
+	}
+	v.encoded, _ = rowstore.AppendKey(nil, t.Table, a.EndRow(), columns)
+	v.name = suspectName(columns, v.encoded)
+	return v
+}
+
+// referring is the value that rows have which refer to a row by a foreign key.
+func (j *joins) referring(k *mapping.Cascade, row sources.Row) (v value, ok bool) {
+	columns, targets := k.Lookup()
+	return j.tables[k.Child.Ordinal].valueOf(columns, row, targets)
+}
+
+// suspect notes that rows with a value may not be as the source has them. One that
+// is being read again stays a suspect.
+func (j *joins) suspect(b *rowstore.Batch, t *storedTable, v value) error {
+	if l := j.looking; l != nil && l.table == t && l.has(v.name) {
+		l.again[v.name] = true
+	}
+	there, err := j.suspected(b, t, v.name)
+	if err != nil || there {
+		return err
+	}
+	t.count(v.name, 1)
+	return b.Set(t.Note(noteSuspect+v.name), appendTexts(nil, v.texts))
+}
+
+// suspected reports whether a value is noted.
+func (j *joins) suspected(b *rowstore.Batch, t *storedTable, name string) (bool, error) {
+	if t.suspects == 0 {
+		return false, nil
+	}
+	note, err := b.Note(t.Note(noteSuspect + name))
+	return note != nil, err
+}
+
+// clear takes a suspect off.
+func (j *joins) clear(b *rowstore.Batch, t *storedTable, name string) error {
+	if there, err := j.suspected(b, t, name); err != nil || !there {
+		return err
+	}
+	t.count(name, -1)
+	return b.Set(t.Note(noteSuspect+name), nil)
+}
+
+func (t *storedTable) count(name string, n int) {
+	t.suspects += n
+	if columns, _, err := parseSuspect(name); err != nil || slices.ContainsFunc(columns, func(i int) bool { return slices.Contains(t.Table.Key, i) }) {
+		t.absent += n
+	}
+}
+
+// suspectRow makes one row a suspect, by its key.
+func (j *joins) suspectRow(b *rowstore.Batch, t *storedTable, row sources.Row) error {
+	v, ok := t.valueOf(t.Table.Key, row, t.Table.Key)
+	if !ok {
+		return errors.New("the log left out the row's key")
+	}
+	return j.suspect(b, t, v)
+}
+
+// suspectIfStored makes a value a suspect where the store has rows with it.
+func (j *joins) suspectIfStored(b *rowstore.Batch, t *storedTable, v value) error {
+	found := false
+	err := t.keys(b, v.columns, v.encoded, nil, func([]byte) (bool, error) {
+		found = true
+		return false, nil
+	})
+	if err != nil || !found {
+		return err
+	}
+	return j.suspect(b, t, v)
+}
+
+// keys gives the keys of the rows with a value of columns, from the first one after a key.
+func (t *storedTable) keys(from rowstore.Reader, columns []int, encoded, after []byte, each func(key []byte) (bool, error)) error {
+	if slices.Equal(columns, t.Table.Key) {
+		if after != nil {
+			return nil
+		}
+		_, ok, err := from.Get(t.Table, encoded)
+		if err == nil && ok {
+			_, err = each(encoded)
+		}
+		return err
+	}
+	if n := slices.IndexFunc(t.Table.Indexes, func(index []int) bool { return slices.Equal(index, columns) }); n >= 0 {
+		return from.Keys(t.Table, n, encoded, after, each)
+	}
+	var value []byte
+	return from.All(t.Table, after, func(key []byte, row sources.Row) (bool, error) {
+		var null bool
+		if value, null = rowstore.AppendKey(value[:0], t.Table, row, columns); null || string(value) != string(encoded) {
+			return true, nil
+		}
+		return each(key)
+	})
+}
+
+// known reports whether the store has a table as the source has it.
+func (t *storedTable) known() bool { return t.load.Done && t.suspects == 0 && !t.sweep }
+
+// known reports whether the store has all tables so.
+func (j *joins) known() bool {
+	return !slices.ContainsFunc(j.tables, func(t *storedTable) bool { return !t.known() })
+}
+
+// doubt notes that rows of tables may refer to some that have gone unseen.
+func (j *joins) doubt(b *rowstore.Batch, tables []*storedTable) error {
+	for _, t := range tables {
+		if j.sweeping != nil && j.sweeping.table == t {
+			j.sweeping.again = true
+		}
+		if t.sweep {
+			continue
+		}
+		t.sweep = true
+		if err := writeNote(b, t.Note(noteSweep), true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appears looks for rows that refer to one which comes anew, or changes what is
+// referred to: those that are stored may have referred to a former one, and have
+// gone with it. reread: the row was found changed, so that what it was counts, too.
+func (j *joins) appears(b *rowstore.Batch, t *storedTable, old, row sources.Row, reread bool) error {
+	for _, k := range t.Cascades {
+		child := j.tables[k.Child.Ordinal]
+		if child.known() && !reread || !old.IsZero() && !row.IsZero() && sameCells(old, row, k.Targets) {
+			continue
+		}
+		images := []sources.Row{row}
+		if reread {
+			images = append(images, old)
+		}
+		for _, image := range images {
+			v, ok := j.referring(k, image)
+			if !ok {
+				continue
+			}
+			j.windows.act(child.Source, v.name)
+			if err := j.suspectIfStored(b, child, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A sweep looks for rows of a table that refer to nothing, a slice at a time, and
+// makes what they refer to suspects. Rows that the source itself has so are found
+// again, and stay.
+type sweep struct {
+	table *storedTable
+	after []byte
+	again bool // what was looked at may refer to rows that have gone since
+}
+
+// nextSweep begins one where a table is to be swept and nothing else is open.
+func (j *joins) nextSweep() *sweep {
+	if j.sweeping == nil && j.loaded() && !slices.ContainsFunc(j.tables, func(t *storedTable) bool { return t.suspects > 0 }) {
+		if n := slices.IndexFunc(j.tables, func(t *storedTable) bool { return t.sweep }); n >= 0 {
+			j.sweeping = &sweep{table: j.tables[n]}
+		}
+	}
+	return j.sweeping
+}
+
+// sweep goes on with the sweep that is under way.
+func (j *joins) sweep(s *sweep) error {
+	t := s.table
+	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		n := 0
+		err := b.All(t.Table, s.after, func(key []byte, row sources.Row) (bool, error) {
+			defer b.Forget()
+			s.after = append(s.after[:0], key...)
+			for _, k := range t.above {
+				if dangles, err := k.Dangles(b, row); err != nil || !dangles {
+					if err != nil {
+						return false, err
+					}
+					continue
+				}
+				columns, _ := k.Lookup()
+				if v, ok := t.valueOf(columns, row, columns); ok {
+					if err := j.suspect(b, t, v); err != nil {
+						return false, err
+					}
+				}
+			}
+			n++
+			return n < sliceKeys, nil
+		})
+		if err != nil || n == sliceKeys {
+			return err
+		}
+		j.sweeping = nil
+		if s.again {
+			return nil
+		}
+		t.sweep = false
+		return writeNote(b, t.Note(noteSweep), false)
+	})
+	if err != nil {
+		return err
+	}
+	return j.begin()
+}
