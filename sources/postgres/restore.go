@@ -209,7 +209,7 @@ func (e *restored) appendArray(dst, text []byte, delim byte) ([]byte, error) {
 		}
 		var err error
 		switch {
-		case isNull(value) && (e.Kind != sources.JSON || e.restore != nil): // of jsonb it is a value
+		case isNull(value):
 			dst = append(dst, "NULL"...)
 		case value[0] == '[' && e.Kind != sources.Array && (e.Kind != sources.JSON || e.restore != nil):
 			dst, err = e.appendArray(dst, value, delim)
