@@ -49,8 +49,11 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 	for chunk == nil {
 		err := s.pool.use(ctx, func(c *conn) error {
 			q, err := newChunkQuery(req, known.table(req.Table.Schema, req.Table.Name), width)
+			if err == nil {
+				err = q.dropForeign(ctx, c)
+			}
 			if err != nil {
-				return err
+				return explainChunk(err)
 			}
 			chunk, err = s.chunk(ctx, c, q, emitted, server)
 			return explainChunk(err)
@@ -189,8 +192,9 @@ type chunkQuery struct {
 	sources.ChunkRequest
 	columns []*column // of the projected table
 	keys    []keyColumn
-	rows    int // at most
-	bytes   int // that they are expected to take in memory
+	having  []string // literals of the values that rows must have one of
+	rows    int      // at most
+	bytes   int      // that they are expected to take in memory
 }
 
 // A keyColumn is how a column of the key is read and given back.
@@ -229,7 +233,12 @@ func newChunkQuery(req sources.ChunkRequest, whole *table, width int) (*chunkQue
 	for _, i := range t.Key {
 		q.keys = append(q.keys, newKeyColumn(q.columns[i]))
 	}
-	return q, nil
+	if req.Having == nil {
+		return q, nil
+	}
+	var err error
+	q.having, err = q.literals(req.Having)
+	return q, err
 }
 
 // newKeyColumn: text is compared in the column's own collation, as the server
@@ -273,9 +282,16 @@ func (q *chunkQuery) sql() string {
 		selected = append(selected, k.selected)
 		order[n] = quote(q.columns[q.Table.Key[n]].name)
 	}
-	where := ""
+	var conditions []string
+	if q.Having != nil {
+		conditions = append(conditions, q.hasOne(q.having))
+	}
 	if q.After != nil {
-		where = " WHERE " + q.after(0)
+		conditions = append(conditions, q.after(0))
+	}
+	where := ""
+	if len(conditions) > 0 {
+		where = " WHERE " + strings.Join(conditions, " AND ")
 	}
 	return fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d", strings.Join(selected, ", "), quoteTable(q.Table), where, strings.Join(order, ", "), q.rows)
 }

@@ -52,6 +52,12 @@ const (
 	codeNotInEngine         = 1932
 	codeKeyMissing          = 3185
 	codeKeyMissingMaria     = 1296
+
+	// Of a text whose characters a column's set does not have.
+	codeMixedCollations  = 1267
+	codeMixedCollations3 = 1270
+	codeMixedCollationsN = 1271
+	codeUnconvertible    = 3854
 )
 
 // serverCode is the code of a server's error; 0 for any other.

@@ -70,6 +70,11 @@ func (s *Source) chunk(ctx context.Context, conn *pgx.Conn, req sources.ChunkReq
 		return nil, err
 	}
 	query.decode = s.decode.Load()
+	if req.Having != nil {
+		if err := query.readValues(ctx, conn, known.registry); err != nil {
+			return nil, err
+		}
+	}
 	seen, err := s.beginChunk(ctx, conn, query, barrier, emitted)
 	if err != nil {
 		return nil, err

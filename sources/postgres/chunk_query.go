@@ -35,7 +35,8 @@ type chunkQuery struct {
 	decode *charmap.Charmap // what makes UTF-8 of texts; nil where the server does
 	last   [][]byte         // the key of the last row, as the server printed it
 
-	operators []ordering // of the key's columns; nil where names are enough
+	having    [][][]byte       // what rows must have one of, as the server reads it
+	operators map[int]ordering // of columns where names are not enough
 }
 
 // newChunkQuery prepares a request. width is what a row has taken so far in
@@ -64,7 +65,10 @@ SELECT c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnames
 		q.from = quoteTable(t)
 	}
 	if err == nil && req.After != nil {
-		err = q.findOperators(ctx, conn)
+		err = q.findOperators(ctx, conn, t.Key)
+	}
+	if err == nil && req.Having != nil {
+		err = q.findOperators(ctx, conn, req.Having.Columns)
 	}
 	return q, err
 }
@@ -133,37 +137,58 @@ func (q *chunkQuery) sql() (string, [][]byte) {
 	for n, i := range q.Table.Key {
 		key[n] = columns[i]
 	}
-	order := strings.Join(key, ", ")
-	where := ""
-	var values [][]byte
+	var p parameters
+	var conditions []string
+	if q.Having != nil {
+		conditions = append(conditions, q.hasOne(&p, columns))
+	}
 	if q.After != nil {
-		marks := make([]string, len(key))
-		for n, text := range q.After {
-			marks[n] = "$" + strconv.Itoa(n+1)
-			if sql := q.Table.Columns[q.Table.Key[n]].Type.SQL; isOfSchema(sql) || strings.HasPrefix(sql, "reg") {
-				marks[n] += "::" + sql // else it is read as the type that its operators are of: oid, record
-			}
-			value := []byte(text)
-			if q.decode != nil {
-				value = encoded(text, q.decode)
-			}
-			values = append(values, value)
-		}
-		operator := " > "
-		if q.Inclusive {
-			operator = " >= "
-		}
-		if where = " WHERE (" + order + ")" + operator + "(" + strings.Join(marks, ", ") + ")"; q.operators != nil {
-			where = " WHERE " + q.after(key, marks, 0)
-		}
+		conditions = append(conditions, q.isAfter(&p, key))
+	}
+	where := ""
+	if len(conditions) > 0 {
+		where = " WHERE " + strings.Join(conditions, " AND ")
 	}
 	return "SELECT " + strings.Join(columns, ", ") + " FROM " + q.from + where +
-		" ORDER BY " + order + " LIMIT " + strconv.Itoa(q.rows), values
+		" ORDER BY " + strings.Join(key, ", ") + " LIMIT " + strconv.Itoa(q.rows), p
+}
+
+// parameters are the texts of a query's parameters.
+type parameters [][]byte
+
+// add adds a value of a column and returns what stands for it in the query.
+func (p *parameters) add(c *sources.Column, text []byte) string {
+	*p = append(*p, text)
+	mark := "$" + strconv.Itoa(len(*p))
+	if sql := c.Type.SQL; isOfSchema(sql) || strings.HasPrefix(sql, "reg") {
+		mark += "::" + sql // else it is read as the type that its operators are of: oid, record
+	}
+	return mark
+}
+
+// isAfter is the condition that a row's key is beyond the last one.
+func (q *chunkQuery) isAfter(p *parameters, key []string) string {
+	marks := make([]string, len(key))
+	named := true
+	for n, text := range q.After {
+		i := q.Table.Key[n]
+		marks[n] = p.add(&q.Table.Columns[i], q.encode([]byte(text)))
+		named = named && q.operators[i] == ordering{}
+	}
+	if !named {
+		return q.after(key, marks, 0)
+	}
+	operator := " > "
+	if q.Inclusive {
+		operator = " >= "
+	}
+	return "(" + strings.Join(key, ", ") + ")" + operator + "(" + strings.Join(marks, ", ") + ")"
 }
 
 // after is the condition that the key from its n-th column on is beyond the last one.
 func (q *chunkQuery) after(key, marks []string, n int) string {
-	least, above := key[n]+q.operators[n].least+marks[n], key[n]+q.operators[n].above+marks[n]
+	of := q.operatorsOf(q.Table.Key[n])
+	least, above := key[n]+of.least+marks[n], key[n]+of.above+marks[n]
 	switch {
 	case n < len(key)-1:
 		return least + " AND (" + above + " OR " + q.after(key, marks, n+1) + ")"
@@ -173,23 +198,39 @@ func (q *chunkQuery) after(key, marks []string, n int) string {
 	return above
 }
 
+// encode turns what the chunk is read in into what the server has.
+func (q *chunkQuery) encode(text []byte) []byte {
+	if q.decode == nil {
+		return text
+	}
+	return encoded(string(text), q.decode)
+}
+
 // isOfSchema reports whether a type is outside pg_catalog.
 func isOfSchema(sql string) bool { return strings.Contains(sql, ".") }
 
-// An ordering is the operators >= and > of a type.
-type ordering struct{ least, above string }
+// An ordering is the operators =, >= and > of a type.
+type ordering struct{ equal, least, above string }
 
-// findOperators notes the operators that order the key's columns, where one of
-// them is not in pg_catalog: that of an extension's type. By its name alone it is
-// not found, or another one is: citext is also taken for text, which has another order.
-func (q *chunkQuery) findOperators(ctx context.Context, conn *pgx.Conn) error {
+func (q *chunkQuery) operatorsOf(i int) ordering {
+	if of, found := q.operators[i]; found {
+		return of
+	}
+	return ordering{" = ", " >= ", " > "}
+}
+
+// findOperators notes the operators that order columns, where they are not in
+// pg_catalog: those of an extension's type. By its name alone one is not found,
+// or another one is: citext is also taken for text, which has another order.
+func (q *chunkQuery) findOperators(ctx context.Context, conn *pgx.Conn, columns []int) error {
 	const operatorsOf = `
 WITH RECURSIVE base(oid) AS (
     SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attname = $2
     UNION
     SELECT t.typbasetype FROM base JOIN pg_type t ON t.oid = base.oid WHERE t.typtype = 'd'
 )
-SELECT min(' OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ') ') FILTER (WHERE p.amopstrategy = 4),
+SELECT min(' OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ') ') FILTER (WHERE p.amopstrategy = 3),
+       min(' OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ') ') FILTER (WHERE p.amopstrategy = 4),
        min(' OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ') ') FILTER (WHERE p.amopstrategy = 5)
 FROM base
 JOIN pg_opclass c ON c.opcintype = base.oid AND c.opcdefault
@@ -199,20 +240,23 @@ JOIN pg_operator o ON o.oid = p.amopopr
 JOIN pg_namespace n ON n.oid = o.oprnamespace
 WHERE n.nspname <> 'pg_catalog'
 HAVING count(*) > 0`
-	operators, found := make([]ordering, len(q.Table.Key)), false
-	for n, i := range q.Table.Key {
-		of := &operators[n]
-		*of = ordering{" >= ", " > "}
-		if c := &q.Table.Columns[i]; isOfSchema(c.Type.SQL) {
-			err := conn.QueryRow(ctx, operatorsOf, quoteTable(q.Table), c.Name).Scan(&of.least, &of.above)
-			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-				return fmt.Errorf("find the order of column %s: %w", c.Name, err)
-			}
-			found = found || err == nil
+	for _, i := range columns {
+		c := &q.Table.Columns[i]
+		if !isOfSchema(c.Type.SQL) {
+			continue
 		}
-	}
-	if found {
-		q.operators = operators
+		var of ordering
+		err := conn.QueryRow(ctx, operatorsOf, quoteTable(q.Table), c.Name).Scan(&of.equal, &of.least, &of.above)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+		case err != nil:
+			return fmt.Errorf("find the order of column %s: %w", c.Name, err)
+		default:
+			if q.operators == nil {
+				q.operators = map[int]ordering{}
+			}
+			q.operators[i] = of
+		}
 	}
 	return nil
 }
@@ -220,9 +264,7 @@ HAVING count(*) > 0`
 // read runs the query and converts its rows as the stream converts its own.
 func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *typeRegistry) (*sources.Chunk, error) {
 	query, values := q.sql()
-	if q.decode != nil {
-		query = string(encoded(query, q.decode))
-	}
+	query = string(q.encode([]byte(query)))
 	result := conn.ExecParams(ctx, query, values, nil, nil, nil)
 	chunk, err := q.rowsOf(result, registry)
 	if _, closed := result.Close(); err == nil {

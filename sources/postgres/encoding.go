@@ -101,7 +101,7 @@ func appendDecoded(dst, text []byte, set *charmap.Charmap) []byte {
 
 // encoded turns appendDecoded around.
 func encoded(text string, set *charmap.Charmap) []byte {
-	var out []byte
+	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRuneInString(text[i:])
 		b, ok := set.EncodeRune(r)

@@ -32,6 +32,9 @@ const (
 	codeQueryCanceled         = "57014" // by a statement timeout, where we did not cancel it
 	classAuthorization        = "28"
 	classData                 = "22" // values that cannot be printed or converted
+	classConstraint           = "23"
+	classSchema               = "3F"
+	classSyntax               = "42" // also names of nothing
 	classInternal             = "XX" // damaged data
 	classLimit                = "54"
 )

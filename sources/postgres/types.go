@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"haystream/sources"
 )
@@ -131,11 +132,13 @@ func (r *typeRegistry) container(t *catalogType, typmod int32, convert func(colu
 }
 
 // marked marks the JSON of values that hold something which JSON has no form
-// for: lower bounds of an array, NaN, infinity, empty ranges beside NULL.
+// for: lower bounds of an array, NaN, infinity, empty ranges and jsonb's null
+// beside NULL.
 func marked(convert converter) converter {
+	unseen := [][]byte{[]byte("NaN"), []byte("nfinity"), []byte("empty"), []byte(`"null"`)}
 	return func(dst, text []byte) ([]byte, error) {
 		dst, err := convert(dst, text)
-		if err != nil || !hasBounds(text) && !bytes.Contains(text, []byte("NaN")) && !bytes.Contains(text, []byte("nfinity")) && !bytes.Contains(text, []byte("empty")) {
+		if err != nil || !hasBounds(text) && !slices.ContainsFunc(unseen, func(word []byte) bool { return bytes.Contains(text, word) }) {
 			return dst, err
 		}
 		return sources.AppendMark(dst, text), nil

@@ -63,16 +63,20 @@ func testChunkBytes(f *fixture) {
 // page reads a table in chunks and returns its rows as rows does.
 func (f *fixture) page(table string, maxRows, maxBytes int) []string {
 	f.Helper()
-	var found []string
-	req := sources.ChunkRequest{Table: f.table(table), MaxRows: maxRows, MaxBytes: maxBytes}
+	return f.pages(sources.ChunkRequest{Table: f.table(table), MaxRows: maxRows, MaxBytes: maxBytes})
+}
+
+// pages reads all chunks from a request on.
+func (f *fixture) pages(req sources.ChunkRequest) (found []string) {
+	f.Helper()
 	for {
 		chunk, err := f.source.Chunk(f.Context(), req)
 		f.must(err)
-		if len(chunk.Rows) > maxRows {
-			f.Fatalf("%d rows in a chunk of %d at most", len(chunk.Rows), maxRows)
+		if len(chunk.Rows) > req.MaxRows {
+			f.Fatalf("%d rows in a chunk of %d at most", len(chunk.Rows), req.MaxRows)
 		}
-		if size := chunk.Arena.Size(); size > maxBytes && len(chunk.Rows) > 1 {
-			f.Fatalf("%d rows in a chunk take %d bytes, %d are allowed", len(chunk.Rows), size, maxBytes)
+		if size := chunk.Arena.Size(); size > req.MaxBytes && len(chunk.Rows) > 1 {
+			f.Fatalf("%d rows in a chunk take %d bytes, %d are allowed", len(chunk.Rows), size, req.MaxBytes)
 		}
 		for _, row := range chunk.Rows {
 			found = append(found, image(row))
@@ -109,8 +113,9 @@ func testIdle(f *fixture) {
 	}
 }
 
-// testConvergence loads two tables in chunks while they are written to, merges
-// chunks and changes as the pipeline does, and compares with the truth.
+// testConvergence loads two tables while they are written to, one in chunks and
+// one by values, merges what it reads and changes as the pipeline does, and
+// compares with the truth.
 func testConvergence(f *fixture) {
 	const doublings = 10
 	names := []string{"places", "cities"}
@@ -131,9 +136,8 @@ func testConvergence(f *fixture) {
 		writers.Go(func() error { return churn(ctx, session, name, 1<<doublings, uint64(i)) })
 	}
 	l := load{tail: t, state: map[string]string{}}
-	for _, name := range names {
-		l.table(name)
-	}
+	l.rows(sources.ChunkRequest{Table: f.table("places")})
+	l.byValue(f.table("cities"), 1<<doublings)
 	stop()
 	f.must(writers.Wait())
 	t.catchUp()
@@ -232,15 +236,15 @@ func (l *load) apply() {
 	l.changes = nil
 }
 
-// table loads all chunks of a table.
-func (l *load) table(name string) {
+// rows loads all rows that a request is for.
+func (l *load) rows(req sources.ChunkRequest) {
 	l.Helper()
-	req := sources.ChunkRequest{Table: l.fixture.table(name), MaxRows: 50, MaxBytes: 1 << 20}
+	req.MaxRows, req.MaxBytes = 50, 1<<20
 	for {
 		chunk := l.chunk(req)
 		for _, row := range chunk.Rows {
-			if key := name + join(row.Key(req.Table.Key)); !l.touched[key] {
-				l.state[key] = name + image(row)
+			if key := req.Table.Name + join(row.Key(req.Table.Key)); !l.touched[key] {
+				l.state[key] = req.Table.Name + image(row)
 			}
 		}
 		if chunk.Done {
@@ -248,6 +252,20 @@ func (l *load) table(name string) {
 		}
 		req.After = chunk.Last
 	}
+}
+
+// byValue loads the rows of one region by their keys, and those of the other by
+// the region.
+func (l *load) byValue(t *sources.Table, ids int) {
+	l.Helper()
+	var keys []sources.Key
+	for id := range ids {
+		keys = append(keys, sources.Key{"a", strconv.Itoa(id)})
+	}
+	for some := range slices.Chunk(keys, 100) {
+		l.rows(sources.ChunkRequest{Table: t, Having: &sources.Values{Columns: t.Key, Of: some}})
+	}
+	l.rows(sources.ChunkRequest{Table: t, Having: &sources.Values{Columns: t.Key[:1], Of: []sources.Key{{"b"}}}})
 }
 
 // chunk reads one chunk, and the stream meanwhile and until it has reached the chunk's mark.

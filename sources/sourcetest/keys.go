@@ -28,7 +28,9 @@ func testKeyTypes(f *fixture) {
 		f.Fatalf("only %d of %d types make a key", len(names), len(cases))
 	}
 	f.project(everyColumn, names...)
+	known := map[string]bool{}
 	for _, t := range f.tables[:len(names)] {
+		known[t.Name] = len(t.Key) > 0
 		t.Key = []int{0} // of a key of beginnings of texts, too
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return f.table(name).Columns[0].Type.Lossy })
@@ -37,6 +39,9 @@ func testKeyTypes(f *fixture) {
 	read := map[string][]string{}
 	for _, name := range names {
 		read[name] = f.keys(name)
+		if known[name] {
+			f.byKey(name)
+		}
 		f.exec("DELETE FROM " + name)
 	}
 	t.catchUp()
@@ -102,4 +107,33 @@ func (f *fixture) keys(name string) []string {
 		f.Errorf("%s: %d rows read of %s", req.Table.Columns[0].Type.SQL, len(rows), count[0][0])
 	}
 	return rows
+}
+
+// byKey reads every other row of a table by its key, then the others, and finds
+// nothing for what is no key of its.
+func (f *fixture) byKey(name string) {
+	f.Helper()
+	t := f.table(name)
+	whole, err := f.source.Chunk(f.Context(), sources.ChunkRequest{Table: t, MaxRows: 1000, MaxBytes: 1 << 20})
+	f.must(err)
+	for half := range 2 {
+		values := sources.Values{Columns: t.Key, Of: []sources.Key{{"~"}, {"1234567890123456789012345678901.5"}, {"2021-13-40"}}}
+		var want []string
+		for i := half; i < len(whole.Rows); i += 2 {
+			values.Of = append(values.Of, whole.Rows[i].Key(t.Key))
+			want = append(want, image(whole.Rows[i]))
+		}
+		chunk, err := f.source.Chunk(f.Context(), sources.ChunkRequest{Table: t, Having: &values, MaxRows: 1000, MaxBytes: 1 << 20})
+		if err != nil {
+			f.Errorf("%s by %q: %v", t.Columns[0].Type.SQL, values.Of, err)
+			return
+		}
+		var got []string
+		for _, row := range chunk.Rows {
+			got = append(got, image(row))
+		}
+		if !slices.Equal(got, want) {
+			f.Errorf("%s by %q: read are %.300q, want %.300q", t.Columns[0].Type.SQL, values.Of, got, want)
+		}
+	}
 }

@@ -80,6 +80,7 @@ func Run(t *testing.T, h Harness) {
 		{"remove", testRemove},
 		{"chunks", testChunks},
 		{"chunkbytes", testChunkBytes},
+		{"values", testValues},
 		{"idle", testIdle},
 		{"convergence", testConvergence},
 	}
