@@ -201,16 +201,20 @@ func (s *snapshot) look(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		for merged := false; !merged; {
+		for merged, unread := false, false; !merged; {
 			having, after := l.request()
 			c, err := s.ask(ctx, &loadedChunk{lookup: l}, true, l.since, sources.ChunkRequest{Table: l.table.Source, After: after, Having: having})
 			switch {
 			case errors.Is(err, sources.ErrUnreadable):
+				unread = true
 				s.unreadable(l.table.Source, err)
 			case err != nil:
 				return fmt.Errorf("read rows of table %s again: %w", l.table.Source, err)
 			default:
-				s.unreadable(l.table.Source, nil)
+				if unread {
+					unread = false
+					s.unreadable(l.table.Source, nil)
+				}
 				if merged, err = s.await(ctx, c); err != nil {
 					return err
 				}
