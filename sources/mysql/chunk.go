@@ -192,7 +192,7 @@ type chunkQuery struct {
 	sources.ChunkRequest
 	columns []*column // of the projected table
 	keys    []keyColumn
-	having  []string // literals of the values that rows must have one of
+	having  []string // what hasOne is made of
 	rows    int      // at most
 	bytes   int      // that they are expected to take in memory
 }

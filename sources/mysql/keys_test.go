@@ -74,8 +74,11 @@ func TestChunkKeys(t *testing.T) {
 				}
 			}
 			// Labels are compared by their numbers, which no server looks up in an index.
-			if plan := r.plan(); plan != "range" && !strings.Contains(c.columns, "ENUM(") && !strings.Contains(c.columns, "SET(") {
+			if plan := r.plan(false); plan != "range" && !strings.Contains(c.columns, "ENUM(") && !strings.Contains(c.columns, "SET(") {
 				t.Errorf("%s: the next chunk is found by %s", c.name, plan)
+			}
+			if plan := r.plan(true); plan != "range" && plan != "const" {
+				t.Errorf("%s: a row is found by its key by %s", c.name, plan)
 			}
 		}
 	})
@@ -99,13 +102,20 @@ func (r *rig) page(size int) (found []string) {
 	return found
 }
 
-// plan is how the server looks for the chunk after the first row.
-func (r *rig) plan() string {
+// plan is how the server looks for the chunk after the first row, or for that
+// row and another one by their keys.
+func (r *rig) plan(byKey bool) string {
 	r.Helper()
 	req := sources.ChunkRequest{Table: r.tables[0], MaxRows: 1, MaxBytes: 1 << 20}
 	chunk, err := r.source.Chunk(r.Context(), req)
 	r.must(err)
 	req.After = chunk.Last
+	if byKey {
+		of := []sources.Key{chunk.Rows[0].Key(req.Table.Key)}
+		chunk, err = r.source.Chunk(r.Context(), req)
+		r.must(err)
+		req.After, req.Having = nil, &sources.Values{Columns: req.Table.Key, Of: append(of, chunk.Rows[0].Key(req.Table.Key))}
+	}
 	q, err := newChunkQuery(req, r.source.prepared.table(r.name, "t"), 0)
 	r.must(err)
 	row, err := r.admin.one(r.Context(), "EXPLAIN FORMAT=TRADITIONAL "+q.sql())

@@ -274,6 +274,20 @@ func testChunkKeys(r *rig) {
 	if rowTexts(chunk) != got[len(got)-1] {
 		r.Errorf("inclusive of the last key it has %s", rowTexts(chunk))
 	}
+	for _, row := range want.Rows {
+		r.expectByKey(rowText(row), row.Key(r.tables[0].Key))
+	}
+}
+
+// expectByKey reads the rows of the first table that have the keys.
+func (r *rig) expectByKey(want string, of ...sources.Key) {
+	r.Helper()
+	t := r.tables[0]
+	chunk, err := r.source.Chunk(r.Context(), sources.ChunkRequest{Table: t, Having: &sources.Values{Columns: t.Key, Of: of}, MaxRows: 100, MaxBytes: 1 << 20})
+	r.must(err)
+	if got := rowTexts(chunk); got != want {
+		r.Errorf("with the keys %q there are %q, want %q", of, got, want)
+	}
 }
 
 func testChunkBytes(r *rig) {
@@ -323,6 +337,7 @@ func testChunkPartitions(r *rig) {
 			r.Errorf("%s has %s, want %s", r.tables[i], rowTexts(chunk), want)
 		}
 	}
+	r.expectByKey("(2,2)", sources.Key{"2", "2"}, sources.Key{"1", "2"})
 }
 
 func testChunkRefusals(r *rig) {
@@ -392,6 +407,7 @@ func testRaw(r *rig) {
 	if got, want := r.oneByOne(), "(a\xe8,1) (a\xe9,\"\xe9\") (a\ufffd,2)"; got != want {
 		r.Errorf("read are %q, want %q", got, want)
 	}
+	r.expectByKey("(a\xe8,1) (a\ufffd,2)", sources.Key{"a\xe8"}, sources.Key{"a\ufffd"}, sources.Key{"a\xea"}, sources.Key{"a\x00"})
 	r.expectFindings("warning: encoding: the database is in SQL_ASCII: bytes of texts that are not UTF-8 become U+FFFD, or their documents dead letters, as source.invalid_utf8 says", "encoding")
 	f := r.follow(r.start)
 	r.exec(`UPDATE notes SET body = (E'"\xea"')::json WHERE id = E'a\xe9'`)
@@ -433,4 +449,5 @@ func testUntranslatable(r *rig) {
 	if got, want := r.oneByOne(), "(a\x81,é) (a\x8d,è) (aé,€)"; got != want {
 		r.Errorf("read are %q, want %q", got, want)
 	}
+	r.expectByKey("(a\x81,é) (aé,€)", sources.Key{"a\x81"}, sources.Key{"aé"}, sources.Key{""})
 }

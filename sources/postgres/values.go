@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -56,15 +57,18 @@ next:
 
 // restorer makes of a column's canonical text what the server reads.
 func (q *chunkQuery) restorer(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, c *sources.Column) (converter, error) {
-	const query = `SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attname = $2 AND NOT a.attisdropped`
+	// The type without its length, to which a cast would cut the value.
+	const query = `SELECT a.atttypid, format_type(a.atttypid, -1) FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attname = $2 AND NOT a.attisdropped`
 	var oid uint32
-	if err := conn.QueryRow(ctx, query, quoteTable(q.Table), c.Name).Scan(&oid); err != nil {
+	var name string
+	if err := conn.QueryRow(ctx, query, quoteTable(q.Table), c.Name).Scan(&oid, &name); err != nil {
 		return nil, fmt.Errorf("%w: look up the type of column %s: %w", sources.ErrSchemaChanged, c.Name, err)
 	}
 	restore, err := registry.restorer(oid)
 	if err != nil {
 		return nil, fmt.Errorf("%w: rows cannot be asked for by column %s: %w", sources.ErrUnreadable, c.Name, err)
 	}
+	q.types = append(q.types, name)
 	return restore, nil
 }
 
@@ -125,11 +129,9 @@ func (q *chunkQuery) cast(ctx context.Context, conn *pgconn.PgConn, values [][][
 	rows := make([]string, len(values))
 	for v, texts := range values {
 		marks := make([]string, len(texts))
-		for n, i := range q.Having.Columns {
-			c := &q.Table.Columns[i]
-			if marks[n] = p.add(c, texts[n]); !strings.Contains(marks[n], "::") {
-				marks[n] += "::" + c.Type.SQL
-			}
+		for n, text := range texts {
+			p = append(p, text)
+			marks[n] = "$" + strconv.Itoa(len(p)) + "::" + q.types[n]
 		}
 		rows[v] = strings.Join(marks, ", ")
 	}
