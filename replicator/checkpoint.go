@@ -76,6 +76,9 @@ type indexState struct {
 
 	// Held: it is held up, and gets no changes (held.go).
 	Held bool `json:"held,omitempty"`
+
+	// Blocked is what the sink takes no documents for, while it is held up for that.
+	Blocked *blocked `json:"blocked,omitempty"`
 }
 
 // A build is a physical index with its definition and how much of the tables

@@ -199,6 +199,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		incomplete *incompleteError
 		reload     *reloadError
 		gone       *lostError
+		blocked    *blockedError
 		problems   mapping.Problems
 		anew       replan
 	)
@@ -228,6 +229,8 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.warned[err.Error()] = true
 		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
 		return again, nil
+	case errors.As(err, &blocked):
+		return d.block(ctx, blocked), nil
 	case errors.Is(err, errAway):
 		d.later(err, zerolog.InfoLevel, "stopped for a moment")
 		if backoff.Pause(ctx, holdGrace/4) != nil {
