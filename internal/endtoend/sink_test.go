@@ -174,6 +174,7 @@ func TestSinkChangedByHand(t *testing.T) {
 			c.mend(w.name+"-"+c.name, before[c.name])
 		}
 	}
+	w.within(20*time.Second, "nothing is held up any more", func() bool { return !strings.Contains(w.notReady(), "is held up") })
 	w.settle()
 	for i, c := range cases {
 		name := w.name + "-" + c.name

@@ -14,6 +14,8 @@ type logRelation struct {
 	name  string
 	key   []bool // per column of the log: part of the replica identity
 	cells []logCell
+
+	undecoded sources.Undecoded // of the change that is being read
 }
 
 // A logCell is where a projected column comes from.
@@ -84,7 +86,8 @@ func (r *logRelation) cell(a *sources.Arena, i int, f *tupleField) error {
 		a.Missing()
 	default:
 		if err := addText(a, r.cells[i].convert, f.text); err != nil {
-			return fmt.Errorf("decode %s.%s: %w", r.table, r.table.Columns[i].Name, err)
+			a.Null()
+			return r.undecoded.Fail(r.table.Columns[i].Name, err)
 		}
 	}
 	return nil
