@@ -17,9 +17,9 @@ import (
 // an image's values begin, so that a row costs no memory of its own.
 type rowReader struct {
 	places    []int
-	parts     []byte // a bit for each JSON column: the new image has its changed parts only; nil: of none
-	patch     []byte // of one value
-	defaulted bool   // new rows have got values that are columns' defaults
+	parts     []byte            // a bit for each JSON column: the new image has its changed parts only; nil: of none
+	patch     []byte            // of one value
+	defaulted bool              // new rows have got values that are columns' defaults
 	undecoded sources.Undecoded // of the change that is being read
 }
 
