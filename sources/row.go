@@ -1,5 +1,7 @@
 package sources
 
+import "slices"
+
 // A Row is one row's values as canonical text (see Kind), one cell per column
 // of its projected Table. The zero Row is "no image". Rows are views over
 // their batch's Arena and die with it.
@@ -141,6 +143,19 @@ func (a *Arena) Copy(r Row, i int) {
 		a.Text(r.Text(i))
 	}
 }
+
+// Cut returns a row of some cells of r, with r's texts: it is valid as long as r is.
+func (a *Arena) Cut(r Row, columns []int) Row {
+	a.StartRow(len(columns))
+	for _, i := range columns {
+		a.cells = append(a.cells, r.cells[i])
+	}
+	return Row{data: r.data, cells: a.cells[a.cellStart:len(a.cells):len(a.cells)]}
+}
+
+// Reserve makes room for texts of so many bytes, so that a large row is not
+// copied again and again while it is built. It is called before StartRow.
+func (a *Arena) Reserve(bytes int) { a.data = slices.Grow(a.data, bytes) }
 
 // EndRow returns the row built since StartRow.
 func (a *Arena) EndRow() Row {
