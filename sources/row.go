@@ -1,7 +1,5 @@
 package sources
 
-import "slices"
-
 // A Row is one row's values as canonical text (see Kind), one cell per column
 // of its projected Table. The zero Row is "no image". Rows are views over
 // their batch's Arena and die with it.
@@ -153,9 +151,18 @@ func (a *Arena) Cut(r Row, columns []int) Row {
 	return Row{data: r.data, cells: a.cells[a.cellStart:len(a.cells):len(a.cells)]}
 }
 
-// Reserve makes room for texts of so many bytes, so that a large row is not
-// copied again and again while it is built. It is called before StartRow.
-func (a *Arena) Reserve(bytes int) { a.data = slices.Grow(a.data, bytes) }
+// largeRow is the size from which on Reserve has memory made for a row.
+const largeRow = 64 << 10
+
+// Reserve makes room for a row's texts where they are large, so that neither they
+// nor those of the rows before are copied while it is built. It is called before
+// StartRow, with about the size of the texts.
+func (a *Arena) Reserve(bytes int) {
+	if cap(a.data)-len(a.data) < bytes && (bytes > largeRow || cap(a.data) > keptArena) {
+		a.total += len(a.data) // earlier rows keep the old memory
+		a.data = make([]byte, 0, max(bytes, largeRow))
+	}
+}
 
 // EndRow returns the row built since StartRow.
 func (a *Arena) EndRow() Row {

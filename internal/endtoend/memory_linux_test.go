@@ -13,19 +13,20 @@ import (
 // TestMemoryOfLargeRows: a row costs a multiple of its size beside the limit, when
 // it is read from the table and when it comes in the log.
 func TestMemoryOfLargeRows(t *testing.T) {
-	databases := []*servers.Shared{mysqls[0], &postgres}
-	if os.Getenv("HAYSTREAM_TEST_VERSIONS") == "all" {
-		databases = append(databases, marias[0])
-	}
+	all := []*servers.Shared{mysqls[0], &postgres, marias[0]}
 	const keyword = "{type: keyword, mapping: {index: false, doc_values: false}}"
 	for _, c := range []struct {
 		name, fields string
 		times        int
+		databases    []*servers.Shared
 	}{
-		{"flat", "n: {}, body: " + keyword + ", title: {from: n}", 4},
-		{"stored", "n: {}, body: " + keyword + ", name: author.name", 6},
+		{"flat", "n: {}, body: " + keyword + ", title: {from: n}", 4, all[1:2]},
+		{"stored", "n: {}, body: " + keyword + ", name: author.name", 6, all[:1]},
 	} {
-		for _, server := range databases {
+		if os.Getenv("HAYSTREAM_TEST_VERSIONS") == "all" {
+			c.databases = all
+		}
+		for _, server := range c.databases {
 			t.Run(c.name+"/"+server.Spec.Kind, func(t *testing.T) { testLargeRows(t, server.Get(t), c.fields, c.times) })
 		}
 	}
@@ -60,14 +61,11 @@ func testLargeRows(t *testing.T, server *servers.Server, fields string, times in
 		add(2 + n)
 	}
 	w.settle()
-	streamed := w.resident("VmHWM:")
-	write("UPDATE large SET body = (" + body + ") WHERE id < 4")
-	w.settle()
 	if n := len(w.documents()); n != 5 {
 		t.Fatalf("%d documents", n)
 	}
 	highest := w.resident("VmHWM:")
-	t.Logf("loaded %d MiB, streamed %d MiB, highest %d MiB", loaded>>20, streamed>>20, highest>>20)
+	t.Logf("loaded %d MiB, highest %d MiB", loaded>>20, highest>>20)
 	if highest > limit+times*row {
 		t.Errorf("the daemon took %d MiB", highest>>20)
 	}

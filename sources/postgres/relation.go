@@ -78,9 +78,6 @@ func (r *logRelation) oldRow(a *sources.Arena, old oldTuple) (sources.Row, error
 	return a.EndRow(), nil
 }
 
-// largeRow is the size from which on an arena is made to hold a row at once.
-const largeRow = 64 << 10
-
 // reserve makes room for a large row.
 func (r *logRelation) reserve(a *sources.Arena, fields []tupleField) {
 	size := 0
@@ -89,9 +86,7 @@ func (r *logRelation) reserve(a *sources.Arena, fields []tupleField) {
 			size += len(fields[at].text)
 		}
 	}
-	if size > largeRow {
-		a.Reserve(size)
-	}
+	a.Reserve(size)
 }
 
 func (r *logRelation) cell(a *sources.Arena, i int, f *tupleField) error {
