@@ -297,12 +297,14 @@ func (d *daemon) giveUp(ctx context.Context, why error) answer {
 // errRetained ends a session whose source keeps too much log.
 var errRetained = errors.New("too much log is retained")
 
+// programBytes is what the program itself takes of the memory, in files that are mapped.
+const programBytes = 32 << 20
+
 // limitMemory tells the runtime what it may use, so that it collects rather
-// than grows; the program itself takes memory, too. A limit in the environment
-// stands.
+// than grows. A limit in the environment stands.
 func limitMemory(cfg *Config) {
 	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit / 5 * 4)
+		debug.SetMemoryLimit(max(limit-max(programBytes, limit/5), limit/2))
 	}
 }
 

@@ -218,6 +218,7 @@ func (r *rowReader) row(a *sources.Arena, t *logTable, present, data []byte) (so
 	if err != nil {
 		return sources.Row{}, nil, err
 	}
+	a.Reserve(len(data) - len(rest))
 	a.StartRow(len(t.cells))
 	for i := range t.cells {
 		if r.place(&t.cells[i]) == placeMissing {
@@ -236,6 +237,7 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 	if err != nil {
 		return sources.Row{}, nil, err
 	}
+	a.Reserve(len(data) - len(rest))
 	a.StartRow(len(t.cells))
 	for i := range t.cells {
 		cell := &t.cells[i]

@@ -44,6 +44,7 @@ func (r *logRelation) check(m *message, kind string, fields []tupleField) error 
 // newRow adds a new row. A TOASTed value that did not change is taken from the
 // old row where that has it: all of it, or its key columns.
 func (r *logRelation) newRow(a *sources.Arena, fields []tupleField, old oldTuple) (sources.Row, error) {
+	r.reserve(a, fields)
 	a.StartRow(len(r.cells))
 	for i := range r.cells {
 		c := &r.cells[i]
@@ -64,6 +65,7 @@ func (r *logRelation) newRow(a *sources.Arena, fields []tupleField, old oldTuple
 
 // oldRow adds an old row.
 func (r *logRelation) oldRow(a *sources.Arena, old oldTuple) (sources.Row, error) {
+	r.reserve(a, old.fields)
 	a.StartRow(len(r.cells))
 	for i := range r.cells {
 		c := &r.cells[i]
@@ -76,6 +78,17 @@ func (r *logRelation) oldRow(a *sources.Arena, old oldTuple) (sources.Row, error
 		}
 	}
 	return a.EndRow(), nil
+}
+
+// reserve makes room for a large row.
+func (r *logRelation) reserve(a *sources.Arena, fields []tupleField) {
+	size := 0
+	for i := range r.cells {
+		if at := r.cells[i].at; at >= 0 {
+			size += len(fields[at].text)
+		}
+	}
+	a.Reserve(size)
 }
 
 func (r *logRelation) cell(a *sources.Arena, i int, f *tupleField) error {
