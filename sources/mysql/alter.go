@@ -126,7 +126,7 @@ func (a *alteration) reference(stops string) {
 func (a *alteration) add() {
 	switch {
 	case a.isIndex():
-		a.reference(",")
+		a.addIndex(",")
 	case a.skip("PARTITION"):
 		a.skipTo(toEnd)
 	case a.skipAll("SYSTEM", "VERSIONING"):
@@ -147,11 +147,31 @@ func (a *alteration) add() {
 	}
 }
 
+// addIndex: a primary key's columns cannot be NULL any more. Where the server is
+// not strict, such values are others now. stops are skipTo's.
+func (a *alteration) addIndex(stops string) {
+	ahead := *a.scanner
+	if ahead.skip("CONSTRAINT") && ahead.peek() != "PRIMARY" {
+		ahead.token()
+	}
+	if ahead.skip("PRIMARY") && ahead.skipPast("(") {
+		for again := true; again; again = ahead.skip(",") {
+			a.concerns(ahead.name().name)
+			if ahead.skip("(") {
+				ahead.skipPast(")")
+			}
+			ahead.skip("ASC", "DESC", "WITHOUT", "OVERLAPS")
+		}
+		a.recomputes, a.odd = true, a.odd || ahead.odd || !ahead.skip(")")
+	}
+	a.reference(stops)
+}
+
 // addColumns reads a list of them up to its closing parenthesis.
 func (a *alteration) addColumns(exists bool) {
 	for {
 		if a.isIndex() {
-			a.reference(",)")
+			a.addIndex(",)")
 		} else {
 			a.addColumn(a.ifNotExists() || exists)
 		}
