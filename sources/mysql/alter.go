@@ -29,11 +29,15 @@ func (a *alteration) read() {
 	}
 	switch {
 	case a.all:
-		a.columns, a.texts, a.recomputes = nil, false, false
+		a.columns, a.defined, a.texts, a.recomputes = nil, nil, false, false
 	case a.texts:
 		a.reason = "has changed its character set by ALTER TABLE"
-	case len(a.columns) > 0:
-		a.reason = "has changed its column " + strings.Join(a.columns, ", ") + " by ALTER TABLE"
+	case len(a.columns)+len(a.defined) > 0:
+		names := slices.Clone(a.columns)
+		for i := range a.defined {
+			names = append(names, a.defined[i].name)
+		}
+		a.reason = "has changed its column " + strings.Join(names, ", ") + " by ALTER TABLE"
 	}
 }
 
@@ -71,14 +75,7 @@ func (a *alteration) specification() {
 	case "DROP":
 		a.drop()
 	case "MODIFY", "CHANGE":
-		a.recomputes = true
-		a.skip("COLUMN")
-		a.ifExists()
-		a.concerns(a.column())
-		if word == "CHANGE" {
-			a.concerns(a.column())
-		}
-		a.reference(",")
+		a.define(word == "CHANGE")
 	case "ALTER":
 		a.alterColumn()
 	case "RENAME":
@@ -121,6 +118,25 @@ func (a *alteration) reference(stops string) {
 	a.skipTo(stops)
 	text := strings.ToUpper(before[:len(before)-len(a.text)])
 	a.refers = a.refers || strings.Contains(text, "REFERENCES") && (strings.Contains(text, "CASCADE") || strings.Contains(text, "SET"))
+}
+
+// define is MODIFY or CHANGE.
+func (a *alteration) define(renames bool) {
+	a.recomputes, a.reshapes = true, true
+	a.skip("COLUMN")
+	a.ifExists()
+	name := a.column()
+	now := name
+	if renames {
+		now = a.column()
+	}
+	ahead := *a.scanner
+	if d, known := ahead.definition(name); known && now == name {
+		a.defined = append(a.defined, d)
+	} else {
+		a.concerns(name, now)
+	}
+	a.reference(",")
 }
 
 func (a *alteration) add() {
@@ -260,7 +276,7 @@ func (a *alteration) rename() {
 func (a *alteration) convert() {
 	switch {
 	case a.skipAll("TO", "CHARACTER", "SET"), a.skipAll("TO", "CHARSET"):
-		a.texts, a.recomputes, a.reshapes = true, true, true
+		a.texts, a.recomputes, a.reshapes, a.recodes = true, true, true, true
 		a.skipTo(",")
 	case a.skip("TABLE"): // CONVERT TABLE t TO PARTITION p …
 		a.stale("has got a partition by ALTER TABLE")
@@ -312,6 +328,7 @@ var harmlessOptions = []string{
 var keepingEngines = []string{"INNODB", "MYISAM", "ARIA", "MEMORY", "HEAP", "ROCKSDB", "TOKUDB", "NDB", "NDBCLUSTER"}
 
 func (a *alteration) option(word string) {
+	a.recodes = a.recodes || word == "COLLATE" || word == "CHARSET" || word == "CHARACTER"
 	switch {
 	case slices.Contains(harmlessOptions, word):
 		a.value()

@@ -108,6 +108,7 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 		if columns := st.columnsOf(t, e); e.whole() || len(columns) > 0 {
 			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Columns: columns, Reason: e.reason}
 		}
+		st.alteredColumns(t, e, c.Stale)
 		if err := st.append(c); err != nil {
 			return true, err
 		}
@@ -165,12 +166,12 @@ func (st *stream) consequences(s statement) (all []consequence) {
 
 // columnsOf are the columns whose values an effect has changed, as the catalog writes them.
 func (st *stream) columnsOf(t *sources.Table, e *effect) []string {
-	names := slices.Clone(e.columns)
+	names := append(slices.Clone(e.columns), st.changed(t, e)...)
 	known := st.catalog.table(t.Schema, t.Name)
 	for i := range known.columns {
 		c := &known.columns[i]
 		named := func(name string) bool { return name != c.name && strings.EqualFold(name, c.name) }
-		if slices.ContainsFunc(e.columns, named) || e.texts && c.charset != "" || e.recomputes && known.sources.Columns[i].Generated {
+		if slices.ContainsFunc(names, named) || e.texts && c.charset != "" || e.recomputes && known.sources.Columns[i].Generated {
 			names = append(names, c.name)
 		}
 	}

@@ -39,9 +39,10 @@ type stream struct {
 	planned position                  // where the log ended when that was read
 	unnamed map[*sources.Table]bool   // whose columns are told by their places only
 
-	altered    time.Time               // when a statement last concerned a table in use; zero: the catalog was compared since
-	defaulted  map[*sources.Table]bool // of which rows have got values that are their columns' defaults in the catalog
-	defaultsOf position                // where the log ended when that was read
+	altered    time.Time                          // when a statement last concerned a table in use; zero: the catalog was compared since
+	unsure     map[*sources.Table]map[string]bool // columns that may not be as the catalog has them
+	defaulted  map[*sources.Table]bool            // of which rows have got values that are their columns' defaults in the catalog
+	defaultsOf position                           // where the log ended when that was read
 
 	programs map[programOf][]*program // what statements run besides; nil: not read yet
 
@@ -130,7 +131,7 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 	now := time.Now()
 	st := &stream{
 		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned, defaultsOf: planned,
-		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{}, defaulted: map[*sources.Table]bool{},
+		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{}, unsure: map[*sources.Table]map[string]bool{}, defaulted: map[*sources.Table]bool{},
 		server: facts.server, versions: sources.NewVersioner(from.Version), number: from.Version, version: from.Version,
 		batch: &sources.Batch{Arena: &sources.Arena{}}, sentAt: now, received: now,
 	}
