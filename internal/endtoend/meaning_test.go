@@ -83,10 +83,10 @@ var meanings = []meaning{
 	{name: "there and back while down", on: onMySQL, down: true, exec: []string{
 		"ALTER TABLE book MODIFY title varchar(2)", "ALTER TABLE book MODIFY title varchar(50)",
 	}, rebuilt: "flat joined"},
-	{name: "of another type while down", on: onMySQL, down: true, exec: []string{"ALTER TABLE tag MODIFY name text", "ALTER TABLE tag MODIFY weight bigint"}, rebuilt: "joined tags"},
 	{name: "no more NULL", on: onMySQL, down: true, exec: []string{
 		"INSERT INTO tag (id) VALUES (50)", "ALTER TABLE tag DROP PRIMARY KEY, ADD PRIMARY KEY (id, name)", "ALTER TABLE tag DROP PRIMARY KEY, ADD PRIMARY KEY (id)",
 	}, rebuilt: "joined tags"},
+	{name: "of another type while down", on: onMySQL, down: true, exec: []string{"ALTER TABLE tag MODIFY name text", "ALTER TABLE tag MODIFY weight bigint"}, rebuilt: "joined tags"},
 	{name: "replaced by another table", exec: slices.Concat(again("tag", "tag_new", "(7, 1, 'seven', '', 7), (8, 3, 'eight', '', 8)"), []string{
 		"ALTER TABLE tag RENAME TO tag_old", "ALTER TABLE tag_new RENAME TO tag", "DROP TABLE tag_old",
 	}), rebuilt: "joined tags"},

@@ -101,7 +101,7 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 	for i := range all {
 		t, e := all[i].used, &all[i].effect
 		c := sources.Change{Table: t, Kind: nothing}
-		if e.refers && st.notAfter(st.planned) {
+		if st.notAfter(st.planned) && slices.ContainsFunc(all[i].keys, func(name string) bool { return st.refersTo(t, name, map[*sources.Table]bool{}) }) {
 			// What they did to rows was worked out by the keys of the catalog, which are of later.
 			*e = effect{table: e.table, reason: "had other foreign keys when changes were made that are read only now", reshapes: e.reshapes}
 		}
@@ -127,6 +127,10 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 type consequence struct {
 	used *sources.Table
 	effect
+
+	// keys are the tables, as the catalog names them, whose foreign keys may be others:
+	// those act on rows of tables that refer to them, too.
+	keys []string
 }
 
 // consequences are what a statement does, or may do, to tables in use: one for
@@ -140,11 +144,24 @@ func (st *stream) consequences(s statement) (all []consequence) {
 			all[i].merge(e)
 			return
 		}
-		all = append(all, consequence{t, e})
+		all = append(all, consequence{used: t, effect: e})
 	}
-	used := func(n tableName) *sources.Table { return st.tables[st.catalog.catalogName(n.schema, n.name)] }
+	name := func(n tableName) string { return st.catalog.catalogName(n.schema, n.name) }
+	used := func(n tableName) *sources.Table { return st.tables[name(n)] }
+	var keys []string
 	for _, e := range s.effects {
 		add(used(e.table), e)
+		if e.refers {
+			keys = append(keys, name(e.table))
+		}
+	}
+	if len(keys) > 0 {
+		for _, t := range st.inOrder(func(*sources.Table) bool { return true }) {
+			add(t, effect{})
+		}
+		for i := range all {
+			all[i].keys = keys
+		}
 	}
 	for _, t := range st.tablesIn(s.database) {
 		add(t, effect{reason: "was dropped with its database"})
@@ -162,6 +179,26 @@ func (st *stream) consequences(s statement) (all []consequence) {
 		}
 	}
 	return all
+}
+
+// refersTo reports whether foreign keys lead from a table to the one that the catalog
+// names so, or it is that one. seen are the tables that were looked at.
+func (st *stream) refersTo(t *sources.Table, name string, seen map[*sources.Table]bool) bool {
+	if st.catalog.catalogName(t.Schema, t.Name) == name {
+		return true
+	}
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	known := st.catalog.table(t.Schema, t.Name)
+	return slices.ContainsFunc(slices.Concat(known.sources.ForeignKeys, known.unseen), func(k sources.ForeignKey) bool {
+		if !k.Unlogged {
+			return false
+		}
+		parent := st.catalog.table(k.Schema, k.Table)
+		return st.catalog.catalogName(k.Schema, k.Table) == name || parent != nil && st.refersTo(parent.sources, name, seen)
+	})
 }
 
 // columnsOf are the columns whose values an effect has changed, as the catalog writes them.
