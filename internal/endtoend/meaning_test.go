@@ -108,7 +108,7 @@ var meanings = []meaning{
 	{name: "columns that nobody uses", exec: []string{
 		"ALTER TABLE book ADD COLUMN unused int DEFAULT 3", "ALTER TABLE tag ADD COLUMN unused int", "ALTER TABLE tag DROP COLUMN unused", "ALTER TABLE book DROP COLUMN spare",
 	}},
-	{name: "a column that takes longer texts", on: onMySQL, exec: []string{"ALTER TABLE tag MODIFY name varchar(60) COMMENT 'longer'"}},
+	{name: "columns that take longer texts", on: onMySQL, exec: []string{"ALTER TABLE tag MODIFY name varchar(60) COMMENT 'longer'", "ALTER TABLE book MODIFY title varchar(60) NULL DEFAULT 'none'"}},
 	{name: "defaults", exec: []string{"ALTER TABLE book ALTER COLUMN title SET DEFAULT 'none'", "ALTER TABLE book ALTER COLUMN title DROP DEFAULT"}},
 	{name: "files", on: onPostgres, exec: []string{"VACUUM FULL book", "VACUUM FULL tag", "ANALYZE book"}},
 	{name: "settings", on: onPostgres, down: true, exec: []string{"ALTER TABLE book ALTER title SET STATISTICS 50", "ALTER TABLE tag ALTER name SET NOT NULL", "COMMENT ON COLUMN tag.name IS 'x'"}},

@@ -310,3 +310,23 @@ func TestAlteredWhileStreaming(t *testing.T) {
 		}
 	})
 }
+
+// Where several statements follow one another, the catalog has them all when the
+// stream that goes on reads the second: what the first stream knew tells what it did.
+func TestGrowthAcrossStreams(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10), b VARCHAR(10), c VARCHAR(10))", "INSERT INTO t VALUES (1, 'a', 'b', 'c')")
+		r.prepare("t")
+		tail := r.stream(r.start)
+		r.exec("ALTER TABLE t MODIFY a VARCHAR(20)")
+		tail.fails(sources.ErrSchemaChanged, "t.a was varchar(10)")
+		r.same(tail.changes, nil)
+		mark := tail.mark()
+		r.exec("ALTER TABLE t MODIFY b VARCHAR(20)", "ALTER TABLE t MODIFY a VARCHAR(30)", "ALTER TABLE t MODIFY c VARCHAR(9)")
+		tail = r.restart(mark, "t")
+		tail.expect("stale t(a)", "stale t(c)") // a had been altered before
+		tail.stop()
+		tail = r.restart(mark, "t")
+		tail.expect("stale t(b)", "stale t(a)", "stale t(c)") // it goes on from elsewhere
+	})
+}

@@ -104,38 +104,84 @@ func (d *definition) grows(t *table, at int) bool {
 	return more || len(labels) < len(d.labels)
 }
 
+// A knowledge is how tables were at a place in the log, as far as a catalog tells that
+// was read before, or at any time later.
+type knowledge struct {
+	tables  map[string]*sources.Table // in use: of others nothing was noted
+	catalog *catalog
+	unsure  map[string]map[string]bool // columns that were altered since, by table
+}
+
+// allColumns stands for those of a table, as a name that none has.
+const allColumns = ""
+
+// grows reports whether a definition only makes a column of the table grow.
+func (k *knowledge) grows(t *sources.Table, d *definition) bool {
+	name := k.catalog.catalogName(t.Schema, t.Name)
+	known, unsure := k.catalog.tables[name], k.unsure[name]
+	if known == nil || k.tables[name] == nil || unsure[allColumns] || unsure[d.name] {
+		return false
+	}
+	at := known.sources.Column(d.name)
+	return at >= 0 && d.grows(known, at)
+}
+
+// altered notes what an effect has done.
+func (k *knowledge) altered(t *sources.Table, e *effect, stale *sources.Staleness) {
+	name := k.catalog.catalogName(t.Schema, t.Name)
+	unsure := k.unsure[name]
+	if unsure == nil {
+		unsure = map[string]bool{}
+		k.unsure[name] = unsure
+	}
+	unsure[allColumns] = unsure[allColumns] || e.recodes || stale != nil && len(stale.Columns) == 0
+	if stale != nil {
+		for _, column := range stale.Columns {
+			unsure[column] = true
+		}
+	}
+	for i := range e.defined {
+		unsure[e.defined[i].name] = true
+	}
+}
+
+// knowledge is what the stream knows: by the catalog that it reads the log with, and by that of
+// the one before, which ended where it began. The former may lack what the latter has already.
+func (st *stream) knowledge() []*knowledge {
+	all := []*knowledge{{st.tables, st.catalog, st.unsure}}
+	if st.former != nil {
+		all = append(all, st.former)
+	}
+	return all
+}
+
 // changed are the columns of a statement's definitions whose values may be others now.
 func (st *stream) changed(t *sources.Table, e *effect) (names []string) {
-	known, unsure := st.catalog.table(t.Schema, t.Name), st.unsure[t]
 	for i := range e.defined {
 		d := &e.defined[i]
-		at := known.sources.Column(d.name)
-		if unsure[allColumns] || unsure[d.name] || at < 0 || !d.grows(known, at) {
+		if !slices.ContainsFunc(st.knowledge(), func(k *knowledge) bool { return k.grows(t, d) }) {
 			names = append(names, d.name)
 		}
 	}
 	return names
 }
 
-// allColumns stands for those of a table, as a name that none has.
-const allColumns = ""
+// leave keeps what the stream knows for one that goes on where it has ended.
+func (st *stream) leave() {
+	s := st.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left, s.leftAt = &knowledge{st.tables, st.catalog, st.unsure}, st.sent
+}
 
-// alteredColumns notes which columns may not be as the catalog has them, until it is read again.
-func (st *stream) alteredColumns(t *sources.Table, e *effect, stale *sources.Staleness) {
-	names := []string{}
-	switch {
-	case e.recodes, stale != nil && len(stale.Columns) == 0:
-		names = append(names, allColumns)
-	case stale != nil:
-		names = append(names, stale.Columns...)
+// takeUp takes what the stream before has left. One that ended elsewhere may have read
+// statements that come again, or not those that were read since.
+func (st *stream) takeUp(at position) {
+	s := st.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left != nil && s.leftAt == at {
+		st.former = s.left
 	}
-	for i := range e.defined {
-		names = append(names, e.defined[i].name)
-	}
-	for _, name := range names {
-		if st.unsure[t] == nil {
-			st.unsure[t] = map[string]bool{}
-		}
-		st.unsure[t][name] = true
-	}
+	s.left = nil
 }

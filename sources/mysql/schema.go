@@ -108,7 +108,9 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 		if columns := st.columnsOf(t, e); e.whole() || len(columns) > 0 {
 			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Columns: columns, Reason: e.reason}
 		}
-		st.alteredColumns(t, e, c.Stale)
+		for _, k := range st.knowledge() {
+			k.altered(t, e, c.Stale)
+		}
 		if err := st.append(c); err != nil {
 			return true, err
 		}
