@@ -212,7 +212,8 @@ func (a *alteration) drop() {
 	switch {
 	case a.isIndex():
 		next := a.peek()
-		a.refers = a.refers || next == "FOREIGN" || next == "CONSTRAINT" // which may have acted
+		a.frees = a.frees || next == "FOREIGN" || next == "CONSTRAINT" // which may have acted
+		a.refers = a.refers || a.frees
 		a.skipTo(",")
 	case a.skip("PARTITION"):
 		a.stale("has lost a partition by ALTER TABLE")

@@ -80,6 +80,16 @@ func TestForeignKeysBehindTheLog(t *testing.T) {
 		tail.fails(sources.ErrSchemaChanged, "has other foreign keys")
 		tail = r.restart(tail.mark(), all...)
 		tail.expect()
+		tail.stop()
+		if r.logsCascades() {
+			return
+		}
+		// What is there only for a moment may be gone again when the catalog is read.
+		r.exec("INSERT INTO p VALUES (1)")
+		r.prepare(all...)
+		r.exec("ALTER TABLE other ADD CONSTRAINT g FOREIGN KEY (c) REFERENCES p (id) ON DELETE CASCADE", "DELETE FROM p", "ALTER TABLE other DROP FOREIGN KEY g")
+		tail = r.stream(r.start)
+		tail.expect("delete p (1)", "stale other")
 	})
 }
 

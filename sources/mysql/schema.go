@@ -98,10 +98,11 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 		st.source.log.Warn().Str("statement", s.unknown+" …").Msg("a statement in the log is not known; tables that it may have changed are read again")
 	}
 	all := st.consequences(s)
+	brief := st.rekeyed(s)
 	for i := range all {
 		t, e := all[i].used, &all[i].effect
 		c := sources.Change{Table: t, Kind: nothing}
-		if st.notAfter(st.planned) && slices.ContainsFunc(all[i].keys, func(name string) bool { return st.refersTo(t, name, map[*sources.Table]bool{}) }) {
+		if (brief || st.notAfter(st.planned)) && slices.ContainsFunc(all[i].keys, func(name string) bool { return st.refersTo(t, name, map[*sources.Table]bool{}) }) {
 			// What they did to rows was worked out by the keys of the catalog, which are of later.
 			*e = effect{table: e.table, reason: "had other foreign keys when changes were made that are read only now", reshapes: e.reshapes}
 		}
@@ -181,6 +182,22 @@ func (st *stream) consequences(s statement) (all []consequence) {
 		}
 	}
 	return all
+}
+
+// rekeyed notes which foreign keys were made and dropped, and reports whether a table
+// has had some only briefly, or lacked them: the catalog may never have been read
+// meanwhile. With one kind of statement alone it is another catalog afterwards.
+func (st *stream) rekeyed(s statement) (brief bool) {
+	for _, e := range s.effects {
+		if !e.refers {
+			continue
+		}
+		name := st.catalog.catalogName(e.table.schema, e.table.name)
+		freed, known := st.freed[name]
+		brief = brief || known && freed != e.frees
+		st.freed[name] = e.frees
+	}
+	return brief
 }
 
 // refersTo reports whether foreign keys lead from a table to the one that the catalog

@@ -31,6 +31,7 @@ type effect struct {
 	reshapes   bool         // columns may have other names, places or defaults
 	recodes    bool         // the character set of columns to come may be another
 	refers     bool         // foreign keys that act on its rows may be others
+	frees      bool         // that is by one that is dropped
 }
 
 func (e *effect) harmless() bool { return e.reason == "" }
@@ -40,7 +41,7 @@ func (e *effect) whole() bool { return !e.harmless() && !e.texts && len(e.column
 
 // merge adds what the same statement does to the same table besides.
 func (e *effect) merge(other effect) {
-	reshapes, recodes, refers := e.reshapes || other.reshapes, e.recodes || other.recodes, e.refers || other.refers
+	reshapes, recodes, refers, frees := e.reshapes || other.reshapes, e.recodes || other.recodes, e.refers || other.refers, e.frees || other.frees
 	switch {
 	case other.whole() || e.harmless():
 		*e = other
@@ -48,7 +49,7 @@ func (e *effect) merge(other effect) {
 		e.columns, e.defined = append(slices.Clip(e.columns), other.columns...), append(slices.Clip(e.defined), other.defined...)
 		e.texts, e.recomputes = e.texts || other.texts, e.recomputes || other.recomputes
 	}
-	e.reshapes, e.recodes, e.refers = reshapes, recodes, refers
+	e.reshapes, e.recodes, e.refers, e.frees = reshapes, recodes, refers, frees
 }
 
 type statementKind uint8
