@@ -139,6 +139,10 @@ func (b *build) fresh() bool {
 	return true
 }
 
+// untouched reports whether the build is a fresh one that the stream has not come to
+// the beginning of (see pipeline.begin): no document is in it.
+func (b *build) untouched() bool { return b.fresh() && b.Since == 0 && b.Round == 0 && b.From == "" }
+
 // newCheckpoint is the one before the first start.
 func newCheckpoint(name string) *checkpoint {
 	return &checkpoint{Format: checkpointFormat, Name: name, Indexes: map[string]*indexState{}}
