@@ -101,6 +101,29 @@ func TestNormalized(t *testing.T) {
 			t.Errorf("%s: still the same index", name)
 		}
 	}
+	column := func(sql string, size int) string {
+		return compile(func(_ *Definition, t *sources.Table) {
+			t.Columns[t.Column("title")].Type = sources.Type{Kind: sources.Text, SQL: sql, Size: size}
+		})
+	}
+	for _, test := range []struct {
+		from, to string
+		size     int // of the latter; the former is 50
+		same     bool
+	}{
+		{"varchar(50)", "varchar(100)", 100, true},
+		{"varchar(50)", "varchar(9)", 9, false},
+		{"varchar(50)", "varchar(20000)", 20000, false}, // which is mapped in another way
+		{"varchar(50)", "varbinary(100)", 50, false},
+		{"enum('a','b')", "enum('a','b','c')", 50, true},
+		{"enum('a','b')", "enum('a','bc')", 50, false},
+		{"enum('a','b')", "enum('a')", 50, false},
+		{"char(50)", "char(60)", 60, false},
+	} {
+		if got := Same([]byte(column(test.from, 50)), []byte(column(test.to, test.size))); got != test.same {
+			t.Errorf("%s, then %s: the same index: %v", test.from, test.to, got)
+		}
+	}
 }
 
 func TestMixedModesAreToldOf(t *testing.T) {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -124,6 +125,28 @@ func rawFields(fields map[string]*Field) []*json.RawMessage {
 		raws = append(raws, rawFields(own.Fields)...)
 	}
 	return raws
+}
+
+// Same reports whether an index that was made by one Normalized form is as one made by
+// another would be: where they differ, columns take more values by now than they did.
+func Same(saved, wanted json.RawMessage) bool {
+	if bytes.Equal(saved, wanted) {
+		return true
+	}
+	was, err := ParseSaved(saved)
+	is, failed := ParseSaved(wanted)
+	if err != nil || failed != nil {
+		return false
+	}
+	for name, t := range was.Tables {
+		for column, from := range t.Columns {
+			if now := is.Tables[name]; now != nil && sources.Widened(from, now.Columns[column]) {
+				t.Columns[column] = now.Columns[column]
+			}
+		}
+	}
+	again, err := json.Marshal(was)
+	return err == nil && bytes.Equal(again, wanted)
 }
 
 // ParseSaved reads Index.Normalized.

@@ -25,17 +25,23 @@ type StoredTable struct {
 	Cascades []*Cascade
 }
 
-// Cut is a row of Source with the stored columns only.
+// Cut is a row of Source with the stored columns only, valid as long as that is.
 func (t *StoredTable) Cut(a *sources.Arena, row sources.Row) sources.Row {
-	a.StartRow(len(t.Columns))
-	for _, i := range t.Columns {
-		a.Copy(row, i)
-	}
-	return a.EndRow()
+	return a.Cut(row, t.Columns)
 }
 
 // Row is Cut with Missing cells filled from the row as it is stored; old may be the zero Row.
 func (t *StoredTable) Row(a *sources.Arena, old, row sources.Row) (sources.Row, error) {
+	if !slices.ContainsFunc(t.Columns, row.Missing) {
+		return t.Cut(a, row), nil
+	}
+	size := 0
+	for n, i := range t.Columns {
+		if size += len(row.Text(i)); row.Missing(i) && !old.IsZero() {
+			size += len(old.Text(n))
+		}
+	}
+	a.Reserve(size)
 	a.StartRow(len(t.Columns))
 	for n, i := range t.Columns {
 		switch {

@@ -30,9 +30,10 @@ type inspection struct {
 	partial  *mapping.Plan // what can be said of one where there are problems
 	findings []preflight.Finding
 
-	set    mapping.Set // the definitions but for those that are held up
-	held   held        // why those are
-	broken []broken    // what is said of tables that does not fit them
+	set     mapping.Set         // the definitions but for those that are held up
+	held    held                // why those are
+	blocked map[string]*blocked // what the sink has taken no documents for, by alias
+	broken  []broken            // what is said of tables that does not fit them
 }
 
 func (in *inspection) readSource(ctx context.Context, source sources.Source) (err error) {

@@ -76,6 +76,9 @@ type indexState struct {
 
 	// Held: it is held up, and gets no changes (held.go).
 	Held bool `json:"held,omitempty"`
+
+	// Blocked is what the sink takes no documents for, while it is held up for that.
+	Blocked *blocked `json:"blocked,omitempty"`
 }
 
 // A build is a physical index with its definition and how much of the tables
@@ -135,6 +138,10 @@ func (b *build) fresh() bool {
 	}
 	return true
 }
+
+// untouched reports whether the build is a fresh one that the stream has not come to
+// the beginning of (see pipeline.begin): no document is in it.
+func (b *build) untouched() bool { return b.fresh() && b.Since == 0 && b.Round == 0 && b.From == "" }
 
 // newCheckpoint is the one before the first start.
 func newCheckpoint(name string) *checkpoint {

@@ -94,7 +94,7 @@ func TestEpochs(t *testing.T) {
 	cp.use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
 	stale := func(when, want string) {
 		t.Helper()
-		cp.Indexes["titles"] = &indexState{Live: &build{Epoch: cp.Indexes["titles"].Live.Epoch}}
+		cp.Indexes["titles"] = &indexState{Live: &build{Epoch: cp.Indexes["titles"].Live.Epoch, Since: 1}}
 		cp.outdate(titles)
 		st := cp.Indexes["titles"]
 		if st.Stale != want {
@@ -131,6 +131,12 @@ func TestEpochs(t *testing.T) {
 	stale("a column that is gone", "table public.book has no column title any more")
 	if epoch := now.Epochs.Of("title"); epoch != cp.Epoch || now.Epochs.Of("id") == epoch {
 		t.Errorf("epochs %+v of %d", now.Epochs, cp.Epoch)
+	}
+	cp.begin()
+	now.Epochs.Begin(cp.Epoch, &sources.Staleness{})
+	cp.Indexes["titles"] = &indexState{Live: &build{Since: 1}, Next: &build{}}
+	if epoch, st := cp.outdate(titles), cp.Indexes["titles"]; st.Stale == "" || st.Next.Epoch < epoch {
+		t.Errorf("an index into which nothing has come has to be made again: %+v, %+v, %d", st, st.Next, epoch)
 	}
 	cp.Version = 5
 	cp.use(&mapping.Plan{Tables: []*sources.Table{table, {Schema: "public", Name: "tag"}}}, nil)

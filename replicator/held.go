@@ -33,6 +33,9 @@ type held map[string]string
 func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 	in.set, in.held = d.cfg.set(), held{}
 	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
+	if err := d.holdBlocked(ctx, in); err != nil {
+		return err
+	}
 	var all []preflight.Finding
 	for {
 		in.findings, in.plan = nil, nil
@@ -42,7 +45,7 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 				return err
 			}
 		}
-		errs := d.unbearable(preflight.Errors(in.findings))
+		errs := d.unbearable(in, mayHold)
 		switch {
 		case len(errs) == 0 && !in.holdBroken():
 			return d.grace(in.held)
@@ -233,7 +236,7 @@ func (cp *checkpoint) hold(why held) {
 	epoch := int64(0)
 	for alias, st := range cp.Indexes {
 		if why[alias] == "" {
-			st.Held = false
+			st.Held, st.Blocked = false, nil
 			continue
 		}
 		if st.Held {
@@ -271,7 +274,7 @@ func (d *daemon) checkHeld(ctx context.Context, before *inspection, was held) er
 		return nil
 	}
 	d.looked = time.Now()
-	in := &inspection{sink: before.sink, homes: before.homes}
+	in := &inspection{sink: before.sink, homes: before.homes, blocked: before.blocked}
 	if err := in.readSource(ctx, d.source); err != nil {
 		return nil //nolint:nilerr // the stream will tell
 	}

@@ -1,7 +1,6 @@
 package replicator
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,6 +116,13 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 			return err
 		}
 	}
+	x.state.update(func(*checkpoint) {
+		for _, b := range []*build{st.Live, st.Next} {
+			if b.by(w) { // whose columns may have grown
+				b.Definition = w.Normalized
+			}
+		}
+	})
 	if keeps(w) {
 		if err := x.keep(ctx, w, st, serving, epoch, now); err != nil {
 			return err
@@ -225,7 +231,9 @@ func unreadTables(w *mapping.Index) map[string]*tableProgress {
 func (b *build) is(w *mapping.Index) bool { return b.by(w) && b.Stored == (len(w.Joined) > 0) }
 
 // by reports whether the build was made by the definition.
-func (b *build) by(w *mapping.Index) bool { return b != nil && bytes.Equal(b.Definition, w.Normalized) }
+func (b *build) by(w *mapping.Index) bool {
+	return b != nil && mapping.Same(b.Definition, w.Normalized)
+}
 
 // make creates the planned indexes that do not exist yet. The plan is saved
 // first, so that a crash leaves no index that nobody knows of.

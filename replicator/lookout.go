@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ func (l *lookout) look(ctx context.Context, failing bool) error {
 		complaints = append(complaints, said...)
 	}
 	l.complain(complaints)
-	return nil
+	return l.blocked(ctx)
 }
 
 // target looks at one physical index and what leads to it.
@@ -85,8 +86,11 @@ func (l *lookout) target(ctx context.Context, t *target) (complaints []string, e
 	if what := lost(&s, t.build); what != "" {
 		return nil, &lostError{t.alias, t.Physical, what}
 	}
-	if s.Blocked != "" {
+	switch r := t.Refused(); {
+	case s.Blocked != "":
 		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.alias, s.Blocked))
+	case r != nil:
+		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.alias, r.Why))
 	}
 	mend := func(alias, told string) error {
 		err := l.sink.Swap(ctx, alias, t.Physical)
@@ -148,8 +152,17 @@ func writesRefused(b *build) string {
 }
 
 // unbearable leaves out what a daemon that has run waits for: the lookout says so.
-func (d *daemon) unbearable(errs []preflight.Finding) []preflight.Finding {
-	return slices.DeleteFunc(errs, func(f preflight.Finding) bool { return d.ran && f.Waits })
+// known: another one has run with the same definitions.
+func (d *daemon) unbearable(in *inspection, known bool) []preflight.Finding {
+	return slices.DeleteFunc(preflight.Errors(in.findings), func(f preflight.Finding) bool {
+		return f.Waits && (d.ran || known && !in.defines(f.Subject))
+	})
+}
+
+// defines reports whether the subject of a finding is an alias, which can be held up.
+func (in *inspection) defines(subject string) bool {
+	alias, ok := strings.CutPrefix(subject, "index ")
+	return ok && slices.ContainsFunc(slices.Collect(maps.Keys(in.set.Indexes)), func(name string) bool { return in.set.Alias(name) == alias })
 }
 
 // complain shows what a person must mend, and logs what is news of it.

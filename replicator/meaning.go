@@ -114,8 +114,16 @@ func inUse(what *sources.Staleness, t *sources.Table) *sources.Staleness {
 }
 
 // outdate marks an index stale that is made of something that has come to a
-// later epoch, and returns the epoch that it has to be of.
+// later epoch, and returns the epoch that it has to be of. One into which nothing
+// has come yet is of any.
 func (cp *checkpoint) outdate(w *mapping.Index) int64 {
+	if st := cp.Indexes[w.Alias]; st != nil {
+		for _, b := range []*build{st.Live, st.Next} {
+			if b != nil && b.untouched() {
+				b.Epoch = cp.Epoch
+			}
+		}
+	}
 	latest, reason := int64(0), ""
 	for _, name := range slices.Sorted(maps.Keys(w.Uses)) {
 		t := cp.Tables[name]

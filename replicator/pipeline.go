@@ -439,7 +439,7 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 		}
 		j.batch, j.rows, j.chunk = nil, nil, nil
 		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
-		if copied == nil {
+		if copied == nil && held < p.held/4 { // what a large row has freed its request takes
 			p.memory.Release(held / 2) // the rows
 			held -= held / 2
 		}

@@ -198,6 +198,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		rebuild    *rebuildError
 		incomplete *incompleteError
 		gone       *lostError
+		blocked    *blockedError
 		problems   mapping.Problems
 		anew       replan
 	)
@@ -224,6 +225,8 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.warned[err.Error()] = true
 		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
 		return again, nil
+	case errors.As(err, &blocked):
+		return d.block(ctx, blocked), nil
 	case errors.Is(err, errAway):
 		d.later(err, zerolog.InfoLevel, "stopped for a moment")
 		if backoff.Pause(ctx, holdGrace/4) != nil {
@@ -290,12 +293,14 @@ func (d *daemon) giveUp(ctx context.Context, why error) answer {
 // errRetained ends a session whose source keeps too much log.
 var errRetained = errors.New("too much log is retained")
 
+// programBytes is what the program itself takes of the memory, in files that are mapped.
+const programBytes = 32 << 20
+
 // limitMemory tells the runtime what it may use, so that it collects rather
-// than grows; the program itself takes memory, too. A limit in the environment
-// stands.
+// than grows. A limit in the environment stands.
 func limitMemory(cfg *Config) {
 	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit / 5 * 4)
+		debug.SetMemoryLimit(max(limit-max(programBytes, limit/5), limit/2))
 	}
 }
 

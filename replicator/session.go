@@ -107,7 +107,7 @@ func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
 	known := d.ran
 	st.update(func(cp *checkpoint) {
 		cp.compare(pf.catalog, d.log)
-		pf.homes = cp.Homes
+		pf.homes, pf.blocked = cp.Homes, cp.blocked()
 		known = known || cp.Definitions == definitions(d.cfg.set())
 	})
 	if err := d.fit(ctx, pf, known); err != nil {

@@ -3,6 +3,7 @@ package sinks
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Op is what an Action does.
@@ -97,7 +98,33 @@ type Target struct {
 	Deleted     atomic.Int64 // deletes delivered
 	Superseded  atomic.Int64 // answered "a newer version is there"
 	DeadLetters atomic.Int64 // sent to the dead letters since start
+
+	refusal atomic.Pointer[Refusal]
 }
+
+// A Refusal is that a sink takes no documents of one index, and a person must mend that.
+type Refusal struct {
+	Since time.Time
+	Why   string // with the remedy
+	op    Op
+}
+
+// Refuse is called by the sink for each action that it refuses so.
+func (t *Target) Refuse(op Op, why string) {
+	if t.refusal.Load() == nil {
+		t.refusal.CompareAndSwap(nil, &Refusal{Since: time.Now(), Why: why, op: op})
+	}
+}
+
+// Accept is called by the sink for each action that it takes.
+func (t *Target) Accept(op Op) {
+	if r := t.refusal.Load(); r != nil && r.op == op {
+		t.refusal.CompareAndSwap(r, nil)
+	}
+}
+
+// Refused is nil while the sink takes the target's documents.
+func (t *Target) Refused() *Refusal { return t.refusal.Load() }
 
 // WriteAlias is the name of a physical index's own write alias.
 func WriteAlias(physical string) string { return physical + "-write" }

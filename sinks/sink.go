@@ -59,6 +59,11 @@ type Sink interface {
 	// write alias and the alias. It is asked every few seconds.
 	Standing(ctx context.Context, alias, physical string) (Standing, error)
 
+	// Takes asks whether a physical index takes documents now, by writes that change
+	// none. why is empty where it does, and where it is gone; else what a person must
+	// do. May be repeated.
+	Takes(ctx context.Context, t *Target) (why string, err error)
+
 	// Made lists the physical indexes that this pipeline has made for the alias: those
 	// of its name and a timestamp that have their write alias.
 	Made(ctx context.Context, alias string) ([]string, error)

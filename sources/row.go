@@ -142,6 +142,28 @@ func (a *Arena) Copy(r Row, i int) {
 	}
 }
 
+// Cut returns a row of some cells of r, with r's texts: it is valid as long as r is.
+func (a *Arena) Cut(r Row, columns []int) Row {
+	a.StartRow(len(columns))
+	for _, i := range columns {
+		a.cells = append(a.cells, r.cells[i])
+	}
+	return Row{data: r.data, cells: a.cells[a.cellStart:len(a.cells):len(a.cells)]}
+}
+
+// largeRow is the size from which on Reserve has memory made for a row.
+const largeRow = 64 << 10
+
+// Reserve makes room for a row's texts where they are large, so that neither they
+// nor those of the rows before are copied while it is built. It is called before
+// StartRow, with about the size of the texts.
+func (a *Arena) Reserve(bytes int) {
+	if cap(a.data)-len(a.data) < bytes && (bytes > largeRow || cap(a.data) > keptArena) {
+		a.total += len(a.data) // earlier rows keep the old memory
+		a.data = make([]byte, 0, max(bytes, largeRow))
+	}
+}
+
 // EndRow returns the row built since StartRow.
 func (a *Arena) EndRow() Row {
 	return Row{

@@ -1,5 +1,10 @@
 package sources
 
+import (
+	"fmt"
+	"strings"
+)
+
 // A Kind says what a column's canonical text looks like. Every source converts
 // its own representation to it in one place, for snapshot and stream alike, so
 // that both give the same bytes.
@@ -57,4 +62,28 @@ type Type struct {
 
 	// Lossy: different values may have one text, so that it is no part of a key.
 	Lossy bool
+}
+
+// Family is the type's name without what may grow and changes no value that is
+// there (see Widened).
+func (t *Type) Family() string {
+	switch name, _, _ := strings.Cut(t.SQL, "("); name {
+	case "varchar", "varbinary", "enum", "set":
+		return name
+	}
+	return t.SQL
+}
+
+// Widened reports whether a type, as MySQL and MariaDB write it, takes all values of
+// another, and they stay as they are: it is longer, or has more labels at its end.
+func Widened(from, to string) bool {
+	switch name, _, _ := strings.Cut(from, "("); name {
+	case "varchar", "varbinary":
+		var was, is int
+		_, err := fmt.Sscanf(from+" "+to, name+"(%d) "+name+"(%d)", &was, &is)
+		return err == nil && was <= is
+	case "enum", "set":
+		return strings.HasPrefix(to, strings.TrimSuffix(from, ")")+",")
+	}
+	return false
 }

@@ -70,6 +70,17 @@ func (w *world) compareWith(index string, wanted map[string]string) {
 	w.t.Logf("%s: %d documents compared; %d missing, %d different, %d extra", index, len(wanted), missing, different, extra)
 }
 
+// sameIn reports whether an index has exactly the documents that SQL gives.
+func (w *world) sameIn(index, sql string) bool {
+	wanted, documents := w.wanted(sql), w.documentsOf(index)
+	for id, want := range wanted {
+		if got, ok := documents[id]; !ok || !reflect.DeepEqual(canonical(w, got), canonical(w, []byte(want))) {
+			return false
+		}
+	}
+	return len(documents) == len(wanted)
+}
+
 // canonical decodes a document so that equal values compare equal: numbers keep
 // their digits, times are instants.
 func canonical(w *world, document []byte) any {

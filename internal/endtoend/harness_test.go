@@ -65,6 +65,7 @@ func TestMain(m *testing.M) {
 	if dir, err := os.MkdirTemp("", "haystream-endtoend-"); err == nil {
 		binary = filepath.Join(dir, "haystream")
 		build := exec.Command("go", "build", "-o", binary, "haystream")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
 		build.Stderr = os.Stderr
 		if err := build.Run(); err == nil {
 			code = m.Run()

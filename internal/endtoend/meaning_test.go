@@ -83,6 +83,10 @@ var meanings = []meaning{
 	{name: "there and back while down", on: onMySQL, down: true, exec: []string{
 		"ALTER TABLE book MODIFY title varchar(2)", "ALTER TABLE book MODIFY title varchar(50)",
 	}, rebuilt: "flat joined"},
+	{name: "no more NULL", on: onMySQL, down: true, exec: []string{
+		"INSERT INTO tag (id) VALUES (50)", "ALTER TABLE tag DROP PRIMARY KEY, ADD PRIMARY KEY (id, name)", "ALTER TABLE tag DROP PRIMARY KEY, ADD PRIMARY KEY (id)",
+	}, rebuilt: "joined tags"},
+	{name: "of another type while down", on: onMySQL, down: true, exec: []string{"ALTER TABLE tag MODIFY name text", "ALTER TABLE tag MODIFY weight bigint"}, rebuilt: "joined tags"},
 	{name: "replaced by another table", exec: slices.Concat(again("tag", "tag_new", "(7, 1, 'seven', '', 7), (8, 3, 'eight', '', 8)"), []string{
 		"ALTER TABLE tag RENAME TO tag_old", "ALTER TABLE tag_new RENAME TO tag", "DROP TABLE tag_old",
 	}), rebuilt: "joined tags"},
@@ -104,6 +108,7 @@ var meanings = []meaning{
 	{name: "columns that nobody uses", exec: []string{
 		"ALTER TABLE book ADD COLUMN unused int DEFAULT 3", "ALTER TABLE tag ADD COLUMN unused int", "ALTER TABLE tag DROP COLUMN unused", "ALTER TABLE book DROP COLUMN spare",
 	}},
+	{name: "columns that take longer texts", on: onMySQL, exec: []string{"ALTER TABLE tag MODIFY name varchar(60) COMMENT 'longer'", "ALTER TABLE book MODIFY title varchar(60) NULL DEFAULT 'none'"}},
 	{name: "defaults", exec: []string{"ALTER TABLE book ALTER COLUMN title SET DEFAULT 'none'", "ALTER TABLE book ALTER COLUMN title DROP DEFAULT"}},
 	{name: "files", on: onPostgres, exec: []string{"VACUUM FULL book", "VACUUM FULL tag", "ANALYZE book"}},
 	{name: "settings", on: onPostgres, down: true, exec: []string{"ALTER TABLE book ALTER title SET STATISTICS 50", "ALTER TABLE tag ALTER name SET NOT NULL", "COMMENT ON COLUMN tag.name IS 'x'"}},

@@ -56,6 +56,7 @@ func TestSinkChangedByHand(t *testing.T) {
 		name    string
 		spoil   func(name, physical string)
 		rebuilt bool
+		held    bool                        // once there are writes, until mend
 		says    string                      // in the log, beside the index's name
 		waits   string                      // what /readyz says until mend
 		mend    func(name, physical string) // what a person does; nil where nothing
@@ -103,12 +104,12 @@ func TestSinkChangedByHand(t *testing.T) {
 			mend: func(name, _ string) { w.ask(http.MethodDelete, "/"+name, "") },
 		},
 		{
-			name: "closed", waits: "the index is closed; open it with POST",
+			name: "closed", rebuilt: true, held: true, waits: "the index is closed; open it with POST",
 			spoil: func(_, p string) { w.ask(http.MethodPost, "/"+p+"/_close", "") },
 			mend:  func(_, p string) { w.ask(http.MethodPost, "/"+p+"/_open", "") },
 		},
 		{
-			name: "frozen", waits: "index.blocks.read_only",
+			name: "frozen", rebuilt: true, held: true, waits: "index.blocks.read_only",
 			spoil: func(_, p string) { w.ask(http.MethodPut, "/"+p+"/_settings", `{"index.blocks.read_only":true}`) },
 			mend: func(_, p string) {
 				w.ask(http.MethodPut, "/"+p+"/_settings", `{"index.blocks.write":null,"index.blocks.read_only":null,"index.blocks.read_only_allow_delete":null}`)
@@ -157,11 +158,23 @@ func TestSinkChangedByHand(t *testing.T) {
 		w.within(20*time.Second, c.name+" has all rows, though other indexes wait for a person", func() bool { return len(w.documentsOf(name)) == 100 })
 	}
 	w.exec("UPDATE note SET title = 'written' WHERE id % 7 = 1", "UPDATE author SET name = 'renamed' WHERE id = 3")
+	for i, c := range cases {
+		switch name := w.name + "-" + c.name; {
+		case c.held:
+			w.within(40*time.Second, c.name+" is held up", func() bool { return strings.Contains(w.notReady(), "index "+name+" is held up: ") })
+		case c.mend == nil:
+			w.within(40*time.Second, c.name+" has what was written, though other indexes wait for a person", func() bool {
+				return w.sameIn(name, documents[i])
+			})
+		}
+	}
+	w.exec("DELETE FROM note WHERE id = 2")
 	for _, c := range cases {
 		if c.mend != nil {
 			c.mend(w.name+"-"+c.name, before[c.name])
 		}
 	}
+	w.within(20*time.Second, "nothing is held up any more", func() bool { return !strings.Contains(w.notReady(), "is held up") })
 	w.settle()
 	for i, c := range cases {
 		name := w.name + "-" + c.name

@@ -23,7 +23,7 @@ type Finding struct {
 	Remedy  string // the statement or setting that mends it; empty where nothing is to do
 
 	// Waits means that documents wait, or readers see something else, for as long as
-	// it lasts: it keeps a daemon from starting, and does not stop one that runs.
+	// it lasts: it keeps a daemon from its first start, and does not stop one that has run.
 	Waits bool
 }
 

@@ -15,8 +15,10 @@ import (
 // with Commit or Discard.
 type Batch struct {
 	reader
-	of   *pebble.Batch
-	next state
+	of        *pebble.Batch
+	next      state
+	stamps    uint64 // given out
+	truncated bool   // a table, in this Batch
 
 	// keys and a value being built
 	row, from, to []byte
@@ -52,10 +54,18 @@ func (b *Batch) Put(t *Table, row sources.Row) (old sources.Row, err error) {
 // Replace is Put for a caller that has read what is stored with the row's key;
 // old is the zero Row where that is nothing.
 func (b *Batch) Replace(t *Table, key []byte, old, row sources.Row) (err error) {
-	if b.value, err = appendRow(b.value[:0], t, row); err != nil {
+	if b.value, err = appendRow(b.value[:0], t, row, b.stamp(), b.store.options.pieceBytes); err != nil {
 		return err
 	}
 	if err = b.reindex(t, key, old, row); err != nil {
+		return err
+	}
+	if b.large(old) {
+		if err = b.deletePieces(t, key); err != nil {
+			return err
+		}
+	}
+	if err = b.putPieces(t, key, row); err != nil {
 		return err
 	}
 	b.to = append(appendRowSpace(b.to[:0], t), key...)
@@ -71,13 +81,19 @@ func (b *Batch) Delete(t *Table, key []byte) (old sources.Row, err error) {
 	if err = b.reindex(t, key, old, sources.Row{}); err != nil {
 		return old, err
 	}
+	if b.large(old) {
+		if err = b.deletePieces(t, key); err != nil {
+			return old, err
+		}
+	}
 	b.to = append(appendRowSpace(b.to[:0], t), key...)
 	return old, b.written("delete row", b.of.Delete(b.to, nil))
 }
 
 // Truncate removes all rows of a table.
 func (b *Batch) Truncate(t *Table) error {
-	for _, prefix := range [][]byte{appendRowSpace(nil, t), appendIndexSpace(nil, t)} {
+	b.truncated = true
+	for _, prefix := range [][]byte{appendRowSpace(nil, t), appendPieceSpace(nil, t), appendIndexSpace(nil, t)} {
 		if err := b.of.DeleteRange(prefix, appendEnd(nil, prefix), nil); err != nil {
 			return b.written("truncate "+t.String(), err)
 		}

@@ -34,6 +34,7 @@ func (b *Batch) Spill() error {
 	b.of = b.store.db.NewIndexedBatch()
 	b.reader.from = b.of
 	b.next.sequence++
+	b.truncated = false
 	return nil
 }
 

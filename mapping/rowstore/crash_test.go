@@ -94,7 +94,7 @@ func TestPowerCutInReset(t *testing.T) {
 			}
 			return
 		}
-		s, err := openLayout("/data/store", l, source, Options{FS: cut})
+		s, err := openLayout("/data/store", l, source, Options{FS: cut, pieceBytes: 100})
 		switch {
 		case err != nil && !errors.Is(err, ErrRebuild):
 			t.Fatalf("step %d: %v", step, err)
@@ -171,7 +171,7 @@ func TestFull(t *testing.T) {
 			t.Fatalf("step %d: the store shows\n%s", step, got)
 		}
 		s.Close()
-		if _, err := openLayout("/data/store", l, source, Options{FS: volume}); !errors.Is(err, ErrFull) {
+		if _, err := openLayout("/data/store", l, source, Options{FS: volume, pieceBytes: 100}); !errors.Is(err, ErrFull) {
 			t.Fatalf("step %d: open while full: %v", step, err)
 		}
 		s = open(t, disk, l)
@@ -210,7 +210,7 @@ func TestReadOnly(t *testing.T) {
 			t.Errorf("commit: %v", err)
 		}
 		s.Close()
-		if _, err := openLayout("/data/store", l, source, Options{FS: volume}); !errors.Is(err, ErrReadOnly) {
+		if _, err := openLayout("/data/store", l, source, Options{FS: volume, pieceBytes: 100}); !errors.Is(err, ErrReadOnly) {
 			t.Errorf("open: %v", err)
 		}
 	}
@@ -249,7 +249,7 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			damage(t, copied, "/data/store/rows/"+name, how, r)
-			s, err := openLayout("/data/store", l, source, Options{FS: copied})
+			s, err := openLayout("/data/store", l, source, Options{FS: copied, pieceBytes: 100})
 			switch {
 			case err == nil:
 				snapshot := s.Snapshot()

@@ -64,6 +64,7 @@ type reader struct {
 	from  pebble.Reader
 	rows  *sources.Arena
 	key   []byte // a key being built, needed until the call that takes it returns
+	piece []byte // another
 }
 
 func newReader(s *Store, from pebble.Reader) reader {
@@ -81,12 +82,20 @@ func (r *reader) Get(t *Table, key []byte) (sources.Row, bool, error) {
 	if err != nil {
 		return sources.Row{}, false, r.store.failed("read row of "+t.String(), err)
 	}
-	row, err := readRow(r.rows, t, data)
+	row, err := r.readRow(t, key, data)
 	closeErr := closer.Close()
 	if err != nil {
-		return sources.Row{}, false, r.store.damaged("read row of "+t.String(), err)
+		return sources.Row{}, false, r.unread(t, err)
 	}
 	return row, true, closeErr
+}
+
+// unread words an error of a row that is there.
+func (r *reader) unread(t *Table, err error) error {
+	if errors.Is(err, errCell) || errors.Is(err, pebble.ErrNotFound) {
+		return r.store.damaged("read row of "+t.String(), err)
+	}
+	return r.store.failed("read row of "+t.String(), err)
 }
 
 func (r *reader) Scan(t *Table, index int, value, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
@@ -111,9 +120,9 @@ func (r *reader) Keys(t *Table, index int, value, after []byte, each func(key []
 func (r *reader) All(t *Table, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
 	r.key = appendRowSpace(r.key[:0], t)
 	return r.scan(r.key, after, nil, func(key, data []byte) (bool, error) {
-		row, err := readRow(r.rows, t, data)
+		row, err := r.readRow(t, key, data)
 		if err != nil {
-			return false, r.store.damaged("read row of "+t.String(), err)
+			return false, r.unread(t, err)
 		}
 		return each(key, row)
 	})

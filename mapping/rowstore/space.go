@@ -8,6 +8,7 @@ import (
 // The first byte of every key in the store. The rest is
 //
 //	row:   table, key                      → row
+//	piece: table, key, stamp, column, n → part of a large text
 //	index: table, index, value, key        →
 //	mark:  target, key                     → data
 //	due:   time, target, key               →
@@ -16,10 +17,11 @@ import (
 //	note:  name                            → data
 //	meta, state, tables:                   → see meta, state and kept
 //
-// with tables in two bytes, indexes in one, targets in four, times and ids in
-// eight, all big-endian.
+// with tables and columns in two bytes, indexes in one, targets and n in four,
+// times, ids and stamps in eight, all big-endian.
 const (
 	spaceRow    = 'r'
+	spacePiece  = 'p'
 	spaceIndex  = 'i'
 	spaceMark   = 'm'
 	spaceDue    = 't'

@@ -30,7 +30,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 4
+const format = 5
 
 // Meta says whose rows a store holds.
 type Meta struct {
@@ -55,6 +55,8 @@ type Options struct {
 
 	// FS is where the store lives; the machine's where nil.
 	FS vfs.FS
+
+	pieceBytes int // see the constant
 }
 
 const defaultCache = 16 << 20
@@ -88,6 +90,9 @@ func Open(dir string, of Meta, options Options) (*Store, error) {
 	s := &Store{fs: options.FS, dir: dir, options: options, wanted: meta{Format: format, Identity: of.Identity}}
 	if s.fs == nil {
 		s.fs = vfs.Default
+	}
+	if s.options.pieceBytes == 0 {
+		s.options.pieceBytes = pieceBytes
 	}
 	if err := s.makeDir(); err != nil {
 		return nil, fmt.Errorf("make directory of row store: %w", classify(err))

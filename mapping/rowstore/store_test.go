@@ -233,6 +233,14 @@ func TestPrint(t *testing.T) {
 			t.Errorf("the %s does not matter", name)
 		}
 	}
+	long := func(sql string) string {
+		table := layout().Tables[users]
+		table.Columns[1].Type.SQL = sql
+		return table.Print()
+	}
+	if long("varchar(10)") != long("varchar(20)") || long("varchar(10)") == long("varbinary(10)") {
+		t.Error("a column that has grown is stored otherwise")
+	}
 }
 
 // TestUse: tables that stay keep rows, indexes and notes, whatever comes and goes

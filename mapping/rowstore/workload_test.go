@@ -282,7 +282,7 @@ func (m *model) commit(s *Store, l *Layout, r *rand.Rand, sync bool) error {
 
 func open(t *testing.T, fs vfs.FS, l *Layout) *Store {
 	t.Helper()
-	s, err := openLayout("/data/store", l, source, Options{FS: fs, CacheBytes: 1 << 18})
+	s, err := openLayout("/data/store", l, source, Options{FS: fs, CacheBytes: 1 << 18, pieceBytes: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -308,6 +308,7 @@ func (l *lane) settle(sent []entry, answers []answer) (int, *trouble, error) {
 		switch v {
 		case delivered, superseded:
 			count(a, v)
+			a.Target.Accept(a.Op)
 			l.hold(e)
 		case impossible:
 			if err := l.bury(e, &ans); err != nil {
@@ -315,6 +316,9 @@ func (l *lane) settle(sent []entry, answers []answer) (int, *trouble, error) {
 			}
 		default:
 			t = worse(t, v, &ans, a)
+			if v == blocked && a.Target.Refused() == nil {
+				a.Target.Refuse(a.Op, explain(v, ans.status, ans.typ, ans.reason, a.Target.Physical))
+			}
 			sent[kept] = e
 			kept++
 		}

@@ -1,12 +1,12 @@
 package elasticsearch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +36,7 @@ type request struct {
 	client  *client
 	timeout time.Duration
 	gzip    *gzip.Writer // nil: not compressed
-	packed  bytes.Buffer
+	packed  packed
 	meta    []byte
 	pieces  [][]byte
 	size    int  // of all pieces
@@ -51,6 +51,55 @@ func newRequest(c *client, compression bool) *request {
 		r.gzip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is a valid one
 	}
 	return r
+}
+
+// packed is a compressed body, in pieces: one that grew would be copied, and
+// would keep the size of the largest.
+type packed struct {
+	pieces [][]byte
+	spare  [][]byte
+	size   int
+}
+
+const (
+	packedPiece = 64 << 10
+	keptPieces  = 16 // for the next body
+)
+
+// Write implements io.Writer. It cannot fail.
+func (p *packed) Write(data []byte) (int, error) {
+	p.size += len(data)
+	for rest := data; len(rest) > 0; {
+		last := len(p.pieces) - 1
+		if last < 0 || len(p.pieces[last]) == packedPiece {
+			p.pieces, last = append(p.pieces, p.piece()), last+1
+		}
+		n := min(packedPiece-len(p.pieces[last]), len(rest))
+		p.pieces[last], rest = append(p.pieces[last], rest[:n]...), rest[n:]
+	}
+	return len(data), nil
+}
+
+// piece is an empty one.
+func (p *packed) piece() []byte {
+	last := len(p.spare) - 1
+	if last < 0 {
+		return make([]byte, 0, packedPiece)
+	}
+	piece := p.spare[last]
+	p.spare = p.spare[:last]
+	return piece
+}
+
+// reset empties the body, and keeps some of its memory.
+func (p *packed) reset() {
+	for _, piece := range p.pieces {
+		if len(p.spare) < keptPieces {
+			p.spare = append(p.spare, piece[:0])
+		}
+	}
+	clear(p.pieces)
+	p.pieces, p.size = p.pieces[:0], 0
 }
 
 // A payload is one request's body. The transport may go on reading it after the
@@ -82,10 +131,7 @@ func (p *payload) Close() error {
 // are sent: rejected ones need no sending.
 func (r *request) build(work []entry, maxBytes, most int) (n, sent int) {
 	r.meta, r.pieces, r.size = r.meta[:0], r.pieces[:0], 0
-	if r.packed.Cap() > largeRequest && r.packed.Len() < largeRequest/2 {
-		r.packed = bytes.Buffer{} // large ones are rare
-	}
-	r.packed.Reset()
+	r.packed.reset()
 	if r.gzip != nil {
 		r.gzip.Reset(&r.packed)
 	}
@@ -152,7 +198,10 @@ func (r *request) send(ctx context.Context, n int) ([]answer, error) {
 	}
 	payload := &payload{src: body}
 	req.Body, req.ContentLength = payload, size
-	defer func() { _ = payload.Close() }() // it cannot fail
+	defer func() {
+		_ = payload.Close() // it cannot fail
+		r.packed.reset()
+	}()
 	res, err := r.client.es.Perform(req)
 	r.broke = err != nil && !r.broke
 	if err != nil {
@@ -172,7 +221,8 @@ func (r *request) body() (io.Reader, int64) {
 		return &pieces, int64(r.size)
 	}
 	_ = r.gzip.Close() // into memory: it cannot fail
-	return bytes.NewReader(r.packed.Bytes()), int64(r.packed.Len())
+	pieces := net.Buffers(slices.Clone(r.packed.pieces))
+	return &pieces, int64(r.packed.size)
 }
 
 // read takes the response apart and leaves the connection fit for the next request.

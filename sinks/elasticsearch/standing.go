@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"haystream/sinks"
+	"haystream/sinks/bulk"
 )
 
 // standingFilter leaves out mappings, which may be large.
@@ -111,4 +113,42 @@ func (e *existing) blocked(physical string) string {
 		}
 	}
 	return ""
+}
+
+// Takes implements sinks.Sink: a document that goes through the ingest pipeline and
+// must replace one that cannot be there, and a delete that finds nothing.
+func (s *Sink) Takes(ctx context.Context, t *sinks.Target) (string, error) {
+	index, remove := &sinks.Action{Target: t, Op: sinks.OpIndex}, &sinks.Action{Target: t, Op: sinks.OpDelete, ID: []byte(controlID)}
+	body := append([]byte(`{"index":{"_id":"`+controlID+`","if_seq_no":9007199254740991,"if_primary_term":1,"require_alias":true,"_index":`), bulk.AppendString(nil, t.WriteAlias)...)
+	if t.Pipeline != "" {
+		body = bulk.AppendString(append(body, `,"pipeline":`...), t.Pipeline)
+	}
+	body = bulk.AppendLine(append(body, "}}\n{}\n"...), remove)
+	r := newRequest(s.client, false)
+	r.timeout, r.size = takesTimeout, len(body)
+	r.add(body)
+	answers, err := r.send(ctx, 2)
+	if err != nil {
+		return "", fmt.Errorf("ask whether index %s takes documents: %w", t.Physical, err)
+	}
+	for i, a := range []*sinks.Action{index, remove} {
+		ans := &answers[i]
+		switch v := judge(ans, a); {
+		case isMissing(ans.typ):
+			return "", nil
+		case v == overloaded, v == unavailable:
+			return "", fmt.Errorf("ask whether index %s takes documents: %s", t.Physical, explain(v, ans.status, ans.typ, ans.reason, t.Physical))
+		case v == blocked:
+			return explain(v, ans.status, ans.typ, ans.reason, t.Physical), nil
+		}
+	}
+	return "", nil
+}
+
+// takesTimeout bounds how long it takes to ask.
+const takesTimeout = 10 * time.Second
+
+// isMissing tells that the write alias is gone, or the index with it: both come back by themselves.
+func isMissing(typ string) bool {
+	return typ == "index_not_found_exception" || typ == "aliases_not_found_exception"
 }

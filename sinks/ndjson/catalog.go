@@ -93,6 +93,9 @@ func (s *Sink) Index(_ context.Context, alias string) (*sinks.Index, error) {
 	return &sinks.Index{Alias: alias, Physical: physical, UUID: index.UUID, Meta: index.Meta}, nil
 }
 
+// Takes implements sinks.Sink: files take whatever fits on the disk.
+func (s *Sink) Takes(context.Context, *sinks.Target) (string, error) { return "", nil }
+
 // Standing implements sinks.Sink.
 func (s *Sink) Standing(_ context.Context, alias, physical string) (sinks.Standing, error) {
 	c, err := s.readCatalog()

@@ -29,11 +29,15 @@ func (a *alteration) read() {
 	}
 	switch {
 	case a.all:
-		a.columns, a.texts, a.recomputes = nil, false, false
+		a.columns, a.defined, a.texts, a.recomputes = nil, nil, false, false
 	case a.texts:
 		a.reason = "has changed its character set by ALTER TABLE"
-	case len(a.columns) > 0:
-		a.reason = "has changed its column " + strings.Join(a.columns, ", ") + " by ALTER TABLE"
+	case len(a.columns)+len(a.defined) > 0:
+		names := slices.Clone(a.columns)
+		for i := range a.defined {
+			names = append(names, a.defined[i].name)
+		}
+		a.reason = "has changed its column " + strings.Join(names, ", ") + " by ALTER TABLE"
 	}
 }
 
@@ -71,14 +75,7 @@ func (a *alteration) specification() {
 	case "DROP":
 		a.drop()
 	case "MODIFY", "CHANGE":
-		a.recomputes = true
-		a.skip("COLUMN")
-		a.ifExists()
-		a.concerns(a.column())
-		if word == "CHANGE" {
-			a.concerns(a.column())
-		}
-		a.reference(",")
+		a.define(word == "CHANGE")
 	case "ALTER":
 		a.alterColumn()
 	case "RENAME":
@@ -123,10 +120,29 @@ func (a *alteration) reference(stops string) {
 	a.refers = a.refers || strings.Contains(text, "REFERENCES") && (strings.Contains(text, "CASCADE") || strings.Contains(text, "SET"))
 }
 
+// define is MODIFY or CHANGE.
+func (a *alteration) define(renames bool) {
+	a.recomputes, a.reshapes = true, true
+	a.skip("COLUMN")
+	a.ifExists()
+	name := a.column()
+	now := name
+	if renames {
+		now = a.column()
+	}
+	ahead := *a.scanner
+	if d, known := ahead.definition(name); known && now == name {
+		a.defined = append(a.defined, d)
+	} else {
+		a.concerns(name, now)
+	}
+	a.reference(",")
+}
+
 func (a *alteration) add() {
 	switch {
 	case a.isIndex():
-		a.reference(",")
+		a.addIndex(",")
 	case a.skip("PARTITION"):
 		a.skipTo(toEnd)
 	case a.skipAll("SYSTEM", "VERSIONING"):
@@ -147,11 +163,31 @@ func (a *alteration) add() {
 	}
 }
 
+// addIndex: a primary key's columns cannot be NULL any more. Where the server is
+// not strict, such values are others now. stops are skipTo's.
+func (a *alteration) addIndex(stops string) {
+	ahead := *a.scanner
+	if ahead.skip("CONSTRAINT") && ahead.peek() != "PRIMARY" {
+		ahead.token()
+	}
+	if ahead.skip("PRIMARY") && ahead.skipPast("(") {
+		for again := true; again; again = ahead.skip(",") {
+			a.concerns(ahead.name().name)
+			if ahead.skip("(") {
+				ahead.skipPast(")")
+			}
+			ahead.skip("ASC", "DESC", "WITHOUT", "OVERLAPS")
+		}
+		a.recomputes, a.odd = true, a.odd || ahead.odd || !ahead.skip(")")
+	}
+	a.reference(stops)
+}
+
 // addColumns reads a list of them up to its closing parenthesis.
 func (a *alteration) addColumns(exists bool) {
 	for {
 		if a.isIndex() {
-			a.reference(",)")
+			a.addIndex(",)")
 		} else {
 			a.addColumn(a.ifNotExists() || exists)
 		}
@@ -176,7 +212,8 @@ func (a *alteration) drop() {
 	switch {
 	case a.isIndex():
 		next := a.peek()
-		a.refers = a.refers || next == "FOREIGN" || next == "CONSTRAINT" // which may have acted
+		a.frees = a.frees || next == "FOREIGN" || next == "CONSTRAINT" // which may have acted
+		a.refers = a.refers || a.frees
 		a.skipTo(",")
 	case a.skip("PARTITION"):
 		a.stale("has lost a partition by ALTER TABLE")
@@ -240,7 +277,7 @@ func (a *alteration) rename() {
 func (a *alteration) convert() {
 	switch {
 	case a.skipAll("TO", "CHARACTER", "SET"), a.skipAll("TO", "CHARSET"):
-		a.texts, a.recomputes, a.reshapes = true, true, true
+		a.texts, a.recomputes, a.reshapes, a.recodes = true, true, true, true
 		a.skipTo(",")
 	case a.skip("TABLE"): // CONVERT TABLE t TO PARTITION p …
 		a.stale("has got a partition by ALTER TABLE")
@@ -292,6 +329,7 @@ var harmlessOptions = []string{
 var keepingEngines = []string{"INNODB", "MYISAM", "ARIA", "MEMORY", "HEAP", "ROCKSDB", "TOKUDB", "NDB", "NDBCLUSTER"}
 
 func (a *alteration) option(word string) {
+	a.recodes = a.recodes || word == "COLLATE" || word == "CHARSET" || word == "CHARACTER"
 	switch {
 	case slices.Contains(harmlessOptions, word):
 		a.value()

@@ -17,7 +17,7 @@ const userSchemas = "TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 
 
 // tablesQuery lists tables, but no view, sequence or temporary table.
 const tablesQuery = `
-SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS
+SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, TABLE_COLLATION
 FROM information_schema.TABLES
 WHERE ` + userSchemas + ` AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')`
 
@@ -54,13 +54,14 @@ type catalog struct {
 
 // A table is one of the catalog, with what the log does not say.
 type table struct {
-	sources  *sources.Table
-	columns  []column // as a row image has them
-	identity []int    // indexes of the columns that every old image has; empty: all of them, or not known
-	engine   string
-	partial  bool                 // the user may not see all columns, so that their places in a row image are not known
-	acts     bool                 // foreign keys change other tables where its rows go or change
-	unseen   []sources.ForeignKey // to tables that the user may not see
+	sources   *sources.Table
+	columns   []column // as a row image has them
+	identity  []int    // indexes of the columns that every old image has; empty: all of them, or not known
+	engine    string
+	collation string               // of columns to come
+	partial   bool                 // the user may not see all columns, so that their places in a row image are not known
+	acts      bool                 // foreign keys change other tables where its rows go or change
+	unseen    []sources.ForeignKey // to tables that the user may not see
 
 	// MariaDB: rows of the past are in the log as rows of their own.
 	versioned  bool
@@ -104,7 +105,7 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 		if rows, err := strconv.ParseInt(string(row[4]), 10, 64); err == nil {
 			t.EstimatedRows = rows
 		}
-		c.tables[c.catalogName(t.Schema, t.Name)] = &table{sources: t, engine: string(row[3]), versioned: string(row[2]) == "SYSTEM VERSIONED", end: -1}
+		c.tables[c.catalogName(t.Schema, t.Name)] = &table{sources: t, engine: string(row[3]), collation: string(row[5]), versioned: string(row[2]) == "SYSTEM VERSIONED", end: -1}
 		ordered = append(ordered, t)
 		return nil
 	})

@@ -339,6 +339,7 @@ func (q *chunkQuery) read(ctx context.Context, c *conn) (*sources.Chunk, error) 
 func (q *chunkQuery) add(chunk *sources.Chunk, row []byte, last [][]byte) error {
 	a := chunk.Arena
 	var undecoded error
+	a.Reserve(len(row))
 	a.StartRow(len(q.columns))
 	for _, c := range q.columns {
 		text, null, rest, err := nextText(row)

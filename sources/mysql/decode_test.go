@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,6 +95,50 @@ func TestPacketsAreNotKept(t *testing.T) {
 		}
 		if rows != recordedRows {
 			t.Errorf("%s: %d rows, want %d", name, rows, recordedRows)
+		}
+	}
+}
+
+// A value that cannot be decoded makes its column stale, and nothing else: the change
+// keeps its Version, and those behind it come.
+func TestValueThatCannotBeDecoded(t *testing.T) {
+	for name, f := range map[string]flavor{"mysql-single": mysqlServer, "mariadb-single": mariadbServer} {
+		out := make(chan *sources.Batch, 2*recordedRows)
+		st := recordedStream(t, f, out)
+		columns, n := st.catalog.tables["recorded.t"].columns, 0
+		for i, form := range columns[1].forms {
+			columns[1].forms[i].convert = func(dst, data []byte) ([]byte, error) {
+				if n++; n == 3 {
+					return dst, errJSON
+				}
+				if form.convert == nil {
+					return append(dst, data...), nil
+				}
+				return form.convert(dst, data)
+			}
+		}
+		for _, p := range readRecorded(t, name) {
+			if err := st.event(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := st.send(); err != nil {
+			t.Fatal(err)
+		}
+		close(out)
+		rows, version := 0, int64(0)
+		for batch := range out {
+			for _, c := range batch.Changes {
+				rows++
+				stale := c.Kind == sources.Stale && slices.Equal(c.Stale.Columns, []string{"name"}) && strings.Contains(c.Stale.Reason, "column name: "+errJSON.Error())
+				if stale != (rows == 3) || c.Version <= version {
+					t.Errorf("%s: change %d is %+v", name, rows, c)
+				}
+				version = c.Version
+			}
+		}
+		if rows != recordedRows {
+			t.Errorf("%s: %d changes, want %d", name, rows, recordedRows)
 		}
 	}
 }

@@ -279,6 +279,7 @@ func (st *stream) takeDefaults(now *catalog, end position) {
 	if !st.notAfter(st.defaultsOf) {
 		clear(st.defaulted)
 	}
+	st.unsure, st.former = map[string]map[string]bool{}, nil
 	st.catalog, st.defaultsOf, st.logTables = now, end, map[uint64]*logTable{}
 }
 

@@ -17,9 +17,10 @@ import (
 // an image's values begin, so that a row costs no memory of its own.
 type rowReader struct {
 	places    []int
-	parts     []byte // a bit for each JSON column: the new image has its changed parts only; nil: of none
-	patch     []byte // of one value
-	defaulted bool   // new rows have got values that are columns' defaults
+	parts     []byte            // a bit for each JSON column: the new image has its changed parts only; nil: of none
+	patch     []byte            // of one value
+	defaulted bool              // new rows have got values that are columns' defaults
+	undecoded sources.Undecoded // of the change that is being read
 }
 
 // Places of columns that have no value in an image.
@@ -79,7 +80,7 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 			}
 			is = st.rows.present(t, image, was)
 		}
-		if err := st.append(t.change(was, is, cascades, before, after)); err != nil {
+		if err := st.append(st.rows.undecoded.Settle(t.change(was, is, cascades, before, after))); err != nil {
 			return err
 		}
 	}
@@ -217,6 +218,7 @@ func (r *rowReader) row(a *sources.Arena, t *logTable, present, data []byte) (so
 	if err != nil {
 		return sources.Row{}, nil, err
 	}
+	a.Reserve(len(data) - len(rest))
 	a.StartRow(len(t.cells))
 	for i := range t.cells {
 		if r.place(&t.cells[i]) == placeMissing {
@@ -235,6 +237,7 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 	if err != nil {
 		return sources.Row{}, nil, err
 	}
+	a.Reserve(len(data) - len(rest))
 	a.StartRow(len(t.cells))
 	for i := range t.cells {
 		cell := &t.cells[i]
@@ -246,7 +249,10 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 			r.defaulted = r.defaulted || cell.unset.kind == unsetNull || cell.unset.kind == unsetText
 		case r.isPart(cell):
 			if err := r.part(a, i, data[r.places[cell.at]:], old); err != nil {
-				return sources.Row{}, nil, fmt.Errorf("column %s: %w", t.names[cell.at], err)
+				if err = r.undecoded.Fail(t.names[cell.at], err); err != nil {
+					return sources.Row{}, nil, err
+				}
+				a.Null()
 			}
 		default:
 			if err := r.value(a, t, i, data); err != nil {
@@ -299,7 +305,8 @@ func (r *rowReader) value(a *sources.Arena, t *logTable, i int, data []byte) err
 	}
 	text, _, err := cell.decode(a.Buffer(), data[start:])
 	if err != nil {
-		return fmt.Errorf("column %s: %w", t.names[cell.at], err)
+		a.Null()
+		return r.undecoded.Fail(t.names[cell.at], err)
 	}
 	a.Value(text)
 	return nil

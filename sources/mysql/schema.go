@@ -98,15 +98,19 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 		st.source.log.Warn().Str("statement", s.unknown+" …").Msg("a statement in the log is not known; tables that it may have changed are read again")
 	}
 	all := st.consequences(s)
+	brief := st.rekeyed(s)
 	for i := range all {
 		t, e := all[i].used, &all[i].effect
 		c := sources.Change{Table: t, Kind: nothing}
-		if e.refers && st.notAfter(st.planned) {
+		if (brief || st.notAfter(st.planned)) && slices.ContainsFunc(all[i].keys, func(name string) bool { return st.refersTo(t, name, map[*sources.Table]bool{}) }) {
 			// What they did to rows was worked out by the keys of the catalog, which are of later.
 			*e = effect{table: e.table, reason: "had other foreign keys when changes were made that are read only now", reshapes: e.reshapes}
 		}
 		if columns := st.columnsOf(t, e); e.whole() || len(columns) > 0 {
 			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Columns: columns, Reason: e.reason}
+		}
+		for _, k := range st.knowledge() {
+			k.altered(t, e, c.Stale)
 		}
 		if err := st.append(c); err != nil {
 			return true, err
@@ -126,6 +130,10 @@ func (st *stream) schemaChange(s statement) (touched bool, err error) {
 type consequence struct {
 	used *sources.Table
 	effect
+
+	// keys are the tables, as the catalog names them, whose foreign keys may be others:
+	// those act on rows of tables that refer to them, too.
+	keys []string
 }
 
 // consequences are what a statement does, or may do, to tables in use: one for
@@ -139,11 +147,24 @@ func (st *stream) consequences(s statement) (all []consequence) {
 			all[i].merge(e)
 			return
 		}
-		all = append(all, consequence{t, e})
+		all = append(all, consequence{used: t, effect: e})
 	}
-	used := func(n tableName) *sources.Table { return st.tables[st.catalog.catalogName(n.schema, n.name)] }
+	name := func(n tableName) string { return st.catalog.catalogName(n.schema, n.name) }
+	used := func(n tableName) *sources.Table { return st.tables[name(n)] }
+	var keys []string
 	for _, e := range s.effects {
 		add(used(e.table), e)
+		if e.refers {
+			keys = append(keys, name(e.table))
+		}
+	}
+	if len(keys) > 0 {
+		for _, t := range st.inOrder(func(*sources.Table) bool { return true }) {
+			add(t, effect{})
+		}
+		for i := range all {
+			all[i].keys = keys
+		}
 	}
 	for _, t := range st.tablesIn(s.database) {
 		add(t, effect{reason: "was dropped with its database"})
@@ -163,14 +184,50 @@ func (st *stream) consequences(s statement) (all []consequence) {
 	return all
 }
 
+// rekeyed notes which foreign keys were made and dropped, and reports whether a table
+// has had some only briefly, or lacked them: the catalog may never have been read
+// meanwhile. With one kind of statement alone it is another catalog afterwards.
+func (st *stream) rekeyed(s statement) (brief bool) {
+	for _, e := range s.effects {
+		if !e.refers {
+			continue
+		}
+		name := st.catalog.catalogName(e.table.schema, e.table.name)
+		freed, known := st.freed[name]
+		brief = brief || known && freed != e.frees
+		st.freed[name] = e.frees
+	}
+	return brief
+}
+
+// refersTo reports whether foreign keys lead from a table to the one that the catalog
+// names so, or it is that one. seen are the tables that were looked at.
+func (st *stream) refersTo(t *sources.Table, name string, seen map[*sources.Table]bool) bool {
+	if st.catalog.catalogName(t.Schema, t.Name) == name {
+		return true
+	}
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	known := st.catalog.table(t.Schema, t.Name)
+	return slices.ContainsFunc(slices.Concat(known.sources.ForeignKeys, known.unseen), func(k sources.ForeignKey) bool {
+		if !k.Unlogged {
+			return false
+		}
+		parent := st.catalog.table(k.Schema, k.Table)
+		return st.catalog.catalogName(k.Schema, k.Table) == name || parent != nil && st.refersTo(parent.sources, name, seen)
+	})
+}
+
 // columnsOf are the columns whose values an effect has changed, as the catalog writes them.
 func (st *stream) columnsOf(t *sources.Table, e *effect) []string {
-	names := slices.Clone(e.columns)
+	names := append(slices.Clone(e.columns), st.changed(t, e)...)
 	known := st.catalog.table(t.Schema, t.Name)
 	for i := range known.columns {
 		c := &known.columns[i]
 		named := func(name string) bool { return name != c.name && strings.EqualFold(name, c.name) }
-		if slices.ContainsFunc(e.columns, named) || e.texts && c.charset != "" || e.recomputes && known.sources.Columns[i].Generated {
+		if slices.ContainsFunc(names, named) || e.texts && c.charset != "" || e.recomputes && known.sources.Columns[i].Generated {
 			names = append(names, c.name)
 		}
 	}

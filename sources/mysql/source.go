@@ -36,12 +36,14 @@ type Source struct {
 	silence sources.Silence
 
 	mu       sync.Mutex
-	catalog  *catalog // as the last Catalog read it: what the projected tables came from
-	prepared *catalog // as the last Prepare read it: what Stream compares the log with
-	planned  position // the log's end before that
-	held     *conn    // for Stream, with the lock
-	server   string   // whose log is streamed
-	emitted  position // what chunks must have seen
+	catalog  *catalog   // as the last Catalog read it: what the projected tables came from
+	prepared *catalog   // as the last Prepare read it: what Stream compares the log with
+	planned  position   // the log's end before that
+	held     *conn      // for Stream, with the lock
+	server   string     // whose log is streamed
+	emitted  position   // what chunks must have seen
+	left     *knowledge // what the last stream knew; nil: taken up
+	leftAt   position   // where it ended
 	widths   map[string]int
 }
 

@@ -23,30 +23,33 @@ type tableName struct{ schema, name string }
 // An effect is what a statement does to a table, or may do.
 type effect struct {
 	table      tableName
-	reason     string   // what has happened to rows that were read before, to follow the table's name; empty: nothing
-	columns    []string // whose values are others now
-	texts      bool     // those of all columns of text are, too
-	recomputes bool     // and those of all that are computed
-	reshapes   bool     // columns may have other names, places or defaults
-	refers     bool     // foreign keys that act on its rows may be others
+	reason     string       // what has happened to rows that were read before, to follow the table's name; empty: nothing
+	columns    []string     // whose values are others now
+	defined    []definition // of columns whose values are others unless those only grow
+	texts      bool         // those of all columns of text are, too
+	recomputes bool         // and those of all that are computed
+	reshapes   bool         // columns may have other names, places or defaults
+	recodes    bool         // the character set of columns to come may be another
+	refers     bool         // foreign keys that act on its rows may be others
+	frees      bool         // that is by one that is dropped
 }
 
 func (e *effect) harmless() bool { return e.reason == "" }
 
 // whole: all rows are others.
-func (e *effect) whole() bool { return !e.harmless() && !e.texts && len(e.columns) == 0 }
+func (e *effect) whole() bool { return !e.harmless() && !e.texts && len(e.columns)+len(e.defined) == 0 }
 
 // merge adds what the same statement does to the same table besides.
 func (e *effect) merge(other effect) {
-	reshapes, refers := e.reshapes || other.reshapes, e.refers || other.refers
+	reshapes, recodes, refers, frees := e.reshapes || other.reshapes, e.recodes || other.recodes, e.refers || other.refers, e.frees || other.frees
 	switch {
 	case other.whole() || e.harmless():
 		*e = other
 	case !e.whole() && !other.harmless():
-		e.columns = append(slices.Clip(e.columns), other.columns...)
+		e.columns, e.defined = append(slices.Clip(e.columns), other.columns...), append(slices.Clip(e.defined), other.defined...)
 		e.texts, e.recomputes = e.texts || other.texts, e.recomputes || other.recomputes
 	}
-	e.reshapes, e.refers = reshapes, refers
+	e.reshapes, e.recodes, e.refers, e.frees = reshapes, recodes, refers, frees
 }
 
 type statementKind uint8

@@ -39,9 +39,12 @@ type stream struct {
 	planned position                  // where the log ended when that was read
 	unnamed map[*sources.Table]bool   // whose columns are told by their places only
 
-	altered    time.Time               // when a statement last concerned a table in use; zero: the catalog was compared since
-	defaulted  map[*sources.Table]bool // of which rows have got values that are their columns' defaults in the catalog
-	defaultsOf position                // where the log ended when that was read
+	altered    time.Time                  // when a statement last concerned a table in use; zero: the catalog was compared since
+	unsure     map[string]map[string]bool // columns that may not be as it has them, by table
+	freed      map[string]bool            // tables whose foreign keys were altered last: by one that was dropped
+	former     *knowledge                 // of the stream before; nil: none
+	defaulted  map[*sources.Table]bool    // of which rows have got values that are their columns' defaults in the catalog
+	defaultsOf position                   // where the log ended when that was read
 
 	programs map[programOf][]*program // what statements run besides; nil: not read yet
 
@@ -103,6 +106,7 @@ func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sourc
 		return fmt.Errorf("start stream: %w", explainDump(err))
 	}
 	err = st.run()
+	st.leave()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -130,7 +134,7 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 	now := time.Now()
 	st := &stream{
 		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned, defaultsOf: planned,
-		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{}, defaulted: map[*sources.Table]bool{},
+		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{}, unsure: map[string]map[string]bool{}, freed: map[string]bool{}, defaulted: map[*sources.Table]bool{},
 		server: facts.server, versions: sources.NewVersioner(from.Version), number: from.Version, version: from.Version,
 		batch: &sources.Batch{Arena: &sources.Arena{}}, sentAt: now, received: now,
 	}
@@ -150,6 +154,7 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 		st.skip = at
 	}
 	st.end, st.committed, st.sent = at, at, at
+	st.takeUp(at)
 	s.emit(at)
 	return st, s.startDump(ctx, c, at, facts.gtids)
 }

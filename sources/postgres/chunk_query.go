@@ -332,6 +332,7 @@ func (q *chunkQuery) converters(fields []pgconn.FieldDescription, registry *type
 
 func (q *chunkQuery) add(chunk *sources.Chunk, row [][]byte, converters []converter) error {
 	a := chunk.Arena
+	a.Reserve(sizeOf(row))
 	a.StartRow(len(row))
 	for i, text := range row {
 		if text == nil {

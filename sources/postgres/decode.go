@@ -145,7 +145,7 @@ func (d *decoder) insert(m *message, batch *sources.Batch) error {
 	if c.After, err = r.newRow(batch.Arena, d.new, oldTuple{}); err != nil {
 		return err
 	}
-	batch.Changes = append(batch.Changes, c)
+	batch.Changes = append(batch.Changes, r.undecoded.Settle(c))
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (d *decoder) update(m *message, batch *sources.Batch) error {
 	if c.After, err = r.newRow(batch.Arena, d.new, old); err != nil {
 		return err
 	}
-	batch.Changes = append(batch.Changes, c)
+	batch.Changes = append(batch.Changes, r.undecoded.Settle(c))
 	return nil
 }
 
@@ -201,7 +201,7 @@ func (d *decoder) delete(m *message, batch *sources.Batch) error {
 	if c.Before, err = r.oldRow(batch.Arena, oldTuple{fields: d.old, keyOnly: kind == 'K'}); err != nil {
 		return err
 	}
-	batch.Changes = append(batch.Changes, c)
+	batch.Changes = append(batch.Changes, r.undecoded.Settle(c))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -128,7 +129,12 @@ func (st *stream) look(ctx context.Context) error {
 		return fmt.Errorf("%w: the publication %s is gone", sources.ErrSchemaChanged, st.source.cfg.Publication)
 	}
 	for name := range st.tables {
-		if err := sources.Compare(st.catalog.tables[name], now.tables[name]); err != nil {
+		planned := *st.catalog.tables[name]
+		// Those to tables that are not in use were not looked at.
+		planned.ForeignKeys = slices.DeleteFunc(slices.Clone(planned.ForeignKeys), func(k sources.ForeignKey) bool {
+			return st.tables[k.Schema+"."+k.Table] == nil
+		})
+		if err := sources.Compare(&planned, now.tables[name]); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,8 @@ type logRelation struct {
 	name  string
 	key   []bool // per column of the log: part of the replica identity
 	cells []logCell
+
+	undecoded sources.Undecoded // of the change that is being read
 }
 
 // A logCell is where a projected column comes from.
@@ -42,6 +44,7 @@ func (r *logRelation) check(m *message, kind string, fields []tupleField) error 
 // newRow adds a new row. A TOASTed value that did not change is taken from the
 // old row where that has it: all of it, or its key columns.
 func (r *logRelation) newRow(a *sources.Arena, fields []tupleField, old oldTuple) (sources.Row, error) {
+	r.reserve(a, fields)
 	a.StartRow(len(r.cells))
 	for i := range r.cells {
 		c := &r.cells[i]
@@ -62,6 +65,7 @@ func (r *logRelation) newRow(a *sources.Arena, fields []tupleField, old oldTuple
 
 // oldRow adds an old row.
 func (r *logRelation) oldRow(a *sources.Arena, old oldTuple) (sources.Row, error) {
+	r.reserve(a, old.fields)
 	a.StartRow(len(r.cells))
 	for i := range r.cells {
 		c := &r.cells[i]
@@ -76,6 +80,17 @@ func (r *logRelation) oldRow(a *sources.Arena, old oldTuple) (sources.Row, error
 	return a.EndRow(), nil
 }
 
+// reserve makes room for a large row.
+func (r *logRelation) reserve(a *sources.Arena, fields []tupleField) {
+	size := 0
+	for i := range r.cells {
+		if at := r.cells[i].at; at >= 0 {
+			size += len(fields[at].text)
+		}
+	}
+	a.Reserve(size)
+}
+
 func (r *logRelation) cell(a *sources.Arena, i int, f *tupleField) error {
 	switch f.kind {
 	case fieldNull:
@@ -84,7 +99,8 @@ func (r *logRelation) cell(a *sources.Arena, i int, f *tupleField) error {
 		a.Missing()
 	default:
 		if err := addText(a, r.cells[i].convert, f.text); err != nil {
-			return fmt.Errorf("decode %s.%s: %w", r.table, r.table.Columns[i].Name, err)
+			a.Null()
+			return r.undecoded.Fail(r.table.Columns[i].Name, err)
 		}
 	}
 	return nil
