@@ -3,6 +3,7 @@ package mapping
 import (
 	"testing"
 
+	"haystream/mapping/expression"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -49,6 +50,26 @@ func BenchmarkRowTemplate(b *testing.B) {
 
 func BenchmarkRowExpression(b *testing.B) {
 	benchmarkRow(b, Fields{Named: map[string]*Field{"total": {Expr: "price * quantity"}}}, -1)
+}
+
+func BenchmarkWhere(b *testing.B) {
+	table := sample()
+	at := newScope(table)
+	e, err := expression.CompileCondition(`published && status in ["open", "new"] && quantity > 2`, at)
+	if err != nil {
+		b.Fatal(err)
+	}
+	at.settle()
+	r, s := row(table, sampleRow), NewScratch()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.fill(s.view.values, at, r, nil, fieldsNumber); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.view.machine.Matches(e, s.view.values); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // TestColumnsDoNotAllocate keeps the hot path free of allocations.

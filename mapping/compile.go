@@ -433,7 +433,7 @@ func (p *planner) reasons(u *unit, out compiled) []string {
 	if names := out.renderer.root.relations(); len(names) > 0 {
 		why = append(why, "it follows "+strings.Join(names, ", "))
 	}
-	if w := out.renderer.where; w != nil && w.timely {
+	if w := out.renderer.where; w != nil && w.expression.Timed() {
 		why = append(why, "its where depends on the time")
 	}
 	why = append(why, out.outside...)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"haystream/mapping/expression"
 	"haystream/sources"
 )
 
@@ -101,12 +102,12 @@ func (c *unitCompiler) content(name string, f *Field, at *scope) (content, objec
 		}
 		return &templateContent{t}, textWithKeyword()
 	case f.Expr != "":
-		e, err := compileExpression(f.Expr, at, false)
+		e, err := expression.Compile(f.Expr, at)
 		if err != nil {
 			c.problems.addEach(c.fieldPath(name, "expr"), err)
 			return nil, nil
 		}
-		return &expressionContent{e}, expressionMapping(e.kind)
+		return &expressionContent{e}, expressionMapping(e.Type())
 	case f.Value != nil:
 		value, err := canonical(f.Value)
 		if err != nil {

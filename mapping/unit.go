@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"haystream/mapping/expression"
 	"haystream/sources"
 )
 
@@ -94,13 +95,12 @@ func (c *unitCompiler) where(r *Renderer) {
 	if c.def.Where == "" {
 		return
 	}
-	e, err := compileExpression(c.def.Where, c.root, true)
+	e, err := expression.CompileCondition(c.def.Where, c.root)
 	if err != nil {
 		c.problems.addEach(c.path("where"), err)
 		return
 	}
-	e.columns = append(e.columns, c.root.read(forWhere, e.columns)...)
-	r.where = e
+	r.where = &condition{e, c.root.read(forWhere, nil)}
 }
 
 // names compiles the id and the routing.

@@ -1,4 +1,4 @@
-package mapping
+package expression
 
 import (
 	"slices"
@@ -15,14 +15,14 @@ import (
 var rowFunctions = []string{"len", "first", "last"}
 
 // keep notes that a node stands for rows.
-func (p *patcher) keep(n ast.Node, v shape) {
-	if v.scope != nil {
+func (p *patcher) keep(n ast.Node, v Rows) {
+	if v.Scope != nil {
 		p.rows[n] = v
 	}
 }
 
 // take returns what rows a node stands for, which the caller makes a value of.
-func (p *patcher) take(n ast.Node) shape {
+func (p *patcher) take(n ast.Node) Rows {
 	v := p.rows[n]
 	delete(p.rows, n)
 	return v
@@ -31,21 +31,18 @@ func (p *patcher) take(n ast.Node) shape {
 // pass hands rows on from one node to the one that stands in its place.
 func (p *patcher) pass(from, to ast.Node) { p.keep(to, p.take(from)) }
 
-// memberOfRow looks a name up at a row and returns its kind and what rows it stands for.
-func (p *patcher) memberOfRow(n ast.Node, v shape, name string) (kind, shape) {
-	if v.many {
+// memberOfRow looks a name up at a row and returns its type and what rows it stands for.
+func (p *patcher) memberOfRow(n ast.Node, v Rows, name string) (Type, Rows) {
+	if v.Many {
 		p.fail(n, "there may be many rows before %q; use any, all, count, sum, map or the like", name)
-		return kindAny, shape{}
+		return AnyType, Rows{}
 	}
-	m, err := v.scope.member(name)
+	m, err := v.Scope.Member(name)
 	if err != nil {
 		p.fail(n, "%w", err)
-		return kindAny, shape{}
+		return AnyType, Rows{}
 	}
-	if m.column >= 0 && v.scope.parent == nil && !slices.Contains(p.found, m.column) {
-		p.found = append(p.found, m.column)
-	}
-	return v.scope.kind(m), m.rows
+	return m.Type, m.Rows
 }
 
 // untaken reports the rows that nothing makes a value of, and the now() that
@@ -67,7 +64,7 @@ func (p *patcher) findPointers(root *ast.Node) {
 	for _, b := range slices.Backward(f.found) { // outer ones first
 		v := p.staticShape(b.Arguments[0])
 		for i := range b.Arguments[1:] {
-			ast.Walk(&b.Arguments[1+i], pointerSetter{p, shape{scope: v.scope}})
+			ast.Walk(&b.Arguments[1+i], pointerSetter{p, Rows{Scope: v.Scope}})
 		}
 	}
 }
@@ -82,7 +79,7 @@ func (f *builtinFinder) Visit(node *ast.Node) {
 
 type pointerSetter struct {
 	p *patcher
-	v shape
+	v Rows
 }
 
 func (s pointerSetter) Visit(node *ast.Node) {
@@ -92,10 +89,13 @@ func (s pointerSetter) Visit(node *ast.Node) {
 }
 
 // staticShape is what rows a node that was not visited yet stands for.
-func (p *patcher) staticShape(node ast.Node) shape {
+func (p *patcher) staticShape(node ast.Node) Rows {
 	switch n := node.(type) {
 	case *ast.IdentifierNode:
-		return p.staticMember(shape{scope: p.scope}, n.Value)
+		if p.lets[n.Value] {
+			return Rows{}
+		}
+		return p.staticMember(Rows{Scope: p.scope}, n.Value)
 	case *ast.PointerNode:
 		return p.pointers[n.Location().From]
 	case *ast.ChainNode:
@@ -111,42 +111,39 @@ func (p *patcher) staticShape(node ast.Node) shape {
 	case *ast.MemberNode:
 		name, ok := n.Property.(*ast.StringNode)
 		if env, isEnv := n.Node.(*ast.IdentifierNode); isEnv && env.Value == "$env" && ok {
-			return p.staticMember(shape{scope: p.scope}, name.Value)
+			return p.staticMember(Rows{Scope: p.scope}, name.Value)
 		}
 		of := p.staticShape(n.Node)
-		if of.many {
-			return shape{scope: of.scope}
+		if of.Many {
+			return Rows{Scope: of.Scope}
 		}
 		if ok {
 			return p.staticMember(of, name.Value)
 		}
 	}
-	return shape{}
+	return Rows{}
 }
 
-func (p *patcher) staticMember(v shape, name string) shape {
-	if v.scope == nil || v.many || v.scope.tree == nil || v.scope.table.Column(name) >= 0 || v.scope.tree.schema.relations[v.scope.source][name] == nil {
-		return shape{}
+func (p *patcher) staticMember(v Rows, name string) Rows {
+	if v.Scope == nil || v.Many {
+		return Rows{}
 	}
-	m, err := v.scope.member(name)
-	if err != nil {
-		return shape{}
-	}
-	return m.rows
+	m, _ := v.Scope.Member(name) // Visit reports the error
+	return m.Rows
 }
 
-func (p *patcher) staticCall(name string, arguments []ast.Node) shape {
+func (p *patcher) staticCall(name string, arguments []ast.Node) Rows {
 	if len(arguments) == 0 {
-		return shape{}
+		return Rows{}
 	}
 	v := p.staticShape(arguments[0])
 	switch name {
 	case "filter", "sortBy":
 		return v
 	case "find", "findLast", "first", "last":
-		return shape{scope: v.scope}
+		return Rows{Scope: v.Scope}
 	}
-	return shape{}
+	return Rows{}
 }
 
 // nowName is the variable that holds the clock. No expression can spell it.
@@ -156,7 +153,7 @@ const nowRule = "now() is for `where` only, compared by <, <=, > or >= with a co
 
 // now stands for the current time.
 func (p *patcher) now(node *ast.Node, n *ast.BuiltinNode) {
-	if !p.timely || len(n.Arguments) > 0 {
+	if !p.nowAllowed || len(n.Arguments) > 0 {
 		p.fail(n, "%s", nowRule)
 		return
 	}
@@ -167,7 +164,7 @@ func (p *patcher) now(node *ast.Node, n *ast.BuiltinNode) {
 func (p *patcher) clock(node *ast.Node, shift time.Duration) {
 	id := &ast.IdentifierNode{Value: nowName}
 	ast.Patch(node, id)
-	p.set(id, kindTime)
+	p.set(id, TimeType)
 	p.clocks[id] = shift
 }
 
@@ -230,10 +227,10 @@ func (p *patcher) compareClock(node *ast.Node, n *ast.BinaryNode) bool {
 	if _, both := p.clocks[value]; !ok || both {
 		return false
 	}
-	if k := p.kinds[value]; !k.open() && k != kindTime {
+	if k := p.types[value]; !k.dynamic() && k != TimeType {
 		p.fail(n, "cannot compare %s with now()", k)
 	}
 	delete(p.clocks, clock)
-	p.replace(node, kindBool, clockPrefix+op, value, clock, &ast.ConstantNode{Value: shift})
+	p.replace(node, BoolType, clockPrefix+op, value, clock, &ast.ConstantNode{Value: shift})
 	return true
 }
