@@ -343,9 +343,7 @@ func (p *planner) definition(u *unit) {
 	if len(d.Fields.Named) == 0 && !d.Fields.All {
 		p.problems.add(u.path("fields"), `name the fields, or write "*" for every column`)
 	}
-	if d.Haystack != nil && d.ID != "" {
-		p.problems.add(u.path("id"), "haystack gives the id; leave it out")
-	}
+	d.form().check(u, &p.problems)
 	if reason := badAlias(u.alias); reason != "" {
 		at := "indexes." + u.name
 		if d.Index != "" {

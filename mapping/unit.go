@@ -107,14 +107,14 @@ func (c *unitCompiler) where(r *Renderer) {
 func (c *unitCompiler) names(r *Renderer) {
 	r.id = &documentName{what: "id", key: c.keyColumns()}
 	r.id.columns = r.id.key
-	switch {
+	switch prefix, form := c.def.form().ids(); {
 	case c.def.ID != "":
 		if n := c.name("id", c.def.ID); n != nil {
 			n.required = true
 			r.id = n
 		}
-	case c.def.Haystack != nil:
-		r.id.prefix = []byte(c.def.Haystack.Model + ".")
+	case form != "":
+		r.id.prefix = []byte(prefix)
 		r.id.escaped = len(r.id.key) > 1
 	case c.glob:
 		r.id.prefix = []byte(c.idPrefix())
@@ -218,8 +218,10 @@ func (c *unitCompiler) document(r *Renderer) {
 			c.place(root, properties, name, f)
 		}
 	}
-	if c.def.Haystack != nil {
-		c.haystackFields(r, root, properties)
+	for name, f := range c.def.form().fields(r.id, c.table) {
+		if _, taken := c.fields[name]; !taken { // check reports it
+			c.place(root, properties, name, f)
+		}
 	}
 	root.sort()
 	r.fields = root.fields
@@ -292,7 +294,7 @@ func expandFields(d *Definition, table *sources.Table, schema *schema, warn func
 		for i := range table.Columns {
 			column := &table.Columns[i]
 			switch {
-			case slices.Contains(d.Exclude, column.Name), d.Haystack != nil && isHaystackField(column.Name):
+			case slices.Contains(d.Exclude, column.Name), d.form().reserves(column.Name):
 			case column.NotLogged:
 				if d.Fields.Named[column.Name] == nil {
 					warn(column.Name)
