@@ -15,7 +15,7 @@ func benchmarkPlan(b *testing.B, fields Fields) (*Renderer, sources.Row) {
 		b.Fatal(err)
 	}
 	r := plan.Sets[0][0].Renderers[0]
-	return r, row(r.Table, sampleRow)
+	return r, image(r.Table, sampleRow)
 }
 
 func benchmarkRow(b *testing.B, fields Fields, wantAllocs float64) {
@@ -60,7 +60,7 @@ func BenchmarkWhere(b *testing.B) {
 		b.Fatal(err)
 	}
 	at.settle()
-	r, s := row(table, sampleRow), NewScratch()
+	r, s := image(table, sampleRow), NewScratch()
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.fill(s.view.values, at, r, nil, fieldsNumber); err != nil {
@@ -81,7 +81,7 @@ func TestColumnsDoNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := plan.Sets[0][0].Renderers[0]
-	image := row(r.Table, sampleRow)
+	image := image(r.Table, sampleRow)
 	change := &sources.Change{Table: r.Table, Kind: sources.Update, Before: image, After: image, Version: 1}
 	s, target, batch := NewScratch(), &sinks.Target{}, &sinks.Batch{}
 	allocs := testing.AllocsPerRun(100, func() {

@@ -105,11 +105,11 @@ func compile(text string, at Scope, condition bool) (*Expression, error) {
 		types: map[ast.Node]Type{}, lets: map[string]bool{}, pending: map[*ast.IdentifierNode]bool{},
 		rows: map[ast.Node]Rows{}, pointers: map[int]Rows{}, clocks: map[ast.Node]time.Duration{},
 	}
-	ast.Walk(&tree.Node, (*letFinder)(p))
+	each(&tree.Node, p.declare)
 	p.findPointers(&tree.Node)
 	steps := &stepper{}
 	program, err := expr.Compile(text,
-		expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), p.register, expr.Patch(p), expr.Patch((*columnNamer)(p)), expr.Patch(steps))
+		expr.Env(map[string]any{}), expr.AllowUndefinedVariables(), p.register, expr.Patch(p), expr.Patch(visitor(p.nameColumn)), expr.Patch(steps))
 	p.resolve()
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)
@@ -161,30 +161,45 @@ type patcher struct {
 	errs       []error
 }
 
-// letFinder notes the variables that an expression declares.
-type letFinder patcher
+// A visitor is called for every node after its children.
+type visitor func(*ast.Node)
 
-func (f *letFinder) Visit(node *ast.Node) {
-	if n, ok := (*node).(*ast.VariableDeclaratorNode); ok {
-		f.lets[n.Name] = true
-		if _, column := f.scope.Column(n.Name); column {
-			f.errs = append(f.errs, fmt.Errorf("%q is a column; give the variable another name", n.Name))
+// Visit calls the visitor.
+func (v visitor) Visit(node *ast.Node) { v(node) }
+
+// each calls f for every node of one kind, below root and root itself.
+func each[N ast.Node](root *ast.Node, f func(N)) {
+	ast.Walk(root, visitor(func(node *ast.Node) {
+		if n, ok := (*node).(N); ok {
+			f(n)
 		}
+	}))
+}
+
+// declare notes a variable that the expression declares.
+func (p *patcher) declare(n *ast.VariableDeclaratorNode) {
+	p.lets[n.Name] = true
+	if _, column := p.scope.Column(n.Name); column {
+		p.errs = append(p.errs, fmt.Errorf("%q is a column; give the variable another name", n.Name))
 	}
 }
 
-// columnNamer keeps columns apart from functions of the same name. It runs
-// when the patcher has seen which names are called.
-type columnNamer patcher
-
-func (c *columnNamer) Visit(node *ast.Node) {
+// nameColumn keeps columns apart from functions of the same name. It runs when
+// the patcher has seen which names are called.
+func (p *patcher) nameColumn(node *ast.Node) {
 	n, ok := (*node).(*ast.IdentifierNode)
-	if !ok || !c.pending[n] {
+	if !ok || !p.pending[n] {
 		return
 	}
-	if _, taken := c.functions[n.Value]; taken || slices.Contains(predicates, n.Value) {
+	if p.isFunction(n.Value) {
 		ast.Patch(node, &ast.MemberNode{Node: &ast.IdentifierNode{Value: "$env"}, Property: &ast.StringNode{Value: n.Value}})
 	}
+}
+
+// isFunction reports whether a function has the name.
+func (p *patcher) isFunction(name string) bool {
+	_, ours := p.functions[name]
+	return ours || slices.Contains(predicates, name)
 }
 
 func (p *patcher) fail(n ast.Node, format string, args ...any) {

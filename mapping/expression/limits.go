@@ -83,8 +83,21 @@ func (s *stepper) Visit(node *ast.Node) {
 	if !ok {
 		return
 	}
-	if f := (&loopFinder{}).in(&loop.Node); f.makes || len(f.loops) > 0 {
-		for _, inner := range append(f.loops, loop) {
+	var loops []*ast.PredicateNode
+	makes := false // text or lists
+	ast.Walk(&loop.Node, visitor(func(node *ast.Node) {
+		switch n := (*node).(type) {
+		case *ast.PredicateNode:
+			loops = append(loops, n)
+		case *ast.CallNode:
+			id, ok := n.Callee.(*ast.IdentifierNode)
+			makes = makes || ok && (id.Value == operatorFunction("+") || id.Value != fnStep && id.Value[0] != internalPrefix[0])
+		case *ast.BuiltinNode:
+			makes = true
+		}
+	}))
+	if makes || len(loops) > 0 {
+		for _, inner := range append(loops, loop) {
 			s.count(inner)
 		}
 	}
@@ -92,39 +105,13 @@ func (s *stepper) Visit(node *ast.Node) {
 
 // count makes a loop count its steps.
 func (s *stepper) count(loop *ast.PredicateNode) {
-	if call, ok := loop.Node.(*ast.CallNode); ok && calls(call, fnStep) {
-		return
+	if call, ok := loop.Node.(*ast.CallNode); ok {
+		if id, ok := call.Callee.(*ast.IdentifierNode); ok && id.Value == fnStep {
+			return
+		}
 	}
 	s.counts = true
 	loop.Node = &ast.CallNode{Callee: &ast.IdentifierNode{Value: fnStep}, Arguments: []ast.Node{
 		&ast.MemberNode{Node: &ast.IdentifierNode{Value: "$env"}, Property: &ast.StringNode{Value: budgetName}}, loop.Node,
 	}}
-}
-
-func calls(n *ast.CallNode, name string) bool {
-	id, ok := n.Callee.(*ast.IdentifierNode)
-	return ok && id.Value == name
-}
-
-// A loopFinder finds loops, and calls that make text or lists, in a loop's body.
-type loopFinder struct {
-	loops []*ast.PredicateNode
-	makes bool
-}
-
-func (f *loopFinder) in(node *ast.Node) *loopFinder {
-	ast.Walk(node, f)
-	return f
-}
-
-func (f *loopFinder) Visit(node *ast.Node) {
-	switch n := (*node).(type) {
-	case *ast.PredicateNode:
-		f.loops = append(f.loops, n)
-	case *ast.CallNode:
-		id, ok := n.Callee.(*ast.IdentifierNode)
-		f.makes = f.makes || ok && (id.Value == operatorFunction("+") || id.Value != fnStep && id.Value[0] != internalPrefix[0])
-	case *ast.BuiltinNode:
-		f.makes = true
-	}
 }

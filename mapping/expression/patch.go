@@ -36,7 +36,7 @@ func (p *patcher) identifier(n *ast.IdentifierNode) {
 	if !p.scope.Has(n.Value) {
 		return
 	}
-	if _, taken := p.functions[n.Value]; taken || slices.Contains(predicates, n.Value) {
+	if p.isFunction(n.Value) {
 		if t, column := p.scope.Column(n.Value); column {
 			p.set(n, t)
 		}
@@ -146,16 +146,16 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 
 // nullTest makes == nil and != nil ask for NULL itself.
 func (p *patcher) nullTest(node *ast.Node, n *ast.BinaryNode) {
-	value := n.Left
+	operand := n.Left
 	if p.types[n.Left] == NullType {
-		value = n.Right
+		operand = n.Right
 	}
 	function := fnIsNull
 	if n.Operator == "!=" {
 		function = fnIsNotNull
 	}
-	p.take(value)
-	p.replace(node, BoolType, function, value)
+	p.take(operand)
+	p.replace(node, BoolType, function, operand)
 }
 
 func (p *patcher) comparison(node *ast.Node, n *ast.BinaryNode, left, right Type) {
@@ -188,12 +188,12 @@ func (p *patcher) timeLiteral(node *ast.Node) {
 }
 
 // elements checks a list written out against what is looked for in it.
-func (p *patcher) elements(value, list ast.Node) {
+func (p *patcher) elements(wanted, list ast.Node) {
 	array, ok := list.(*ast.ArrayNode)
 	if !ok {
 		return
 	}
-	k := p.types[value]
+	k := p.types[wanted]
 	for i := range array.Nodes {
 		if k == TimeType && p.types[array.Nodes[i]] == TextType {
 			p.timeLiteral(&array.Nodes[i])

@@ -15,14 +15,6 @@ type Decimal struct{ text string }
 // String is the number's digits.
 func (d Decimal) String() string { return d.text }
 
-// MarshalJSON writes the digits; null for what JSON has no number for.
-func (d Decimal) MarshalJSON() ([]byte, error) {
-	if !d.finite() {
-		return []byte("null"), nil
-	}
-	return []byte(d.text), nil
-}
-
 func (d Decimal) finite() bool {
 	return d.text != "NaN" && d.text != "Infinity" && d.text != "-Infinity"
 }

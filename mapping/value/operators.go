@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"reflect"
@@ -198,8 +199,8 @@ func toBig(v any) (bigDecimal, error) {
 	return bigDecimal{}, fmt.Errorf("%s is not a number", Describe(v))
 }
 
-// Equal is ==, where neither is NULL. Lists and objects are equal when
-// all that they hold is. Values of types that cannot be equal are not.
+// Equal reports whether two values are the same. Lists and objects are where all
+// that they hold is. NULL is the same as NULL only.
 func Equal(a, b any) bool {
 	a, b = countBool(a, b), countBool(b, a)
 	if IsNull(a) || IsNull(b) {
@@ -218,24 +219,12 @@ func Equal(a, b any) bool {
 		}
 		return true
 	case x.Kind() == reflect.Map && y.Kind() == reflect.Map:
-		return equalMaps(a, b)
+		x, _ := a.(map[string]any)
+		y, _ := b.(map[string]any)
+		return maps.EqualFunc(x, y, Equal)
 	}
 	c, err := Compare(a, b)
 	return err == nil && c == 0
-}
-
-func equalMaps(a, b any) bool {
-	x, _ := a.(map[string]any)
-	y, _ := b.(map[string]any)
-	if len(x) != len(y) {
-		return false
-	}
-	for k := range x {
-		if other, ok := y[k]; !ok || !Equal(x[k], other) {
-			return false
-		}
-	}
-	return true
 }
 
 // Compute is a op b; NULL where either is. Integers and decimals are exact;

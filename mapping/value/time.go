@@ -26,14 +26,6 @@ func (t Time) String() string {
 	return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
 }
 
-// MarshalJSON writes the canonical text, null for an infinite time.
-func (t Time) MarshalJSON() ([]byte, error) {
-	if t.infinite != 0 {
-		return []byte("null"), nil
-	}
-	return sources.AppendJSONString(nil, []byte(t.String())), nil
-}
-
 // Infinity is 1 for infinity, -1 for -infinity and days that no calendar has, else 0.
 func Infinity(t Time) int { return int(t.infinite) }
 
