@@ -32,7 +32,7 @@ func templateFunctions() template.FuncMap {
 		"json":    func(v any) (string, error) { text, _, err := value.AppendJSON(nil, v); return string(text), err },
 
 		"number": formatNumber, "intcomma": groupDigits,
-		"add": computer("+"), "sub": computer("-"), "mul": computer("*"), "div": computer("/"),
+		"add": arithmetic("+"), "sub": arithmetic("-"), "mul": arithmetic("*"), "div": arithmetic("/"),
 
 		// text/template's own would refuse NULL, and numbers that keep their digits
 		"eq": func(a any, others ...any) bool { return isAnyOf(a, others) },
@@ -251,7 +251,7 @@ func groupDigits(v any) (string, error) {
 	return whole, nil
 }
 
-func computer(op string) func(a, b any) (any, error) {
+func arithmetic(op string) func(a, b any) (any, error) {
 	return func(a, b any) (any, error) { return value.Compute(op, a, b) }
 }
 

@@ -153,8 +153,8 @@ func (p *patcher) compareClock(node *ast.Node, n *ast.BinaryNode) bool {
 	if _, both := p.clocks[other]; !ok || both {
 		return false
 	}
-	if k := p.types[other]; !k.dynamic() && k != TimeType {
-		p.fail(n, "cannot compare %s with now()", k)
+	if t := p.types[other]; !t.dynamic() && t != TimeType {
+		p.fail(n, "cannot compare %s with now()", t)
 	}
 	delete(p.clocks, clock)
 	p.replace(node, BoolType, clockPrefix+op, other, clock, &ast.ConstantNode{Value: shift})

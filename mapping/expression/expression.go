@@ -206,16 +206,16 @@ func (p *patcher) fail(n ast.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(format+" (at character %d)", append(args, n.Location().From+1)...))
 }
 
-func (p *patcher) use(n ast.Node, name string) Type {
-	k, v := p.memberOfRow(n, Rows{Scope: p.scope}, name)
-	p.keep(n, v)
-	return k
+func (p *patcher) lookUp(n ast.Node, name string) Type {
+	t, v := p.memberOfRow(n, Rows{Scope: p.scope}, name)
+	p.noteRows(n, v)
+	return t
 }
 
 // resolve looks up the identifiers that turned out to be no functions' names.
 func (p *patcher) resolve() {
 	for n := range p.pending {
-		p.take(n)
+		p.takeRows(n)
 		m, err := p.scope.Member(n.Value)
 		if err != nil {
 			p.fail(n, "%w", err)
@@ -224,18 +224,18 @@ func (p *patcher) resolve() {
 			p.fail(n, "%q is a function's name too; write $env[%q]", n.Value, n.Value)
 		}
 	}
-	p.untaken()
+	p.failUnused()
 	slices.SortFunc(p.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 }
 
 // replace puts a call of one of our functions in the node's place.
-func (p *patcher) replace(node *ast.Node, k Type, function string, arguments ...ast.Node) {
+func (p *patcher) replace(node *ast.Node, t Type, function string, arguments ...ast.Node) {
 	call := &ast.CallNode{Callee: &ast.IdentifierNode{Value: function}, Arguments: arguments}
 	ast.Patch(node, call)
-	p.types[call] = k
+	p.types[call] = t
 }
 
-func (p *patcher) set(n ast.Node, k Type) { p.types[n] = k }
+func (p *patcher) set(n ast.Node, t Type) { p.types[n] = t }
 
 // Visit is called for every node after its children; the root is the last.
 func (p *patcher) Visit(node *ast.Node) {
@@ -261,7 +261,7 @@ func (p *patcher) Visit(node *ast.Node) {
 	case *ast.PointerNode:
 		if v := p.pointers[n.Location().From]; v.Scope != nil && n.Name == "" {
 			p.set(n, ObjectType)
-			p.keep(n, v)
+			p.noteRows(n, v)
 		}
 	case *ast.UnaryNode:
 		p.unary(node, n)
@@ -280,7 +280,7 @@ func (p *patcher) Visit(node *ast.Node) {
 		p.slice(node, n)
 	case *ast.ChainNode:
 		p.set(n, p.types[n.Node])
-		p.pass(n.Node, n)
+		p.moveRows(n.Node, n)
 	case *ast.PredicateNode:
 		p.set(n, p.types[n.Node])
 	case *ast.VariableDeclaratorNode:

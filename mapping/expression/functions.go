@@ -37,7 +37,7 @@ const (
 	fnMethod    = "=method"
 	fnSlice     = "=slice"
 	fnList      = "=list"
-	fnTotal     = "=total"
+	fnSum       = "=sum"
 )
 
 // operatorFunction names the function that stands for an operator.
@@ -62,24 +62,24 @@ func functions() map[string]function {
 	for name, f := range map[string]func(x any, digits int) (any, error){
 		"abs": func(x any, _ int) (any, error) { return value.Abs(x) }, "round": value.Round, "floor": value.Floor, "ceil": value.Ceil,
 	} {
-		all[name] = function{call: numeric(f), check: some(2, AnyType), likeArgument: true}
+		all[name] = function{call: numeric(f), check: upTo(2, AnyType), likeArgument: true}
 	}
-	all["int"] = function{call: one(value.ToInt), check: some(1, IntType)}
-	all["float"] = function{call: one(value.ToFloat), check: some(1, FloatType)}
-	all["string"] = function{call: one(func(v any) (any, error) { return value.Text(v) }), check: some(1, TextType)}
-	all["min"] = function{call: value.Min, check: some(math.MaxInt, AnyType), likeArgument: true}
-	all["max"] = function{call: value.Max, check: some(math.MaxInt, AnyType), likeArgument: true}
-	all["toJSON"] = function{call: one(func(v any) (any, error) {
+	all["int"] = function{call: onValue(value.ToInt), check: upTo(1, IntType)}
+	all["float"] = function{call: onValue(value.ToFloat), check: upTo(1, FloatType)}
+	all["string"] = function{call: onValue(func(v any) (any, error) { return value.Text(v) }), check: upTo(1, TextType)}
+	all["min"] = function{call: value.Min, check: upTo(math.MaxInt, AnyType), likeArgument: true}
+	all["max"] = function{call: value.Max, check: upTo(math.MaxInt, AnyType), likeArgument: true}
+	all["toJSON"] = function{call: onValue(func(v any) (any, error) {
 		text, _, err := value.AppendJSON(nil, v)
 		return string(text), err
-	}), check: some(1, TextType)}
-	all["fromJSON"] = function{call: one(func(v any) (any, error) {
+	}), check: upTo(1, TextType)}
+	all["fromJSON"] = function{call: onValue(func(v any) (any, error) {
 		s, ok := v.(string)
 		if !ok {
 			return nil, fmt.Errorf("fromJSON wants text, not %s", value.Describe(v))
 		}
 		return value.FromJSON([]byte(s))
-	}), check: some(1, AnyType)}
+	}), check: upTo(1, AnyType)}
 	return all
 }
 
@@ -121,27 +121,27 @@ func operators(all map[string]function) {
 		fnMethod: callMethod,
 		fnSlice:  func(args ...any) (any, error) { return sliceOf(args[0], args[1], args[2]) },
 		fnList:   func(args ...any) (any, error) { return value.List(args[0]) },
-		fnTotal:  func(args ...any) (any, error) { return value.Sum(args[0]) },
+		fnSum:    func(args ...any) (any, error) { return value.Sum(args[0]) },
 	} {
 		all[name] = function{call: call}
 	}
 }
 
-// some checks that a function gets one argument, and no more than most.
-func some(most int, k Type) func(int) (Type, error) {
+// upTo checks that a function gets one argument, and no more than most.
+func upTo(most int, t Type) func(int) (Type, error) {
 	return func(n int) (Type, error) {
 		switch {
 		case n >= 1 && n <= most:
-			return k, nil
+			return t, nil
 		case most == 1:
-			return k, fmt.Errorf("wants 1 argument, not %d", n)
+			return t, fmt.Errorf("wants 1 argument, not %d", n)
 		}
-		return k, fmt.Errorf("wants at least 1 argument, not %d", n)
+		return t, fmt.Errorf("wants at least 1 argument, not %d", n)
 	}
 }
 
-// one makes a function of one argument that is NULL for NULL.
-func one(f func(any) (any, error)) func(...any) (any, error) {
+// onValue makes a function of one argument that is NULL for NULL.
+func onValue(f func(any) (any, error)) func(...any) (any, error) {
 	return func(args ...any) (any, error) {
 		if value.IsNull(args[0]) {
 			return value.Null(nil), nil

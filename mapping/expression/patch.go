@@ -42,24 +42,24 @@ func (p *patcher) identifier(n *ast.IdentifierNode) {
 		}
 		return // noted where it turns out to be no function's name
 	}
-	p.set(n, p.use(n, n.Value))
+	p.set(n, p.lookUp(n, n.Value))
 	delete(p.pending, n)
 }
 
 // condition makes NULL false where true or false is wanted.
 func (p *patcher) condition(node *ast.Node) {
-	switch k := p.types[*node]; {
-	case k == BoolType && isOurBool(*node):
-	case k.boolean() || k.dynamic():
+	switch t := p.types[*node]; {
+	case t == BoolType && neverNull(*node):
+	case t.boolean() || t.dynamic():
 		n := *node
 		p.replace(node, BoolType, fnTruth, n)
-	case p.rows[*node].Scope == nil: // untaken tells of rows
-		p.fail(*node, "wants a condition, true or false, and this is %s", k)
+	case p.rows[*node].Scope == nil: // failUnused tells of rows
+		p.fail(*node, "wants a condition, true or false, and this is %s", t)
 	}
 }
 
-// isOurBool reports whether a node of BoolType can never be NULL.
-func isOurBool(n ast.Node) bool {
+// neverNull reports whether a node of BoolType can never be NULL.
+func neverNull(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.BoolNode, *ast.UnaryNode:
 		return true
@@ -84,11 +84,11 @@ func (p *patcher) unary(node *ast.Node, n *ast.UnaryNode) {
 		p.condition(&n.Node)
 		p.set(n, BoolType)
 	case "-":
-		k := p.types[n.Node]
-		if !k.dynamic() && !k.arithmetic() && k != DurationType {
-			p.fail(n, "cannot negate %s", k)
+		t := p.types[n.Node]
+		if !t.dynamic() && !t.arithmetic() && t != DurationType {
+			p.fail(n, "cannot negate %s", t)
 		}
-		p.replace(node, k, fnNegate, n.Node)
+		p.replace(node, t, fnNegate, n.Node)
 	default:
 		p.set(n, p.types[n.Node])
 	}
@@ -120,9 +120,9 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		p.elements(n.Left, n.Right)
 		p.replace(node, BoolType, fnIn, n.Left, n.Right)
 	case "contains", "startsWith", "endsWith", "matches":
-		for _, k := range []Type{left, right} {
-			if !k.dynamic() && k != TextType {
-				p.fail(n, "`%s` wants text, not %s", n.Operator, k)
+		for _, t := range []Type{left, right} {
+			if !t.dynamic() && t != TextType {
+				p.fail(n, "`%s` wants text, not %s", n.Operator, t)
 			}
 		}
 		p.set(n, BoolType)
@@ -134,11 +134,11 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		if p.shiftClock(node, n) {
 			return
 		}
-		k, ok := resultType(n.Operator, left, right)
+		t, ok := resultType(n.Operator, left, right)
 		if !ok {
 			p.fail(n, "cannot compute %s %s %s", left, n.Operator, right)
 		}
-		p.replace(node, k, operatorFunction(n.Operator), n.Left, n.Right)
+		p.replace(node, t, operatorFunction(n.Operator), n.Left, n.Right)
 	default:
 		p.fail(n, "there is no operator %s", n.Operator)
 	}
@@ -154,7 +154,7 @@ func (p *patcher) nullTest(node *ast.Node, n *ast.BinaryNode) {
 	if n.Operator == "!=" {
 		function = fnIsNotNull
 	}
-	p.take(operand)
+	p.takeRows(operand)
 	p.replace(node, BoolType, function, operand)
 }
 
@@ -193,12 +193,12 @@ func (p *patcher) elements(wanted, list ast.Node) {
 	if !ok {
 		return
 	}
-	k := p.types[wanted]
+	t := p.types[wanted]
 	for i := range array.Nodes {
-		if k == TimeType && p.types[array.Nodes[i]] == TextType {
+		if t == TimeType && p.types[array.Nodes[i]] == TextType {
 			p.timeLiteral(&array.Nodes[i])
-		} else if !canCompare(k, p.types[array.Nodes[i]]) {
-			p.fail(array.Nodes[i], "cannot compare %s with %s", k, p.types[array.Nodes[i]])
+		} else if !canCompare(t, p.types[array.Nodes[i]]) {
+			p.fail(array.Nodes[i], "cannot compare %s with %s", t, p.types[array.Nodes[i]])
 		}
 	}
 }
@@ -211,37 +211,37 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 			return
 		}
 		id := &ast.IdentifierNode{Value: name.Value}
-		k := p.use(n, name.Value)
+		t := p.lookUp(n, name.Value)
 		ast.Patch(node, id)
-		p.set(id, k)
-		p.pass(n, id)
+		p.set(id, t)
+		p.moveRows(n, id)
 		return
 	}
 	if n.Method {
 		return // call sees to it
 	}
-	if k := p.types[n.Node]; !k.dynamic() && k != ListType && k != ObjectType {
-		p.fail(n, "%s has no members", k)
+	if t := p.types[n.Node]; !t.dynamic() && t != ListType && t != ObjectType {
+		p.fail(n, "%s has no members", t)
 	}
-	k, rows := AnyType, Rows{}
-	switch v := p.take(n.Node); {
+	t, rows := AnyType, Rows{}
+	switch v := p.takeRows(n.Node); {
 	case v.Scope == nil:
 	case isName:
-		k, rows = p.memberOfRow(n, v, name.Value)
+		t, rows = p.memberOfRow(n, v, name.Value)
 	case v.Many:
-		k, rows = ObjectType, Rows{Scope: v.Scope}
+		t, rows = ObjectType, Rows{Scope: v.Scope}
 	default:
 		p.fail(n, "write the column's name after a dot")
 	}
-	p.replace(node, k, fnMember, n.Node, n.Property)
-	p.keep(*node, rows)
+	p.replace(node, t, fnMember, n.Node, n.Property)
+	p.noteRows(*node, rows)
 }
 
 // slice makes a missing bound nil: from the start, to the end.
 func (p *patcher) slice(node *ast.Node, n *ast.SliceNode) {
-	k := p.types[n.Node]
-	if !k.dynamic() && k != ListType && k != TextType {
-		p.fail(n, "cannot take a part of %s", k)
+	t := p.types[n.Node]
+	if !t.dynamic() && t != ListType && t != TextType {
+		p.fail(n, "cannot take a part of %s", t)
 	}
 	bounds := []ast.Node{n.From, n.To}
 	for i := range bounds {
@@ -250,8 +250,8 @@ func (p *patcher) slice(node *ast.Node, n *ast.SliceNode) {
 		}
 	}
 	of := n.Node
-	p.replace(node, k, fnSlice, of, bounds[0], bounds[1])
-	p.pass(of, *node)
+	p.replace(node, t, fnSlice, of, bounds[0], bounds[1])
+	p.moveRows(of, *node)
 }
 
 // call checks a function's name, and rewrites a method's call.
@@ -264,18 +264,18 @@ func (p *patcher) call(node *ast.Node, n *ast.CallNode) {
 			p.fail(n, "there is no function %q%s", callee.Value, conf.DidYouMean(callee.Value, p.functionNames()))
 			return
 		}
-		k, err := f.check(len(n.Arguments))
+		t, err := f.check(len(n.Arguments))
 		if err != nil {
 			p.fail(n, "%s: %w", callee.Value, err)
 		}
 		if f.likeArgument && len(n.Arguments) > 0 {
-			k = p.types[n.Arguments[0]]
+			t = p.types[n.Arguments[0]]
 		}
-		p.set(n, k)
+		p.set(n, t)
 		if slices.Contains(rowFunctions, callee.Value) && len(n.Arguments) == 1 {
-			if v := p.take(n.Arguments[0]); v.Many && callee.Value != "len" {
+			if v := p.takeRows(n.Arguments[0]); v.Many && callee.Value != "len" {
 				p.set(n, ObjectType)
-				p.keep(n, Rows{Scope: v.Scope})
+				p.noteRows(n, Rows{Scope: v.Scope})
 			}
 		}
 	case *ast.MemberNode:
@@ -284,9 +284,9 @@ func (p *patcher) call(node *ast.Node, n *ast.CallNode) {
 			p.fail(n, "this cannot be called")
 			return
 		}
-		if k := p.types[callee.Node]; !k.dynamic() && k != TimeType && k != DurationType {
-			p.fail(n, "%s has no method %q", k, name.Value)
-		} else if _, ok := reflect.TypeFor[value.Time]().MethodByName(name.Value); k == TimeType && !ok {
+		if t := p.types[callee.Node]; !t.dynamic() && t != TimeType && t != DurationType {
+			p.fail(n, "%s has no method %q", t, name.Value)
+		} else if _, ok := reflect.TypeFor[value.Time]().MethodByName(name.Value); t == TimeType && !ok {
 			p.fail(n, "a time has no method %q", name.Value)
 		}
 		p.replace(node, AnyType, fnMethod, append([]ast.Node{callee.Node, name}, n.Arguments...)...)
@@ -315,7 +315,7 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 			list.SetLocation(n.Location())
 		}
 		p.list(&list)
-		p.replace(node, AnyType, fnTotal, list)
+		p.replace(node, AnyType, fnSum, list)
 		return
 	}
 	if !slices.Contains(predicates, n.Name) {
@@ -328,10 +328,10 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	switch {
 	case rows.Scope == nil:
 	case n.Name == "filter", n.Name == "sortBy":
-		p.keep(n, rows)
+		p.noteRows(n, rows)
 	case n.Name == "find", n.Name == "findLast":
 		p.set(n, ObjectType)
-		p.keep(n, Rows{Scope: rows.Scope})
+		p.noteRows(n, Rows{Scope: rows.Scope})
 	case n.Name == "groupBy":
 		p.fail(n, "rows cannot be grouped")
 	}
@@ -339,16 +339,16 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 
 // list makes NULL an empty list where a list is gone through.
 func (p *patcher) list(node *ast.Node) {
-	k := p.types[*node]
-	if b, ok := (*node).(*ast.BuiltinNode); ok && b.Name == "map" && k == AnyType {
+	t := p.types[*node]
+	if b, ok := (*node).(*ast.BuiltinNode); ok && b.Name == "map" && t == AnyType {
 		p.list(&b.Arguments[0])
 		return
 	}
-	if !k.dynamic() && k != ListType {
-		p.fail(*node, "wants a list, not %s", k)
+	if !t.dynamic() && t != ListType {
+		p.fail(*node, "wants a list, not %s", t)
 	}
 	n := *node
-	if v := p.take(n); v.Scope != nil && !v.Many {
+	if v := p.takeRows(n); v.Scope != nil && !v.Many {
 		p.fail(n, "wants a list, not a row")
 	}
 	p.replace(node, ListType, fnList, n)

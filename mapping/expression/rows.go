@@ -13,22 +13,22 @@ import (
 // rowFunctions take rows as they take any list.
 var rowFunctions = []string{"len", "first", "last"}
 
-// keep notes that a node stands for rows.
-func (p *patcher) keep(n ast.Node, v Rows) {
+// noteRows notes that a node stands for rows.
+func (p *patcher) noteRows(n ast.Node, v Rows) {
 	if v.Scope != nil {
 		p.rows[n] = v
 	}
 }
 
-// take returns what rows a node stands for, which the caller makes a value of.
-func (p *patcher) take(n ast.Node) Rows {
+// takeRows returns what rows a node stands for, which the caller makes a value of.
+func (p *patcher) takeRows(n ast.Node) Rows {
 	v := p.rows[n]
 	delete(p.rows, n)
 	return v
 }
 
-// pass hands rows on from one node to the one that stands in its place.
-func (p *patcher) pass(from, to ast.Node) { p.keep(to, p.take(from)) }
+// moveRows hands rows from one node to the one that takes its place.
+func (p *patcher) moveRows(from, to ast.Node) { p.noteRows(to, p.takeRows(from)) }
 
 // memberOfRow looks a name up at a row and returns its type and what rows it stands for.
 func (p *patcher) memberOfRow(n ast.Node, v Rows, name string) (Type, Rows) {
@@ -44,9 +44,9 @@ func (p *patcher) memberOfRow(n ast.Node, v Rows, name string) (Type, Rows) {
 	return m.Type, m.Rows
 }
 
-// untaken reports the rows that nothing makes a value of, and the now() that
+// failUnused reports the rows that nothing makes a value of, and the now() that
 // is compared with nothing.
-func (p *patcher) untaken() {
+func (p *patcher) failUnused() {
 	for n := range p.rows {
 		p.fail(n, "rows are no value of their own; use their columns by name")
 	}
