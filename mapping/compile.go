@@ -55,10 +55,7 @@ type Options struct {
 	// Types are the sink's field types beyond the basic ones; nil for any.
 	Types map[string]bool
 
-	// Store: there may be a row store. Without, definitions that need one are refused.
-	Store bool
-
-	// Complete, with Store: the first set's definitions of which the log may leave out a value,
+	// Complete: the first set's definitions of which the log may leave out a value,
 	// or all of a change, are rendered from stored rows, and those of saved sets that were.
 	Complete bool
 
@@ -84,8 +81,7 @@ func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Pla
 	return Options{Types: types}.Compile(catalog, sets...)
 }
 
-// Compile makes a plan of definitions as the function Compile does, with a row
-// store where there may be one.
+// Compile makes a plan of definitions as the function Compile does, with options.
 func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	p := &planner{catalog: catalog, plan: &Plan{Homes: map[string]string{}}, options: o, sets: sets}
 	p.infer = &inferrer{types: o.Types}
@@ -105,7 +101,7 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 			p.together(alias, units)
 		}
 	}
-	if len(p.problems) == 0 && o.Store {
+	if len(p.problems) == 0 {
 		for i := range sets {
 			p.findHidden(i, used[i])
 		}
@@ -160,7 +156,7 @@ func (p *planner) partial(used map[*sources.Table][]bool) *Plan {
 // completes reports whether definitions of a set are rendered from stored rows for
 // what the log leaves out.
 func (p *planner) completes(set int) bool {
-	return p.options.Store && p.options.Complete && (set == 0 || p.sets[set].Stored)
+	return p.options.Complete && (set == 0 || p.sets[set].Stored)
 }
 
 func use(used map[*sources.Table][]bool, t *sources.Table, columns []bool) {
@@ -226,9 +222,6 @@ func (p *planner) tables(set Set) *schema {
 
 // computedColumns checks the templates of a table's computed columns, used or not.
 func (p *planner) computedColumns(s *schema, t *sources.Table, at string, config *TableConfig) {
-	if !p.options.Store {
-		return
-	}
 	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
 		tree := &tree{schema: s, at: func(t *sources.Table) *sources.Table { return t }, purpose: forFields}
 		_, err := tree.root(t).compute(name)
@@ -248,8 +241,6 @@ func (p *planner) computedColumns(s *schema, t *sources.Table, at string, config
 func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableConfig) {
 	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
 		switch path := at + ".computed." + name; {
-		case !p.options.Store:
-			p.problems.add(path, "computed columns are not in this version yet; a field with a template or expr can do the same")
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
 		}
@@ -258,8 +249,6 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 	for _, name := range slices.Sorted(maps.Keys(config.Relations)) {
 		path, r := at+".relations."+name, config.Relations[name]
 		switch {
-		case !p.options.Store:
-			p.problems.add(path, "relations to other tables are not in this version yet")
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
 		case config.Computed[name] != "":
@@ -388,7 +377,7 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 		})
 	}
 	tree := &tree{schema: u.schema, at: func(t *sources.Table) *sources.Table { return t }}
-	out := u.compile(tree, p.infer, p.options.Store, &p.problems)
+	out := u.compile(tree, p.infer, &p.problems)
 	root := out.renderer.root
 	use(used, u.table, root.columns())
 	for _, name := range u.key {
@@ -398,10 +387,6 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 		return
 	}
 	u.root, u.joined, u.first = root, p.reasons(u, out), out
-	if len(u.joined) > 0 && !p.options.Store {
-		p.problems.add("indexes."+u.name, "%s; that needs rows of tables to be stored, which is not in this version yet", u.joined[0])
-		return
-	}
 	root.all(func(s *scope) {
 		if s.parent != nil {
 			p.related(u, s)

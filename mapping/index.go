@@ -67,7 +67,7 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		if len(u.joined) > 0 {
 			tree.at = func(t *sources.Table) *sources.Table { return stored[t].Table }
 		}
-		out := u.compile(tree, p.infer, p.options.Store, &p.problems)
+		out := u.compile(tree, p.infer, &p.problems)
 		made = append(made, out)
 		out.renderer.root.all(index.use)
 		if len(u.joined) > 0 {

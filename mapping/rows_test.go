@@ -63,7 +63,7 @@ func TestRowsInExpressionsAndTemplates(t *testing.T) {
 			tt.field.Type = "keyword"
 		}
 		set.Indexes = map[string]*Definition{"notes": {Table: "note", Fields: Fields{Named: map[string]*Field{"x": &tt.field, "k": {From: "author.name"}}}}}
-		plan, err := Options{Store: true}.Compile(joinedTables(t), set)
+		plan, err := Options{}.Compile(joinedTables(t), set)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue

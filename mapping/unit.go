@@ -55,7 +55,6 @@ type unitCompiler struct {
 	table    *sources.Table
 	infer    *inferrer
 	problems *Problems
-	stores   bool // a row store may be used
 	tree     *tree
 	root     *scope
 	within   []string // the fields around the one that is compiled
@@ -73,9 +72,9 @@ func (c *unitCompiler) fieldPath(name string, parts ...string) string {
 }
 
 // compile compiles the unit against the tables of a tree.
-func (u *unit) compile(tree *tree, infer *inferrer, stores bool, problems *Problems) compiled {
+func (u *unit) compile(tree *tree, infer *inferrer, problems *Problems) compiled {
 	root := tree.root(u.table)
-	c := &unitCompiler{unit: u, table: root.table, tree: tree, root: root, infer: infer, stores: stores, problems: problems}
+	c := &unitCompiler{unit: u, table: root.table, tree: tree, root: root, infer: infer, problems: problems}
 	r := &Renderer{Name: u.name, Table: c.table, Append: u.def.Mode == modeAppend, root: root}
 	c.out = compiled{renderer: r}
 	tree.purpose = forWhere
@@ -174,25 +173,12 @@ func (c *unitCompiler) name(what, text string) *documentName {
 		}
 		n.key, n.columns = []int{i}, []int{i}
 	}
-	if c.def.Mode != modeAppend {
-		c.followed(what, n.columns)
-	}
-	return n
-}
-
-// followed refuses columns whose old values the log does not carry: the
-// document that a row leaves could not be found.
-func (c *unitCompiler) followed(what string, columns []int) {
-	for _, i := range columns {
-		switch {
-		case carriesOld(c.table, i):
-		case c.stores:
+	for _, i := range n.columns { // without the old value the document that a row leaves could not be found
+		if c.def.Mode != modeAppend && !carriesOld(c.table, i) {
 			c.out.outside = append(c.out.outside, "its "+what+" comes from column "+c.table.Columns[i].Name+", whose old value is not in the log")
-		default:
-			c.problems.add(c.path(what), "column %q is outside the replica identity of table %s, so its old value is not in the log, and %s needs it to find the document that a row leaves; %s",
-				c.table.Columns[i].Name, c.table, what, fullIdentity(c.table))
 		}
 	}
+	return n
 }
 
 // carriesOld reports whether the log carries column i's old value whenever it changed.
