@@ -74,14 +74,8 @@ type Options struct {
 
 // Compile makes a plan of definitions. The first set is the configuration's;
 // more are the saved definitions of older indexes (see Restore), which are to
-// be fed as well. types are the sink's field types beyond the basic ones; nil
-// for any. The error is Problems: everything that is wrong, at once; beside it the
+// be fed as well. The error is Problems: everything that is wrong, at once; beside it the
 // plan has only Tables and the Alias of indexes, as far as they are known.
-func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
-	return Options{Types: types}.Compile(catalog, sets...)
-}
-
-// Compile makes a plan of definitions as the function Compile does, with options.
 func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	p := &planner{catalog: catalog, plan: &Plan{Homes: map[string]string{}}, options: o, sets: sets}
 	p.infer = &inferrer{types: o.Types}

@@ -6,6 +6,11 @@ import (
 	"haystream/sources"
 )
 
+// Compile makes a plan without options but for the sink's field types.
+func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
+	return Options{Types: types}.Compile(catalog, sets...)
+}
+
 // sample is a table with a column of each type that templates and expressions tell apart.
 func sample() *sources.Table {
 	table := parseCatalog(nil, strings.ReplaceAll("table public.sample key;id bigint key;title text;status uuid;published boolean;deleted boolean;price numeric;"+
