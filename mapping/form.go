@@ -2,8 +2,8 @@ package mapping
 
 import "haystream/sources"
 
-// A form is how a definition writes documents: ids, fields that each of them
-// has, values. plainForm is what other forms change.
+// A form is how a definition writes documents: their ids, the fields that each of
+// them has, and values. A form that changes little embeds plainForm.
 type form interface {
 	// check reports what of the definition does not go with the form.
 	check(u *unit, problems *Problems)
