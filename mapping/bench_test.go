@@ -3,6 +3,7 @@ package mapping
 import (
 	"testing"
 
+	"haystream/mapping/expression"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -14,7 +15,7 @@ func benchmarkPlan(b *testing.B, fields Fields) (*Renderer, sources.Row) {
 		b.Fatal(err)
 	}
 	r := plan.Sets[0][0].Renderers[0]
-	return r, row(r.Table, sampleRow)
+	return r, image(r.Table, sampleRow)
 }
 
 func benchmarkRow(b *testing.B, fields Fields, wantAllocs float64) {
@@ -51,6 +52,26 @@ func BenchmarkRowExpression(b *testing.B) {
 	benchmarkRow(b, Fields{Named: map[string]*Field{"total": {Expr: "price * quantity"}}}, -1)
 }
 
+func BenchmarkWhere(b *testing.B) {
+	table := sample()
+	at := newScope(table)
+	e, err := expression.CompileCondition(`published && status in ["open", "new"] && quantity > 2`, at)
+	if err != nil {
+		b.Fatal(err)
+	}
+	at.settle()
+	r, s := image(table, sampleRow), NewScratch()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.fill(s.view.values, at, r, nil, fieldsNumber); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.view.machine.Matches(e, s.view.values); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // TestColumnsDoNotAllocate keeps the hot path free of allocations.
 func TestColumnsDoNotAllocate(t *testing.T) {
 	table := sample()
@@ -60,7 +81,7 @@ func TestColumnsDoNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := plan.Sets[0][0].Renderers[0]
-	image := row(r.Table, sampleRow)
+	image := image(r.Table, sampleRow)
 	change := &sources.Change{Table: r.Table, Kind: sources.Update, Before: image, After: image, Version: 1}
 	s, target, batch := NewScratch(), &sinks.Target{}, &sinks.Batch{}
 	allocs := testing.AllocsPerRun(100, func() {

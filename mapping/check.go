@@ -12,7 +12,7 @@ import (
 // can be told without a catalog. Compile finds them, too, in the same words,
 // where it gets to them.
 func (s Set) Check() Problems {
-	p := &planner{options: Options{Store: true}, infer: &inferrer{missed: func(string, string) {}}}
+	p := &planner{infer: &inferrer{missed: func(string, string) {}}}
 	for _, name := range slices.Sorted(maps.Keys(s.Tables)) {
 		p.checkTable("tables."+name, name, s.Tables[name])
 	}
@@ -30,7 +30,7 @@ func (s Set) Check() Problems {
 			u.fields[name] = f.full(name)
 		}
 		u.glob = parsed.glob
-		u.compile(anyTree(), p.infer, true, &p.problems)
+		u.compile(anyTree(), p.infer, &p.problems)
 		p.unitsFound = append(p.unitsFound, &u)
 	}
 	for alias, units := range p.grouped(0) {

@@ -28,7 +28,7 @@ func TestDueDocuments(t *testing.T) {
 			Indexes: map[string]*Definition{"notes": {Table: "note", Where: where, Fields: Fields{Named: map[string]*Field{"title": nil}}}},
 			Tables:  map[string]*TableConfig{"note": {Relations: map[string]*Relation{"comments": {Table: "comment", Many: true}}}},
 		}
-		plan, err := Options{Store: true}.Compile(joinedTables(t), set)
+		plan, err := Options{}.Compile(joinedTables(t), set)
 		if err != nil {
 			t.Fatalf("%s: %v", where, err)
 		}

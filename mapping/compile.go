@@ -55,10 +55,7 @@ type Options struct {
 	// Types are the sink's field types beyond the basic ones; nil for any.
 	Types map[string]bool
 
-	// Store: there may be a row store. Without, definitions that need one are refused.
-	Store bool
-
-	// Complete, with Store: the first set's definitions of which the log may leave out a value,
+	// Complete: the first set's definitions of which the log may leave out a value,
 	// or all of a change, are rendered from stored rows, and those of saved sets that were.
 	Complete bool
 
@@ -77,15 +74,8 @@ type Options struct {
 
 // Compile makes a plan of definitions. The first set is the configuration's;
 // more are the saved definitions of older indexes (see Restore), which are to
-// be fed as well. types are the sink's field types beyond the basic ones; nil
-// for any. The error is Problems: everything that is wrong, at once; beside it the
+// be fed as well. The error is Problems: everything that is wrong, at once; beside it the
 // plan has only Tables and the Alias of indexes, as far as they are known.
-func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
-	return Options{Types: types}.Compile(catalog, sets...)
-}
-
-// Compile makes a plan of definitions as the function Compile does, with a row
-// store where there may be one.
 func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	p := &planner{catalog: catalog, plan: &Plan{Homes: map[string]string{}}, options: o, sets: sets}
 	p.infer = &inferrer{types: o.Types}
@@ -105,7 +95,7 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 			p.together(alias, units)
 		}
 	}
-	if len(p.problems) == 0 && o.Store {
+	if len(p.problems) == 0 {
 		for i := range sets {
 			p.findHidden(i, used[i])
 		}
@@ -160,7 +150,7 @@ func (p *planner) partial(used map[*sources.Table][]bool) *Plan {
 // completes reports whether definitions of a set are rendered from stored rows for
 // what the log leaves out.
 func (p *planner) completes(set int) bool {
-	return p.options.Store && p.options.Complete && (set == 0 || p.sets[set].Stored)
+	return p.options.Complete && (set == 0 || p.sets[set].Stored)
 }
 
 func use(used map[*sources.Table][]bool, t *sources.Table, columns []bool) {
@@ -226,9 +216,6 @@ func (p *planner) tables(set Set) *schema {
 
 // computedColumns checks the templates of a table's computed columns, used or not.
 func (p *planner) computedColumns(s *schema, t *sources.Table, at string, config *TableConfig) {
-	if !p.options.Store {
-		return
-	}
 	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
 		tree := &tree{schema: s, at: func(t *sources.Table) *sources.Table { return t }, purpose: forFields}
 		_, err := tree.root(t).compute(name)
@@ -248,8 +235,6 @@ func (p *planner) computedColumns(s *schema, t *sources.Table, at string, config
 func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableConfig) {
 	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
 		switch path := at + ".computed." + name; {
-		case !p.options.Store:
-			p.problems.add(path, "computed columns are not in this version yet; a field with a template or expr can do the same")
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
 		}
@@ -258,8 +243,6 @@ func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableC
 	for _, name := range slices.Sorted(maps.Keys(config.Relations)) {
 		path, r := at+".relations."+name, config.Relations[name]
 		switch {
-		case !p.options.Store:
-			p.problems.add(path, "relations to other tables are not in this version yet")
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
 		case config.Computed[name] != "":
@@ -343,9 +326,7 @@ func (p *planner) definition(u *unit) {
 	if len(d.Fields.Named) == 0 && !d.Fields.All {
 		p.problems.add(u.path("fields"), `name the fields, or write "*" for every column`)
 	}
-	if d.Haystack != nil && d.ID != "" {
-		p.problems.add(u.path("id"), "haystack gives the id; leave it out")
-	}
+	d.form().check(u, &p.problems)
 	if reason := badAlias(u.alias); reason != "" {
 		at := "indexes." + u.name
 		if d.Index != "" {
@@ -390,7 +371,7 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 		})
 	}
 	tree := &tree{schema: u.schema, at: func(t *sources.Table) *sources.Table { return t }}
-	out := u.compile(tree, p.infer, p.options.Store, &p.problems)
+	out := u.compile(tree, p.infer, &p.problems)
 	root := out.renderer.root
 	use(used, u.table, root.columns())
 	for _, name := range u.key {
@@ -400,10 +381,6 @@ func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 		return
 	}
 	u.root, u.joined, u.first = root, p.reasons(u, out), out
-	if len(u.joined) > 0 && !p.options.Store {
-		p.problems.add("indexes."+u.name, "%s; that needs rows of tables to be stored, which is not in this version yet", u.joined[0])
-		return
-	}
 	root.all(func(s *scope) {
 		if s.parent != nil {
 			p.related(u, s)
@@ -433,7 +410,7 @@ func (p *planner) reasons(u *unit, out compiled) []string {
 	if names := out.renderer.root.relations(); len(names) > 0 {
 		why = append(why, "it follows "+strings.Join(names, ", "))
 	}
-	if w := out.renderer.where; w != nil && w.timely {
+	if w := out.renderer.where; w != nil && w.expression.Timed() {
 		why = append(why, "its where depends on the time")
 	}
 	why = append(why, out.outside...)

@@ -257,7 +257,7 @@ func TestRenderersAreConcurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := plan.Sets[0][0].Renderers[0]
-	image := row(r.Table, sampleRow)
+	image := image(r.Table, sampleRow)
 	want := &sinks.Batch{}
 	if err := r.Row(NewScratch(), want, &sinks.Target{}, image, 1); err != nil || len(want.Actions) != 1 {
 		t.Fatal(err, want.Actions)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 
+	"haystream/mapping/expression"
+	"haystream/mapping/value"
 	"haystream/sources"
 )
 
@@ -68,8 +70,8 @@ type pathContent struct {
 }
 
 func (c *pathContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
-	value := findJSON(sources.CutMark(s.row.Text(c.column)), c.path)
-	return append(dst, value...), value == nil, nil
+	found := findJSON(sources.CutMark(s.row.Text(c.column)), c.path)
+	return append(dst, found...), found == nil, nil
 }
 
 // textOfJSON is JSON in a field of text, which takes no objects: as the JSON text
@@ -182,6 +184,30 @@ func (c *dateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	return dst, infinite, err
 }
 
+// Date formats that are numbers, as the sink names them.
+const (
+	epochMillis = "epoch_millis"
+	epochSecond = "epoch_second"
+)
+
+// appendDate appends a cell's date as date_format says; null for an infinite one.
+func appendDate(dst []byte, text []byte, format string) (out []byte, null bool, err error) {
+	if !sources.IsDay(text) {
+		return dst, true, nil
+	}
+	t, err := value.ParseTime(string(text))
+	if err != nil {
+		return dst, false, err
+	}
+	switch format {
+	case epochMillis:
+		return strconv.AppendInt(dst, t.UnixMilli(), 10), false, nil
+	case epochSecond:
+		return strconv.AppendInt(dst, t.Unix(), 10), false, nil
+	}
+	return sources.AppendJSONString(dst, t.AppendFormat(nil, format)), false, nil
+}
+
 // templateContent is what a template prints; never NULL.
 type templateContent struct{ template *textTemplate }
 
@@ -194,14 +220,14 @@ func (c *templateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 }
 
 // expressionContent is an expression's value.
-type expressionContent struct{ expression *expression }
+type expressionContent struct{ expression *expression.Expression }
 
 func (c *expressionContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
-	v, err := c.expression.run(s.view)
-	if err != nil || isNull(v) {
+	v, err := s.view.machine.Run(c.expression, s.view.values)
+	if err != nil || value.IsNull(v) {
 		return dst, true, err
 	}
-	out, nulled, err := appendValue(dst, v)
+	out, nulled, err := value.AppendJSON(dst, v)
 	s.nulled += int64(nulled)
 	if nulled > 0 && string(out[len(dst):]) == "null" {
 		return dst, true, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"haystream/mapping/expression"
 	"haystream/sources"
 )
 
@@ -18,7 +19,7 @@ type fieldPlan struct {
 // field compiles one field. Its content is nil where it has problems.
 func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 	before := len(*c.problems)
-	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || c.def.Haystack != nil && f.Default == nil, fallback: []byte("null")}}
+	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || f.Default == nil && c.def.form().omitsNull(), fallback: []byte("null")}}
 	var inferred object
 	c.fieldForm(name, f)
 	if alone := f.alone(); len(alone) == 1 {
@@ -66,7 +67,7 @@ func (c *unitCompiler) fieldForm(name string, f *Field) {
 	if f.DateFormat != "" && f.From == "" {
 		fail("date_format", "goes with a date or timestamp column only")
 	}
-	if f.Document && c.def.Haystack == nil {
+	if f.Document && !c.def.form().marksDocument() {
 		fail("document", "goes with haystack only")
 	}
 	if reserved, _, _ := strings.Cut(name, "."); isReserved(reserved) {
@@ -101,12 +102,12 @@ func (c *unitCompiler) content(name string, f *Field, at *scope) (content, objec
 		}
 		return &templateContent{t}, textWithKeyword()
 	case f.Expr != "":
-		e, err := compileExpression(f.Expr, at, false)
+		e, err := expression.Compile(f.Expr, at)
 		if err != nil {
 			c.problems.addEach(c.fieldPath(name, "expr"), err)
 			return nil, nil
 		}
-		return &expressionContent{e}, expressionMapping(e.kind)
+		return &expressionContent{e}, expressionMapping(e.Type())
 	case f.Value != nil:
 		value, err := canonical(f.Value)
 		if err != nil {
@@ -132,7 +133,7 @@ func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, obj
 	var inferred object
 	switch {
 	case p.computed != nil && f.DateFormat == "":
-		of, inferred = &computedContent{p.scope, p.computed}, textWithKeyword()
+		of, inferred = &computedContent{p.scope, p.computed}, c.def.form().text()
 		if len(f.Fields) > 0 {
 			c.problems.add(c.fieldPath(name, "fields"), "%s is no relation", f.From)
 		}
@@ -150,9 +151,6 @@ func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, obj
 	}
 	if of == nil {
 		return nil, nil
-	}
-	if c.def.Haystack != nil && p.computed != nil {
-		inferred = snowball()
 	}
 	return along(p, of), inferred
 }
@@ -207,19 +205,12 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 		return &geoPoint{columnContent{i, t}}, object{"type": "geo_point"}
 	case f.wantedType() == "geo_shape" && t.Kind == sources.Point:
 		return &geoShape{columnContent{i, t}}, object{"type": "geo_shape"}
-	case t.Kind == sources.JSON:
-		if c.def.Haystack == nil {
-			return jsonContent(&columnContent{i, t}, f.wantedType(), c.infer.column(t))
-		}
-		return haystackContent(i, t)
 	case t.Kind == sources.Bool && slices.Contains(numberTypes, f.wantedType()):
 		return &boolNumber{i}, object{"type": "byte"}
 	case t.Kind == sources.Int && f.wantedType() == "boolean":
 		return &numberBool{i}, object{"type": "boolean"}
-	case c.def.Haystack != nil:
-		return haystackContent(i, t)
 	}
-	return &columnContent{i, t}, c.infer.column(t)
+	return c.def.form().column(c.infer, i, t, f.wantedType())
 }
 
 // jsonContent is JSON as a field of that type takes it; empty: the inferred one.
@@ -297,7 +288,7 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 		c.problems.add(at+".mapping", "%v", err)
 	}
 	if f.Document && inferred != nil {
-		inferred = snowball()
+		inferred = c.def.form().text()
 	}
 	m := inferred
 	switch {

@@ -26,7 +26,7 @@ type comparison struct {
 }
 
 func comparisonOf(c *sources.Column) comparison {
-	if k := joinKind(&c.Type); k != kindText {
+	if joinKind(&c.Type) != sources.Text {
 		return comparison{}
 	}
 	name := c.Collation

@@ -28,7 +28,6 @@ import (
 //	catalog        tables: "table schema.name identity", then a line "name type [key] [flags]" for each column
 //	changes        one a line: row|insert|update|delete table {"column":"canonical text",…} [after image of an update]
 //	               null is NULL, [] is Missing
-//	store          is there where the plan may have a row store
 //	actions, mapping, problems, static, stored, warnings: what is expected; -update writes them
 //	static are the problems that need no catalog
 var update = flag.Bool("update", false, "write what golden cases give into their files")
@@ -98,8 +97,7 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 			types[name] = true
 		}
 	}
-	_, store := in["store"]
-	plan, err := Options{Types: types, Store: store}.Compile(catalog, set)
+	plan, err := Options{Types: types}.Compile(catalog, set)
 	if err != nil {
 		got["problems"] = err.Error() + "\n"
 		return got
@@ -112,7 +110,7 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 	}
 	for _, index := range plan.Sets[0] {
 		got["mapping"] += describeIndex(t, index)
-		checkRestored(t, catalog, Options{Types: types, Store: store}, index)
+		checkRestored(t, catalog, Options{Types: types}, index)
 	}
 	got["stored"] = describeStored(plan)
 	got["actions"] = runChanges(t, plan, in["changes"])

@@ -1,17 +1,60 @@
 package mapping
 
 import (
+	"encoding/json"
 	"strings"
 
 	"haystream/sources"
 )
 
-// What django-haystack's Elasticsearch backend (haystack/backends) reads:
-// ids app.model.pk, the fields id, django_ct and django_id, dates as Python's
+// haystackForm is what django-haystack's Elasticsearch backend (haystack/backends)
+// reads: ids app.model.pk, the fields id, django_ct and django_id, dates as Python's
 // isoformat writes them, decimals and text in the snowball analyzer.
+type haystackForm struct{ model string }
 
-// snowball is the mapping of haystack's text fields.
-func snowball() object { return object{"type": "text", "analyzer": "snowball"} }
+func (f haystackForm) check(u *unit, problems *Problems) {
+	if app, model, ok := strings.Cut(f.model, "."); !ok || app == "" || model == "" || strings.Contains(model, ".") || strings.ToLower(f.model) != f.model {
+		problems.add(u.path("haystack", "model"), "%q is not a model's name; write app_label.model_name in small letters", f.model)
+	}
+	if u.def.ID != "" {
+		problems.add(u.path("id"), "haystack gives the id; leave it out")
+	}
+	for name := range u.def.Fields.Named {
+		if f.reserves(name) {
+			problems.add(u.path("fields", name), "haystack fills %q itself", name)
+		}
+	}
+}
+
+func (f haystackForm) ids() (prefix, setting string) {
+	return f.model + ".", "haystack: {model: " + f.model + "}"
+}
+
+func (haystackForm) reserves(name string) bool {
+	return name == "id" || name == "django_ct" || name == "django_id"
+}
+
+func (f haystackForm) fields(id *documentName, t *sources.Table) map[string]fieldPlan {
+	key := &documentName{what: "id", key: id.key, escaped: id.escaped, columns: id.columns}
+	fields := map[string]fieldPlan{}
+	for name, content := range map[string]content{
+		"id": &haystackID{id, t}, "django_id": &haystackID{key, t}, "django_ct": valueContent(sources.AppendJSONString(nil, []byte(f.model))),
+	} {
+		fields[name] = fieldPlan{docField: docField{content: content}, mapping: object{"type": "keyword"}}
+	}
+	return fields
+}
+
+func (haystackForm) settings() object {
+	settings, _ := decodeObject(json.RawMessage(haystackSettings))
+	return settings
+}
+
+func (haystackForm) omitsNull() bool     { return true }
+func (haystackForm) marksDocument() bool { return true }
+
+// text is the mapping of haystack's text fields.
+func (haystackForm) text() object { return object{"type": "text", "analyzer": "snowball"} }
 
 // haystackSettings are the analyzers that haystack's fields may name.
 const haystackSettings = `{"analysis":{` +
@@ -23,8 +66,7 @@ const haystackSettings = `{"analysis":{` +
 	`"haystack_edgengram":{"type":"edge_ngram","min_gram":2,"max_gram":15}}},` +
 	`"index":{"max_ngram_diff":2}}`
 
-// haystackContent is a column as haystack writes it, and haystack's mapping of it.
-func haystackContent(column int, t *sources.Type) (content, object) {
+func (f haystackForm) column(_ *inferrer, column int, t *sources.Type, _ string) (content, object) {
 	switch t.Kind {
 	case sources.Bool:
 		return &columnContent{column, t}, object{"type": "boolean"}
@@ -37,9 +79,9 @@ func haystackContent(column int, t *sources.Type) (content, object) {
 	case sources.Point:
 		return &columnContent{column, t}, object{"type": "geo_point"}
 	case sources.Array:
-		return &columnContent{column, t}, snowball()
+		return &columnContent{column, t}, f.text()
 	}
-	return &columnContent{column, &sources.Type{Kind: sources.Text}}, snowball()
+	return &columnContent{column, &sources.Type{Kind: sources.Text}}, f.text()
 }
 
 // haystackDate is a date as midnight, or a timestamp, as Python's isoformat
@@ -80,28 +122,4 @@ func (c *haystackID) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	text, err := c.name.append(s.text[:0], s, c.table, s.row)
 	s.text = text
 	return sources.AppendJSONString(dst, text), false, err
-}
-
-func isHaystackField(name string) bool {
-	return name == "id" || name == "django_ct" || name == "django_id"
-}
-
-// haystackFields adds the fields that haystack knows a document by.
-func (c *unitCompiler) haystackFields(r *Renderer, root *docField, properties object) {
-	app, model, ok := strings.Cut(c.def.Haystack.Model, ".")
-	if !ok || app == "" || model == "" || strings.Contains(model, ".") || strings.ToLower(c.def.Haystack.Model) != c.def.Haystack.Model {
-		c.problems.add(c.path("haystack", "model"), "%q is not a model's name; write app_label.model_name in small letters", c.def.Haystack.Model)
-		return
-	}
-	key := &documentName{what: "id", key: r.id.key, escaped: r.id.escaped, columns: r.id.columns}
-	label := sources.AppendJSONString(nil, []byte(c.def.Haystack.Model))
-	for name, content := range map[string]content{
-		"id": &haystackID{r.id, c.table}, "django_id": &haystackID{key, c.table}, "django_ct": valueContent(label),
-	} {
-		if _, taken := c.fields[name]; taken {
-			c.problems.add(c.path("fields", name), "haystack fills %q itself", name)
-			continue
-		}
-		c.place(root, properties, name, fieldPlan{docField: docField{content: content}, mapping: object{"type": "keyword"}})
-	}
 }

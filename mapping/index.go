@@ -67,7 +67,7 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		if len(u.joined) > 0 {
 			tree.at = func(t *sources.Table) *sources.Table { return stored[t].Table }
 		}
-		out := u.compile(tree, p.infer, p.options.Store, &p.problems)
+		out := u.compile(tree, p.infer, &p.problems)
 		made = append(made, out)
 		out.renderer.root.all(index.use)
 		if len(u.joined) > 0 {
@@ -118,10 +118,9 @@ func (p *planner) together(alias string, units []*unit) (mappings, settings obje
 	for _, u := range units {
 		combine(mappings, cloneObject(u.first.mapping), nil, p.conflict(u, units, "mapping"))
 		own, _ := decodeObject(u.def.Settings) // checked by definition
-		if u.def.Haystack != nil {
-			own = withHaystackSettings(own)
-		}
-		combine(settings, own, nil, p.conflict(u, units, "settings"))
+		needed := u.def.form().settings()
+		override(needed, own)
+		combine(settings, needed, nil, p.conflict(u, units, "settings"))
 		if pipeline != "" && u.def.Pipeline != "" && u.def.Pipeline != pipeline {
 			p.problems.add(u.path("pipeline"), "is %s here and %s in another definition of the index %s", u.def.Pipeline, pipeline, alias)
 		}
@@ -130,12 +129,6 @@ func (p *planner) together(alias string, units []*unit) (mappings, settings obje
 		}
 	}
 	return mappings, settings, pipeline
-}
-
-func withHaystackSettings(own object) object {
-	settings, _ := decodeObject(json.RawMessage(haystackSettings))
-	override(settings, own)
-	return settings
 }
 
 func (index *Index) encode(mappings, settings object, units []*unit, made []compiled) (err error) {
@@ -192,14 +185,15 @@ func (p *planner) apart(units []*unit) {
 	}
 	ids := map[string]string{}
 	for _, u := range units {
-		if len(names) > 1 && u.def.ID == "" && u.def.Haystack == nil && !u.glob {
+		_, form := u.def.form().ids()
+		if len(names) > 1 && u.def.ID == "" && form == "" && !u.glob {
 			p.problems.add(u.path("id"), "definitions that share the index %s need ids that differ; set id to the name and the key's columns, such as id: %q", u.alias, u.name+"-{{ .id }}")
 			continue
 		}
 		id := "id: " + u.def.ID
 		switch {
-		case u.def.Haystack != nil:
-			id = "haystack: {model: " + u.def.Haystack.Model + "}"
+		case form != "":
+			id = form
 		case u.def.ID == "" && u.table == anyTable:
 			continue
 		case u.def.ID == "":

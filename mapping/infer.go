@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"haystream/internal/conf"
+	"haystream/mapping/expression"
 	"haystream/sources"
 )
 
@@ -207,19 +208,19 @@ func (x *inferrer) rangeOf(elem *sources.Type) object {
 	return object{"type": "object", "dynamic": true}
 }
 
-// expression is the mapping of an expression's values; nil where its kind does
-// not tell.
-func expressionMapping(k kind) object {
-	switch k {
-	case kindBool, kindFlag:
+// expressionMapping is the mapping of an expression's values; nil where their
+// type does not tell.
+func expressionMapping(t expression.Type) object {
+	switch t {
+	case expression.BoolType, expression.TinyintType:
 		return object{"type": "boolean"}
-	case kindInt:
+	case expression.IntType:
 		return object{"type": "long"}
-	case kindDecimal, kindFloat:
+	case expression.DecimalType, expression.FloatType:
 		return object{"type": "double"}
-	case kindText:
+	case expression.TextType:
 		return textWithKeyword()
-	case kindTime:
+	case expression.TimeType:
 		return object{"type": "date", "format": timestampFormat}
 	}
 	return nil

@@ -28,7 +28,7 @@ func (r *JoinedRenderer) Reads(t *rowstore.Table) bool {
 }
 
 // Timely reports whether documents come and go with the time.
-func (r *JoinedRenderer) Timely() bool { return r.where != nil && r.where.timely }
+func (r *JoinedRenderer) Timely() bool { return r.where != nil && r.where.expression.Timed() }
 
 // What marks begin with.
 const (
@@ -95,12 +95,12 @@ func (r *JoinedRenderer) render(s *Scratch, rows rowstore.Reader, b *sinks.Batch
 	defer rows.Forget()
 	s.load(rows, newLoaded(r.root, row))
 	defer s.unload()
-	s.clock = clock{now: s.Now}
+	s.view.machine.SetNow(s.Now)
 	matches, err := r.matches(s, row)
 	if isStoreError(err) {
 		return 0, err
 	}
-	due := s.clock.due
+	due := s.view.machine.Due()
 	if err != nil {
 		return due, r.refused(s, b, t, row, version, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"haystream/mapping/value"
 )
 
 // Joining by hand, as a database would.
@@ -164,6 +166,6 @@ func (r *joinedRig) people() map[string]string {
 }
 
 func parseMoment(text string) int64 {
-	t, _ := parseTime(text)
+	t, _ := value.ParseTime(text)
 	return t.UnixMicro()
 }

@@ -145,7 +145,7 @@ func newJoinedRig(t testing.TB, seed uint64) *joinedRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := Options{Store: true}.Compile(joinedTables(t), set)
+	plan, err := Options{}.Compile(joinedTables(t), set)
 	if err != nil {
 		t.Fatal(err)
 	}

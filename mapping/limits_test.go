@@ -57,7 +57,7 @@ func TestLimits(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			began, batch := time.Now(), &sinks.Batch{}
-			if err := r.Row(NewScratch(), batch, &sinks.Target{}, row(r.Table, sampleRow), 1); err != nil {
+			if err := r.Row(NewScratch(), batch, &sinks.Target{}, image(r.Table, sampleRow), 1); err != nil {
 				t.Fatal(err)
 			}
 			took := time.Since(began)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"haystream/mapping/rowstore"
+	"haystream/mapping/value"
 	"haystream/sources"
 )
 
@@ -111,7 +112,7 @@ func (s *scope) sort(rows []*loaded) error {
 	for n, r := range rows {
 		values := make([]any, len(s.order))
 		for i, o := range s.order {
-			v, err := box(&s.table.Columns[o.column].Type, r.row.Text(o.column))
+			v, err := value.Box(&s.table.Columns[o.column].Type, r.row.Text(o.column))
 			if err != nil {
 				return err
 			}
@@ -140,14 +141,14 @@ func (s *scope) sort(rows []*loaded) error {
 
 func compareNullable(a, b any, reverse bool) (int, error) {
 	switch {
-	case isNull(a) && isNull(b):
+	case value.IsNull(a) && value.IsNull(b):
 		return 0, nil
-	case isNull(a):
+	case value.IsNull(a):
 		return 1, nil
-	case isNull(b):
+	case value.IsNull(b):
 		return -1, nil
 	}
-	c, err := compareValues(a, b)
+	c, err := value.Compare(a, b)
 	if reverse {
 		c = -c
 	}

@@ -273,7 +273,7 @@ func joinable(t *sources.Table, columns []string, other *sources.Table, targets 
 			return err
 		}
 		x, y := &t.Columns[a].Type, &other.Columns[b].Type
-		if k := joinKind(x); k == kindAny || k != joinKind(y) {
+		if k := joinKind(x); k == sources.JSON || k != joinKind(y) {
 			return fmt.Errorf("column %q of table %s is %s, and %q of table %s is %s; values of the two are never equal", columns[i], t, x.SQL, targets[i], other, y.SQL)
 		}
 		if x, y := &t.Columns[a], &other.Columns[b]; comparisonOf(x).caseless != comparisonOf(y).caseless {
@@ -290,21 +290,20 @@ func listed(names []string) string {
 	return strings.Join(names, " and ")
 }
 
-// joinKind puts types together whose values can be equal; kindAny cannot be looked up.
-func joinKind(t *sources.Type) kind {
+// joinKind is one kind for all types whose values can be equal; JSON for those
+// that nothing is looked up by.
+func joinKind(t *sources.Type) sources.Kind {
 	switch t.Kind {
 	case sources.Bool, sources.Int, sources.Decimal:
-		return kindInt
+		return sources.Int
 	case sources.Date, sources.Timestamp:
-		return kindTime
-	case sources.TimestampTZ:
-		return kindDuration // of its own: a moment is not a clock's reading
+		return sources.Timestamp
 	case sources.Text, sources.Keyword, sources.Inet:
-		return kindText
-	case sources.Bytes:
-		return kindObject
+		return sources.Text
+	case sources.TimestampTZ, sources.Bytes:
+		return t.Kind
 	}
-	return kindAny
+	return sources.JSON
 }
 
 // save is the relation as configuration declares it, in full.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"haystream/mapping/expression"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -23,11 +24,17 @@ type Renderer struct {
 	Nulled atomic.Int64
 
 	root    *scope
-	where   *expression // nil: every row has a document
+	where   *condition // nil: every row has a document
 	fields  []*docField
 	needs   []int // columns of fields
 	id      *documentName
 	routing *documentName // nil for none
+}
+
+// A condition is a definition's `where`.
+type condition struct {
+	expression *expression.Expression
+	columns    []int // that it reads
 }
 
 // A Scratch holds what rendering needs besides its input. One for each goroutine.
@@ -46,16 +53,13 @@ type Scratch struct {
 	computed textBuffer
 	out      []byte // an id, routing or document until the batch keeps it
 	nulled   int64
-	clock    clock
 
 	loader loader
 }
 
 // NewScratch returns an empty Scratch.
 func NewScratch() *Scratch {
-	s := &Scratch{view: newView()}
-	s.view.values[nowName] = &s.clock
-	return s
+	return &Scratch{view: newView()}
 }
 
 // An IncompleteError says that the log left out values that a definition uses.
@@ -229,14 +233,11 @@ func (r *Renderer) matches(s *Scratch, row sources.Row) (bool, error) {
 	if err := s.fill(s.view.values, r.root, row, s.at, whereNumber); err != nil {
 		return false, err
 	}
-	v, err := r.where.run(s.view)
-	if err == nil {
-		var ok bool
-		if ok, err = truth(v); err == nil {
-			return ok, nil
-		}
+	ok, err := s.view.machine.Matches(r.where.expression, s.view.values)
+	if err != nil {
+		return false, fmt.Errorf("where: %w", err)
 	}
-	return false, fmt.Errorf("where: %w", err)
+	return ok, nil
 }
 
 // index appends the row's document.

@@ -34,6 +34,7 @@ func TestRowsInExpressionsAndTemplates(t *testing.T) {
 		{Field{Expr: `map(sortBy(comments, .created, "desc"), .body)`}, `["y","x"]`},
 		{Field{Expr: `all(tags, len(.name) == 1)`}, `true`},
 		{Field{Expr: `author.full`}, `"a (o)"`},
+		{Field{Expr: `let comments = [1, 2]; any(comments, # == 2)`}, `true`},
 		{Field{Template: `{{ with .editor }}{{ .name }}{{ else }}none{{ end }}`}, `"none"`},
 		{Field{Template: `{{ with .author.org }}{{ .name }}{{ end }}{{ .editor.org.name }}`}, `"o"`},
 		{Field{Template: `{{ $a := object.author }}{{ $a.org.name }}{{ range .comments }}{{ $.title }}{{ .person.name }}{{ end }}`}, `"otat"`},
@@ -62,7 +63,7 @@ func TestRowsInExpressionsAndTemplates(t *testing.T) {
 			tt.field.Type = "keyword"
 		}
 		set.Indexes = map[string]*Definition{"notes": {Table: "note", Fields: Fields{Named: map[string]*Field{"x": &tt.field, "k": {From: "author.name"}}}}}
-		plan, err := Options{Store: true}.Compile(joinedTables(t), set)
+		plan, err := Options{}.Compile(joinedTables(t), set)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"haystream/mapping/expression"
 	"haystream/mapping/rowstore"
 	"haystream/sources"
 )
@@ -177,19 +178,31 @@ func (s *scope) member(name string) (named, error) {
 	return named{column: i}, err
 }
 
-// kind is what is known of a member's value.
-func (s *scope) kind(m named) kind {
-	switch {
-	case m.computed != nil:
-		return kindText
-	case m.rows.many:
-		return kindList
-	case m.rows.scope != nil:
-		return kindObject
-	case m.column < 0:
-		return kindAny
+// Has reports whether a name has a meaning here.
+func (s *scope) Has(name string) bool { return slices.Contains(s.names(), name) }
+
+// Column returns the type of a column.
+func (s *scope) Column(name string) (expression.Type, bool) {
+	if i := s.table.Column(name); i >= 0 {
+		return expression.TypeOf(&s.column(i).Type), true
 	}
-	return kindOf(&s.column(m.column).Type)
+	return expression.AnyType, false
+}
+
+// Member is member, for expressions.
+func (s *scope) Member(name string) (expression.Member, error) {
+	m, err := s.member(name)
+	switch rows := m.rows; {
+	case err != nil:
+		return expression.Member{}, err
+	case m.computed != nil:
+		return expression.Member{Type: expression.TextType}, nil
+	case rows.many:
+		return expression.Member{Type: expression.ListType, Rows: expression.Rows{Scope: rows.scope, Many: true}}, nil
+	case rows.scope != nil:
+		return expression.Member{Type: expression.ObjectType, Rows: expression.Rows{Scope: rows.scope}}, nil
+	}
+	return expression.Member{Type: expression.TypeOf(&s.column(m.column).Type)}, nil
 }
 
 // follow returns the scope that a relation leads to and notes its use.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"haystream/mapping/value"
 	"haystream/sources"
 )
 
@@ -103,7 +104,7 @@ func FuzzFindJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, path string) {
 		want := "" // must not panic on what is no JSON
 		got := string(findJSON([]byte(text), strings.Split(path, ".")))
-		v, err := decodeJSON([]byte(text))
+		v, err := value.FromJSON([]byte(text))
 		if err != nil || hasDuplicates(text) {
 			return
 		}
@@ -122,19 +123,19 @@ func FuzzFindJSON(f *testing.F) {
 				v = nil
 			}
 		}
-		if !isNull(v) {
-			b, _, err := appendValue(nil, v)
+		if !value.IsNull(v) {
+			b, _, err := value.AppendJSON(nil, v)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want = string(b)
 		}
 		if got != "" {
-			again, err := decodeJSON([]byte(got))
+			again, err := value.FromJSON([]byte(got))
 			if err != nil {
 				t.Fatalf("%q in %q gives %q: %v", path, text, got, err)
 			}
-			b, _, err := appendValue(nil, again)
+			b, _, err := value.AppendJSON(nil, again)
 			if err != nil {
 				t.Fatal(err)
 			}

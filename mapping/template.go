@@ -10,6 +10,8 @@ import (
 	"text/template/parse"
 
 	"haystream/internal/conf"
+	"haystream/mapping/expression"
+	"haystream/mapping/value"
 )
 
 // A textTemplate is a compiled template over a view.
@@ -81,8 +83,7 @@ func templateError(err error) error {
 // run renders a boxed row onto out.
 func (t *textTemplate) run(row map[string]any, out *textBuffer) error {
 	if t.loops {
-		left := budget(maxSteps)
-		row[budgetName] = &left
+		row[budgetName] = value.NewBudget()
 	}
 	if err := t.template.Execute(out, row); err != nil {
 		if exec, ok := errors.AsType[template.ExecError](err); ok {
@@ -102,7 +103,7 @@ type textBuffer []byte
 
 // Write fails where the text becomes too long.
 func (b *textBuffer) Write(p []byte) (int, error) {
-	if err := fits(len(*b) + len(p)); err != nil {
+	if err := value.Fits(len(*b) + len(p)); err != nil {
 		return 0, err
 	}
 	*b = append(*b, p...)
@@ -341,10 +342,10 @@ func (w *templateWalker) value(n parse.Node, s *scope, m named, names []string, 
 		w.fail(n, "column %q is computed and has no member %q", names[0], names[1])
 		return
 	}
-	switch t := &s.column(m.column).Type; kindOf(t) {
-	case kindAny, kindObject:
-	case kindTime:
-		if _, ok := reflect.TypeFor[Time]().MethodByName(names[1]); !ok {
+	switch t := &s.column(m.column).Type; expression.TypeOf(t) {
+	case expression.AnyType, expression.ObjectType:
+	case expression.TimeType:
+		if _, ok := reflect.TypeFor[value.Time]().MethodByName(names[1]); !ok {
 			w.fail(n, "a time has no method %q", names[1])
 		}
 	default:

@@ -7,6 +7,8 @@ import (
 	"text/template"
 	"unicode"
 	"unicode/utf8"
+
+	"haystream/mapping/value"
 )
 
 // templateFunctions are those that templates may call beside text/template's
@@ -15,7 +17,7 @@ import (
 func templateFunctions() template.FuncMap {
 	return template.FuncMap{
 		rowName:  func() any { return nil }, // replaced when a template is compiled
-		showName: show, truthName: isTrue,
+		showName: value.Text, truthName: isTrue,
 
 		"lower": onText(strings.ToLower), "upper": onText(strings.ToUpper),
 		"trim": onText(strings.TrimSpace), "title": onText(title), "striptags": onText(stripTags),
@@ -27,14 +29,14 @@ func templateFunctions() template.FuncMap {
 		"join":    join,
 		"default": orDefault,
 		"date":    formatDate,
-		"json":    func(v any) (string, error) { text, _, err := appendValue(nil, v); return string(text), err },
+		"json":    func(v any) (string, error) { text, _, err := value.AppendJSON(nil, v); return string(text), err },
 
 		"number": formatNumber, "intcomma": groupDigits,
-		"add": reckoner("+"), "sub": reckoner("-"), "mul": reckoner("*"), "div": reckoner("/"),
+		"add": arithmetic("+"), "sub": arithmetic("-"), "mul": arithmetic("*"), "div": arithmetic("/"),
 
 		// text/template's own would refuse NULL, and numbers that keep their digits
 		"eq": func(a any, others ...any) bool { return isAnyOf(a, others) },
-		"ne": func(a, b any) bool { return !equalValues(a, b) },
+		"ne": func(a, b any) bool { return !value.Equal(a, b) },
 		"lt": comparer(func(c int) bool { return c < 0 }), "le": comparer(func(c int) bool { return c <= 0 }),
 		"gt": comparer(func(c int) bool { return c > 0 }), "ge": comparer(func(c int) bool { return c >= 0 }),
 		"not": func(v any) bool { return !isTrue(v) },
@@ -57,10 +59,10 @@ func templateFunctionNames() []string {
 // isTrue is a value as a condition of a template: NULL, zero, and what is empty
 // are false.
 func isTrue(v any) bool {
-	if d, ok := v.(Decimal); ok {
-		return !d.isZero()
+	if d, ok := v.(value.Decimal); ok {
+		return !value.Equal(d, int64(0))
 	}
-	if isNull(v) {
+	if value.IsNull(v) {
 		return false
 	}
 	ok, _ := template.IsTrue(v)
@@ -70,7 +72,7 @@ func isTrue(v any) bool {
 // onText makes a function of what a value prints as.
 func onText(f func(string) string) func(any) (string, error) {
 	return func(v any) (string, error) {
-		s, err := show(v)
+		s, err := value.Text(v)
 		if err != nil {
 			return "", err
 		}
@@ -79,9 +81,9 @@ func onText(f func(string) string) func(any) (string, error) {
 }
 
 func replaceText(from, to string, v any) (string, error) {
-	s, err := show(v)
+	s, err := value.Text(v)
 	if err == nil {
-		err = fits(growth(s, from, to))
+		err = value.Fits(value.ReplacedSize(s, from, to))
 	}
 	if err != nil {
 		return "", err
@@ -164,22 +166,22 @@ func tagEnd(rest string) int {
 
 // join puts a separator between what a list's elements print as. NULLs are left out.
 func join(separator string, list any) (string, error) {
-	items, err := listOf(list)
+	items, err := value.List(list)
 	if err != nil {
 		return "", err
 	}
 	texts := make([]string, 0, len(items))
 	for _, item := range items {
-		if isNull(item) {
+		if value.IsNull(item) {
 			continue
 		}
-		s, err := show(item)
+		s, err := value.Text(item)
 		if err != nil {
 			return "", err
 		}
 		texts = append(texts, s)
 	}
-	if err := fits(joinedSize(texts, separator)); err != nil {
+	if err := value.Fits(joinedSize(texts, separator)); err != nil {
 		return "", err
 	}
 	return strings.Join(texts, separator), nil
@@ -187,7 +189,7 @@ func join(separator string, list any) (string, error) {
 
 // orDefault is the value, or the fallback where it is NULL or empty text.
 func orDefault(fallback, v any) any {
-	if isNull(v) || v == "" {
+	if value.IsNull(v) || v == "" {
 		return fallback
 	}
 	return v
@@ -195,51 +197,47 @@ func orDefault(fallback, v any) any {
 
 // formatDate prints a time by a Go layout. NULL and infinite times print as nothing.
 func formatDate(layout string, v any) (string, error) {
-	if isNull(v) {
+	if value.IsNull(v) {
 		return "", nil
 	}
-	switch v := plain(v).(type) {
-	case Time:
-		if v.infinite != 0 {
+	switch v := value.Normalize(v).(type) {
+	case value.Time:
+		if value.Infinity(v) != 0 {
 			return "", nil
 		}
 		return v.Format(layout), nil
 	case string:
-		t, err := parseTimeLiteral(v)
+		t, err := value.ParseTimeLiteral(v)
 		if err != nil {
 			return "", err
 		}
 		return t.Format(layout), nil
 	}
-	return "", fmt.Errorf("date wants a time, not %s", describe(plain(v)))
+	return "", fmt.Errorf("date wants a time, not %s", value.Describe(v))
 }
 
 // formatNumber prints a number with so many digits after the point, halves
 // rounded away from zero. NULL prints as nothing.
 func formatNumber(digits int, v any) (string, error) {
-	if isNull(v) {
+	if value.IsNull(v) {
 		return "", nil
 	}
-	if digits < 0 || digits > maxPower {
-		return "", fmt.Errorf("digits must be from 0 to %d", maxPower)
+	if digits < 0 || digits > value.MaxDigits {
+		return "", fmt.Errorf("digits must be from 0 to %d", value.MaxDigits)
 	}
-	x, finite, err := exactValue(v)
-	if err != nil || !finite {
-		return "", err
-	}
-	return x.round(digits).text(), nil
+	return value.Digits(v, digits)
 }
 
 // groupDigits puts a comma between thousands.
 func groupDigits(v any) (string, error) {
-	if isNull(v) {
+	if value.IsNull(v) {
 		return "", nil
 	}
-	x, finite, err := exactValue(v)
-	if err != nil || !finite {
+	text, err := value.Digits(v, -1)
+	if err != nil || text == "" {
 		return "", err
 	}
-	whole, fraction, hasFraction := strings.Cut(x.text(), ".")
+	whole, fraction, hasFraction := strings.Cut(text, ".")
 	start := 0
 	if whole[0] == '-' {
 		start = 1
@@ -253,32 +251,13 @@ func groupDigits(v any) (string, error) {
 	return whole, nil
 }
 
-// exactValue reads a number, or text that is one.
-func exactValue(v any) (x exact, finite bool, err error) {
-	switch n := plain(v).(type) {
-	case int64:
-		return integer(n), true, nil
-	case Decimal, float64, string:
-		s, err := show(n)
-		if err != nil || s == "null" || s == "" {
-			return exact{}, false, err
-		}
-		if d := (Decimal{s}); d.finite() {
-			x, err = d.exact()
-			return x, true, err
-		}
-		return exact{}, false, nil
-	}
-	return exact{}, false, fmt.Errorf("wants a number, not %s", describe(plain(v)))
-}
-
-func reckoner(op string) func(a, b any) (any, error) {
-	return func(a, b any) (any, error) { return arithmetic(op, a, b) }
+func arithmetic(op string) func(a, b any) (any, error) {
+	return func(a, b any) (any, error) { return value.Compute(op, a, b) }
 }
 
 func isAnyOf(a any, others []any) bool {
 	for _, b := range others {
-		if equalValues(a, b) {
+		if value.Equal(a, b) {
 			return true
 		}
 	}
@@ -288,10 +267,10 @@ func isAnyOf(a any, others []any) bool {
 // comparer makes a comparison that is false where either side is NULL.
 func comparer(ok func(int) bool) func(a, b any) (bool, error) {
 	return func(a, b any) (bool, error) {
-		if isNull(a) || isNull(b) {
+		if value.IsNull(a) || value.IsNull(b) {
 			return false, nil
 		}
-		c, err := compareValues(a, b)
+		c, err := value.Compare(a, b)
 		return err == nil && ok(c), err
 	}
 }

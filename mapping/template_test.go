@@ -75,7 +75,7 @@ func render(t *testing.T, text string) string {
 	}
 	at.settle()
 	s := NewScratch()
-	if err := s.fill(s.view.values, at, row(table, sampleRow), nil, fieldsNumber); err != nil {
+	if err := s.fill(s.view.values, at, image(table, sampleRow), nil, fieldsNumber); err != nil {
 		t.Fatal(err)
 	}
 	var out textBuffer

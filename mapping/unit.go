@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"haystream/mapping/expression"
 	"haystream/sources"
 )
 
@@ -54,7 +55,6 @@ type unitCompiler struct {
 	table    *sources.Table
 	infer    *inferrer
 	problems *Problems
-	stores   bool // a row store may be used
 	tree     *tree
 	root     *scope
 	within   []string // the fields around the one that is compiled
@@ -72,9 +72,9 @@ func (c *unitCompiler) fieldPath(name string, parts ...string) string {
 }
 
 // compile compiles the unit against the tables of a tree.
-func (u *unit) compile(tree *tree, infer *inferrer, stores bool, problems *Problems) compiled {
+func (u *unit) compile(tree *tree, infer *inferrer, problems *Problems) compiled {
 	root := tree.root(u.table)
-	c := &unitCompiler{unit: u, table: root.table, tree: tree, root: root, infer: infer, stores: stores, problems: problems}
+	c := &unitCompiler{unit: u, table: root.table, tree: tree, root: root, infer: infer, problems: problems}
 	r := &Renderer{Name: u.name, Table: c.table, Append: u.def.Mode == modeAppend, root: root}
 	c.out = compiled{renderer: r}
 	tree.purpose = forWhere
@@ -94,27 +94,26 @@ func (c *unitCompiler) where(r *Renderer) {
 	if c.def.Where == "" {
 		return
 	}
-	e, err := compileExpression(c.def.Where, c.root, true)
+	e, err := expression.CompileCondition(c.def.Where, c.root)
 	if err != nil {
 		c.problems.addEach(c.path("where"), err)
 		return
 	}
-	e.columns = append(e.columns, c.root.read(forWhere, e.columns)...)
-	r.where = e
+	r.where = &condition{e, c.root.read(forWhere, nil)}
 }
 
 // names compiles the id and the routing.
 func (c *unitCompiler) names(r *Renderer) {
 	r.id = &documentName{what: "id", key: c.keyColumns()}
 	r.id.columns = r.id.key
-	switch {
+	switch prefix, form := c.def.form().ids(); {
 	case c.def.ID != "":
 		if n := c.name("id", c.def.ID); n != nil {
 			n.required = true
 			r.id = n
 		}
-	case c.def.Haystack != nil:
-		r.id.prefix = []byte(c.def.Haystack.Model + ".")
+	case form != "":
+		r.id.prefix = []byte(prefix)
 		r.id.escaped = len(r.id.key) > 1
 	case c.glob:
 		r.id.prefix = []byte(c.idPrefix())
@@ -174,25 +173,12 @@ func (c *unitCompiler) name(what, text string) *documentName {
 		}
 		n.key, n.columns = []int{i}, []int{i}
 	}
-	if c.def.Mode != modeAppend {
-		c.followed(what, n.columns)
-	}
-	return n
-}
-
-// followed refuses columns whose old values the log does not carry: the
-// document that a row leaves could not be found.
-func (c *unitCompiler) followed(what string, columns []int) {
-	for _, i := range columns {
-		switch {
-		case carriesOld(c.table, i):
-		case c.stores:
+	for _, i := range n.columns { // without the old value the document that a row leaves could not be found
+		if c.def.Mode != modeAppend && !carriesOld(c.table, i) {
 			c.out.outside = append(c.out.outside, "its "+what+" comes from column "+c.table.Columns[i].Name+", whose old value is not in the log")
-		default:
-			c.problems.add(c.path(what), "column %q is outside the replica identity of table %s, so its old value is not in the log, and %s needs it to find the document that a row leaves; %s",
-				c.table.Columns[i].Name, c.table, what, fullIdentity(c.table))
 		}
 	}
+	return n
 }
 
 // carriesOld reports whether the log carries column i's old value whenever it changed.
@@ -218,8 +204,10 @@ func (c *unitCompiler) document(r *Renderer) {
 			c.place(root, properties, name, f)
 		}
 	}
-	if c.def.Haystack != nil {
-		c.haystackFields(r, root, properties)
+	for name, f := range c.def.form().fields(r.id, c.table) {
+		if _, taken := c.fields[name]; !taken { // check reports it
+			c.place(root, properties, name, f)
+		}
 	}
 	root.sort()
 	r.fields = root.fields
@@ -292,7 +280,7 @@ func expandFields(d *Definition, table *sources.Table, schema *schema, warn func
 		for i := range table.Columns {
 			column := &table.Columns[i]
 			switch {
-			case slices.Contains(d.Exclude, column.Name), d.Haystack != nil && isHaystackField(column.Name):
+			case slices.Contains(d.Exclude, column.Name), d.form().reserves(column.Name):
 			case column.NotLogged:
 				if d.Fields.Named[column.Name] == nil {
 					warn(column.Name)

@@ -3,16 +3,16 @@ package mapping
 import (
 	"fmt"
 
-	"github.com/expr-lang/expr/vm"
-
+	"haystream/mapping/expression"
+	"haystream/mapping/value"
 	"haystream/sources"
 )
 
-// A view shows a row to templates and expressions: boxed values by name. It is
-// filled anew for each row with what is asked for.
+// A view shows a row to templates and expressions: values by name. It is filled
+// anew for each row with what is asked for.
 type view struct {
 	values  map[string]any
-	machine vm.VM
+	machine expression.Machine
 }
 
 func newView() *view { return &view{values: map[string]any{}} }
@@ -30,18 +30,18 @@ func (s *Scratch) fill(values map[string]any, at *scope, row sources.Row, loaded
 		if err := s.decodable(at.table, i, row); err != nil {
 			return err
 		}
-		value, err := box(&c.Type, row.Text(i))
+		v, err := value.Box(&c.Type, row.Text(i))
 		if err != nil {
 			return fmt.Errorf("read column %s: %w", c.Name, err)
 		}
-		values[c.Name] = value
+		values[c.Name] = v
 	}
 	for _, i := range plan.children {
-		value, err := s.boxRows(at, loaded, i, p)
+		v, err := s.boxRows(at, loaded, i, p)
 		if err != nil {
 			return err
 		}
-		values[at.children[i].relation.name] = value
+		values[at.children[i].relation.name] = v
 	}
 	for _, c := range plan.computed {
 		start := len(s.computed)
@@ -74,7 +74,7 @@ func (s *Scratch) boxRows(at *scope, loaded *loaded, i, p int) (any, error) {
 	case child.relation.many:
 		return list, nil
 	case len(list) == 0:
-		return null(nil), nil
+		return value.Null(nil), nil
 	}
 	return list[0], nil
 }

@@ -267,7 +267,7 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	}
 	told := cfg.checkDefinitions(file)
 	others := slices.DeleteFunc(slices.Clone(errs), func(e conf.Error) bool { return slices.Contains(told, e) })
-	_, err = compileExplained(ctx, source, mapping.Options{Store: true}, in.catalog, unsure(cfg.set(), others))
+	_, err = compileExplained(ctx, source, mapping.Options{}, in.catalog, unsure(cfg.set(), others))
 	// A definition may have more than one mistake in a place, so that one
 	// that was told does not stand for another.
 	for _, e := range merge(file, others, located(problems(err), file)) {

@@ -82,7 +82,7 @@ func foreignKey(column, table string) sources.ForeignKey {
 
 func benchOf(t *testing.T, catalog []*sources.Table, set mapping.Set) *bench {
 	t.Helper()
-	plan, err := mapping.Options{Store: true, Complete: true}.Compile(catalog, set)
+	plan, err := mapping.Options{Complete: true}.Compile(catalog, set)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package mapping
+package expression
 
 import (
 	"fmt"
@@ -8,17 +8,19 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/builtin"
+
+	"haystream/mapping/value"
 )
 
 // A function is one that expressions may call. call gets boxed values.
 type function struct {
 	call func(args ...any) (any, error)
 
-	// check returns the kind of the result for n arguments, or an error where
+	// check returns the type of the result for n arguments, or an error where
 	// it does not take so many.
-	check func(n int) (kind, error)
+	check func(n int) (Type, error)
 
-	likeArgument bool // the result is of the first argument's kind
+	likeArgument bool // the result is of the first argument's type
 }
 
 // Names of the functions that operators become. No expression can spell them.
@@ -35,7 +37,7 @@ const (
 	fnMethod    = "=method"
 	fnSlice     = "=slice"
 	fnList      = "=list"
-	fnTotal     = "=total"
+	fnSum       = "=sum"
 )
 
 // operatorFunction names the function that stands for an operator.
@@ -58,26 +60,26 @@ func functions() map[string]function {
 	operators(all)
 	clockFunctions(all)
 	for name, f := range map[string]func(x any, digits int) (any, error){
-		"abs": absolute, "round": rounded(0), "floor": rounded(-1), "ceil": rounded(1),
+		"abs": func(x any, _ int) (any, error) { return value.Abs(x) }, "round": value.Round, "floor": value.Floor, "ceil": value.Ceil,
 	} {
-		all[name] = function{call: numeric(f), check: some(2, kindAny), likeArgument: true}
+		all[name] = function{call: numeric(f), check: upTo(2, AnyType), likeArgument: true}
 	}
-	all["int"] = function{call: one(toInt), check: some(1, kindInt)}
-	all["float"] = function{call: one(toFloatValue), check: some(1, kindFloat)}
-	all["string"] = function{call: one(func(v any) (any, error) { return show(v) }), check: some(1, kindText)}
-	all["min"] = function{call: extreme(-1), check: some(math.MaxInt, kindAny), likeArgument: true}
-	all["max"] = function{call: extreme(1), check: some(math.MaxInt, kindAny), likeArgument: true}
-	all["toJSON"] = function{call: one(func(v any) (any, error) {
-		text, _, err := appendValue(nil, v)
+	all["int"] = function{call: onValue(value.ToInt), check: upTo(1, IntType)}
+	all["float"] = function{call: onValue(value.ToFloat), check: upTo(1, FloatType)}
+	all["string"] = function{call: onValue(func(v any) (any, error) { return value.Text(v) }), check: upTo(1, TextType)}
+	all["min"] = function{call: value.Min, check: upTo(math.MaxInt, AnyType), likeArgument: true}
+	all["max"] = function{call: value.Max, check: upTo(math.MaxInt, AnyType), likeArgument: true}
+	all["toJSON"] = function{call: onValue(func(v any) (any, error) {
+		text, _, err := value.AppendJSON(nil, v)
 		return string(text), err
-	}), check: some(1, kindText)}
-	all["fromJSON"] = function{call: one(func(v any) (any, error) {
+	}), check: upTo(1, TextType)}
+	all["fromJSON"] = function{call: onValue(func(v any) (any, error) {
 		s, ok := v.(string)
 		if !ok {
-			return nil, fmt.Errorf("fromJSON wants text, not %s", describe(plain(v)))
+			return nil, fmt.Errorf("fromJSON wants text, not %s", value.Describe(v))
 		}
-		return decodeJSON([]byte(s))
-	}), check: some(1, kindAny)}
+		return value.FromJSON([]byte(s))
+	}), check: upTo(1, AnyType)}
 	return all
 }
 
@@ -88,61 +90,61 @@ func operators(all map[string]function) {
 		">": func(c int) bool { return c > 0 }, ">=": func(c int) bool { return c >= 0 },
 	} {
 		all[operatorFunction(op)] = function{call: func(args ...any) (any, error) {
-			if isNull(args[0]) || isNull(args[1]) {
+			if value.IsNull(args[0]) || value.IsNull(args[1]) {
 				return false, nil
 			}
-			c, err := compareValues(args[0], args[1])
+			c, err := value.Compare(args[0], args[1])
 			return err == nil && ok(c), err
 		}}
 	}
 	for _, op := range []string{"+", "-", "*", "/", "%", "**"} {
-		all[operatorFunction(op)] = function{call: func(args ...any) (any, error) { return arithmetic(op, args[0], args[1]) }}
+		all[operatorFunction(op)] = function{call: func(args ...any) (any, error) { return value.Compute(op, args[0], args[1]) }}
 	}
 	for name, call := range map[string]func(args ...any) (any, error){
 		operatorFunction("=="): func(args ...any) (any, error) {
-			return !isNull(args[0]) && !isNull(args[1]) && equalValues(args[0], args[1]), nil
+			return !value.IsNull(args[0]) && !value.IsNull(args[1]) && value.Equal(args[0], args[1]), nil
 		},
 		operatorFunction("!="): func(args ...any) (any, error) {
-			return !isNull(args[0]) && !isNull(args[1]) && !equalValues(args[0], args[1]), nil
+			return !value.IsNull(args[0]) && !value.IsNull(args[1]) && !value.Equal(args[0], args[1]), nil
 		},
 		fnStep:      takeStep,
-		fnTruth:     func(args ...any) (any, error) { return truth(args[0]) },
-		fnIsNull:    func(args ...any) (any, error) { return isNull(args[0]), nil },
-		fnIsNotNull: func(args ...any) (any, error) { return !isNull(args[0]), nil },
+		fnTruth:     func(args ...any) (any, error) { return value.Truth(args[0]) },
+		fnIsNull:    func(args ...any) (any, error) { return value.IsNull(args[0]), nil },
+		fnIsNotNull: func(args ...any) (any, error) { return !value.IsNull(args[0]), nil },
 		fnIn:        func(args ...any) (any, error) { return isIn(args[0], args[1]) },
 		fnNotIn: func(args ...any) (any, error) {
 			in, err := isIn(args[0], args[1])
-			return err == nil && !in && !isNull(args[0]) && !isNull(args[1]), err
+			return err == nil && !in && !value.IsNull(args[0]) && !value.IsNull(args[1]), err
 		},
-		fnNegate: func(args ...any) (any, error) { return negate(args[0]) },
+		fnNegate: func(args ...any) (any, error) { return value.Negate(args[0]) },
 		fnMember: func(args ...any) (any, error) { return memberOf(args[0], args[1]) },
 		fnMethod: callMethod,
 		fnSlice:  func(args ...any) (any, error) { return sliceOf(args[0], args[1], args[2]) },
-		fnList:   func(args ...any) (any, error) { return listOf(args[0]) },
-		fnTotal:  func(args ...any) (any, error) { return total(args[0]) },
+		fnList:   func(args ...any) (any, error) { return value.List(args[0]) },
+		fnSum:    func(args ...any) (any, error) { return value.Sum(args[0]) },
 	} {
 		all[name] = function{call: call}
 	}
 }
 
-// some checks that a function gets one argument, and no more than most.
-func some(most int, k kind) func(int) (kind, error) {
-	return func(n int) (kind, error) {
+// upTo checks that a function gets one argument, and no more than most.
+func upTo(most int, t Type) func(int) (Type, error) {
+	return func(n int) (Type, error) {
 		switch {
 		case n >= 1 && n <= most:
-			return k, nil
+			return t, nil
 		case most == 1:
-			return k, fmt.Errorf("wants 1 argument, not %d", n)
+			return t, fmt.Errorf("wants 1 argument, not %d", n)
 		}
-		return k, fmt.Errorf("wants at least 1 argument, not %d", n)
+		return t, fmt.Errorf("wants at least 1 argument, not %d", n)
 	}
 }
 
-// one makes a function of one argument that is NULL for NULL.
-func one(f func(any) (any, error)) func(...any) (any, error) {
+// onValue makes a function of one argument that is NULL for NULL.
+func onValue(f func(any) (any, error)) func(...any) (any, error) {
 	return func(args ...any) (any, error) {
-		if isNull(args[0]) {
-			return null(nil), nil
+		if value.IsNull(args[0]) {
+			return value.Null(nil), nil
 		}
 		return f(args[0])
 	}
@@ -153,23 +155,16 @@ func numeric(f func(any, int) (any, error)) func(...any) (any, error) {
 	return func(args ...any) (any, error) {
 		digits := 0
 		if len(args) > 1 {
-			n, ok := plain(args[1]).(int64)
-			if !ok || n < 0 || n > maxPower {
-				return nil, fmt.Errorf("digits must be a whole number from 0 to %d", maxPower)
+			n, ok := value.Normalize(args[1]).(int64)
+			if !ok || n < 0 || n > value.MaxDigits {
+				return nil, fmt.Errorf("digits must be a whole number from 0 to %d", value.MaxDigits)
 			}
 			digits = int(n)
 		}
-		if isNull(args[0]) {
-			return null(nil), nil
+		if value.IsNull(args[0]) {
+			return value.Null(nil), nil
 		}
-		v := plain(args[0])
-		if !isNumeric(v) {
-			return nil, fmt.Errorf("wants a number, not %s", describe(v))
-		}
-		if !finite(v) {
-			return v, nil
-		}
-		return f(v, digits)
+		return f(args[0], digits)
 	}
 }
 
@@ -190,10 +185,10 @@ func native(b *builtin.Function) function {
 	return function{
 		call: func(args ...any) (any, error) {
 			for i := range args {
-				if isNull(args[i]) {
-					return null(nil), nil
+				if value.IsNull(args[i]) {
+					return value.Null(nil), nil
 				}
-				if t, ok := args[i].(Time); ok {
+				if t, ok := args[i].(value.Time); ok {
 					args[i] = t.Time
 				}
 			}
@@ -203,53 +198,53 @@ func native(b *builtin.Function) function {
 				}
 			}
 			v, err := run(args...)
-			return plain(v), err
+			return value.Normalize(v), err
 		},
-		check: func(n int) (kind, error) { return nativeKind(b, n) },
+		check: func(n int) (Type, error) { return nativeType(b, n) },
 	}
 }
 
-// nativeKind asks one of expr's own functions what it makes of n arguments.
-func nativeKind(b *builtin.Function, n int) (kind, error) {
+// nativeType asks one of expr's own functions what it makes of n arguments.
+func nativeType(b *builtin.Function, n int) (Type, error) {
 	if b.Validate != nil {
 		args := make([]reflect.Type, n)
 		for i := range args {
 			args[i] = reflect.TypeFor[any]()
 		}
 		t, err := b.Validate(args)
-		return kindOfGo(t), err
+		return typeOfGo(t), err
 	}
 	t := b.Type()
 	for _, t := range b.Types {
 		if t.NumIn() == n || t.IsVariadic() && n >= t.NumIn()-1 {
-			return kindOfGo(t.Out(0)), nil
+			return typeOfGo(t.Out(0)), nil
 		}
 	}
-	return kindOfGo(t.Out(0)), fmt.Errorf("does not take %d arguments", n)
+	return typeOfGo(t.Out(0)), fmt.Errorf("does not take %d arguments", n)
 }
 
-func kindOfGo(t reflect.Type) kind {
+func typeOfGo(t reflect.Type) Type {
 	switch {
 	case t == nil:
-		return kindAny
+		return AnyType
 	case t == reflect.TypeFor[time.Time]():
-		return kindTime
+		return TimeType
 	case t == reflect.TypeFor[time.Duration]():
-		return kindDuration
+		return DurationType
 	}
 	switch t.Kind() {
 	case reflect.Bool:
-		return kindBool
+		return BoolType
 	case reflect.Int, reflect.Int64:
-		return kindInt
+		return IntType
 	case reflect.Float64:
-		return kindFloat
+		return FloatType
 	case reflect.String:
-		return kindText
+		return TextType
 	case reflect.Slice:
-		return kindList
+		return ListType
 	case reflect.Map:
-		return kindObject
+		return ObjectType
 	}
-	return kindAny
+	return AnyType
 }

@@ -1,4 +1,4 @@
-package mapping
+package value
 
 import (
 	"fmt"
@@ -15,16 +15,17 @@ type Decimal struct{ text string }
 // String is the number's digits.
 func (d Decimal) String() string { return d.text }
 
-// MarshalJSON writes the digits; null for what JSON has no number for.
-func (d Decimal) MarshalJSON() ([]byte, error) {
-	if !d.finite() {
-		return []byte("null"), nil
-	}
-	return []byte(d.text), nil
-}
-
 func (d Decimal) finite() bool {
 	return d.text != "NaN" && d.text != "Infinity" && d.text != "-Infinity"
+}
+
+// ParseDecimal reads a number that can be computed with.
+func ParseDecimal(text string) (Decimal, error) {
+	d := Decimal{text}
+	if _, err := d.big(); err != nil {
+		return d, fmt.Errorf("%q is not a number", text)
+	}
+	return d, nil
 }
 
 // float is the nearest float64.
@@ -36,55 +37,49 @@ func (d Decimal) float() float64 {
 	return f
 }
 
-// isZero reports whether all digits are 0.
-func (d Decimal) isZero() bool {
-	mantissa, _, _ := strings.Cut(strings.ToLower(d.text), "e")
-	return d.finite() && strings.Trim(mantissa, "-0.") == ""
-}
-
-// exact is mantissa / 10^scale.
-type exact struct {
+// A bigDecimal is mantissa / 10^scale.
+type bigDecimal struct {
 	mantissa *big.Int
 	scale    int
 }
 
-// maxScale bounds the digits of an exact number. PostgreSQL's numeric has up
+// maxScale bounds the digits of a bigDecimal. PostgreSQL's numeric has up
 // to 131072 digits before the point and 16383 after it.
 const maxScale = 200_000
 
-// exact reads the digits of a finite number.
-func (d Decimal) exact() (exact, error) {
+// big reads the digits of a finite number.
+func (d Decimal) big() (bigDecimal, error) {
 	digits, exponent, hasExponent := strings.Cut(strings.ToLower(d.text), "e")
 	shift := 0
 	if hasExponent {
 		var err error
 		if shift, err = strconv.Atoi(exponent); err != nil || shift > maxScale || shift < -maxScale {
-			return exact{}, fmt.Errorf("%s is out of range", d.text)
+			return bigDecimal{}, fmt.Errorf("%s is out of range", d.text)
 		}
 	}
 	whole, fraction, _ := strings.Cut(digits, ".")
 	m, ok := new(big.Int).SetString(whole+fraction, 10)
 	if !ok {
-		return exact{}, fmt.Errorf("%s is not a number to compute with", d.text)
+		return bigDecimal{}, fmt.Errorf("%s is not a number to compute with", d.text)
 	}
-	x := exact{mantissa: m, scale: len(fraction) - shift}
+	x := bigDecimal{mantissa: m, scale: len(fraction) - shift}
 	if x.scale < 0 {
 		x = x.rescale(0)
 	}
 	return x, nil
 }
 
-func integer(i int64) exact { return exact{mantissa: big.NewInt(i)} }
+func bigInt(i int64) bigDecimal { return bigDecimal{mantissa: big.NewInt(i)} }
 
 func powerOfTen(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
 // rescale gives the same number more digits after the point.
-func (x exact) rescale(scale int) exact {
-	return exact{mantissa: new(big.Int).Mul(x.mantissa, powerOfTen(scale-x.scale)), scale: scale}
+func (x bigDecimal) rescale(scale int) bigDecimal {
+	return bigDecimal{mantissa: new(big.Int).Mul(x.mantissa, powerOfTen(scale-x.scale)), scale: scale}
 }
 
 // align gives both numbers the same scale.
-func align(a, b exact) (exact, exact) {
+func align(a, b bigDecimal) (bigDecimal, bigDecimal) {
 	if a.scale < b.scale {
 		return a.rescale(b.scale), b
 	}
@@ -94,13 +89,13 @@ func align(a, b exact) (exact, exact) {
 	return a, b
 }
 
-func (x exact) cmp(y exact) int {
+func (x bigDecimal) cmp(y bigDecimal) int {
 	x, y = align(x, y)
 	return x.mantissa.Cmp(y.mantissa)
 }
 
 // round gives the number scale digits after the point, halves away from zero.
-func (x exact) round(scale int) exact {
+func (x bigDecimal) round(scale int) bigDecimal {
 	if scale >= x.scale {
 		return x.rescale(scale)
 	}
@@ -110,20 +105,20 @@ func (x exact) round(scale int) exact {
 		half.Neg(half)
 	}
 	sum := new(big.Int).Add(x.mantissa, half)
-	return exact{mantissa: sum.Quo(sum, unit), scale: scale}
+	return bigDecimal{mantissa: sum.Quo(sum, unit), scale: scale}
 }
 
-// whole cuts the digits after the point, toward zero, down or up as way is 0, -1, 1.
-func (x exact) whole(way int) *big.Int {
+// whole cuts the digits after the point, toward zero, down or up as direction is 0, -1, 1.
+func (x bigDecimal) whole(direction int) *big.Int {
 	q, r := new(big.Int).QuoRem(x.mantissa, powerOfTen(x.scale), new(big.Int))
-	if r.Sign() == way && way != 0 {
-		q.Add(q, big.NewInt(int64(way)))
+	if r.Sign() == direction && direction != 0 {
+		q.Add(q, big.NewInt(int64(direction)))
 	}
 	return q
 }
 
 // text is the number's digits, scale of them after the point.
-func (x exact) text() string { return placePoint(x.mantissa.String(), x.scale) }
+func (x bigDecimal) text() string { return placePoint(x.mantissa.String(), x.scale) }
 
 // placePoint puts a point before the last scale digits of an integer.
 func placePoint(digits string, scale int) string {
@@ -147,19 +142,19 @@ const divisionScale = 16
 
 // quotient divides, rounded to divisionScale digits, or to the operands'
 // where these are more, without trailing zeros beyond the operands'.
-func quotient(a, b exact) exact {
+func quotient(a, b bigDecimal) bigDecimal {
 	keep := max(a.scale, b.scale)
 	scale := max(keep, divisionScale)
 	n := new(big.Int).Mul(a.mantissa, powerOfTen(scale+1+b.scale))
 	n.Quo(n, new(big.Int).Mul(b.mantissa, powerOfTen(a.scale)))
-	q := exact{mantissa: n, scale: scale + 1}.round(scale)
+	q := bigDecimal{mantissa: n, scale: scale + 1}.round(scale)
 	ten, r := big.NewInt(10), new(big.Int)
 	for q.scale > keep {
 		shorter := new(big.Int)
 		if shorter.QuoRem(q.mantissa, ten, r); r.Sign() != 0 {
 			break
 		}
-		q = exact{mantissa: shorter, scale: q.scale - 1}
+		q = bigDecimal{mantissa: shorter, scale: q.scale - 1}
 	}
 	return q
 }

@@ -1,9 +1,10 @@
-package mapping
+package value
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"reflect"
@@ -12,10 +13,10 @@ import (
 
 var errDivisionByZero = errors.New("division by zero")
 
-// plain brings a value to one of the types that operators know.
-func plain(v any) any {
+// Normalize brings a value to one of the types that operators know.
+func Normalize(v any) any {
 	switch v := v.(type) {
-	case nil, null, bool, int64, float64, string, Decimal, Time, time.Duration:
+	case nil, Null, bool, int64, float64, string, Decimal, Time, time.Duration:
 		return v
 	case time.Time:
 		return Time{Time: v}
@@ -35,10 +36,10 @@ func plain(v any) any {
 	return v
 }
 
-// compareValues orders two values, neither NULL. Numbers compare by value
+// Compare orders two values, neither NULL. Numbers compare by value
 // whatever their types; against a float64 as float64. NaN equals itself and is
 // above all, as in PostgreSQL. Beside a number true is 1 and false is 0.
-func compareValues(a, b any) (int, error) {
+func Compare(a, b any) (int, error) {
 	a, b = countBool(a, b), countBool(b, a)
 	switch x := a.(type) {
 	case int64:
@@ -50,7 +51,7 @@ func compareValues(a, b any) (int, error) {
 		case string:
 			return cmp.Compare(x, y), nil
 		case Time:
-			t, err := parseTimeLiteral(x)
+			t, err := ParseTimeLiteral(x)
 			return t.compare(y), err
 		}
 	case bool:
@@ -62,7 +63,7 @@ func compareValues(a, b any) (int, error) {
 		case Time:
 			return x.compare(y), nil
 		case string:
-			t, err := parseTimeLiteral(y)
+			t, err := ParseTimeLiteral(y)
 			return x.compare(t), err
 		}
 	case time.Duration:
@@ -73,32 +74,32 @@ func compareValues(a, b any) (int, error) {
 	if isNumeric(a) && isNumeric(b) {
 		return compareNumbers(a, b)
 	}
-	return 0, fmt.Errorf("cannot compare %s with %s", describe(a), describe(b))
+	return 0, fmt.Errorf("cannot compare %s with %s", Describe(a), Describe(b))
 }
 
-// countBool is v as plain does it, with true and false as numbers beside one.
+// countBool is v as Normalize does it, with true and false as numbers beside one.
 func countBool(v, beside any) any {
 	switch v := v.(type) {
 	case bool:
-		if isNumeric(plain(beside)) {
-			if _, ok := beside.(tiny); !ok {
+		if isNumeric(Normalize(beside)) {
+			if _, ok := beside.(tinyint); !ok {
 				return int64(asInt(v))
 			}
 		}
-	case tiny:
+	case tinyint:
 		if _, ok := beside.(bool); ok {
 			return true
 		}
 	}
-	return plain(v)
+	return Normalize(v)
 }
 
-// countable is v as plain does it, with true as 1 and false as 0.
+// countable is v as Normalize does it, with true as 1 and false as 0.
 func countable(v any) any {
 	if b, ok := v.(bool); ok {
 		return int64(asInt(b))
 	}
-	return plain(v)
+	return Normalize(v)
 }
 
 func asInt(b bool) int {
@@ -116,9 +117,9 @@ func isNumeric(v any) bool {
 	return false
 }
 
-// describe names a value's type for people.
-func describe(v any) string {
-	switch v.(type) {
+// Describe names a value's type for people.
+func Describe(v any) string {
+	switch v = Normalize(v); v.(type) {
 	case bool:
 		return "true or false"
 	case int64, float64, Decimal:
@@ -133,7 +134,7 @@ func describe(v any) string {
 		return "a list"
 	case map[string]any:
 		return "an object"
-	case nil, null:
+	case nil, Null:
 		return "NULL"
 	}
 	return fmt.Sprintf("%T", v)
@@ -145,14 +146,14 @@ func compareNumbers(a, b any) (int, error) {
 	if aFloat || bFloat || !finite(a) || !finite(b) {
 		return compareFloats(toFloat(a), toFloat(b)), nil
 	}
-	if c, ok := compareShort(a, b); ok {
+	if c, ok := compareSmall(a, b); ok {
 		return c, nil
 	}
-	x, err := toExact(a)
+	x, err := toBig(a)
 	if err != nil {
 		return 0, err
 	}
-	y, err := toExact(b)
+	y, err := toBig(b)
 	if err != nil {
 		return 0, err
 	}
@@ -188,22 +189,22 @@ func toFloat(v any) float64 {
 	return math.NaN()
 }
 
-func toExact(v any) (exact, error) {
+func toBig(v any) (bigDecimal, error) {
 	switch v := v.(type) {
 	case int64:
-		return integer(v), nil
+		return bigInt(v), nil
 	case Decimal:
-		return v.exact()
+		return v.big()
 	}
-	return exact{}, fmt.Errorf("%s is not a number", describe(v))
+	return bigDecimal{}, fmt.Errorf("%s is not a number", Describe(v))
 }
 
-// equalValues is ==, where neither is NULL. Lists and objects are equal when
-// all that they hold is. Values of types that cannot be equal are not.
-func equalValues(a, b any) bool {
+// Equal reports whether two values are the same. Lists and objects are where all
+// that they hold is. NULL is the same as NULL only.
+func Equal(a, b any) bool {
 	a, b = countBool(a, b), countBool(b, a)
-	if isNull(a) || isNull(b) {
-		return isNull(a) && isNull(b)
+	if IsNull(a) || IsNull(b) {
+		return IsNull(a) && IsNull(b)
 	}
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	switch {
@@ -212,46 +213,34 @@ func equalValues(a, b any) bool {
 			return false
 		}
 		for i := range x.Len() {
-			if !equalValues(x.Index(i).Interface(), y.Index(i).Interface()) {
+			if !Equal(x.Index(i).Interface(), y.Index(i).Interface()) {
 				return false
 			}
 		}
 		return true
 	case x.Kind() == reflect.Map && y.Kind() == reflect.Map:
-		return equalMaps(a, b)
+		x, _ := a.(map[string]any)
+		y, _ := b.(map[string]any)
+		return maps.EqualFunc(x, y, Equal)
 	}
-	c, err := compareValues(a, b)
+	c, err := Compare(a, b)
 	return err == nil && c == 0
 }
 
-func equalMaps(a, b any) bool {
-	x, _ := a.(map[string]any)
-	y, _ := b.(map[string]any)
-	if len(x) != len(y) {
-		return false
-	}
-	for k := range x {
-		if other, ok := y[k]; !ok || !equalValues(x[k], other) {
-			return false
-		}
-	}
-	return true
-}
-
-// arithmetic is a op b; NULL where either is. Integers and decimals are
-// reckoned with exactly; where one side is a float64, all is.
-func arithmetic(op string, a, b any) (any, error) {
-	if isNull(a) || isNull(b) {
-		return null(nil), nil
+// Compute is a op b; NULL where either is. Integers and decimals are exact;
+// beside a float64 they are floats.
+func Compute(op string, a, b any) (any, error) {
+	if IsNull(a) || IsNull(b) {
+		return Null(nil), nil
 	}
 	a, b = countable(a), countable(b)
 	if isNumeric(a) && isNumeric(b) {
-		return reckon(op, a, b)
+		return computeNumbers(op, a, b)
 	}
 	switch x := a.(type) {
 	case string:
 		if y, ok := b.(string); ok && op == "+" {
-			if err := fits(len(x) + len(y)); err != nil {
+			if err := Fits(len(x) + len(y)); err != nil {
 				return nil, err
 			}
 			return x + y, nil
@@ -273,7 +262,7 @@ func arithmetic(op string, a, b any) (any, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("cannot compute %s %s %s", describe(a), op, describe(b))
+	return nil, fmt.Errorf("cannot compute %s %s %s", Describe(a), op, Describe(b))
 }
 
 // shiftTime is a time plus or minus a duration, or the span between two times.
@@ -292,38 +281,38 @@ func shiftTime(op string, t Time, b any) (any, error) {
 	case Time:
 		if op == "-" {
 			if t.infinite != 0 || y.infinite != 0 {
-				return null(nil), nil
+				return Null(nil), nil
 			}
 			return t.Sub(y.Time), nil
 		}
 	}
-	return nil, fmt.Errorf("cannot compute a time %s %s", op, describe(b))
+	return nil, fmt.Errorf("cannot compute a time %s %s", op, Describe(b))
 }
 
-func reckon(op string, a, b any) (any, error) {
+func computeNumbers(op string, a, b any) (any, error) {
 	_, aFloat := a.(float64)
 	_, bFloat := b.(float64)
 	if aFloat || bFloat || !finite(a) || !finite(b) {
-		return reckonFloat(op, toFloat(a), toFloat(b))
+		return computeFloat(op, toFloat(a), toFloat(b))
 	}
-	if result, ok := reckonShort(op, a, b); ok {
+	if result, ok := computeSmall(op, a, b); ok {
 		if result.scale == 0 && isInt(a) && isInt(b) {
 			return result.mantissa, nil
 		}
 		return Decimal{result.text()}, nil
 	}
-	x, err := toExact(a)
+	x, err := toBig(a)
 	if err != nil {
 		return nil, err
 	}
-	y, err := toExact(b)
+	y, err := toBig(b)
 	if err != nil {
 		return nil, err
 	}
 	if op == "**" || op == "^" {
 		return power(x, y), nil
 	}
-	result, err := reckonExact(op, x, y)
+	result, err := computeBig(op, x, y)
 	if err != nil {
 		return nil, err
 	}
@@ -338,38 +327,38 @@ func isInt(v any) bool {
 	return ok
 }
 
-func reckonExact(op string, x, y exact) (exact, error) {
+func computeBig(op string, x, y bigDecimal) (bigDecimal, error) {
 	switch op {
 	case "+":
 		x, y = align(x, y)
-		return exact{mantissa: new(big.Int).Add(x.mantissa, y.mantissa), scale: x.scale}, nil
+		return bigDecimal{mantissa: new(big.Int).Add(x.mantissa, y.mantissa), scale: x.scale}, nil
 	case "-":
 		x, y = align(x, y)
-		return exact{mantissa: new(big.Int).Sub(x.mantissa, y.mantissa), scale: x.scale}, nil
+		return bigDecimal{mantissa: new(big.Int).Sub(x.mantissa, y.mantissa), scale: x.scale}, nil
 	case "*":
-		return exact{mantissa: new(big.Int).Mul(x.mantissa, y.mantissa), scale: x.scale + y.scale}, nil
+		return bigDecimal{mantissa: new(big.Int).Mul(x.mantissa, y.mantissa), scale: x.scale + y.scale}, nil
 	}
 	if y.mantissa.Sign() == 0 {
-		return exact{}, errDivisionByZero
+		return bigDecimal{}, errDivisionByZero
 	}
 	switch op {
 	case "/":
 		return quotient(x, y), nil
 	case "%":
 		x, y = align(x, y)
-		return exact{mantissa: new(big.Int).Rem(x.mantissa, y.mantissa), scale: x.scale}, nil
+		return bigDecimal{mantissa: new(big.Int).Rem(x.mantissa, y.mantissa), scale: x.scale}, nil
 	}
-	return exact{}, fmt.Errorf("there is no operator %s for numbers", op)
+	return bigDecimal{}, fmt.Errorf("there is no operator %s for numbers", op)
 }
 
 // maxPower bounds an exact power's exponent.
 const maxPower = 1000
 
 // power is exact for whole exponents that are not too large, else a float64.
-func power(x, y exact) any {
+func power(x, y bigDecimal) any {
 	if y.scale == 0 && y.mantissa.IsInt64() {
 		if n := y.mantissa.Int64(); n >= 0 && n <= maxPower && len(x.mantissa.Bits()) <= 16 {
-			p := exact{mantissa: new(big.Int).Exp(x.mantissa, y.mantissa, nil), scale: x.scale * int(n)}
+			p := bigDecimal{mantissa: new(big.Int).Exp(x.mantissa, y.mantissa, nil), scale: x.scale * int(n)}
 			if p.scale == 0 && p.mantissa.IsInt64() {
 				return p.mantissa.Int64()
 			}
@@ -379,7 +368,7 @@ func power(x, y exact) any {
 	return math.Pow(Decimal{x.text()}.float(), Decimal{y.text()}.float())
 }
 
-func reckonFloat(op string, x, y float64) (any, error) {
+func computeFloat(op string, x, y float64) (any, error) {
 	switch op {
 	case "+":
 		return x + y, nil
@@ -400,29 +389,29 @@ func reckonFloat(op string, x, y float64) (any, error) {
 	return nil, fmt.Errorf("there is no operator %s for numbers", op)
 }
 
-// negate is -v.
-func negate(v any) (any, error) {
-	if isNull(v) {
+// Negate is -v.
+func Negate(v any) (any, error) {
+	if IsNull(v) {
 		return v, nil
 	}
-	switch v := plain(v).(type) {
+	switch v := Normalize(v).(type) {
 	case time.Duration:
 		return -v, nil
 	case float64:
 		return -v, nil
 	}
-	return arithmetic("-", int64(0), v)
+	return Compute("-", int64(0), v)
 }
 
-// truth is a value as a condition: NULL counts as false.
-func truth(v any) (bool, error) {
+// Truth is a value as a condition: NULL counts as false.
+func Truth(v any) (bool, error) {
 	switch v := v.(type) {
 	case bool:
 		return v, nil
-	case tiny:
+	case tinyint:
 		return true, nil
-	case nil, null:
+	case nil, Null:
 		return false, nil
 	}
-	return false, fmt.Errorf("a condition wants true or false, not %s", describe(plain(v)))
+	return false, fmt.Errorf("a condition wants true or false, not %s", Describe(v))
 }

@@ -1,4 +1,10 @@
-package mapping
+// Package value holds what templates and expressions compute with: SQL's values
+// in Go's types. NULL is a value of its own, numbers keep their digits, and what
+// may be made of a row is bounded.
+//
+// A value is one of: Null, bool, int64, float64, string, Decimal, Time,
+// time.Duration, []any, map[string]any.
+package value
 
 import (
 	"bytes"
@@ -16,27 +22,26 @@ import (
 	"haystream/sources"
 )
 
-// null is SQL NULL in templates and expressions. Being an empty map, it prints
+// Null is SQL NULL in templates and expressions. Being an empty map, it prints
 // as nothing, is false as a condition, has no members and nothing to range over.
-type null map[string]any
+type Null map[string]any
 
 // String is empty.
-func (null) String() string { return "" }
+func (Null) String() string { return "" }
 
-// isNull reports whether v is NULL, or a member that is not there.
-func isNull(v any) bool {
+// IsNull reports whether v is NULL, or a member that is not there.
+func IsNull(v any) bool {
 	if v == nil {
 		return true
 	}
-	n, ok := v.(null)
+	n, ok := v.(Null)
 	return ok && n == nil
 }
 
-// box gives a cell's value to templates and expressions: bool, int64, float64,
-// string, Decimal, Time, decoded JSON, or null.
-func box(t *sources.Type, text []byte) (any, error) {
+// Box makes a value of a cell's canonical text; nil is NULL.
+func Box(t *sources.Type, text []byte) (any, error) {
 	if text == nil {
-		return null(nil), nil
+		return Null(nil), nil
 	}
 	switch t.Kind {
 	case sources.Bool:
@@ -49,24 +54,24 @@ func box(t *sources.Type, text []byte) (any, error) {
 	case sources.Decimal:
 		return Decimal{string(text)}, nil
 	case sources.Date, sources.Timestamp, sources.TimestampTZ:
-		return parseTime(string(text))
+		return ParseTime(string(text))
 	case sources.Bytes:
 		return base64.StdEncoding.EncodeToString(text), nil
 	case sources.JSON, sources.Array, sources.Range, sources.Point:
-		return decodeJSON(sources.CutMark(text))
+		return FromJSON(sources.CutMark(text))
 	}
 	return string(text), nil
 }
 
-// A tiny is a MySQL tinyint(1) other than 0 and 1: true, and beside numbers itself.
-type tiny int64
+// A tinyint is a MySQL tinyint(1) other than 0 and 1: true, and beside numbers itself.
+type tinyint int64
 
 // String is what documents hold.
-func (tiny) String() string { return "true" }
+func (tinyint) String() string { return "true" }
 
 func boxBool(text string) any {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return tiny(n)
+		return tinyint(n)
 	}
 	return text == "true"
 }
@@ -79,8 +84,8 @@ func boxInt(text string) any {
 	return Decimal{text}
 }
 
-// decodeJSON decodes a JSON text with numbers that keep their digits.
-func decodeJSON(text []byte) (any, error) {
+// FromJSON decodes a JSON text with numbers that keep their digits.
+func FromJSON(text []byte) (any, error) {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -93,7 +98,7 @@ func decodeJSON(text []byte) (any, error) {
 func boxJSON(v any) any {
 	switch v := v.(type) {
 	case nil:
-		return null(nil)
+		return Null(nil)
 	case json.Number:
 		if strings.ContainsAny(v.String(), ".eE") {
 			return Decimal{v.String()}
@@ -111,15 +116,15 @@ func boxJSON(v any) any {
 	return v
 }
 
-// appendValue appends a boxed value as JSON. nulled counts the values that
+// AppendJSON appends a value as JSON. nulled counts the values that
 // JSON cannot hold, for which null is appended.
-func appendValue(dst []byte, v any) (out []byte, nulled int, err error) {
+func AppendJSON(dst []byte, v any) (out []byte, nulled int, err error) {
 	switch v := v.(type) {
-	case nil, null:
+	case nil, Null:
 		return append(dst, "null"...), 0, nil
 	case bool:
 		return strconv.AppendBool(dst, v), 0, nil
-	case tiny:
+	case tinyint:
 		return strconv.AppendBool(dst, true), 0, nil
 	case int64:
 		return strconv.AppendInt(dst, v, 10), 0, nil
@@ -175,7 +180,7 @@ func appendObject(dst []byte, m map[string]any) ([]byte, int, error) {
 		dst = append(sources.AppendJSONString(dst, []byte(k)), ':')
 		var n int
 		var err error
-		if dst, n, err = appendValue(dst, m[k]); err != nil {
+		if dst, n, err = AppendJSON(dst, m[k]); err != nil {
 			return dst, nulled, err
 		}
 		nulled += n
@@ -192,7 +197,7 @@ func appendArray(dst []byte, length int, at func(int) any) ([]byte, int, error) 
 		}
 		var n int
 		var err error
-		if dst, n, err = appendValue(dst, at(i)); err != nil {
+		if dst, n, err = AppendJSON(dst, at(i)); err != nil {
 			return dst, nulled, err
 		}
 		nulled += n
@@ -200,13 +205,13 @@ func appendArray(dst []byte, length int, at func(int) any) ([]byte, int, error) 
 	return append(dst, ']'), nulled, nil
 }
 
-// show is a value as templates print it: strings as they are, NULL as nothing,
+// Text is a value as templates print it: strings as they are, NULL as nothing,
 // everything else as documents hold it.
-func show(v any) (string, error) {
+func Text(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
 		return v, nil
-	case nil, null:
+	case nil, Null:
 		return "", nil
 	case time.Time:
 		return Time{Time: v}.String(), nil
@@ -216,6 +221,6 @@ func show(v any) (string, error) {
 	if k := reflect.ValueOf(v).Kind(); k == reflect.String {
 		return reflect.ValueOf(v).String(), nil
 	}
-	text, _, err := appendValue(nil, v)
+	text, _, err := AppendJSON(nil, v)
 	return string(text), err
 }

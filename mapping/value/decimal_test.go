@@ -1,4 +1,4 @@
-package mapping
+package value
 
 import (
 	"math/big"
@@ -11,21 +11,21 @@ func FuzzDecimal(f *testing.F) {
 	f.Add(int64(-1), uint8(18), int64(7), uint8(5))
 	f.Add(int64(0), uint8(3), int64(-5), uint8(1))
 	f.Fuzz(func(t *testing.T, m1 int64, s1 uint8, m2 int64, s2 uint8) {
-		a, b := exact{big.NewInt(m1), int(s1 % 20)}, exact{big.NewInt(m2), int(s2 % 20)}
+		a, b := bigDecimal{big.NewInt(m1), int(s1 % 20)}, bigDecimal{big.NewInt(m2), int(s2 % 20)}
 		x, y := rat(t, a.text()), rat(t, b.text())
-		if again, err := (Decimal{a.text()}).exact(); err != nil || again.cmp(a) != 0 {
+		if again, err := (Decimal{a.text()}).big(); err != nil || again.cmp(a) != 0 {
 			t.Errorf("%s reads as %v (%v)", a.text(), again, err)
 		}
 		da, db := Decimal{a.text()}, Decimal{b.text()}
-		if c, ok := compareShort(da, db); ok && c != x.Cmp(y) {
+		if c, ok := compareSmall(da, db); ok && c != x.Cmp(y) {
 			t.Errorf("%s against %s: %d", da, db, c)
 		}
 		for _, op := range []string{"+", "-", "*"} {
-			exactly, _ := reckonExact(op, a, b)
-			if got, ok := reckonShort(op, da, db); ok && got.text() != exactly.text() {
+			exactly, _ := computeBig(op, a, b)
+			if got, ok := computeSmall(op, da, db); ok && got.text() != exactly.text() {
 				t.Errorf("%s %s %s = %s, want %s", da, op, db, got.text(), exactly.text())
 			}
-			if got, ok := reckonShort(op, m1, m2); ok && got.text() != mustReckon(t, op, integer(m1), integer(m2)) {
+			if got, ok := computeSmall(op, m1, m2); ok && got.text() != mustCompute(t, op, bigInt(m1), bigInt(m2)) {
 				t.Errorf("%d %s %d = %s", m1, op, m2, got.text())
 			}
 		}
@@ -35,7 +35,7 @@ func FuzzDecimal(f *testing.F) {
 		for op, want := range map[string]*big.Rat{
 			"+": new(big.Rat).Add(x, y), "-": new(big.Rat).Sub(x, y), "*": new(big.Rat).Mul(x, y),
 		} {
-			got, err := reckonExact(op, a, b)
+			got, err := computeBig(op, a, b)
 			if err != nil || rat(t, got.text()).Cmp(want) != 0 {
 				t.Errorf("%s %s %s = %s (%v)", a.text(), op, b.text(), got.text(), err)
 			}
@@ -49,7 +49,7 @@ func FuzzDecimal(f *testing.F) {
 			t.Errorf("%s / %s = %s", a.text(), b.text(), q.text())
 		}
 		// dividend = divisor * whole quotient + remainder, the remainder smaller and of the dividend's sign
-		r, err := reckonExact("%", a, b)
+		r, err := computeBig("%", a, b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,8 +61,8 @@ func FuzzDecimal(f *testing.F) {
 	})
 }
 
-func mustReckon(t *testing.T, op string, a, b exact) string {
-	result, err := reckonExact(op, a, b)
+func mustCompute(t *testing.T, op string, a, b bigDecimal) string {
+	result, err := computeBig(op, a, b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,12 +92,12 @@ func TestDecimalRounding(t *testing.T) {
 		{"-0.001", 1, "0.0", "-0.1", "0.0", "0"},
 	} {
 		d := Decimal{tt.in}
-		x, err := d.exact()
+		x, err := d.big()
 		if err != nil {
 			t.Fatal(err)
 		}
-		down, _ := rounded(-1)(d, tt.digits)
-		up, _ := rounded(1)(d, tt.digits)
+		down, _ := Floor(d, tt.digits)
+		up, _ := Ceil(d, tt.digits)
 		got := []string{x.round(tt.digits).text(), down.(Decimal).text, up.(Decimal).text, x.whole(0).String()}
 		want := []string{tt.nearest, tt.down, tt.up, tt.whole}
 		if strings.Join(got, " ") != strings.Join(want, " ") {
@@ -105,7 +105,7 @@ func TestDecimalRounding(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"NaN", "x", "", "1e999999999", "--1"} {
-		if _, err := (Decimal{bad}).exact(); err == nil {
+		if _, err := (Decimal{bad}).big(); err == nil {
 			t.Errorf("%q is a number", bad)
 		}
 	}
@@ -122,7 +122,7 @@ func TestParseTime(t *testing.T) {
 		"+5874897-12-31":                 "5874897-12-31T00:00:00Z",
 		"0000-01-01":                     "0000-01-01T00:00:00Z",
 	} {
-		got, err := parseTime(text)
+		got, err := ParseTime(text)
 		if err != nil || got.Format("2006-01-02T15:04:05.999999Z07:00") != want {
 			t.Errorf("%s: got %s (%v), want %s", text, got.Format("2006-01-02T15:04:05.999999Z07:00"), err, want)
 		}
@@ -131,12 +131,12 @@ func TestParseTime(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "2024", "2024-1-1", "24-01-01", "2024-02-29T25:00:00", "-", "x-y-z", "2024-01-01Tx"} {
-		if got, err := parseTime(bad); err == nil {
+		if got, err := ParseTime(bad); err == nil {
 			t.Errorf("%q is %s", bad, got)
 		}
 	}
 	early, late := Time{infinite: -1}, Time{infinite: 1}
-	now, _ := parseTime("2024-02-29")
+	now, _ := ParseTime("2024-02-29")
 	if early.compare(now) >= 0 || late.compare(now) <= 0 || late.compare(late) != 0 || now.compare(early) <= 0 {
 		t.Error("infinite times are out of order")
 	}

@@ -1,4 +1,4 @@
-package mapping
+package expression
 
 import (
 	"maps"
@@ -12,18 +12,20 @@ import (
 	exprconf "github.com/expr-lang/expr/conf"
 
 	"haystream/internal/conf"
+	"haystream/mapping/value"
 )
 
 // decimalLiteral is the number that a person wrote, with all its digits.
-func (p *patcher) decimalLiteral(n *ast.FloatNode) Decimal {
+func (p *patcher) decimalLiteral(n *ast.FloatNode) value.Decimal {
 	runes := []rune(p.text)
 	if at := n.Location(); at.From >= 0 && at.From < at.To && at.To <= len(runes) {
-		written := Decimal{strings.ReplaceAll(string(runes[at.From:at.To]), "_", "")}
-		if _, err := written.exact(); err == nil && written.float() == n.Value {
+		written, err := value.ParseDecimal(strings.ReplaceAll(string(runes[at.From:at.To]), "_", ""))
+		if f, _ := value.ToFloat(written); err == nil && f == n.Value {
 			return written
 		}
 	}
-	return Decimal{strconv.FormatFloat(n.Value, 'g', -1, 64)}
+	d, _ := value.ParseDecimal(strconv.FormatFloat(n.Value, 'g', -1, 64))
+	return d
 }
 
 func (p *patcher) identifier(n *ast.IdentifierNode) {
@@ -31,33 +33,33 @@ func (p *patcher) identifier(n *ast.IdentifierNode) {
 		return
 	}
 	p.pending[n] = true // a function's name, as far as is known
-	if !slices.Contains(p.scope.names(), n.Value) {
+	if !p.scope.Has(n.Value) {
 		return
 	}
-	if _, taken := p.functions[n.Value]; taken || slices.Contains(predicates, n.Value) {
-		if i := p.scope.table.Column(n.Value); i >= 0 {
-			p.set(n, kindOf(&p.scope.column(i).Type))
+	if p.isFunction(n.Value) {
+		if t, column := p.scope.Column(n.Value); column {
+			p.set(n, t)
 		}
 		return // noted where it turns out to be no function's name
 	}
-	p.set(n, p.use(n, n.Value))
+	p.set(n, p.lookUp(n, n.Value))
 	delete(p.pending, n)
 }
 
 // condition makes NULL false where true or false is wanted.
 func (p *patcher) condition(node *ast.Node) {
-	switch k := p.kinds[*node]; {
-	case k == kindBool && isOurBool(*node):
-	case k.decides() || k.open():
+	switch t := p.types[*node]; {
+	case t == BoolType && neverNull(*node):
+	case t.boolean() || t.dynamic():
 		n := *node
-		p.replace(node, kindBool, fnTruth, n)
-	case p.rows[*node].scope == nil: // untaken tells of rows
-		p.fail(*node, "wants a condition, true or false, and this is %s", k)
+		p.replace(node, BoolType, fnTruth, n)
+	case p.rows[*node].Scope == nil: // failUnused tells of rows
+		p.fail(*node, "wants a condition, true or false, and this is %s", t)
 	}
 }
 
-// isOurBool reports whether a node of kindBool can never be NULL.
-func isOurBool(n ast.Node) bool {
+// neverNull reports whether a node of BoolType can never be NULL.
+func neverNull(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.BoolNode, *ast.UnaryNode:
 		return true
@@ -75,32 +77,32 @@ func (p *patcher) unary(node *ast.Node, n *ast.UnaryNode) {
 	case "!", "not":
 		if call, ok := n.Node.(*ast.CallNode); ok {
 			if id, ok := call.Callee.(*ast.IdentifierNode); ok && id.Value == fnIn {
-				p.replace(node, kindBool, fnNotIn, call.Arguments...)
+				p.replace(node, BoolType, fnNotIn, call.Arguments...)
 				return
 			}
 		}
 		p.condition(&n.Node)
-		p.set(n, kindBool)
+		p.set(n, BoolType)
 	case "-":
-		k := p.kinds[n.Node]
-		if !k.open() && !k.counts() && k != kindDuration {
-			p.fail(n, "cannot negate %s", k)
+		t := p.types[n.Node]
+		if !t.dynamic() && !t.arithmetic() && t != DurationType {
+			p.fail(n, "cannot negate %s", t)
 		}
-		p.replace(node, k, fnNegate, n.Node)
+		p.replace(node, t, fnNegate, n.Node)
 	default:
-		p.set(n, p.kinds[n.Node])
+		p.set(n, p.types[n.Node])
 	}
 }
 
 func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
-	left, right := p.kinds[n.Left], p.kinds[n.Right]
+	left, right := p.types[n.Left], p.types[n.Right]
 	switch n.Operator {
 	case "&&", "and", "||", "or":
 		p.condition(&n.Left)
 		p.condition(&n.Right)
-		p.set(n, kindBool)
+		p.set(n, BoolType)
 	case "==", "!=":
-		if left == kindNull || right == kindNull {
+		if left == NullType || right == NullType {
 			p.nullTest(node, n)
 			return
 		}
@@ -112,31 +114,31 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		}
 		p.comparison(node, n, left, right)
 	case "in":
-		if !right.open() && right != kindList && right != kindObject {
+		if !right.dynamic() && right != ListType && right != ObjectType {
 			p.fail(n, "`in` wants a list, not %s", right)
 		}
 		p.elements(n.Left, n.Right)
-		p.replace(node, kindBool, fnIn, n.Left, n.Right)
+		p.replace(node, BoolType, fnIn, n.Left, n.Right)
 	case "contains", "startsWith", "endsWith", "matches":
-		for _, k := range []kind{left, right} {
-			if !k.open() && k != kindText {
-				p.fail(n, "`%s` wants text, not %s", n.Operator, k)
+		for _, t := range []Type{left, right} {
+			if !t.dynamic() && t != TextType {
+				p.fail(n, "`%s` wants text, not %s", n.Operator, t)
 			}
 		}
-		p.set(n, kindBool)
+		p.set(n, BoolType)
 	case "??":
-		p.set(n, either(left, right))
+		p.set(n, commonType(left, right))
 	case "..":
-		p.set(n, kindList)
+		p.set(n, ListType)
 	case "+", "-", "*", "/", "%", "**", "^":
 		if p.shiftClock(node, n) {
 			return
 		}
-		k, ok := reckoned(n.Operator, left, right)
+		t, ok := resultType(n.Operator, left, right)
 		if !ok {
 			p.fail(n, "cannot compute %s %s %s", left, n.Operator, right)
 		}
-		p.replace(node, k, operatorFunction(n.Operator), n.Left, n.Right)
+		p.replace(node, t, operatorFunction(n.Operator), n.Left, n.Right)
 	default:
 		p.fail(n, "there is no operator %s", n.Operator)
 	}
@@ -144,28 +146,28 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 
 // nullTest makes == nil and != nil ask for NULL itself.
 func (p *patcher) nullTest(node *ast.Node, n *ast.BinaryNode) {
-	value := n.Left
-	if p.kinds[n.Left] == kindNull {
-		value = n.Right
+	operand := n.Left
+	if p.types[n.Left] == NullType {
+		operand = n.Right
 	}
 	function := fnIsNull
 	if n.Operator == "!=" {
 		function = fnIsNotNull
 	}
-	p.take(value)
-	p.replace(node, kindBool, function, value)
+	p.takeRows(operand)
+	p.replace(node, BoolType, function, operand)
 }
 
-func (p *patcher) comparison(node *ast.Node, n *ast.BinaryNode, left, right kind) {
+func (p *patcher) comparison(node *ast.Node, n *ast.BinaryNode, left, right Type) {
 	switch {
-	case left == kindTime && right == kindText:
+	case left == TimeType && right == TextType:
 		p.timeLiteral(&n.Right)
-	case left == kindText && right == kindTime:
+	case left == TextType && right == TimeType:
 		p.timeLiteral(&n.Left)
 	case !canCompare(left, right):
 		p.fail(n, "cannot compare %s with %s", left, right)
 	}
-	p.replace(node, kindBool, operatorFunction(n.Operator), n.Left, n.Right)
+	p.replace(node, BoolType, operatorFunction(n.Operator), n.Left, n.Right)
 }
 
 // timeLiteral reads text that is compared with a time.
@@ -175,28 +177,28 @@ func (p *patcher) timeLiteral(node *ast.Node) {
 		p.fail(*node, "cannot compare text with a time; write date(…) around it")
 		return
 	}
-	t, err := parseTimeLiteral(s.Value)
+	t, err := value.ParseTimeLiteral(s.Value)
 	if err != nil {
 		p.fail(s, "%w", err)
 		return
 	}
 	c := &ast.ConstantNode{Value: t}
 	ast.Patch(node, c)
-	p.set(c, kindTime)
+	p.set(c, TimeType)
 }
 
 // elements checks a list written out against what is looked for in it.
-func (p *patcher) elements(value, list ast.Node) {
+func (p *patcher) elements(wanted, list ast.Node) {
 	array, ok := list.(*ast.ArrayNode)
 	if !ok {
 		return
 	}
-	k := p.kinds[value]
+	t := p.types[wanted]
 	for i := range array.Nodes {
-		if k == kindTime && p.kinds[array.Nodes[i]] == kindText {
+		if t == TimeType && p.types[array.Nodes[i]] == TextType {
 			p.timeLiteral(&array.Nodes[i])
-		} else if !canCompare(k, p.kinds[array.Nodes[i]]) {
-			p.fail(array.Nodes[i], "cannot compare %s with %s", k, p.kinds[array.Nodes[i]])
+		} else if !canCompare(t, p.types[array.Nodes[i]]) {
+			p.fail(array.Nodes[i], "cannot compare %s with %s", t, p.types[array.Nodes[i]])
 		}
 	}
 }
@@ -209,37 +211,37 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 			return
 		}
 		id := &ast.IdentifierNode{Value: name.Value}
-		k := p.use(n, name.Value)
+		t := p.lookUp(n, name.Value)
 		ast.Patch(node, id)
-		p.set(id, k)
-		p.pass(n, id)
+		p.set(id, t)
+		p.moveRows(n, id)
 		return
 	}
 	if n.Method {
 		return // call sees to it
 	}
-	if k := p.kinds[n.Node]; !k.open() && k != kindList && k != kindObject {
-		p.fail(n, "%s has no members", k)
+	if t := p.types[n.Node]; !t.dynamic() && t != ListType && t != ObjectType {
+		p.fail(n, "%s has no members", t)
 	}
-	k, rows := kindAny, shape{}
-	switch v := p.take(n.Node); {
-	case v.scope == nil:
+	t, rows := AnyType, Rows{}
+	switch v := p.takeRows(n.Node); {
+	case v.Scope == nil:
 	case isName:
-		k, rows = p.memberOfRow(n, v, name.Value)
-	case v.many:
-		k, rows = kindObject, shape{scope: v.scope}
+		t, rows = p.memberOfRow(n, v, name.Value)
+	case v.Many:
+		t, rows = ObjectType, Rows{Scope: v.Scope}
 	default:
 		p.fail(n, "write the column's name after a dot")
 	}
-	p.replace(node, k, fnMember, n.Node, n.Property)
-	p.keep(*node, rows)
+	p.replace(node, t, fnMember, n.Node, n.Property)
+	p.noteRows(*node, rows)
 }
 
 // slice makes a missing bound nil: from the start, to the end.
 func (p *patcher) slice(node *ast.Node, n *ast.SliceNode) {
-	k := p.kinds[n.Node]
-	if !k.open() && k != kindList && k != kindText {
-		p.fail(n, "cannot take a part of %s", k)
+	t := p.types[n.Node]
+	if !t.dynamic() && t != ListType && t != TextType {
+		p.fail(n, "cannot take a part of %s", t)
 	}
 	bounds := []ast.Node{n.From, n.To}
 	for i := range bounds {
@@ -248,8 +250,8 @@ func (p *patcher) slice(node *ast.Node, n *ast.SliceNode) {
 		}
 	}
 	of := n.Node
-	p.replace(node, k, fnSlice, of, bounds[0], bounds[1])
-	p.pass(of, *node)
+	p.replace(node, t, fnSlice, of, bounds[0], bounds[1])
+	p.moveRows(of, *node)
 }
 
 // call checks a function's name, and rewrites a method's call.
@@ -262,18 +264,18 @@ func (p *patcher) call(node *ast.Node, n *ast.CallNode) {
 			p.fail(n, "there is no function %q%s", callee.Value, conf.DidYouMean(callee.Value, p.functionNames()))
 			return
 		}
-		k, err := f.check(len(n.Arguments))
+		t, err := f.check(len(n.Arguments))
 		if err != nil {
 			p.fail(n, "%s: %w", callee.Value, err)
 		}
 		if f.likeArgument && len(n.Arguments) > 0 {
-			k = p.kinds[n.Arguments[0]]
+			t = p.types[n.Arguments[0]]
 		}
-		p.set(n, k)
+		p.set(n, t)
 		if slices.Contains(rowFunctions, callee.Value) && len(n.Arguments) == 1 {
-			if v := p.take(n.Arguments[0]); v.many && callee.Value != "len" {
-				p.set(n, kindObject)
-				p.keep(n, shape{scope: v.scope})
+			if v := p.takeRows(n.Arguments[0]); v.Many && callee.Value != "len" {
+				p.set(n, ObjectType)
+				p.noteRows(n, Rows{Scope: v.Scope})
 			}
 		}
 	case *ast.MemberNode:
@@ -282,12 +284,12 @@ func (p *patcher) call(node *ast.Node, n *ast.CallNode) {
 			p.fail(n, "this cannot be called")
 			return
 		}
-		if k := p.kinds[callee.Node]; !k.open() && k != kindTime && k != kindDuration {
-			p.fail(n, "%s has no method %q", k, name.Value)
-		} else if _, ok := reflect.TypeFor[Time]().MethodByName(name.Value); k == kindTime && !ok {
+		if t := p.types[callee.Node]; !t.dynamic() && t != TimeType && t != DurationType {
+			p.fail(n, "%s has no method %q", t, name.Value)
+		} else if _, ok := reflect.TypeFor[value.Time]().MethodByName(name.Value); t == TimeType && !ok {
 			p.fail(n, "a time has no method %q", name.Value)
 		}
-		p.replace(node, kindAny, fnMethod, append([]ast.Node{callee.Node, name}, n.Arguments...)...)
+		p.replace(node, AnyType, fnMethod, append([]ast.Node{callee.Node, name}, n.Arguments...)...)
 	}
 }
 
@@ -313,7 +315,7 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 			list.SetLocation(n.Location())
 		}
 		p.list(&list)
-		p.replace(node, kindAny, fnTotal, list)
+		p.replace(node, AnyType, fnSum, list)
 		return
 	}
 	if !slices.Contains(predicates, n.Name) {
@@ -322,14 +324,14 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	}
 	rows := p.rows[n.Arguments[0]]
 	p.list(&n.Arguments[0])
-	p.set(n, predicateKind(n.Name))
+	p.set(n, predicateType(n.Name))
 	switch {
-	case rows.scope == nil:
+	case rows.Scope == nil:
 	case n.Name == "filter", n.Name == "sortBy":
-		p.keep(n, rows)
+		p.noteRows(n, rows)
 	case n.Name == "find", n.Name == "findLast":
-		p.set(n, kindObject)
-		p.keep(n, shape{scope: rows.scope})
+		p.set(n, ObjectType)
+		p.noteRows(n, Rows{Scope: rows.Scope})
 	case n.Name == "groupBy":
 		p.fail(n, "rows cannot be grouped")
 	}
@@ -337,33 +339,33 @@ func (p *patcher) builtin(node *ast.Node, n *ast.BuiltinNode) {
 
 // list makes NULL an empty list where a list is gone through.
 func (p *patcher) list(node *ast.Node) {
-	k := p.kinds[*node]
-	if b, ok := (*node).(*ast.BuiltinNode); ok && b.Name == "map" && k == kindAny {
+	t := p.types[*node]
+	if b, ok := (*node).(*ast.BuiltinNode); ok && b.Name == "map" && t == AnyType {
 		p.list(&b.Arguments[0])
 		return
 	}
-	if !k.open() && k != kindList {
-		p.fail(*node, "wants a list, not %s", k)
+	if !t.dynamic() && t != ListType {
+		p.fail(*node, "wants a list, not %s", t)
 	}
 	n := *node
-	if v := p.take(n); v.scope != nil && !v.many {
+	if v := p.takeRows(n); v.Scope != nil && !v.Many {
 		p.fail(n, "wants a list, not a row")
 	}
-	p.replace(node, kindList, fnList, n)
+	p.replace(node, ListType, fnList, n)
 }
 
-func predicateKind(name string) kind {
+func predicateType(name string) Type {
 	switch name {
 	case "all", "none", "any", "one":
-		return kindBool
+		return BoolType
 	case "filter", "map", "sortBy":
-		return kindList
+		return ListType
 	case "count", "findIndex", "findLastIndex":
-		return kindInt
+		return IntType
 	case "groupBy":
-		return kindObject
+		return ObjectType
 	}
-	return kindAny
+	return AnyType
 }
 
 // register makes our functions, and expr's own made safe for NULL, known to

@@ -1,4 +1,4 @@
-package mapping
+package value
 
 import (
 	"cmp"
@@ -26,13 +26,8 @@ func (t Time) String() string {
 	return t.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
 }
 
-// MarshalJSON writes the canonical text, null for an infinite time.
-func (t Time) MarshalJSON() ([]byte, error) {
-	if t.infinite != 0 {
-		return []byte("null"), nil
-	}
-	return sources.AppendJSONString(nil, []byte(t.String())), nil
-}
+// Infinity is 1 for infinity, -1 for -infinity and days that no calendar has, else 0.
+func Infinity(t Time) int { return int(t.infinite) }
 
 // compare orders times; infinity is after, -infinity before all others.
 func (t Time) compare(u Time) int {
@@ -42,8 +37,8 @@ func (t Time) compare(u Time) int {
 	return t.Compare(u.Time)
 }
 
-// parseTime reads canonical text of a date or timestamp (see sources.Kind).
-func parseTime(text string) (Time, error) {
+// ParseTime reads canonical text of a date or timestamp (see sources.Kind).
+func ParseTime(text string) (Time, error) {
 	switch text {
 	case "infinity":
 		return Time{text: text, infinite: 1}, nil
@@ -94,9 +89,9 @@ func parseClock(text string) (time.Time, error) {
 	return time.Parse("15:04:05.999999999", text)
 }
 
-// parseTimeLiteral reads a time that a person wrote in an expression.
-func parseTimeLiteral(text string) (Time, error) {
-	if t, err := parseTime(text); err == nil && (t.infinite == 0 || strings.HasSuffix(text, "infinity")) {
+// ParseTimeLiteral reads a time that a person wrote in an expression.
+func ParseTimeLiteral(text string) (Time, error) {
+	if t, err := ParseTime(text); err == nil && (t.infinite == 0 || strings.HasSuffix(text, "infinity")) {
 		return t, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04", "2006-01-02T15:04"} {
@@ -105,28 +100,4 @@ func parseTimeLiteral(text string) (Time, error) {
 		}
 	}
 	return Time{}, fmt.Errorf("%q is not a date; write it like 2006-01-02 or 2006-01-02T15:04:05Z", text)
-}
-
-// Date formats that are numbers, as the sink names them.
-const (
-	epochMillis = "epoch_millis"
-	epochSecond = "epoch_second"
-)
-
-// appendDate appends a cell's date as date_format says; null for an infinite one.
-func appendDate(dst []byte, text []byte, format string) (out []byte, null bool, err error) {
-	if !sources.IsDay(text) {
-		return dst, true, nil
-	}
-	t, err := parseTime(string(text))
-	if err != nil {
-		return dst, false, err
-	}
-	switch format {
-	case epochMillis:
-		return strconv.AppendInt(dst, t.UnixMilli(), 10), false, nil
-	case epochSecond:
-		return strconv.AppendInt(dst, t.Unix(), 10), false, nil
-	}
-	return sources.AppendJSONString(dst, t.AppendFormat(nil, format)), false, nil
 }

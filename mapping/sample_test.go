@@ -1,0 +1,28 @@
+package mapping
+
+import (
+	"strings"
+
+	"haystream/sources"
+)
+
+// Compile makes a plan without options but for the sink's field types.
+func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
+	return Options{Types: types}.Compile(catalog, sets...)
+}
+
+// sample is a table with a column of each type that templates and expressions tell apart.
+func sample() *sources.Table {
+	table := parseCatalog(nil, strings.ReplaceAll("table public.sample key;id bigint key;title text;status uuid;published boolean;deleted boolean;price numeric;"+
+		"quantity integer;weight double;created timestamptz;day date;expires timestamp;doc jsonb;tags text[];none text;count integer;odd integer;nan numeric", ";", "\n"))[0]
+	table.Columns[15].Name = "Odd Name"
+	return table
+}
+
+var sampleRow = map[string]string{
+	"id": "9007199254740993", "title": "Žluťoučký kůň", "status": "open", "published": "true",
+	"price": "19.90", "quantity": "3", "weight": "0.1",
+	"created": "2024-02-29T12:30:00.000001Z", "day": "2024-02-29", "expires": "infinity",
+	"doc":  `{"a": {"b": [1, 2.50, null, {"c": "x"}]}, "big": 123456789012345678901234567890, "items": [{"p": 0.1}, {"p": 0.2}, {"q": 1}]}`,
+	"tags": `["go","sql"]`, "count": "7", "Odd Name": "5", "nan": "NaN",
+}
