@@ -150,10 +150,12 @@ func (s *Source) sameFile(ctx context.Context, c *conn, f facts, from position) 
 		return nil
 	}
 	born, err := s.born(ctx, from.file)
-	if err != nil {
-		return fmt.Errorf("read the beginning of %s: %w", from.file, explainDump(err))
-	}
-	if born != from.born {
+	switch {
+	case serverCode(err) == codeLogUnreadable: // purged just now
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the beginning of %s: %w", from.file, explain(err))
+	case born != from.born:
 		return fmt.Errorf("%w: the server began its file %s at %s, and the one that was read at %s; the log was begun anew, or the server restored to an earlier time",
 			sources.ErrPositionLost, from.file, seconds(born), seconds(from.born))
 	}
