@@ -120,7 +120,7 @@ func (s *Source) compareCatalog(ctx context.Context, c *conn, tables []*sources.
 			return nil, err
 		}
 	}
-	return now, now.readDefaults(ctx, c, tables)
+	return now, c.hasty(ctx, func() error { return now.readDefaults(ctx, c, tables) })
 }
 
 func clock(ctx context.Context, c *conn) (time.Time, error) {
