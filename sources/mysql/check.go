@@ -42,12 +42,14 @@ func (s *Source) check(ctx context.Context, conn *conn, c *check, tables []*sour
 	if err := c.readTables(ctx, conn); err != nil {
 		return err
 	}
-	for _, t := range tables {
-		if err := c.table(ctx, conn, t); err != nil {
-			return err
+	return conn.hasty(ctx, func() error {
+		for _, t := range tables {
+			if err := c.table(ctx, conn, t); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // A check collects findings on what it has read of the server.

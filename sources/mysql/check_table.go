@@ -66,7 +66,7 @@ func (c *check) cascades(ctx context.Context, conn *conn, subject string, t *tab
 		switch code := serverCode(err); {
 		case code == codeTableDenied || code == codeColumnDenied:
 			c.warn(subject, "changes of "+parent.String()+", which user "+c.user+" may not read, go on to it without a word in the log, so that its documents miss them: "+rules(t.sources, &k), c.grantSelect(parent))
-		case err != nil && code != codeNoSuchTable && code != codeUnknownDatabase:
+		case err != nil && code != codeNoSuchTable && code != codeUnknownDatabase && code != codeLockWait:
 			return fmt.Errorf("read %s: %w", parent, err)
 		case c.catalog.table(k.Schema, k.Table) != nil:
 			if err := c.cascades(ctx, conn, subject, c.catalog.table(k.Schema, k.Table), above); err != nil {
@@ -144,6 +144,9 @@ func (c *check) readable(ctx context.Context, conn *conn, subject string, t *sou
 		c.fail(subject, "user "+c.user+" may not read it, or there is no such table", c.grantSelect(t))
 	case codeNoSuchTable, codeUnknownDatabase:
 		c.fail(subject, "there is no such table", "create it, or correct its name")
+	case codeLockWait:
+		c.warn(subject, "it is locked, and so was not tried to read", "end the session that holds its lock, or the statement that waits for it")
+		return true, nil
 	case codeUnknownColumn:
 		c.fail(subject, "it no longer has all columns in use: "+err.Error(), "correct the definition")
 	default:

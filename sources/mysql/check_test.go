@@ -299,3 +299,17 @@ func TestCheckReplica(t *testing.T) {
 		})
 	}
 }
+
+// A table that somebody has locked does not keep the others from being looked at, nor a session from beginning.
+func TestLockedTable(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		r.exec("CREATE TABLE t"+people, "CREATE TABLE bits (id INT PRIMARY KEY, b BIT(3) DEFAULT b'101')")
+		r.project("t", "bits")
+		r.on(r.session(), "LOCK TABLES t WRITE, bits WRITE")
+		want := "warning: table " + r.name + ".bits: it is locked"
+		if got := findings(r.check(r.source, r.tables), "table "+r.name+".bits"); !strings.HasPrefix(got, want) {
+			r.Errorf("findings are\n%s\nwant\n%s", got, want)
+		}
+		r.prepare("t", "bits")
+	})
+}

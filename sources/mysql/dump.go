@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -101,10 +102,59 @@ func (s *Source) dumpFrom(c *conn, file string, offset uint64) error {
 	if c.flavor == mariadbServer {
 		flags |= replication.BINLOG_SEND_ANNOTATE_ROWS_EVENT // every event: offsets are counted from their sizes
 	}
-	data := binary.LittleEndian.AppendUint32(nil, uint32(offset))
+	return c.dump(file, uint32(offset), flags, serverID(s.cfg))
+}
+
+func (c *conn) dump(file string, offset uint32, flags uint16, id uint32) error {
+	data := binary.LittleEndian.AppendUint32(nil, offset)
 	data = binary.LittleEndian.AppendUint16(data, flags)
-	data = binary.LittleEndian.AppendUint32(data, serverID(s.cfg))
+	data = binary.LittleEndian.AppendUint32(data, id)
 	return c.command(mysql.COM_BINLOG_DUMP, append(data, file...))
+}
+
+// born reads when a file was begun, on a connection of its own. It asks under the
+// id 0, as mysqlbinlog does: that disturbs no replica, and does not wait for more.
+func (s *Source) born(ctx context.Context, file string) (uint32, error) {
+	c, err := s.endpoint.connect(ctx, queryTimeout)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if err := c.exec(ctx, "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @source_binlog_checksum = @@GLOBAL.binlog_checksum"); err != nil {
+		return 0, fmt.Errorf("set up dump: %w", err)
+	}
+	if c.flavor == mariadbServer {
+		if err := c.exec(ctx, "SET @mariadb_slave_capability = 4"); err != nil {
+			return 0, fmt.Errorf("set up dump: %w", err)
+		}
+	}
+	release := c.guard(ctx)
+	time, err := c.firstTime(file)
+	c.broken = true // more of the file is on its way
+	if ended := release(); ended != nil {
+		return 0, ended
+	}
+	return time, err
+}
+
+// firstTime asks for a file and reads the time of its first event.
+func (c *conn) firstTime(file string) (uint32, error) {
+	if err := c.dump(file, firstOffset, 0, 0); err != nil {
+		return 0, err
+	}
+	for {
+		packet, err := c.next()
+		if err != nil {
+			return 0, err
+		}
+		if packet[0] != answerOK {
+			return 0, errors.New("the server has ended the dump")
+		}
+		h, err := readHeader(packet[1:])
+		if err != nil || h.kind == replication.FORMAT_DESCRIPTION_EVENT {
+			return h.time, err
+		}
+	}
 }
 
 // dumpAfterGTIDs starts with what is not in the set (MySQL documentation, "COM_BINLOG_DUMP_GTID").

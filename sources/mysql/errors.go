@@ -27,6 +27,7 @@ const (
 	codeTableDenied        = 1142
 	codeColumnDenied       = 1143
 	codeNoSuchTable        = 1146
+	codeLockWait           = 1205
 	codePrivilegeDenied    = 1227
 	codeLogUnreadable      = 1236 // where the dump should begin or go on
 	codeOldAuthentication  = 1251
@@ -37,6 +38,7 @@ const (
 	codeTLSRequired        = 3159
 	codePurged             = 1789 // transactions that the dump should begin with
 	codeAccountLockedMaria = 4151
+	codeSameIDMaria        = 4052 // another replica of the daemon's id
 
 	// Of one table's files.
 	codeKeyFile             = 1034
@@ -139,8 +141,10 @@ func remedyOfClient(err error) string {
 
 // explainDump tells what an error of the dump or of the stream means.
 func explainDump(err error) error {
-	switch serverCode(err) {
-	case codeLogUnreadable, codePurged:
+	switch code := serverCode(err); {
+	case code == codeSameIDMaria, code == codeLogUnreadable && strings.Contains(err.Error(), "same server_uuid/server_id"):
+		return fmt.Errorf("%w; another replica, or another daemon, has the daemon's id: set source.server_id to a number that no other has", err)
+	case code == codeLogUnreadable, code == codePurged:
 		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
 	}
 	return explain(err)

@@ -54,6 +54,14 @@ func TestExplain(t *testing.T) {
 			t.Errorf("too many connections become %v", got)
 		}
 	}
+	for _, same := range []*mysql.MyError{
+		{Code: codeLogUnreadable, Message: "A slave with the same server_uuid/server_id as this slave has connected to the master; the first event '' at 4"},
+		{Code: codeSameIDMaria, Message: "A slave with the same server_id is already connected"},
+	} {
+		if got := explainDump(same); sources.Known(got) || !strings.Contains(got.Error(), "set source.server_id") {
+			t.Errorf("an id that is taken becomes %v", got)
+		}
+	}
 	if explain(nil) != nil {
 		t.Error("no error becomes one")
 	}

@@ -121,14 +121,14 @@ func extend(offset uint64, h header) uint64 {
 // server may begin to read in front of what is asked for.
 func (st *stream) moved() {
 	p := st.here()
-	if st.end.before(p) {
+	if st.end.before(p) || st.end.at(p) && st.end.born == 0 {
 		st.end = p
 	}
 }
 
 // here is where the stream is in the server's files.
 func (st *stream) here() position {
-	return position{server: st.server, file: st.file, offset: st.offset}
+	return position{server: st.server, born: st.born, file: st.file, offset: st.offset}
 }
 
 // place takes events that say where in which file the stream is.
@@ -147,6 +147,7 @@ func (st *stream) place(h header, data []byte) error {
 		}
 		st.checksum = format.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32
 		format.ChecksumAlgorithm = replication.BINLOG_CHECKSUM_ALG_OFF // the parser shall not cut it off again
+		st.born = h.time
 		if h.end != 0 && h.flags&flagFaked == 0 {
 			st.offset = uint64(h.end)
 		}
@@ -154,7 +155,7 @@ func (st *stream) place(h header, data []byte) error {
 		if len(body) < 8 {
 			return fmt.Errorf("%s: it is too short", h.kind)
 		}
-		st.file, st.offset = string(body[8:]), binary.LittleEndian.Uint64(body)
+		st.file, st.offset, st.born = string(body[8:]), binary.LittleEndian.Uint64(body), 0
 		if h.flags&flagFaked != 0 && st.file != st.end.file {
 			st.offset = firstOffset
 		}

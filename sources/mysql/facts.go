@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"haystream/sources"
 )
@@ -97,7 +98,8 @@ func (f facts) continues(ctx context.Context, c *conn, from position) error {
 }
 
 // notBegunAnew looks whether a server's log still reaches to where it was read: one
-// that was emptied gives the same numbers to other transactions.
+// that was emptied, or put back from an older copy, gives the same numbers to other
+// transactions. Where it has grown past that since, sameFile tells.
 func (f facts) notBegunAnew(ctx context.Context, c *conn, from position) error {
 	if from.server != f.server || from.file == "" {
 		return nil
@@ -109,24 +111,69 @@ func (f facts) notBegunAnew(ctx context.Context, c *conn, from position) error {
 	if end.before(from) {
 		return fmt.Errorf("%w: the server's log ends at %s:%d and was read to %s:%d; it was begun anew", sources.ErrPositionLost, end.file, end.offset, from.file, from.offset)
 	}
+	files, err := logFiles(ctx, c)
+	if err != nil {
+		return err
+	}
+	if size, ok := files[from.file]; ok && size < from.offset {
+		return fmt.Errorf("%w: the server's file %s ends at %d and was read to %d; it was restored to an earlier time", sources.ErrPositionLost, from.file, size, from.offset)
+	}
 	return nil
 }
+
+// logFiles are the sizes of the log's files.
+func logFiles(ctx context.Context, c *conn) (map[string]uint64, error) {
+	files := map[string]uint64{}
+	err := c.query(ctx, "SHOW BINARY LOGS", func(row [][]byte) error {
+		size, err := strconv.ParseUint(string(row[1]), 10, 64)
+		files[string(row[0])] = size
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the log's files: %w", err)
+	}
+	return files, nil
+}
+
+// sameFile returns ErrPositionLost where the file that the position is in was begun
+// at another time than the one that was read: the log was emptied since, or is of an
+// older copy of the server. A file that is gone says nothing.
+func (s *Source) sameFile(ctx context.Context, c *conn, f facts, from position) error {
+	if from.server != f.server || from.born == 0 {
+		return nil
+	}
+	files, err := logFiles(ctx, c)
+	if err != nil {
+		return err
+	}
+	if _, ok := files[from.file]; !ok {
+		return nil
+	}
+	born, err := s.born(ctx, from.file)
+	switch {
+	case serverCode(err) == codeLogUnreadable: // purged just now
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the beginning of %s: %w", from.file, explain(err))
+	case born != from.born:
+		return fmt.Errorf("%w: the server began its file %s at %s, and the one that was read at %s; the log was begun anew, or the server restored to an earlier time",
+			sources.ErrPositionLost, from.file, seconds(born), seconds(from.born))
+	}
+	return nil
+}
+
+func seconds(t uint32) string { return time.Unix(int64(t), 0).UTC().Format(time.RFC3339) }
 
 // hasFile: without GTIDs a position is one server's own.
 func (f facts) hasFile(ctx context.Context, c *conn, from position) error {
 	if from.server != f.server || from.numbered {
 		return fmt.Errorf("%w: it is of another server, or from when the server numbered its transactions (GTID)", sources.ErrPositionLost)
 	}
-	found := false
-	err := c.query(ctx, "SHOW BINARY LOGS", func(row [][]byte) error {
-		size, _ := strconv.ParseUint(string(row[1]), 10, 64)
-		found = found || string(row[0]) == from.file && size >= from.offset
-		return nil
-	})
+	files, err := logFiles(ctx, c)
 	if err != nil {
-		return fmt.Errorf("list the log's files: %w", err)
+		return err
 	}
-	if !found {
+	if size, ok := files[from.file]; !ok || size < from.offset {
 		return fmt.Errorf("%w: the server no longer has its file %s up to %d; keep files for longer with binlog_expire_logs_seconds", sources.ErrPositionLost, from.file, from.offset)
 	}
 	return nil

@@ -36,7 +36,7 @@ func (f flavor) product() string {
 // without one the session is for streaming the log.
 func (f flavor) session(version string, limit time.Duration) []string {
 	set := "SET SESSION time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', autocommit = 1, group_concat_max_len = 1048576" +
-		", sql_select_limit = 18446744073709551615, sql_big_selects = 1" +
+		", sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_quote_show_create = 1" +
 		", eq_range_index_dive_limit = 0" // rows of each value asked for are estimated
 	if f == mariadbServer {
 		// Long lists of values are looked up in an index like short ones.

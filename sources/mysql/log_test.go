@@ -52,13 +52,25 @@ func TestLostPositions(t *testing.T) {
 			reset = "RESET BINARY LOGS AND GTIDS"
 		}
 		r.loses(reset, "INSERT INTO t VALUES (10, 'z')")
+		grown := []string{reset}
+		for i := range 20 {
+			grown = append(grown, fmt.Sprintf("INSERT INTO t VALUES (%d, REPEAT('z', 100))", 10+i))
+		}
+		r.refuses(r.leaves(grown...), sources.ErrPositionLost, "the log was begun anew")
 	}
 	eachOwn(t, "", lose)
 	eachOwn(t, servers.MySQL, lose, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF")
 }
 
-// loses reads to a position, runs the statements, and wants the position to be lost.
+// loses wants the position to be lost to which it was read before the statements, and the first one, too.
 func (r *rig) loses(statements ...string) {
+	r.Helper()
+	r.refuses(r.leaves(statements...), sources.ErrPositionLost, "")
+	r.refuses(r.start, sources.ErrPositionLost, "")
+}
+
+// leaves reads to a position, which it returns, and runs the statements.
+func (r *rig) leaves(statements ...string) sources.Checkpoint {
 	r.Helper()
 	r.exec("DROP TABLE IF EXISTS t", "CREATE TABLE t"+people)
 	r.prepare("t")
@@ -67,6 +79,9 @@ func (r *rig) loses(statements ...string) {
 	tail.expect("insert t (1,a)")
 	tail.stop()
 	r.exec("INSERT INTO t VALUES (2, 'unread')")
+	for begun := r.ask("SELECT UNIX_TIMESTAMP()"); r.ask("SELECT UNIX_TIMESTAMP()") == begun; { // a file's age is told in seconds
+		r.must(r.Context().Err())
+	}
 	// A file that is read is not purged.
 	for r.ask("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'") != "0" {
 		r.must(r.Context().Err())
@@ -84,8 +99,7 @@ func (r *rig) loses(statements ...string) {
 			}
 		}
 	}
-	r.refuses(tail.mark(), sources.ErrPositionLost, "")
-	r.refuses(r.start, sources.ErrPositionLost, "")
+	return tail.mark()
 }
 
 // A stream goes on from the last commit when the server is back, however it ended.

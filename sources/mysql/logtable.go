@@ -256,7 +256,7 @@ func (st *stream) compareCatalog() error {
 		if now, _, err = readCatalog(ctx, c); err != nil {
 			return err
 		}
-		return now.readDefaults(ctx, c, slices.Collect(maps.Values(st.tables)))
+		return c.hasty(ctx, func() error { return now.readDefaults(ctx, c, slices.Collect(maps.Values(st.tables))) })
 	})
 	if err != nil {
 		return fmt.Errorf("read catalog: %w", err)

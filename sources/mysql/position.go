@@ -9,10 +9,12 @@ import (
 )
 
 // A position is the end of a transaction: in one server's files, and in the
-// history that it shares with others. Its text is server/file:offset/gtids,
-// without the last part where the server numbers no transactions.
+// history that it shares with others. Its text is server@born/file:offset/gtids,
+// without born where it is not known, and without the last part where the server
+// numbers no transactions.
 type position struct {
 	server   string // whose files they are
+	born     uint32 // when the server began the file, in seconds of its clock; 0: not known
 	file     string // empty: not known yet, as before the first event
 	offset   uint64
 	numbered bool   // gtids is known; it may be empty
@@ -20,7 +22,11 @@ type position struct {
 }
 
 func (p position) String() string {
-	text := p.server + "/" + p.file + ":" + strconv.FormatUint(p.offset, 10)
+	text := p.server
+	if p.born != 0 {
+		text += "@" + strconv.FormatUint(uint64(p.born), 10)
+	}
+	text += "/" + p.file + ":" + strconv.FormatUint(p.offset, 10)
 	if p.numbered {
 		text += "/" + p.gtids
 	}
@@ -38,7 +44,20 @@ func parsePosition(text sources.Position) (position, error) {
 	if err != nil {
 		return position{}, fmt.Errorf("%w: position %q: %w", sources.ErrPositionLost, text, err)
 	}
-	return position{server: server, file: place[:colon], offset: offset, numbered: numbered, gtids: gtids}, nil
+	p := position{server: server, file: place[:colon], offset: offset, numbered: numbered, gtids: gtids}
+	if at := strings.LastIndexByte(server, '@'); at >= 0 {
+		born, err := strconv.ParseUint(server[at+1:], 10, 32)
+		if err != nil {
+			return position{}, fmt.Errorf("%w: position %q: %w", sources.ErrPositionLost, text, err)
+		}
+		p.server, p.born = server[:at], uint32(born)
+	}
+	return p, nil
+}
+
+// at reports whether p and q are the same place in the files of one server.
+func (p position) at(q position) bool {
+	return p.server == q.server && p.file == q.file && p.offset == q.offset
 }
 
 // before reports whether p's place in the files comes before q's. Places on

@@ -58,6 +58,9 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 		if err := server.continues(ctx, c, at); err != nil {
 			return start, err
 		}
+		if err := s.sameFile(ctx, c, server, at); err != nil {
+			return start, err
+		}
 	}
 	if start.Clock, err = clock(ctx, c); err != nil {
 		return start, err
@@ -117,7 +120,7 @@ func (s *Source) compareCatalog(ctx context.Context, c *conn, tables []*sources.
 			return nil, err
 		}
 	}
-	return now, now.readDefaults(ctx, c, tables)
+	return now, c.hasty(ctx, func() error { return now.readDefaults(ctx, c, tables) })
 }
 
 func clock(ctx context.Context, c *conn) (time.Time, error) {

@@ -151,6 +151,16 @@ func (c *conn) exec(ctx context.Context, statement string) error {
 	return c.queryRaw(ctx, statement, func(mysql.RowData) error { return nil })
 }
 
+// hasty does work that waits but a moment for the lock of a table: what is said of
+// one must not hold up all others.
+func (c *conn) hasty(ctx context.Context, work func() error) error {
+	if err := c.exec(ctx, "SET SESSION lock_wait_timeout = 2"); err != nil {
+		return err
+	}
+	err := work()
+	return errors.Join(err, c.exec(ctx, "SET SESSION lock_wait_timeout = DEFAULT"))
+}
+
 // one returns the first row, NULL as empty; none is an error.
 func (c *conn) one(ctx context.Context, statement string) ([]string, error) {
 	var first []string

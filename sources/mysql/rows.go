@@ -51,7 +51,7 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 			return err
 		}
 	}
-	if st.conn.flavor == mariadbServer && change == sources.Update {
+	if st.conn.flavor == mariadbServer && change != sources.Delete {
 		if err := t.completable(images); err != nil {
 			return fmt.Errorf("%w; run: %s, and let no session set another", err, st.conn.flavor.set("binlog_row_image", "FULL"))
 		}
@@ -194,16 +194,19 @@ func splitRows(kind replication.EventType, body []byte, columns int) (rows []byt
 	return data, images, change, err
 }
 
-// completable returns an error where an update's new images leave out values
-// that need not be as they were. MariaDB logs as an update what a REPLACE does
-// to a row, and leaves out the columns that it has set to their defaults; it
-// also leaves out generated columns that have changed with others.
+// completable returns an error where new images leave out values that are not
+// known. MariaDB leaves out of a new row what has its column's default. It logs
+// as an update what a REPLACE does to a row, and leaves out the columns that it has
+// set to their defaults; it also leaves out generated columns that have changed with others.
 func (t *logTable) completable(images imageSet) error {
 	has := func(image []byte, i int) bool { return image[i>>3]&(1<<(i&7)) != 0 }
 	for i := range t.cells {
 		cell := &t.cells[i]
-		if cell.at < 0 || has(images.after, cell.at) || has(images.before, cell.at) {
+		if cell.at < 0 || has(images.after, cell.at) || images.before != nil && has(images.before, cell.at) {
 			continue
+		}
+		if images.before == nil {
+			return fmt.Errorf("%w: rows of %s: MariaDB has left column %s of new rows out of the log", sources.ErrPositionLost, t.table, t.names[cell.at])
 		}
 		if cell.computed || !slices.ContainsFunc(t.replacing, func(at int) bool { return !has(images.after, at) }) {
 			return fmt.Errorf("%w: rows of %s: MariaDB has left column %s out of the log though it may have changed", sources.ErrPositionLost, t.table, t.names[cell.at])

@@ -238,7 +238,7 @@ func (st *stream) columnsOf(t *sources.Table, e *effect) []string {
 // may have what the statement that was just read has changed.
 func (st *stream) notAfter(end position) bool {
 	here := st.here()
-	return here.before(end) || here == position{server: end.server, file: end.file, offset: end.offset}
+	return here.before(end) || here.at(end)
 }
 
 // misread says that changes which the stream has read by the places of their

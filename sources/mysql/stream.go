@@ -54,6 +54,7 @@ type stream struct {
 	rows      rowReader
 
 	server string // whose files they are
+	born   uint32 // when the file was begun, as its first event says
 	file   string
 	offset uint64   // behind the last event
 	skip   position // events before it were read already
@@ -143,7 +144,7 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 		st.tables[prepared.catalogName(t.Schema, t.Name)] = t
 	}
 	if at.server != facts.server {
-		at.server, at.file, at.offset = facts.server, "", 0 // another server of the same history
+		at.server, at.born, at.file, at.offset = facts.server, 0, "", 0 // another server of the same history
 	}
 	if facts.gtids {
 		if st.gtids, err = c.flavor.parseGTIDs(at.gtids); err != nil {
@@ -238,7 +239,7 @@ func (st *stream) sendAt() (at time.Time, ok bool) {
 		return st.whole.Add(linger), true
 	case st.quiet:
 		return st.sentAt, true
-	case len(st.prepared.held) > 0 || st.end.file == st.sent.file && st.end.offset == st.sent.offset:
+	case len(st.prepared.held) > 0 || st.end.at(st.sent) && st.end.born == st.sent.born:
 		return time.Time{}, false
 	}
 	if wanted := st.source.wanted.Load(); wanted != nil && st.sent.before(*wanted) {
