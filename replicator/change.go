@@ -72,6 +72,8 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		}
 		switch {
 		case !hasMissing(row):
+		case t.former:
+			return nil // the heirs will have the row
 		case t.load.Done:
 			return leftOut(t, row)
 		case !bytes.Equal(from, to) && t.load.Rows > 0:

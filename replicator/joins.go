@@ -50,6 +50,7 @@ type storedTable struct {
 	*mapping.StoredTable
 	load   tableProgress
 	begun  bool // rows may be there
+	former bool // only indexes that are being replaced are made of it
 	read   bool // all that is there was read in this session, and no change
 	holes  int  // rows that lack a value, which the chunk that brings them fills
 	shaken doubt
@@ -124,6 +125,11 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 			jt.began.Store(began)
 			j.targets = append(j.targets, jt)
 		}
+	}
+	for _, t := range j.tables {
+		t.former = !slices.ContainsFunc(j.targets, func(to *joinedTarget) bool {
+			return to.renderer.Reads(t.Table) && !(to.serving && to.stale && to.heir != nil)
+		})
 	}
 	err = snap.Work(func(id uint64, _ []byte) (bool, error) {
 		j.nextID, j.working = id+1, true

@@ -1,5 +1,7 @@
 package sources
 
+import "regexp"
+
 // A Kind says what a column's canonical text looks like. Every source converts
 // its own representation to it in one place, for snapshot and stream alike, so
 // that both give the same bytes.
@@ -57,4 +59,22 @@ type Type struct {
 
 	// Lossy: different values may have one text, so that it is no part of a key.
 	Lossy bool
+}
+
+// modifiers are a type's length, digits, or digits of a second.
+var modifiers = regexp.MustCompile(`\(\d+(,-?\d+)?\)`)
+
+// Unbounded is SQL without what bounds the values and does not change how they
+// read: what a server makes of values that are there when a bound is altered is
+// told apart from it.
+func (t *Type) Unbounded() string {
+	of := t
+	for of.Elem != nil {
+		of = of.Elem
+	}
+	switch of.Kind {
+	case Text, Decimal, Timestamp, TimestampTZ:
+		return modifiers.ReplaceAllString(t.SQL, "")
+	}
+	return t.SQL
 }
