@@ -164,11 +164,9 @@ func (r *logRelation) outdate(m *relationMessage, whole *sources.Table, isRoot b
 	}
 }
 
-// A place is where the log has a column, counted from 0, and which number it has
-// in the catalog.
+// A place is that of a column in the log, and its number in the catalog.
 type place struct {
 	name   string
-	at     int
 	number int
 	fits   bool // it can have been there: behind all before it that still are, and some that were dropped since
 }
@@ -185,7 +183,7 @@ func (m *relationMessage) moved(whole *sources.Table) map[string]bool {
 	slices.Sort(numbers)
 	var places []place
 	for at, c := range m.columns {
-		if p := (place{name: c.name, at: at, number: numberOf(whole, c.name)}); p.number > 0 {
+		if p := (place{name: c.name, number: numberOf(whole, c.name)}); p.number > 0 {
 			before, _ := slices.BinarySearch(numbers, p.number)
 			p.fits = before <= at && at < p.number
 			places = append(places, p)
@@ -193,9 +191,8 @@ func (m *relationMessage) moved(whole *sources.Table) map[string]bool {
 	}
 	moved := map[string]bool{}
 	for i, p := range places {
-		swapped := func(other place) bool { return other.fits && other.number < p.number }
-		moved[p.name] = !p.fits || slices.ContainsFunc(places[i+1:], swapped) ||
-			slices.ContainsFunc(places[:i], func(other place) bool { return other.fits && other.number > p.number })
+		moved[p.name] = !p.fits || slices.ContainsFunc(places[:i], func(other place) bool { return other.number > p.number }) ||
+			slices.ContainsFunc(places[i+1:], func(other place) bool { return other.number < p.number })
 	}
 	return moved
 }
