@@ -127,9 +127,14 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 		}
 	}
 	for _, t := range j.tables {
-		t.former = !slices.ContainsFunc(j.targets, func(to *joinedTarget) bool {
-			return to.renderer.Reads(t.Table) && !(to.serving && to.stale && to.heir != nil)
-		})
+		for _, to := range j.targets {
+			if !to.renderer.Reads(t.Table) {
+				continue
+			}
+			if t.former = to.serving && to.stale && to.heir != nil; !t.former {
+				break
+			}
+		}
 	}
 	err = snap.Work(func(id uint64, _ []byte) (bool, error) {
 		j.nextID, j.working = id+1, true
