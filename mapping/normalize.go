@@ -93,12 +93,13 @@ func (s *Saved) addTable(at *scope) {
 	}
 }
 
-// typeName is a type as the server writes it, and what that is read as where a setting decides.
+// typeName is a type as the server writes it, without its bounds, and what that is read as where a setting decides.
+// Where a bound decides on the mapping, that differs, too.
 func typeName(t *sources.Type) string {
 	if t.Kind == sources.Int && strings.HasPrefix(t.SQL, "tinyint(1)") {
 		return t.SQL + " as a number"
 	}
-	return t.SQL
+	return t.Unbounded()
 }
 
 // canonical puts the definition's raw JSON into one form.

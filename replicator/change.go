@@ -70,6 +70,9 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 	if !hasMissing(row) {
 		return j.replace(b, t, from, old, row, acting)
 	}
+	if t.former {
+		return nil // the heirs will have the row
+	}
 	// What was there is not known. The row is stored when it has been read again.
 	if err := j.suspectRow(b, t, row); err != nil {
 		return err

@@ -125,6 +125,19 @@ func TestEpochs(t *testing.T) {
 	change(13, sources.Staleness{Reason: "was truncated"})
 	stale("all rows", "table public.book was truncated")
 
+	older := sources.Staleness{Columns: []string{"title"}, Reason: "had other titles", Older: true}
+	if change(14, older) {
+		t.Error("what a column was before its rows are read again is told")
+	}
+	cp.begun()
+	if change(14, older) {
+		t.Error("the same is told when it comes again")
+	}
+	if !change(15, older) {
+		t.Error("what a column was after its rows were read is not told")
+	}
+	stale("another column of that name", "table public.book had other titles")
+
 	now := *table
 	now.Fingerprint = of("id", "pages")
 	cp.compare([]*sources.Table{&now}, zerolog.Nop())

@@ -55,9 +55,10 @@ type joins struct {
 // A storedTable is a table in use with how far it was read into the store.
 type storedTable struct {
 	*mapping.StoredTable
-	load  tableProgress
-	begun bool // rows may be there
-	read  bool // all that is there was read in this session, and no change
+	load   tableProgress
+	begun  bool // rows may be there
+	former bool // only indexes that are being replaced are made of it
+	read   bool // all that is there was read in this session, and no change
 
 	suspects int  // that are noted
 	absent   int  // of those, that may stand for rows which are not stored
@@ -135,6 +136,16 @@ func newJoins(store *rowstore.Store, plan *mapping.Plan, targets []*target, w *w
 			}
 			jt.began.Store(began)
 			j.targets = append(j.targets, jt)
+		}
+	}
+	for _, t := range j.tables {
+		for _, to := range j.targets {
+			if !to.renderer.Reads(t.Table) {
+				continue
+			}
+			if t.former = to.serving && to.stale && to.heir != nil; !t.former {
+				break
+			}
 		}
 	}
 	err = snap.Work(func(id uint64, _ []byte) (bool, error) {

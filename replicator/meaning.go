@@ -22,6 +22,10 @@ type tableState struct {
 	Fingerprint sources.Fingerprint `json:"fingerprint,omitzero"` // of the columns in use, as last seen
 	Epochs      sources.Epochs      `json:"epochs,omitzero"`
 
+	// Fresh are columns whose values are read anew, or for the first time, from the
+	// session's mark on: what they were before does not matter.
+	Fresh []string `json:"fresh,omitempty"`
+
 	// Reason is why the last epoch began, for people.
 	Reason string `json:"reason,omitempty"`
 }
@@ -30,6 +34,13 @@ type tableState struct {
 func (t *tableState) stale(epoch int64, what *sources.Staleness) {
 	t.Epochs.Begin(epoch, what)
 	t.Reason = what.Reason
+	if columns := what.Columns; len(columns) > 0 {
+		t.Fresh = append(t.Fresh, columns...)
+	} else {
+		t.Fresh = slices.AppendSeq(t.Fresh, maps.Keys(t.Fingerprint.Columns))
+	}
+	slices.Sort(t.Fresh)
+	t.Fresh = slices.Compact(t.Fresh)
 }
 
 // compare looks at what the catalog tells of the tables in use, begins an epoch
@@ -64,7 +75,11 @@ func (cp *checkpoint) use(plan *mapping.Plan, why held) {
 		}
 		var columns []string
 		for i := range t.Columns {
-			columns = append(columns, t.Columns[i].Name)
+			name := t.Columns[i].Name
+			columns = append(columns, name)
+			if known.Fingerprint.Columns[name] == nil && !slices.Contains(known.Fresh, name) {
+				known.Fresh = append(known.Fresh, name)
+			}
 		}
 		known.Fingerprint = t.Fingerprint.Of(columns)
 		tables[t.String()] = known
@@ -92,6 +107,12 @@ func (cp *checkpoint) told(changes []sources.Change) bool {
 		if c.Version <= cp.Told || known == nil || what == nil {
 			continue
 		}
+		if what.Older {
+			if what = known.read(what); what == nil {
+				cp.Told = c.Version
+				continue
+			}
+		}
 		if epoch == 0 {
 			epoch = cp.begin()
 		}
@@ -110,7 +131,24 @@ func inUse(what *sources.Staleness, t *sources.Table) *sources.Staleness {
 	if len(used) == 0 {
 		return nil
 	}
-	return &sources.Staleness{Columns: used, Reason: what.Reason}
+	return &sources.Staleness{Columns: used, Reason: what.Reason, Older: what.Older}
+}
+
+// read is what has become stale of the columns that were read before; nil where
+// nothing of them has.
+func (t *tableState) read(what *sources.Staleness) *sources.Staleness {
+	columns := slices.DeleteFunc(slices.Clone(what.Columns), func(name string) bool { return slices.Contains(t.Fresh, name) })
+	if len(columns) == 0 {
+		return nil
+	}
+	return &sources.Staleness{Columns: columns, Reason: what.Reason}
+}
+
+// begun notes that the log has come to where the tables are as they were planned.
+func (cp *checkpoint) begun() {
+	for _, t := range cp.Tables {
+		t.Fresh = nil
+	}
 }
 
 // outdate marks an index stale that is made of something that has come to a

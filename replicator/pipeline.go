@@ -289,12 +289,13 @@ func (p *pipeline) begin(ctx context.Context) error {
 		return nil
 	}
 	fresh := slices.DeleteFunc(slices.Clone(p.fed), func(t *target) bool { return t.since.Load() != unknown })
+	p.state.update(func(cp *checkpoint) {
+		cp.begun()
+		for _, t := range fresh {
+			t.build.Since = p.version
+		}
+	})
 	if len(fresh) > 0 {
-		p.state.update(func(*checkpoint) {
-			for _, t := range fresh {
-				t.build.Since = p.version
-			}
-		})
 		if _, err := p.state.save(ctx); err != nil {
 			return err
 		}

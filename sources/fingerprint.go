@@ -53,6 +53,11 @@ type Staleness struct {
 
 	// Reason says what has happened, to follow the table's name: "was truncated".
 	Reason string
+
+	// Older: the log has rows from when the columns were others, or had other
+	// names. That matters to values that were read before these rows came, not to
+	// those that are read after them.
+	Older bool
 }
 
 // Since compares a table's fingerprint with an earlier one. nil: what was read

@@ -2,6 +2,7 @@ package sources
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -64,12 +65,24 @@ type Type struct {
 	Lossy bool
 }
 
-// Family is the type's name without what may grow and changes no value that is
-// there (see Widened).
-func (t *Type) Family() string {
+// modifiers are a type's length, digits, or digits of a second.
+var modifiers = regexp.MustCompile(`\(\d+(,-?\d+)?\)`)
+
+// Unbounded is SQL without what bounds the values and does not change how they
+// read: what a server makes of values that are there when a bound is altered is
+// told apart from it.
+func (t *Type) Unbounded() string {
 	switch name, _, _ := strings.Cut(t.SQL, "("); name {
-	case "varchar", "varbinary", "enum", "set":
+	case "varchar", "varbinary", "enum", "set": // of MySQL and MariaDB (see Widened)
 		return name
+	}
+	of := t
+	for of.Elem != nil {
+		of = of.Elem
+	}
+	switch of.Kind {
+	case Text, Decimal, Timestamp, TimestampTZ:
+		return modifiers.ReplaceAllString(t.SQL, "")
 	}
 	return t.SQL
 }

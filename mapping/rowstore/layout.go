@@ -83,7 +83,7 @@ func (t *Table) Print() string {
 		c := &t.Columns[i]
 		fmt.Fprintf(h, " %q", c.Name)
 		for of := &c.Type; of != nil; of = of.Elem {
-			fmt.Fprintf(h, " %d %q", of.Kind, of.Family())
+			fmt.Fprintf(h, " %d %q", of.Kind, of.Unbounded())
 		}
 		if f := t.fold(i); f != nil {
 			fmt.Fprintf(h, " fold %q", f.Name)

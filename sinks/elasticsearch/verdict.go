@@ -114,7 +114,7 @@ func remedy(status int, typ, reason, physical string) string {
 	case typ == "security_exception" || status == http.StatusForbidden:
 		return "the server refuses access (403); grant the user or key the privileges that `haystream check` lists: " + reason
 	case strings.HasPrefix(reason, "pipeline with id ["):
-		return reason + "; create this ingest pipeline, or take `pipeline` out of the definition"
+		return reason + "; create this ingest pipeline, or take it out of what names it: `pipeline` in the definition, or the settings index.default_pipeline and index.final_pipeline of " + physical
 	case strings.HasPrefix(reason, "Alias ["), strings.HasPrefix(reason, "only write ops"):
 		return fmt.Sprintf("the write alias %s was changed by hand; it must be a plain alias of %s: %s", sinks.WriteAlias(physical), physical, reason)
 	case strings.HasPrefix(reason, "no write index is defined for alias"):

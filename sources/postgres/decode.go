@@ -129,8 +129,27 @@ func (d *decoder) change(oid uint32) (*logRelation, sources.Change, error) {
 	return r, sources.Change{Table: r.table, Version: version, Tx: d.tx}, nil
 }
 
+// row starts a change of a row. The first one after the relation was described
+// tells before it of columns that were others then.
+func (d *decoder) row(oid uint32, batch *sources.Batch) (*logRelation, sources.Change, error) {
+	r, c, err := d.change(oid)
+	if err != nil || r == nil {
+		return nil, c, err
+	}
+	if r.older != nil {
+		stale := c
+		stale.Kind, stale.Stale = sources.Stale, r.older
+		batch.Changes = append(batch.Changes, stale)
+		r.older = nil
+	}
+	if r.keyless {
+		return nil, c, nil
+	}
+	return r, c, nil
+}
+
 func (d *decoder) insert(m *message, batch *sources.Batch) error {
-	r, c, err := d.change(m.uint32())
+	r, c, err := d.row(m.uint32(), batch)
 	if err != nil || r == nil {
 		return err
 	}
@@ -150,7 +169,7 @@ func (d *decoder) insert(m *message, batch *sources.Batch) error {
 }
 
 func (d *decoder) update(m *message, batch *sources.Batch) error {
-	r, c, err := d.change(m.uint32())
+	r, c, err := d.row(m.uint32(), batch)
 	if err != nil || r == nil {
 		return err
 	}
@@ -185,7 +204,7 @@ func (d *decoder) update(m *message, batch *sources.Batch) error {
 }
 
 func (d *decoder) delete(m *message, batch *sources.Batch) error {
-	r, c, err := d.change(m.uint32())
+	r, c, err := d.row(m.uint32(), batch)
 	if err != nil || r == nil {
 		return err
 	}

@@ -3,6 +3,9 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"haystream/sources"
 )
@@ -16,6 +19,11 @@ type logRelation struct {
 	cells []logCell
 
 	undecoded sources.Undecoded // of the change that is being read
+
+	// older are columns that were others in the log than in the catalog; nil once
+	// told. keyless: one of them is of the table's key, so that rows cannot be told apart.
+	older   *sources.Staleness
+	keyless bool
 }
 
 // A logCell is where a projected column comes from.
@@ -143,6 +151,76 @@ func newLogRelation(message relationMessage, table *sources.Table, registry *typ
 		}
 	}
 	return r
+}
+
+// outdate notes the columns in use that were others when the log was written, or
+// had another name or type. whole is the table as the catalog has it now, and as
+// it had it before: a column that was renamed and got its name back leaves no trace there.
+func (r *logRelation) outdate(m *relationMessage, whole *sources.Table, isRoot bool) {
+	var moved map[string]bool
+	if isRoot { // a partition may have another order than its table
+		moved = m.moved(whole)
+	}
+	var others []string
+	for i := range r.cells {
+		c := &r.table.Columns[i]
+		switch {
+		case r.cells[i].at < 0 && !c.NotLogged:
+			r.keyless = r.keyless || slices.Contains(r.table.Key, i)
+		case !moved[c.Name]:
+			continue
+		}
+		others = append(others, c.Name)
+	}
+	if len(others) > 0 {
+		r.older = &sources.Staleness{
+			Columns: others, Older: true,
+			Reason: "was written to while " + strings.Join(others, ", ") + " had another name or type, or was the name of another column",
+		}
+	}
+}
+
+// A place is that of a column in the log, and its number in the catalog.
+type place struct {
+	name   string
+	number int
+	fits   bool // it can have been there: behind all before it that still are, and some that were dropped since
+}
+
+// moved are the columns that the log has by their names and that were others then.
+// The log has columns in their order, without those that were dropped before.
+func (m *relationMessage) moved(whole *sources.Table) map[string]bool {
+	var numbers []int
+	for i := range whole.Columns {
+		if !whole.Columns[i].NotLogged {
+			numbers = append(numbers, numberOf(whole, whole.Columns[i].Name))
+		}
+	}
+	slices.Sort(numbers)
+	var places []place
+	for at, c := range m.columns {
+		if p := (place{name: c.name, number: numberOf(whole, c.name)}); p.number > 0 {
+			before, _ := slices.BinarySearch(numbers, p.number)
+			p.fits = before <= at && at < p.number
+			places = append(places, p)
+		}
+	}
+	moved := map[string]bool{}
+	for i, p := range places {
+		moved[p.name] = !p.fits || slices.ContainsFunc(places[:i], func(other place) bool { return other.number > p.number }) ||
+			slices.ContainsFunc(places[i+1:], func(other place) bool { return other.number < p.number })
+	}
+	return moved
+}
+
+// numberOf is a column's number in the catalog; 0 where that lacks it.
+func numberOf(t *sources.Table, column string) int {
+	signs := t.Fingerprint.Columns[column][factColumn]
+	if len(signs) == 0 {
+		return 0
+	}
+	n, _ := strconv.Atoi(signs[0]) // as readColumns has written it
+	return n
 }
 
 // differs says how the relation's columns differ from the table as the catalog

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"haystream/sources"
 )
@@ -13,8 +12,9 @@ import (
 // the catalog that the tables were planned with, either the table has changed
 // since (the catalog differs too: ErrSchemaChanged, the caller plans anew), or
 // the changes are older than the plan (the catalog is the same: columns are
-// taken by name, and those that the relation lacks are Missing). What is in the
-// log before the catalog shows it, a later look finds.
+// taken by name, and those that the relation lacks are Missing, and told as
+// stale, as are those that were others). What is in the log before the catalog
+// shows it, a later look finds.
 func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRelation, error) {
 	set := st.source.decode.Load()
 	if set != nil {
@@ -40,11 +40,7 @@ func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRel
 	for i := range r.cells {
 		r.cells[i].convert = decoded(set, r.cells[i].convert)
 	}
-	for _, i := range table.Key {
-		if r.cells[i].at < 0 {
-			return nil, fmt.Errorf("%w: changes of %s carry no usable key column %s", sources.ErrPositionLost, table, table.Columns[i].Name)
-		}
-	}
+	r.outdate(&message, whole, message.oid == st.catalog.registry.roots[whole.String()])
 	return r, nil
 }
 
