@@ -93,13 +93,12 @@ func (s *Saved) addTable(at *scope) {
 	}
 }
 
-// typeName is a type as the server writes it, without its bounds, and what that is read as where a setting decides.
-// Where a bound decides on the mapping, that differs, too.
+// typeName is a type as the server writes it, and what that is read as where a setting decides.
 func typeName(t *sources.Type) string {
 	if t.Kind == sources.Int && strings.HasPrefix(t.SQL, "tinyint(1)") {
 		return t.SQL + " as a number"
 	}
-	return t.Unbounded()
+	return t.SQL
 }
 
 // canonical puts the definition's raw JSON into one form.

@@ -1,8 +1,8 @@
 package sources
 
 import (
-	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -65,15 +65,15 @@ type Type struct {
 	Lossy bool
 }
 
-// modifiers are a type's length, digits, or digits of a second.
-var modifiers = regexp.MustCompile(`\(\d+(,-?\d+)?\)`)
+// bounds are a type's length, or its digits and those of a fraction.
+var bounds = regexp.MustCompile(`\((\d+)(?:,(-?\d+))?\)`)
 
 // Unbounded is SQL without what bounds the values and does not change how they
 // read: what a server makes of values that are there when a bound is altered is
 // told apart from it.
 func (t *Type) Unbounded() string {
 	switch name, _, _ := strings.Cut(t.SQL, "("); name {
-	case "varchar", "varbinary", "enum", "set": // of MySQL and MariaDB (see Widened)
+	case "varbinary", "enum", "set": // of MySQL and MariaDB
 		return name
 	}
 	of := t
@@ -82,21 +82,29 @@ func (t *Type) Unbounded() string {
 	}
 	switch of.Kind {
 	case Text, Decimal, Timestamp, TimestampTZ:
-		return modifiers.ReplaceAllString(t.SQL, "")
+		return bounds.ReplaceAllString(t.SQL, "")
 	}
 	return t.SQL
 }
 
-// Widened reports whether a type, as MySQL and MariaDB write it, takes all values of
+// Widened reports whether a type, as a server writes it, takes all values of
 // another, and they stay as they are: it is longer, or has more labels at its end.
 func Widened(from, to string) bool {
 	switch name, _, _ := strings.Cut(from, "("); name {
-	case "varchar", "varbinary":
-		var was, is int
-		_, err := fmt.Sscanf(from+" "+to, name+"(%d) "+name+"(%d)", &was, &is)
-		return err == nil && was <= is
 	case "enum", "set":
 		return strings.HasPrefix(to, strings.TrimSuffix(from, ")")+",")
+	case "varchar", "varbinary", "character varying", "numeric", "decimal":
+	default:
+		return false
 	}
-	return false
+	was, is := bounds.FindStringSubmatch(from), bounds.FindStringSubmatch(to)
+	if was == nil || bounds.ReplaceAllString(from, "") != bounds.ReplaceAllString(to, "") {
+		return false
+	}
+	if is == nil {
+		return true
+	}
+	had, _ := strconv.Atoi(was[1])
+	has, _ := strconv.Atoi(is[1])
+	return had <= has && was[2] == is[2]
 }
