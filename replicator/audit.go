@@ -13,6 +13,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -148,13 +149,13 @@ func (a *Audit) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sou
 		a.faultf("there is no row store, and table %s has to be stored", t.Source)
 		return nil
 	}
-	snap := store.Snapshot()
-	defer func() { _ = snap.Release() }() // nothing is written
-	var load tableProgress
-	if err := readNote(snap, t.Note(noteLoad), &load); err != nil {
+	notes, err := joins.ReadNotes(store)
+	if err != nil {
 		return err
 	}
-	if !load.Done {
+	snap := store.Snapshot()
+	defer func() { _ = snap.Release() }() // nothing is written
+	if !notes.Loaded([]*mapping.StoredTable{t}) {
 		a.faultf("stored table %s is not noted as read whole", t.Source)
 	}
 	want, arena := map[string]string{}, &sources.Arena{}
@@ -163,7 +164,7 @@ func (a *Audit) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sou
 		want[string(key)] = describeRow(t.Cut(arena, row))
 	}
 	count := 0
-	err := snap.All(t.Table, nil, func(key []byte, row sources.Row) (bool, error) {
+	err = snap.All(t.Table, nil, func(key []byte, row sources.Row) (bool, error) {
 		defer snap.Forget()
 		count++
 		if have := describeRow(row); want[string(key)] != have {

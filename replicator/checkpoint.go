@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"haystream/replicator/reading"
 	"haystream/sources"
 )
 
@@ -84,14 +85,14 @@ type indexState struct {
 // A build is a physical index with its definition and how much of the tables
 // it holds.
 type build struct {
-	Physical   string                    `json:"physical"`
-	UUID       string                    `json:"uuid,omitempty"` // empty until it is known to exist
-	Definition json.RawMessage           `json:"definition"`
-	Epoch      int64                     `json:"epoch,omitempty"`    // in which it was planned
-	Since      int64                     `json:"since,omitempty"`    // changes up to this Version are in the rows that are read for it
-	Finished   bool                      `json:"finished,omitempty"` // loaded, with its settings for serving
-	Stored     bool                      `json:"stored,omitempty"`   // its documents are rendered from stored rows
-	Tables     map[string]*tableProgress `json:"tables"`
+	Physical   string                       `json:"physical"`
+	UUID       string                       `json:"uuid,omitempty"` // empty until it is known to exist
+	Definition json.RawMessage              `json:"definition"`
+	Epoch      int64                        `json:"epoch,omitempty"`    // in which it was planned
+	Since      int64                        `json:"since,omitempty"`    // changes up to this Version are in the rows that are read for it
+	Finished   bool                         `json:"finished,omitempty"` // loaded, with its settings for serving
+	Stored     bool                         `json:"stored,omitempty"`   // its documents are rendered from stored rows
+	Tables     map[string]*reading.Progress `json:"tables"`
 
 	Round int `json:"round,omitempty"` // how often all tables were read again into it
 
@@ -101,22 +102,6 @@ type build struct {
 	From   string `json:"from,omitempty"`
 	Place  string `json:"place,omitempty"`
 	Filled bool   `json:"filled,omitempty"`
-}
-
-// tableProgress is how far a table has been read into a build.
-type tableProgress struct {
-	Last sources.Key `json:"last,omitempty"` // the last row's key
-	Rows int64       `json:"rows"`
-	Done bool        `json:"done,omitempty"`
-}
-
-// advance notes a chunk.
-func (t *tableProgress) advance(last sources.Key, rows int64, done bool) {
-	t.Rows += rows
-	t.Done = done
-	if last != nil {
-		t.Last = last
-	}
 }
 
 // loaded reports whether every table has been read whole.

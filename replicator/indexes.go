@@ -13,8 +13,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/mapping"
+	"haystream/replicator/joins"
+	"haystream/replicator/reading"
 	"haystream/sinks"
-	"haystream/sources"
 )
 
 // indexes decides which physical indexes a session feeds, and makes those that
@@ -47,7 +48,7 @@ type indexes struct {
 // of live indexes whose definition has changed, until the new one has caught up;
 // and where not all that is wanted is stored yet, of those with documents of stored
 // rows: they go on from what they were begun with.
-func restore(cp *checkpoint, wanted []*mapping.Index, left *notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
+func restore(cp *checkpoint, wanted []*mapping.Index, left *joins.Notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
 	sets := map[string]mapping.Set{}
 	for _, w := range wanted {
 		st := cp.Indexes[w.Alias]
@@ -56,7 +57,7 @@ func restore(cp *checkpoint, wanted []*mapping.Index, left *notes, whole bool, l
 		}
 		for _, b := range []*build{st.Live, st.Next} {
 			switch {
-			case b == nil, b.Stored && !left.begun(b.Physical), b == st.Next && !b.is(w), b.is(w) && (whole || !b.Stored):
+			case b == nil, b.Stored && !left.Begun(b.Physical), b == st.Next && !b.is(w), b.is(w) && (whole || !b.Stored):
 				continue
 			}
 			set, err := mapping.Restore(b.Definition)
@@ -216,13 +217,13 @@ func newBuild(w *mapping.Index, epoch int64, now time.Time) *build {
 }
 
 // unreadTables is the progress before anything was read.
-func unreadTables(w *mapping.Index) map[string]*tableProgress {
-	tables := map[string]*tableProgress{}
+func unreadTables(w *mapping.Index) map[string]*reading.Progress {
+	tables := map[string]*reading.Progress{}
 	for _, r := range w.Renderers {
-		tables[r.Table.String()] = &tableProgress{}
+		tables[r.Table.String()] = &reading.Progress{}
 	}
 	for _, r := range w.Joined {
-		tables[r.Table.String()] = &tableProgress{}
+		tables[r.Table.String()] = &reading.Progress{}
 	}
 	return tables
 }
@@ -477,13 +478,4 @@ func (x *indexes) dropGarbage(ctx context.Context) error {
 		cp.Garbage = slices.DeleteFunc(cp.Garbage, func(g string) bool { return slices.Contains(garbage, g) })
 	})
 	return nil
-}
-
-// names lists the tables' names in order.
-func names(tables []*sources.Table) []string {
-	out := make([]string, len(tables))
-	for i, t := range tables {
-		out[i] = t.String()
-	}
-	return out
 }

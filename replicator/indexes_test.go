@@ -29,7 +29,7 @@ func newShelf(t *testing.T) *shelf {
 	}
 	t.Cleanup(sink.Close)
 	s := &shelf{t: t, tracker: newTracker(func(*delivery) {}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
-	s.indexes = &indexes{sink: sink, log: zerolog.Nop(), amended: map[string]bool{}, barrier: s.tracker.barrier, now: func() time.Time {
+	s.indexes = &indexes{sink: sink, log: zerolog.Nop(), amended: map[string]bool{}, barrier: (&pipeline{tracker: s.tracker}).barrier, now: func() time.Time {
 		s.clock = s.clock.Add(time.Second)
 		return s.clock
 	}}

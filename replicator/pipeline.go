@@ -15,6 +15,8 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/quiet"
+	"haystream/replicator/joins"
+	"haystream/replicator/reading"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -46,13 +48,13 @@ type pipeline struct {
 	report func(error)                                   // how the checkpoint step went
 	log    zerolog.Logger
 
-	windows  *windows
+	windows  *reading.Windows
 	tracker  *tracker
 	outputs  outputs
 	memory   *semaphore.Weighted // for jobs between apply and the sink's answer
 	held     int64               // of it at most
 	decoding *decoding
-	joins    *joins // nil where no definition needs the row store
+	joins    *joins.Joins // nil where no definition needs the row store
 
 	// Owned by apply.
 	seq      int64
@@ -104,7 +106,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		if p.joins == nil {
 			return nil
 		}
-		stop(p.joins.drain.run(reading, func(piece *piece) error {
+		stop(p.joins.Run(reading, p.passed, func(piece *joins.Piece) error {
 			j := &job{piece: piece}
 			j.out = p.outputs.get(j.size())
 			return p.hand(working, j, work, ordered)
@@ -167,21 +169,21 @@ func (p *pipeline) run(ctx context.Context) error {
 // chunk of a snapshot whose moment the stream has reached.
 func (p *pipeline) apply(reading, working context.Context, batches <-chan *sources.Batch, work, ordered chan<- *job) error {
 	send := func(j *job) error { return p.send(working, j, work, ordered) }
-	if err := p.joins.begin(); err != nil {
+	if err := p.joins.Begin(); err != nil {
 		return err
 	}
 	for {
 		if err := p.begin(reading); err != nil {
 			return err
 		}
-		l, err := p.joins.look()
+		l, err := p.joins.Look()
 		if err != nil {
 			return err
 		}
 		if l != nil {
 			p.loader.lookups <- l // it has room: no other one is under way
 		}
-		landing, due, left := p.joins.channels()
+		landing, due, left := p.joins.Channels()
 		select {
 		case <-reading.Done():
 			return nil
@@ -190,8 +192,8 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 			if p.stale(b) {
 				return p.gather(reading, batches)
 			}
-			p.windows.record(b)
-			if err := p.joins.apply(b); err != nil {
+			p.windows.Record(b)
+			if err := p.joins.Apply(b); err != nil {
 				return err
 			}
 			p.position = b.Checkpoint.Position
@@ -206,11 +208,11 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		case c := <-p.loader.chunks:
 			p.waiting = append(p.waiting, c)
 		case <-landing:
-			err = p.joins.settle()
+			err = p.joins.Settle()
 		case <-due:
-			err = p.joins.due()
+			err = p.joins.Due()
 		case <-left:
-			err = p.joins.step()
+			err = p.joins.Step()
 		}
 		if err != nil {
 			return err
@@ -304,7 +306,7 @@ func (p *pipeline) begin(ctx context.Context) error {
 		t.since.Store(p.version)
 	}
 	p.begun.Store(true)
-	return p.joins.begin()
+	return p.joins.Begin()
 }
 
 // errStale ends a session because what was read of tables is stale.
@@ -366,15 +368,15 @@ func (p *pipeline) ready() *loadedChunk {
 // since: its images are newer. The rows carry the Version of the last change
 // applied, since they show the table as that change left it.
 func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
-	defer p.windows.close(c.window)
+	defer p.windows.Close(c.window)
 	switch {
 	case c.lookup != nil:
 		return p.looked(c)
 	case c.scan.stored != nil:
 		return p.store(c)
 	}
-	rows, ok := p.windows.merge(c.window, c.chunk)
-	if !ok || !sameKey(c.after, c.scan.last) {
+	rows, ok := p.windows.Merge(c.window, c.chunk)
+	if !ok || !reading.SameKey(c.after, c.scan.last) {
 		c.answer <- false
 		return nil
 	}
@@ -393,12 +395,12 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 
 // store puts a chunk's rows into the row store.
 func (p *pipeline) store(c *loadedChunk) error {
-	h, ok := p.windows.happened(c.window, c.chunk)
-	if !ok || !sameKey(c.after, c.scan.last) {
+	h, ok := p.windows.Happened(c.window, c.chunk)
+	if !ok || !reading.SameKey(c.after, c.scan.last) {
 		c.answer <- false
 		return nil
 	}
-	if err := p.joins.merge(c, h); err != nil {
+	if err := p.joins.Merge(c.scan.stored, c.chunk, h); err != nil {
 		return err
 	}
 	p.merged(c, len(c.chunk.Rows))
@@ -407,12 +409,12 @@ func (p *pipeline) store(c *loadedChunk) error {
 
 // looked puts rows into the row store that were read again.
 func (p *pipeline) looked(c *loadedChunk) error {
-	h, ok := p.windows.happened(c.window, c.chunk)
+	h, ok := p.windows.Happened(c.window, c.chunk)
 	if !ok {
 		c.answer <- false
 		return nil
 	}
-	err := p.joins.found(c.lookup, c.chunk, h)
+	err := p.joins.Found(c.lookup, c.chunk, h)
 	c.answer <- true
 	return err
 }
@@ -452,7 +454,7 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			}
 			p.outputs.put(out)
 			if piece != nil {
-				p.joins.drain.hold(piece)
+				piece.Hold()
 				return
 			}
 			p.tracker.finish(d)
@@ -478,7 +480,7 @@ func (p *pipeline) delivered(d *delivery) {
 		}
 		if c := d.chunk; c != nil {
 			for _, progress := range c.scan.progress {
-				progress.advance(c.last, c.rows, c.done)
+				progress.Advance(c.last, c.rows, c.done)
 			}
 		}
 	})
@@ -552,13 +554,13 @@ func (p *pipeline) save(ctx context.Context) error {
 // ahead lets the source's log go where the sink, and so the checkpoint, is away
 // and all that came is in the row store: the next session goes on from there.
 func (p *pipeline) ahead(why error) error {
-	if p.joins == nil || !p.joins.alone || errors.Is(why, sinks.ErrConflict) {
+	if !p.joins.Alone() || errors.Is(why, sinks.ErrConflict) {
 		return nil
 	}
 	var position sources.Position
 	p.state.view(func(cp *checkpoint) { position = cp.Position })
-	if err := p.joins.store.Sync(); err != nil {
-		return fmt.Errorf("sync row store: %w", err)
+	if err := p.joins.Sync(); err != nil {
+		return err
 	}
 	p.source.Ack(position)
 	return nil
@@ -567,18 +569,20 @@ func (p *pipeline) ahead(why error) error {
 // barrier returns a channel that is closed once everything now marked, or on its
 // way to the sink, is held there.
 func (p *pipeline) barrier() <-chan struct{} {
-	if p.joins == nil {
-		return p.tracker.barrier()
-	}
 	both := make(chan struct{})
-	streamed := p.tracker.barrier()
-	joined := make(chan struct{})
-	p.joins.drain.awaitMarked(func() { close(joined) })
-	go func() { // ends with what is on its way, or with the process
-		<-streamed
-		<-joined
-		close(both)
-	}()
+	var left atomic.Int32
+	reached := func() {
+		if left.Add(-1) == 0 {
+			close(both)
+		}
+	}
+	if p.joins == nil {
+		left.Store(1)
+	} else {
+		left.Store(2)
+		p.joins.Barrier(reached)
+	}
+	p.tracker.barrier(reached)
 	return both
 }
 
@@ -589,6 +593,3 @@ func (p *pipeline) holed(t *target) {
 		cp.markStale(t.alias, "the log left out a value of a row", t.heir.build.Epoch)
 	})
 }
-
-// sameKey reports whether two scans stand at the same row; nil is before the first.
-func sameKey(a, b sources.Key) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }

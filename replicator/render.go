@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"haystream/mapping"
+	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -20,7 +20,7 @@ type job struct {
 	batch    *sources.Batch // changes, or
 	chunk    *loadedChunk   // rows of its scan
 	rows     []sources.Row
-	piece    *piece        // marked documents
+	piece    *joins.Piece  // of stored rows
 	copied   chan struct{} // of a batch that is copied: closed when it is held
 	version  int64         // of the rows
 	held     int64         // of the pipeline's memory
@@ -35,7 +35,7 @@ type job struct {
 func (j *job) size() int {
 	switch {
 	case j.piece != nil:
-		return len(j.piece.marks) * max(int(j.piece.to.each.Load()), 1<<10)
+		return j.piece.Size()
 	case j.chunk != nil:
 		return j.chunk.chunk.Arena.Size() * len(j.chunk.scan.routes)
 	}
@@ -71,7 +71,7 @@ func (r *renderer) run(ctx context.Context, work <-chan *job) error {
 			}
 			switch {
 			case j.piece != nil:
-				j.err = r.piece(j)
+				j.err = j.piece.Render(r.scratch, j.out)
 			case j.chunk != nil:
 				j.err = r.rows(j)
 			default:
@@ -129,33 +129,6 @@ func (r *renderer) rows(j *job) error {
 		}
 	}
 	return nil
-}
-
-// piece renders marked documents from the row store.
-func (r *renderer) piece(j *job) error {
-	p := j.piece
-	defer p.rendered()
-	defer func() { p.to.measured(len(p.marks), bodies(j.out)) }()
-	r.scratch.Now = time.Now().UnixMicro()
-	for i, mark := range p.marks {
-		if p.to.retired.Load() {
-			return nil
-		}
-		due, err := p.to.renderer.Document(r.scratch, p.rows, j.out, p.to.Target, []byte(mark), p.version)
-		if err != nil {
-			return fmt.Errorf("render %s: %w", p.to.renderer, err)
-		}
-		p.dues[i] = due
-	}
-	return nil
-}
-
-// bodies is how many bytes a batch's documents have.
-func bodies(b *sinks.Batch) (n int) {
-	for i := range b.Actions {
-		n += len(b.Actions[i].Body)
-	}
-	return n
 }
 
 // outputs keeps delivered batches for the next ones: small and large apart, so

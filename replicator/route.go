@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"haystream/mapping"
+	"haystream/replicator/joins"
+	"haystream/replicator/reading"
 	"haystream/sinks"
 )
 
@@ -30,6 +32,19 @@ type target struct {
 	holed   atomic.Bool     // lacks something that its heir will have
 }
 
+// joined are the targets with documents that are made of stored rows.
+func joined(targets []*target) (all []*joins.Target) {
+	for _, t := range targets {
+		if len(t.index.Joined) > 0 {
+			all = append(all, &joins.Target{
+				Target: t.Target, Alias: t.alias, Joined: t.index.Joined, Round: t.build.Round,
+				Serving: t.serving, Stale: t.stale, Replaced: t.heir != nil, Since: &t.since, Retired: &t.retired,
+			})
+		}
+	}
+	return all
+}
+
 // A route leads the rows of one table to one target.
 type route struct {
 	target   *target
@@ -44,11 +59,11 @@ type route struct {
 }
 
 // progress is the build's progress in the route's table.
-func (r *route) progress() *tableProgress {
+func (r *route) progress() *reading.Progress {
 	name := r.renderer.Table.String()
 	p := r.target.build.Tables[name]
 	if p == nil {
-		p = &tableProgress{}
+		p = &reading.Progress{}
 		r.target.build.Tables[name] = p
 	}
 	return p

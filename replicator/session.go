@@ -13,6 +13,8 @@ import (
 
 	"haystream/internal/preflight"
 	"haystream/mapping"
+	"haystream/replicator/joins"
+	"haystream/replicator/reading"
 	"haystream/sources"
 )
 
@@ -75,21 +77,21 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		switch err := x.finish(ctx, targets); {
 		case err != nil:
 			return err
-		case len(x.waiting) > 0 && p.joins.whole.Load():
+		case len(x.waiting) > 0 && p.joins.Known():
 			return errStored
-		case plan.Doubled() && p.joins.whole.Load() && swapped(targets):
+		case plan.Doubled() && p.joins.Known() && swapped(targets):
 			return errOutdated
 		}
 		return nil
 	}
-	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", joins.Names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
 	if lasted, failed := d.ends.Over(); failed {
 		d.log.Info().Stringer("after", lasted).Msg("going on")
 	}
 	d.status.hold(pf.held)
 	d.status.running(p, targets, pf)
 	d.ran = true
-	defer p.joins.close()
+	defer p.joins.Close()
 	return p.run(ctx)
 }
 
@@ -156,12 +158,12 @@ func (d *daemon) sameSource(st *state, info sources.Info) {
 // plan compiles the definitions, and beside them saved ones of indexes that are to
 // be fed (see restore), over the tables that the row store keeps. old is what the
 // latter became, by physical index.
-func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
+func (d *daemon) plan(st *state, pf *inspection, left *joins.Notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
 	options := compileOptions(pf.sink)
-	options.Kept, options.Homes = left.kept, pf.homes
+	options.Kept, options.Homes = left.Kept, pf.homes
 	var partial []string
 	st.view(func(cp *checkpoint) { partial = slices.Clone(cp.Partial) })
-	if plan = pf.plan; len(partial) > 0 || len(left.kept) > 0 {
+	if plan = pf.plan; len(partial) > 0 || len(left.Kept) > 0 {
 		distrust(pf.catalog, partial)
 		if plan, err = options.Compile(pf.catalog, pf.set); err != nil {
 			return nil, nil, fmt.Errorf("compile definitions: %w", err)
@@ -172,7 +174,7 @@ func (d *daemon) plan(st *state, pf *inspection, left *notes) (plan *mapping.Pla
 		for _, w := range plan.Sets[0] {
 			cp.outdate(w)
 		}
-		pf.whole = left.loaded(plan.Stored)
+		pf.whole = left.Loaded(plan.Stored)
 		saved = restore(cp, plan.Sets[0], left, pf.whole, d.log)
 	})
 	sets, physical := []mapping.Set{pf.set}, []string{""}
@@ -240,7 +242,7 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 		mark: mark, fed: targets,
 		routes:   newRoutes(len(tables), targets),
 		decoding: d.decoding,
-		windows:  newWindows(len(tables)),
+		windows:  reading.NewWindows(len(tables)),
 	}
 	p.memory = semaphore.NewWeighted(p.held)
 	st.view(func(cp *checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
@@ -255,17 +257,19 @@ func (d *daemon) pipeline(st *state, plan *mapping.Plan, targets []*target, mark
 	p.scans = newScans(p.routes)
 	if st.store != nil {
 		var err error
-		if p.joins, err = newJoins(st.store, plan, targets, p.windows, p.from.Version); err != nil {
+		if p.joins, err = joins.Open(st.store, plan, joined(targets), p.windows, p.from.Version); err != nil {
+			if again, ok := errors.AsType[*joins.RebuildError](err); ok {
+				return nil, &rebuildError{aliases: again.Aliases, reason: again.Error(), useless: again.Useless}
+			}
 			return nil, err
 		}
-		p.joins.drain.loaded = p.passed
-		if err := p.joins.own(p.routes); err != nil {
+		if err := p.joins.Own(!slices.ContainsFunc(p.routes, func(of []*route) bool { return len(of) > 0 })); err != nil {
 			return nil, err
 		}
-		p.scans = append(p.scans, p.joins.scans()...)
+		p.scans = append(p.scans, storedScans(p.joins)...)
 	}
 	p.loader = &snapshot{
-		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk), lookups: make(chan *lookup, 1),
+		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk), lookups: make(chan *joins.Lookup, 1),
 		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, log: d.log,
 		unreadable: func(t *sources.Table, err error) {
 			if d.status.unreadable(t, err) {

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"haystream/internal/backoff"
+	"haystream/replicator/joins"
+	"haystream/replicator/reading"
 	"haystream/sources"
 )
 
@@ -21,10 +23,10 @@ import (
 type scan struct {
 	table  *sources.Table
 	routes []*route     // that want the rows
-	stored *storedTable // of the row store, that wants them instead
+	stored *joins.Table // of the row store, that wants them instead
 
 	// progress of the table in each build that the routes lead to.
-	progress []*tableProgress
+	progress []*reading.Progress
 
 	rows  int64 // merged before this session
 	since int64 // changes up to this Version are passed over by the store, and so must be in the rows
@@ -42,10 +44,10 @@ const chunksAhead = 2
 
 // A loadedChunk waits for the stream to reach its mark.
 type loadedChunk struct {
-	scan   *scan       // it belongs to, or
-	lookup *lookup     // what it was read for
-	after  sources.Key // the key that it was read after
-	window *window
+	scan   *scan         // it belongs to, or
+	lookup *joins.Lookup // what it was read for
+	after  sources.Key   // the key that it was read after
+	window *reading.Window
 	chunk  *sources.Chunk
 	answer chan bool // whether it was merged; false: read it again
 }
@@ -60,7 +62,7 @@ func newScans(routes [][]*route) []*scan {
 			if p.Done || r.target.heir != nil {
 				continue // read whole, or soon replaced
 			}
-			i := slices.IndexFunc(here, func(s *scan) bool { return sameKey(s.last, p.Last) })
+			i := slices.IndexFunc(here, func(s *scan) bool { return reading.SameKey(s.last, p.Last) })
 			if i < 0 {
 				here = append(here, &scan{table: r.renderer.Table, last: p.Last, rows: p.Rows})
 				i = len(here) - 1
@@ -75,13 +77,23 @@ func newScans(routes [][]*route) []*scan {
 	return scans
 }
 
+// storedScans are of the tables that are not read whole into the row store.
+func storedScans(j *joins.Joins) (scans []*scan) {
+	tables, since := j.Unread()
+	for _, t := range tables {
+		progress := t.Progress()
+		scans = append(scans, &scan{table: t.Source, stored: t, last: progress.Last, rows: progress.Rows, since: since})
+	}
+	return scans
+}
+
 // A snapshot runs the scans of one session, some at a time, and hands their
 // chunks to the apply loop.
 type snapshot struct {
 	source  sources.Source
-	windows *windows
-	chunks  chan *loadedChunk // to the apply loop; closed by nobody, ends with ctx
-	lookups chan *lookup      // from the apply loop, one at a time
+	windows *reading.Windows
+	chunks  chan *loadedChunk  // to the apply loop; closed by nobody, ends with ctx
+	lookups chan *joins.Lookup // from the apply loop, one at a time
 	limits  sources.SnapshotConfig
 	bytes   int                    // bound on one chunk's memory
 	caught  func(since int64) bool // whether the stream is past the session's mark and a Version, and near the log's end
@@ -177,10 +189,10 @@ func (s *snapshot) ask(ctx context.Context, c *loadedChunk, stored bool, since i
 		}
 	}
 	req.MaxRows, req.MaxBytes = s.limits.ChunkRows, s.bytes
-	c.window, c.answer = s.windows.open(req.Table, stored), make(chan bool, 1)
+	c.window, c.answer = s.windows.Open(req.Table, stored), make(chan bool, 1)
 	var err error
 	if c.chunk, err = s.source.Chunk(ctx, req); err != nil {
-		s.windows.close(c.window)
+		s.windows.Close(c.window)
 		return nil, err
 	}
 	select {
@@ -195,25 +207,26 @@ func (s *snapshot) ask(ctx context.Context, c *loadedChunk, stored bool, since i
 func (s *snapshot) look(ctx context.Context) error {
 	retry := backoff.Backoff{Min: 5 * time.Millisecond, Max: 5 * time.Second}
 	for {
-		var l *lookup
+		var l *joins.Lookup
 		select {
 		case l = <-s.lookups:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		for merged, unread := false, false; !merged; {
-			having, after := l.request()
-			c, err := s.ask(ctx, &loadedChunk{lookup: l}, true, l.since, sources.ChunkRequest{Table: l.table.Source, After: after, Having: having})
+			table, since := l.Table()
+			having, after := l.Request()
+			c, err := s.ask(ctx, &loadedChunk{lookup: l}, true, since, sources.ChunkRequest{Table: table, After: after, Having: having})
 			switch {
 			case errors.Is(err, sources.ErrUnreadable):
 				unread = true
-				s.unreadable(l.table.Source, err)
+				s.unreadable(table, err)
 			case err != nil:
-				return fmt.Errorf("read rows of table %s again: %w", l.table.Source, err)
+				return fmt.Errorf("read rows of table %s again: %w", table, err)
 			default:
 				if unread {
 					unread = false
-					s.unreadable(l.table.Source, nil)
+					s.unreadable(table, nil)
 				}
 				if merged, err = s.await(ctx, c); err != nil {
 					return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -22,7 +23,7 @@ type Status struct {
 	Source  SourceStatus  `json:"source"`
 	Sink    SinkStatus    `json:"sink"`
 	Indexes []IndexStatus `json:"indexes"`
-	Store   *StoreStatus  `json:"row_store,omitempty"`
+	Store   *joins.Status `json:"row_store,omitempty"`
 	Since   time.Time     `json:"since"` // when the process started
 }
 
@@ -47,17 +48,6 @@ type SinkStatus struct {
 	Address string `json:"address"`
 	Healthy bool   `json:"healthy"`
 	Reason  string `json:"reason,omitempty"`
-}
-
-// StoreStatus is the row store's part of Status.
-type StoreStatus struct {
-	Bytes       int64 `json:"bytes"` // on disk
-	MemoryBytes int64 `json:"memory_bytes"`
-	Pending     int64 `json:"documents_pending"` // at least so many are to be rendered or on their way
-	Twice       bool  `json:"stored_twice"`      // some tables are, until indexes that are being replaced are gone
-	CacheHits   int64 `json:"cache_hits"`
-	CacheMisses int64 `json:"cache_misses"`
-	Compactions int64 `json:"compactions"`
 }
 
 // IndexStatus is one alias's part of Status. Documents are counted since the
@@ -207,7 +197,7 @@ func (s *status) Status() Status {
 	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.source.Kind, s.pf.source.Version, s.pf.source.Address
 	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.sink.Kind, s.pf.sink.Version, s.pf.sink.Address
 	out.Indexes = s.indexes()
-	out.Store = s.pipeline.joins.status()
+	out.Store = s.pipeline.joins.Status()
 	return out
 }
 

@@ -1,16 +1,15 @@
 package replicator
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -26,7 +25,7 @@ func storeDir(cfg *Config) string { return filepath.Join(cfg.State.Path, cfg.Nam
 // openStore opens the row store, or begins it anew where it is not what the
 // checkpoint was saved with; nil where neither the definitions nor those before
 // need one.
-func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, left notes, err error) {
+func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, left joins.Notes, err error) {
 	needed, fresh := false, false
 	var saved storeState
 	st.view(func(cp *checkpoint) {
@@ -51,10 +50,10 @@ func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, le
 	case store.Sequence() > 0 && (fresh || saved.ID != store.ID()), saved.ID == store.ID() && store.Sequence() < saved.Sequence:
 		reason = "it is not as the checkpoint left it"
 	default:
-		left, err = readNotes(store)
+		left, err = joins.ReadNotes(store)
 	}
 	if reason != "" {
-		left, err = notes{from: left.from}, d.resetStore(store, reason)
+		left, err = joins.Notes{From: left.From}, d.resetStore(store, reason)
 	}
 	if err != nil {
 		return nil, left, errors.Join(err, store.Close())
@@ -88,22 +87,22 @@ func (d *daemon) resetStore(store *rowstore.Store, reason string) error {
 // useStore makes the store one of the plan's tables. Documents whose marks were
 // lost with a former one may be too many or too old, so that their indexes are
 // rebuilt beside.
-func (d *daemon) useStore(st *state, plan *mapping.Plan, store *rowstore.Store, left *notes) error {
+func (d *daemon) useStore(st *state, plan *mapping.Plan, store *rowstore.Store, left *joins.Notes) error {
 	var saved storeState
 	version := int64(0)
 	st.view(func(cp *checkpoint) { saved, version = cp.Store, cp.Version })
-	if left.applied > max(version, left.from.Version) && !slices.Equal(left.tables, names(plan.Tables)) {
+	if left.Applied > max(version, left.From.Version) && !slices.Equal(left.Tables, joins.Names(plan.Tables)) {
 		const reason = "it is ahead of the checkpoint, and other tables are in use since, so that what comes again cannot be told from what is new"
 		if err := d.resetStore(store, reason); err != nil {
 			return err
 		}
-		*left = notes{from: left.from}
+		*left = joins.Notes{From: left.From}
 	}
 	if err := store.Use(plan.Layout); err != nil {
 		return fmt.Errorf("use row store %s: %w", storeDir(d.cfg), err)
 	}
 	st.update(func(cp *checkpoint) {
-		if from := left.from; !from.Position.IsZero() && from.Version >= cp.Version {
+		if from := left.From; !from.Position.IsZero() && from.Version >= cp.Version {
 			cp.Position, cp.Version = from.Position, from.Version
 		}
 		if saved.ID != store.ID() {
@@ -113,70 +112,6 @@ func (d *daemon) useStore(st *state, plan *mapping.Plan, store *rowstore.Store, 
 	})
 	st.store = store
 	return nil
-}
-
-// notes are what the session before has left in the store.
-type notes struct {
-	from    sources.Checkpoint     // where it went on to while the sink was away
-	applied int64                  // Version of the last change that is in the store
-	tables  []string               // in use: changes of these were numbered
-	kept    []rowstore.Description // the tables that it holds, those that were read whole first
-	whole   int                    // how many of them were
-	targets []string               // whose documents were begun
-}
-
-// begun reports whether documents of a physical index were begun.
-func (n *notes) begun(physical string) bool {
-	return slices.ContainsFunc(n.targets, func(name string) bool { return strings.HasPrefix(name, noteBegan+physical+"/") })
-}
-
-// loaded reports whether tables are in the store and were read whole.
-func (n *notes) loaded(tables []*mapping.StoredTable) bool {
-	return !slices.ContainsFunc(tables, func(t *mapping.StoredTable) bool {
-		return !slices.ContainsFunc(n.kept[:n.whole], func(d rowstore.Description) bool { return d.Print == t.Print() })
-	})
-}
-
-// readNotes reads what the session before has left; nothing where the store is new.
-func readNotes(store *rowstore.Store) (n notes, err error) {
-	kept, err := store.Kept()
-	if err != nil {
-		return n, fmt.Errorf("read row store: %w", err)
-	}
-	snap := store.Snapshot()
-	defer func() { _ = snap.Release() }() // nothing is written
-	err = errors.Join(readNote(snap, noteFrom, &n.from), readNote(snap, noteTables, &n.tables))
-	if err == nil {
-		n.applied, err = readApplied(snap)
-	}
-	err = errors.Join(err, snap.Notes(noteBegan, func(name string) (bool, error) {
-		n.targets = append(n.targets, name)
-		return true, nil
-	}))
-	var partly []rowstore.Description
-	for i := range kept {
-		var load tableProgress
-		err = errors.Join(err, readNote(snap, kept[i].Note(noteLoad), &load))
-		if load.Done {
-			n.kept = append(n.kept, kept[i])
-		} else {
-			partly = append(partly, kept[i])
-		}
-	}
-	n.kept, n.whole = append(n.kept, partly...), len(n.kept)
-	return n, err
-}
-
-// readApplied reads the Version of the last change that is in the store.
-func readApplied(from rowstore.Reader) (int64, error) {
-	note, err := from.Note(noteApplied)
-	if err != nil {
-		return 0, fmt.Errorf("read row store: %w", err)
-	}
-	if len(note) != 8 {
-		return 0, nil
-	}
-	return int64(binary.BigEndian.Uint64(note)), nil
 }
 
 // loseStore marks the indexes stale that were rendered from a store that is gone.
@@ -195,11 +130,16 @@ func (cp *checkpoint) loseStore(plan *mapping.Plan) {
 	}
 }
 
-// passed notes that every document of a target was rendered from the store and is held.
-func (p *pipeline) passed(to *joinedTarget) {
+// passed notes that every document of a physical index that a table's rows give was
+// rendered from the store and is held.
+func (p *pipeline) passed(physical string, table *sources.Table) {
 	p.state.update(func(*checkpoint) {
-		if progress := to.build.Tables[to.renderer.Table.String()]; progress != nil {
-			progress.Done = true
+		for _, t := range p.fed {
+			if t.Physical == physical {
+				if progress := t.build.Tables[table.String()]; progress != nil {
+					progress.Done = true
+				}
+			}
 		}
 	})
 }

@@ -15,7 +15,7 @@ type delivery struct {
 	checkpoint sources.Checkpoint // zero where the piece ends no transaction
 	commit     time.Time
 	chunk      *chunkProgress
-	barrier    chan struct{} // closed when the piece is reached
+	barrier    func() // called when the piece is reached, under the tracker's lock
 }
 
 // chunkProgress is the part of a table that a chunk brought.
@@ -53,14 +53,12 @@ func (t *tracker) finish(d *delivery) {
 	t.advance()
 }
 
-// barrier returns a channel that is closed once every piece added so far is held.
-func (t *tracker) barrier() <-chan struct{} {
+// barrier calls reached once every piece added so far is held.
+func (t *tracker) barrier(reached func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	d := &delivery{done: true, barrier: make(chan struct{})}
-	t.pending = append(t.pending, d)
+	t.pending = append(t.pending, &delivery{done: true, barrier: reached})
 	t.advance()
-	return d.barrier
 }
 
 // advance takes finished pieces off the front.
@@ -68,7 +66,7 @@ func (t *tracker) advance() {
 	n := 0
 	for n < len(t.pending) && t.pending[n].done {
 		if d := t.pending[n]; d.barrier != nil {
-			close(d.barrier)
+			d.barrier()
 		} else {
 			t.effect(d)
 		}

@@ -41,7 +41,8 @@ func TestBarrierWaitsForEarlierPiecesOnly(t *testing.T) {
 	tr := newTracker(func(*delivery) {})
 	before, after := &delivery{}, &delivery{}
 	tr.add(before)
-	reached := tr.barrier()
+	barrier := (&pipeline{tracker: tr}).barrier
+	reached := barrier()
 	tr.add(after)
 	select {
 	case <-reached:
@@ -55,7 +56,7 @@ func TestBarrierWaitsForEarlierPiecesOnly(t *testing.T) {
 		t.Fatal("not reached though only a later piece is on its way")
 	}
 	select {
-	case <-tr.barrier():
+	case <-barrier():
 		t.Fatal("a second barrier was reached before the piece that it waits for")
 	default:
 	}

@@ -87,6 +87,14 @@ func (b *Batch) Size() int { return b.size + actionSize*cap(b.Actions) }
 
 const actionSize = 104
 
+// Bodies is how many bytes the documents have.
+func (b *Batch) Bodies() (n int) {
+	for i := range b.Actions {
+		n += len(b.Actions[i].Body)
+	}
+	return n
+}
+
 // A Target is a physical index that actions are written to, with its counters.
 type Target struct {
 	Index      string // the definition's alias, for messages

@@ -1,5 +1,7 @@
 package sources
 
+import "bytes"
+
 // A Row is one row's values as canonical text (see Kind), one cell per column
 // of its projected Table. The zero Row is "no image". Rows are views over
 // their batch's Arena and die with it.
@@ -50,6 +52,26 @@ func (r Row) Text(i int) []byte {
 		return nil
 	}
 	return r.data[c.start : c.start+uint32(c.length) : c.start+uint32(c.length)]
+}
+
+// Whole reports whether no cell is Missing.
+func (r Row) Whole() bool {
+	for i := range r.cells {
+		if r.Missing(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// Same reports whether another image of the row has the same values in some columns.
+func (r Row) Same(other Row, columns ...int) bool {
+	for _, i := range columns {
+		if r.Null(i) != other.Null(i) || r.Missing(i) != other.Missing(i) || !bytes.Equal(r.Text(i), other.Text(i)) {
+			return false
+		}
+	}
+	return true
 }
 
 // Key returns the texts of the given columns, copied.

@@ -1,7 +1,8 @@
-package replicator
+package joins
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"haystream/mapping"
@@ -25,23 +26,24 @@ func emptyStore(t *testing.T) *rowstore.Store {
 // what has taken its place.
 func TestLandingDuringARound(t *testing.T) {
 	store := emptyStore(t)
-	newTarget := func(physical string, id uint32) *joinedTarget {
-		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}, build: &build{}}, renderer: &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}}, id: id}
+	newTarget := func(physical string, id uint32) *target {
+		return &target{Target: &Target{Target: &sinks.Target{Physical: physical}, Retired: &atomic.Bool{}}, renderer: &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}}, id: id}
 	}
 	first, second := newTarget("first", 1), newTarget("second", 2)
-	targets := []*joinedTarget{first, second}
-	j := &joins{store: store, targets: targets, drain: newDrain(store, targets, 1)}
-	mark := func(to *joinedTarget, mark string) {
+	targets := []*target{first, second}
+	c := newClock(store, 1)
+	j := &Joins{store: store, targets: targets, clock: c, rounds: newRounds(c, targets)}
+	mark := func(to *target, mark string) {
 		t.Helper()
-		if err := j.write(0, func(b *rowstore.Batch) error { return j.drain.mark(b, to, []byte(mark)) }); err != nil {
+		if err := j.write(0, func(b *rowstore.Batch) error { return j.mark(b, to, []byte(mark)) }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var sent []*piece
+	var sent []*Piece
 	round := func(also func()) {
 		t.Helper()
 		sent = nil
-		err := j.drain.round(t.Context(), func(p *piece) error {
+		err := j.rounds.round(t.Context(), func(p *Piece) error {
 			sent = append(sent, p)
 			p.rendered()
 			also()
@@ -63,7 +65,7 @@ func TestLandingDuringARound(t *testing.T) {
 	}
 	settle := func() {
 		t.Helper()
-		if err := j.settle(); err != nil {
+		if err := j.Settle(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,22 +74,22 @@ func TestLandingDuringARound(t *testing.T) {
 	mark(second, "left")
 	round(nothing)
 	expect("left")
-	j.drain.hold(sent[0])
+	sent[0].Hold()
 	mark(first, "other")
 	mark(second, "taken")
 	round(settle)
 	expect("other", "taken")
 	for _, p := range sent {
-		j.drain.hold(p)
+		p.Hold()
 	}
 	mark(second, "left")
 	round(nothing)
 	expect("left")
-	j.drain.hold(sent[0])
+	sent[0].Hold()
 	settle()
 	round(nothing)
 	expect()
-	if len(j.drain.flying) > 0 {
-		t.Errorf("still on their way: %v", j.drain.flying)
+	if len(j.rounds.flying) > 0 {
+		t.Errorf("still on their way: %v", j.rounds.flying)
 	}
 }

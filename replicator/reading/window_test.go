@@ -1,4 +1,4 @@
-package replicator
+package reading
 
 import (
 	"testing"
@@ -50,10 +50,10 @@ func TestMergeLeavesOutChangedKeys(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWindows(1)
-			win := w.open(keyed, false)
-			w.record(c.batch)
-			rows, ok := w.merge(win, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"), row("c", "3", "x")))
+			w := NewWindows(1)
+			win := w.Open(keyed, false)
+			w.Record(c.batch)
+			rows, ok := w.Merge(win, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"), row("c", "3", "x")))
 			if !ok || len(rows) != c.want {
 				t.Errorf("got %d rows, ok %v; want %d rows", len(rows), ok, c.want)
 			}
@@ -62,59 +62,59 @@ func TestMergeLeavesOutChangedKeys(t *testing.T) {
 }
 
 func TestWindowForgetsWhatCameBeforeIt(t *testing.T) {
-	w := newWindows(1)
-	first := w.open(keyed, false)
-	w.record(change(sources.Insert, 1, sources.Row{}, row("a", "1", "x")))
-	second := w.open(keyed, false)
-	if rows, ok := w.merge(second, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 1 {
+	w := NewWindows(1)
+	first := w.Open(keyed, false)
+	w.Record(change(sources.Insert, 1, sources.Row{}, row("a", "1", "x")))
+	second := w.Open(keyed, false)
+	if rows, ok := w.Merge(second, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 1 {
 		t.Errorf("the later window left out a row that changed before it opened")
 	}
-	if rows, ok := w.merge(first, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 0 {
+	if rows, ok := w.Merge(first, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 0 {
 		t.Errorf("the earlier window kept a row that changed after it opened")
 	}
-	w.close(first)
-	w.close(second)
+	w.Close(first)
+	w.Close(second)
 	if w.tables[0] != nil {
 		t.Error("closed windows still record")
 	}
 }
 
 func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
-	w := newWindows(1)
-	win := w.open(keyed, false)
-	w.record(change(sources.Update, 5, sources.Row{}, row("a", "1", "?")))
-	if _, ok := w.merge(win, chunkOf(4, row("a", "1", "x"))); ok {
+	w := NewWindows(1)
+	win := w.Open(keyed, false)
+	w.Record(change(sources.Update, 5, sources.Row{}, row("a", "1", "?")))
+	if _, ok := w.Merge(win, chunkOf(4, row("a", "1", "x"))); ok {
 		t.Error("a chunk that did not see the incomplete change was merged")
 	}
-	if rows, ok := w.merge(win, chunkOf(5, row("a", "1", "x"))); !ok || len(rows) != 1 {
+	if rows, ok := w.Merge(win, chunkOf(5, row("a", "1", "x"))); !ok || len(rows) != 1 {
 		t.Error("a chunk that saw the incomplete change did not bring its row")
 	}
 }
 
 // TestRowsThatTheLogToldInPart: the row of a chunk that has seen the change is whole.
 func TestRowsThatTheLogToldInPart(t *testing.T) {
-	w := newWindows(1)
-	win := w.open(keyed, true)
-	w.record(change(sources.Update, 5, row("a", "1", "?"), row("a", "1", "?")))
+	w := NewWindows(1)
+	win := w.Open(keyed, true)
+	w.Record(change(sources.Update, 5, row("a", "1", "?"), row("a", "1", "?")))
 	for tx, unsure := range map[uint64]bool{4: true, 5: false} {
-		h, ok := w.happened(win, chunkOf(tx))
-		if name := appendKey(nil, row("a", "1", "x"), keyed.Key)[4:]; !ok || h.changed.has(name) || h.partial.has(name) != unsure {
+		h, ok := w.Happened(win, chunkOf(tx))
+		if name := AppendName(nil, row("a", "1", "x"), keyed.Key)[4:]; !ok || h.Changed.Has(name) || h.Partial.Has(name) != unsure {
 			t.Errorf("a chunk that has seen transactions up to %d: %v, %v", tx, h, ok)
 		}
 	}
 }
 
 func TestOverflowRefusesOpenWindowsOnly(t *testing.T) {
-	w := newWindows(1)
-	win := w.open(keyed, false)
+	w := NewWindows(1)
+	win := w.Open(keyed, false)
 	big := string(make([]byte, maxTouched))
-	w.record(change(sources.Insert, 1, sources.Row{}, row(big, "1", "x")))
-	if _, ok := w.merge(win, chunkOf(9)); ok {
+	w.Record(change(sources.Insert, 1, sources.Row{}, row(big, "1", "x")))
+	if _, ok := w.Merge(win, chunkOf(9)); ok {
 		t.Error("a window whose record was dropped was merged")
 	}
-	later := w.open(keyed, false)
-	w.record(change(sources.Insert, 2, sources.Row{}, row("a", "1", "x")))
-	if rows, ok := w.merge(later, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"))); !ok || len(rows) != 1 {
+	later := w.Open(keyed, false)
+	w.Record(change(sources.Insert, 2, sources.Row{}, row("a", "1", "x")))
+	if rows, ok := w.Merge(later, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"))); !ok || len(rows) != 1 {
 		t.Error("a window opened after the overflow does not work")
 	}
 }

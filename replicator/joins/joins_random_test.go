@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"haystream/mapping"
+	"haystream/replicator/reading"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -114,8 +115,8 @@ func number(cell int) any {
 	return cell
 }
 
-// A reading is a session on a model and a bench, and the sink.
-type reading struct {
+// sessions are some, one after the other, on a model and a bench, and the sink.
+type sessions struct {
 	*bench
 	m      *model
 	random *rand.Rand
@@ -125,11 +126,8 @@ type reading struct {
 
 	at      int // how many changes the stream has brought
 	scans   []*scan
-	pending map[*scan][]*loadedChunk
-	asked   *lookup      // by the apply loop
-	looking *loadedChunk // what was read for it
-	marks   map[*loadedChunk]int
-	ends    map[*scan]sources.Key // of what was read
+	asked   *Lookup // by the apply loop
+	looking *chunk  // what was read for it
 
 	rendering bool // a round is under way
 	sent      []*sending
@@ -137,9 +135,24 @@ type reading struct {
 	sink      map[string]document
 }
 
+// A scan reads a table.
+type scan struct {
+	*Table
+	last, end sources.Key // of what was stored, and of what was read
+	pending   []*chunk
+}
+
+// A chunk is what was read.
+type chunk struct {
+	*sources.Chunk
+	after  sources.Key
+	window *reading.Window
+	mark   int // how many changes it has seen
+}
+
 // A sending is a piece on its way.
 type sending struct {
-	*piece
+	*Piece
 	out  *sinks.Batch // nil: not rendered
 	left int          // actions that the sink does not hold
 }
@@ -155,14 +168,14 @@ type document struct {
 	body    string
 }
 
-func (r *reading) begin() {
-	r.j.close()
+func (r *sessions) begin() {
+	r.j.Close()
 	r.session()
-	r.j.drain.loaded = func(*joinedTarget) {}
-	r.scans, r.ended, r.asked, r.looking = r.j.scans(), false, nil, nil
-	r.pending, r.marks, r.ends = map[*scan][]*loadedChunk{}, map[*loadedChunk]int{}, map[*scan]sources.Key{}
-	for _, s := range r.scans {
-		r.ends[s] = s.last
+	r.j.rounds.loaded = func(*target) {}
+	r.scans, r.ended, r.asked, r.looking = nil, false, nil, nil
+	tables, _ := r.j.Unread()
+	for _, t := range tables {
+		r.scans = append(r.scans, &scan{Table: t, last: t.load.Last, end: t.load.Last})
 	}
 	for name := range r.queues { // some requests take effect all the same
 		for r.random.IntN(2) == 0 && len(r.queues[name]) > 0 {
@@ -170,16 +183,16 @@ func (r *reading) begin() {
 		}
 	}
 	r.sent, r.queues = nil, map[string][]queued{}
-	r.failed(r.j.begin())
+	r.failed(r.j.Begin())
 }
 
 // tell notes what happens, for the history of a seed that fails.
-func (r *reading) tell(format string, args ...any) {
+func (r *sessions) tell(format string, args ...any) {
 	r.tale = append(r.tale, fmt.Sprintf(format, args...))
 }
 
 // state is the server's tables in short.
-func (r *reading) step() {
+func (r *sessions) step() {
 	before := len(r.m.log)
 	r.m.step(r.random)
 	for _, l := range r.m.log[before:] {
@@ -194,7 +207,7 @@ func (r *reading) step() {
 	}
 }
 
-func (r *reading) failed(err error) {
+func (r *sessions) failed(err error) {
 	r.Helper()
 	if err != nil {
 		r.Fatal(err)
@@ -202,7 +215,7 @@ func (r *reading) failed(err error) {
 }
 
 // turn lets one of those that take part do something.
-func (r *reading) turn(writes bool) {
+func (r *sessions) turn(writes bool) {
 	r.writes = writes
 	if r.ended && !r.rendering {
 		r.begin()
@@ -229,7 +242,7 @@ func (r *reading) turn(writes bool) {
 		if s := r.j.sweeping; s != nil {
 			r.tell("  sweep %s", s.table.Source)
 		}
-		r.failed(r.j.step())
+		r.failed(r.j.Step())
 	case n < 15 && !r.rendering:
 		r.round(writes)
 	case n < 16 && len(r.sent) > 0:
@@ -240,17 +253,17 @@ func (r *reading) turn(writes bool) {
 		names := slices.Sorted(maps.Keys(r.queues))
 		r.take(names[r.random.IntN(len(names))])
 	default:
-		r.failed(r.j.settle())
+		r.failed(r.j.Settle())
 	}
 }
 
 var errEnded = errors.New("the session is over")
 
 // round sends off what is marked, while the others take turns.
-func (r *reading) round(writes bool) {
+func (r *sessions) round(writes bool) {
 	r.rendering = true
-	err := r.j.drain.round(r.Context(), func(p *piece) error {
-		r.sent = append(r.sent, &sending{piece: p})
+	err := r.j.rounds.round(r.Context(), func(p *Piece) error {
+		r.sent = append(r.sent, &sending{Piece: p})
 		for r.random.IntN(4) > 0 {
 			r.turn(writes)
 		}
@@ -265,20 +278,19 @@ func (r *reading) round(writes bool) {
 	}
 }
 
-func (r *reading) render(s *sending) {
+func (r *sessions) render(s *sending) {
 	if s.out != nil {
 		return
 	}
 	s.out = &sinks.Batch{}
-	work := &renderer{scratch: mapping.NewScratch()}
-	if err := work.piece(&job{piece: s.piece, out: s.out}); err != nil {
+	if err := s.Render(mapping.NewScratch(), s.out); err != nil {
 		r.Fatal(err)
 	}
 	s.left = len(s.out.Actions)
 }
 
 // hand gives the sink the first piece that it does not have.
-func (r *reading) hand() {
+func (r *sessions) hand() {
 	if len(r.sent) == 0 || r.sent[0].out == nil {
 		return
 	}
@@ -289,12 +301,12 @@ func (r *reading) hand() {
 		r.queues[name] = append(r.queues[name], queued{action, s})
 	}
 	if s.left == 0 {
-		r.j.drain.hold(s.piece)
+		s.Hold()
 	}
 }
 
 // take lets the sink take the next write of a document.
-func (r *reading) take(name string) {
+func (r *sessions) take(name string) {
 	q := r.queues[name][0]
 	if r.queues[name] = r.queues[name][1:]; len(r.queues[name]) == 0 {
 		delete(r.queues, name)
@@ -303,12 +315,12 @@ func (r *reading) take(name string) {
 		r.sink[name] = document{q.Version, string(q.Body)}
 	}
 	if q.of.left--; q.of.left == 0 && !r.ended {
-		r.j.drain.hold(q.of.piece)
+		q.of.Hold()
 	}
 }
 
 // deliver brings some changes.
-func (r *reading) deliver(most int) {
+func (r *sessions) deliver(most int) {
 	end := min(len(r.m.log), r.at+most)
 	if end == r.at {
 		return
@@ -323,8 +335,8 @@ func (r *reading) deliver(most int) {
 	}
 	r.at = end
 	r.tell("  stream at %d", end)
-	r.j.windows.record(b)
-	r.failed(r.j.apply(b))
+	r.j.windows.Record(b)
+	r.failed(r.j.Apply(b))
 	for _, t := range r.j.tables {
 		if !t.known() {
 			r.tell("    table %s: read %v, %d suspects, sweep %v", t.Source, t.load.Done, t.suspects, t.sweep)
@@ -333,117 +345,111 @@ func (r *reading) deliver(most int) {
 }
 
 // read reads a chunk of a table that it is time for.
-func (r *reading) read(s *scan) {
-	ahead := r.pending[s]
-	if s.stored.load.Done || len(ahead) == chunksAhead || len(ahead) > 0 && ahead[len(ahead)-1].chunk.Done || r.version+int64(r.at) < s.since {
+func (r *sessions) read(s *scan) {
+	if n := len(s.pending); s.load.Done || n == 2 || n > 0 && s.pending[n-1].Done || r.version+int64(r.at) < r.j.since {
 		return
 	}
-	c := &loadedChunk{scan: s, after: r.ends[s], window: r.j.windows.open(s.table, true), answer: make(chan bool, 1)}
+	if c := r.chunk(s.Table, s.end, nil); c != nil {
+		s.end = c.Last
+		s.pending = append(s.pending, c)
+	}
+}
+
+// chunk reads rows of a table; nil where the session has ended meanwhile.
+func (r *sessions) chunk(t *Table, after sources.Key, having *sources.Values) *chunk {
+	c := &chunk{after: after, window: r.j.windows.Open(t.Source, true)}
 	if r.random.IntN(3) == 0 {
 		r.deliver(1 + r.random.IntN(3)) // between the window and the chunk
 		if r.ended {
-			return
+			return nil
 		}
 	}
-	for r.random.IntN(2) == 0 {
+	for r.random.IntN(2) == 0 && r.writes {
 		r.step()
 	}
-	table := slices.Index(r.m.names, s.table.Name)
-	r.chunk(c, table, c.after, nil)
-	r.ends[s] = c.chunk.Last
-	r.pending[s] = append(ahead, c)
-}
-
-func (r *reading) chunk(c *loadedChunk, table int, after sources.Key, having *sources.Values) {
-	rows, done := r.m.chunk(table, after, 1+r.random.IntN(3), having)
-	mark := len(r.m.log)
-	c.chunk = &sources.Chunk{Done: done, Last: after, Sees: func(tx uint64) bool { return int(tx) <= mark }}
+	rows, done := r.m.chunk(slices.Index(r.m.names, t.Source.Name), after, 1+r.random.IntN(3), having)
+	c.mark = len(r.m.log)
+	c.Chunk = &sources.Chunk{Done: done, Last: after, Sees: func(tx uint64) bool { return int(tx) <= c.mark }}
 	for _, row := range rows {
-		c.chunk.Rows = append(c.chunk.Rows, image(row))
-		c.chunk.Last = sources.Key{strconv.Itoa(row[0])}
+		c.Rows = append(c.Rows, image(row))
+		c.Last = sources.Key{strconv.Itoa(row[0])}
 	}
-	r.marks[c] = mark
-	name := ""
-	if c.lookup != nil {
-		name = fmt.Sprintf("lookup %v of %v", *having, c.lookup.table.Source)
-	} else {
-		name = c.scan.table.Name
+	what := ""
+	if having != nil {
+		what = fmt.Sprintf(" with %v", having.Of)
 	}
-	r.tell("  read %s after %v: %v done %v", name, after, rows, done)
+	r.tell("  read %s%s after %v: %v done %v", t.Source.Name, what, after, rows, done)
+	return c
 }
 
 // look reads suspects again: asks, reads, or stores, as it is time for.
-func (r *reading) look() {
+func (r *sessions) look() {
 	switch l := r.asked; {
 	case l == nil:
 		var err error
-		r.asked, err = r.j.look()
+		r.asked, err = r.j.Look()
 		r.failed(err)
 	case r.looking == nil:
 		if r.version+int64(r.at) < l.since {
 			return
 		}
-		having, after := l.request()
-		c := &loadedChunk{lookup: l, window: r.j.windows.open(l.table.Source, true), answer: make(chan bool, 1)}
-		if r.random.IntN(3) == 0 {
-			r.deliver(1 + r.random.IntN(3)) // between the window and the chunk
-		}
-		for r.random.IntN(2) == 0 && r.writes {
-			r.step()
-		}
-		r.chunk(c, slices.Index(r.m.names, l.table.Source.Name), after, having)
-		r.looking = c
-	case r.marks[r.looking] <= r.at:
+		having, after := l.Request()
+		r.looking = r.chunk(l.table, after, having)
+	case r.looking.mark <= r.at:
 		c := r.looking
 		r.looking = nil
-		p := &pipeline{joins: r.j, windows: r.j.windows, gauges: &gauges{}}
-		r.tell("  merge lookup of %s", c.lookup.table.Source)
-		r.failed(p.looked(c))
-		r.j.windows.close(c.window)
-		if <-c.answer {
+		r.tell("  found rows of %s", l.table.Source)
+		h, ok := r.j.windows.Happened(c.window, c.Chunk)
+		if ok {
 			r.asked = nil
+			r.failed(r.j.Found(l, c.Chunk, h))
 		}
+		r.j.windows.Close(c.window)
 	}
 }
 
 // merge stores a chunk that the stream has come to.
-func (r *reading) merge(s *scan) {
-	if r.ended || len(r.pending[s]) == 0 || r.marks[r.pending[s][0]] > r.at {
+func (r *sessions) merge(s *scan) {
+	if r.ended || len(s.pending) == 0 || s.pending[0].mark > r.at {
 		return
 	}
-	c := r.pending[s][0]
-	r.pending[s] = r.pending[s][1:]
-	p := &pipeline{joins: r.j, windows: r.j.windows, gauges: &gauges{}}
-	r.tell("  merge %s %v", c.scan.table.Name, c.chunk.Last)
-	err := p.store(c)
-	r.j.windows.close(c.window)
-	if err != nil {
-		r.failed(err)
+	c := s.pending[0]
+	s.pending = s.pending[1:]
+	r.tell("  merge %s %v", s.Source.Name, c.Last)
+	h, ok := r.j.windows.Happened(c.window, c.Chunk)
+	if ok {
+		r.failed(r.j.Merge(s.Table, c.Chunk, h))
+		s.last = c.Last
+	}
+	r.j.windows.Close(c.window)
+	r.counted()
+	if ok {
 		return
 	}
-	merged := <-c.answer
+	for _, later := range s.pending {
+		r.j.windows.Close(later.window)
+	}
+	s.pending, s.end = nil, s.last
+}
+
+// counted compares what is known of tables with what the store has noted.
+func (r *sessions) counted() {
+	r.Helper()
 	snap := r.store.Snapshot()
 	defer snap.Release()
 	for _, t := range r.j.tables {
-		noted := &storedTable{StoredTable: t.StoredTable}
+		noted := &Table{StoredTable: t.StoredTable}
 		if err := noted.recall(snap); err != nil {
 			r.Fatal(err)
 		}
-		if noted.suspects != t.suspects || noted.sweep != t.sweep {
-			r.Fatalf("merged %v: of table %s %d suspects, sweep %v, and in the store %d, %v", merged, t.Source, t.suspects, t.sweep, noted.suspects, noted.sweep)
+		if noted.suspects != t.suspects || noted.absent != t.absent || noted.sweep != t.sweep {
+			r.Fatalf("of table %s %d suspects, sweep %v, and in the store %d, %v", t.Source, t.suspects, t.sweep, noted.suspects, noted.sweep)
 		}
 	}
-	if merged {
-		return
-	}
-	for _, later := range r.pending[s] {
-		r.j.windows.close(later.window)
-	}
-	r.pending[s], r.ends[s] = nil, s.last
 }
 
 // TestRandomCascades reads tables while foreign keys act, and renders documents, as
-// the server, the stream, the chunks, the drain and the sink happen to take turns,
+// the server, the stream, the chunks, the rounds and the sink happen to take turns,
 // with kills. It compares what is stored, and the documents, with the model's.
 // A failing test's name ends in its seed: HAYSTREAM_SEED replays it, HAYSTREAM_SEEDS
 // is how many of each shape are tried.
@@ -490,7 +496,7 @@ func randomCascades(t *testing.T, seed uint64, m model) {
 		m.orphan(random)
 	}
 	m.log = nil
-	r := &reading{bench: m.bench(t), m: &m, random: random, queues: map[string][]queued{}, sink: map[string]document{}}
+	r := &sessions{bench: m.bench(t), m: &m, random: random, queues: map[string][]queued{}, sink: map[string]document{}}
 	r.feeds = true
 	r.begin()
 	for n := 0; n < 400 || !r.j.known(); n++ {
@@ -499,10 +505,10 @@ func randomCascades(t *testing.T, seed uint64, m model) {
 			t.Fatal("the tables are never read")
 		}
 	}
-	for n := 0; r.ended || r.at < len(m.log) || r.j.working || !r.j.known() || r.asked != nil || r.j.status().Pending > 0; n++ {
+	for n := 0; r.ended || r.at < len(m.log) || r.j.working || !r.j.known() || r.asked != nil || r.j.Status().Pending > 0; n++ {
 		r.turn(false)
 		if n > 100000 {
-			t.Fatalf("never at rest: %d of %d changes, %+v", r.at, len(m.log), r.j.status())
+			t.Fatalf("never at rest: %d of %d changes, %+v", r.at, len(m.log), r.j.Status())
 		}
 	}
 	for n, name := range m.names {
@@ -519,7 +525,7 @@ func randomCascades(t *testing.T, seed uint64, m model) {
 }
 
 // compare compares the sink's documents with the model's.
-func (r *reading) compare() {
+func (r *sessions) compare() {
 	r.Helper()
 	got := map[string]string{}
 	for name, d := range r.sink {

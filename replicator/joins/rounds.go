@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"context"
@@ -7,46 +7,41 @@ import (
 	"sync"
 	"time"
 
+	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/sinks"
 	"haystream/sources"
 )
 
 // A piece has so many documents, and about so many bytes of them, at most.
 const (
-	drainKeys  = 256
-	drainBytes = 1 << 20
+	pieceKeys  = 256
+	pieceBytes = 1 << 20
 )
 
 // measured sizes the next pieces by one that was rendered. The first have few
 // documents: nothing is known of their size.
-func (to *joinedTarget) measured(marks, bytes int) {
+func (to *target) measured(marks, bytes int) {
 	each := max(bytes/max(marks, 1), 1)
 	to.each.Store(int64(each))
-	to.most.Store(int64(min(max(drainBytes/each, 1), 2*marks, drainKeys)))
+	to.most.Store(int64(min(max(pieceBytes/each, 1), 2*marks, pieceKeys)))
 }
 
-// spillBytes is how much of a batch of the store is kept in memory.
-const spillBytes = 1 << 20
-
-// A drain renders marked documents, each from the store as one commit has left
+// Rounds render marked documents, each from the store as one commit has left
 // it and with that commit's version, and says when they are held. A document
 // that is marked again while it is on its way is rendered once more.
-type drain struct {
-	store   *rowstore.Store
-	targets []*joinedTarget
-	loaded  func(*joinedTarget) // is told once of each target whose pass is over and held
-
-	position sources.Position // of the last whole batch; owned by the apply loop
+type rounds struct {
+	clock   *clock
+	targets []*target
+	loaded  func(*target) // is told once of each target whose pass is over and held
 
 	mu       sync.Mutex
-	version  int64            // of the batch under way, or of the last one
-	visible  int64            // of the last commit
 	flying   map[flight]int64 // and the version that each was rendered with
-	pieces   map[int64]*piece // on their way, by sequence number
+	pieces   map[int64]*Piece // on their way, by sequence number
 	sequence int64
 	settled  int64    // the last piece that is unmarked, or about to be
 	before   int64    // the last piece when the round began that is under way; 0: none is
-	unmarked []*piece // since then, of those up to it: what the round reads has their marks still
+	unmarked []*Piece // since then, of those up to it: what the round reads has their marks still
 	waiting  []barrierAt
 	asked    []func()         // to be told once what is marked is held
 	moments  map[*moment]bool // not released yet
@@ -65,9 +60,9 @@ type flight struct {
 }
 
 // A piece is some marked documents of a target, on their way.
-type piece struct {
-	drain    *drain
-	to       *joinedTarget
+type Piece struct {
+	rounds   *rounds
+	to       *target
 	sequence int64
 	held     bool
 	marks    []string
@@ -89,13 +84,10 @@ type barrierAt struct {
 	reached  func()
 }
 
-func newDrain(store *rowstore.Store, targets []*joinedTarget, version int64) *drain {
-	position, stored := store.Position()
-	// Later than what a power cut may have taken: documents of that were sent.
-	version = max(version, stored, time.Now().UnixMicro())
-	d := &drain{
-		store: store, targets: targets, position: position, version: version, visible: version,
-		flying: map[flight]int64{}, pieces: map[int64]*piece{}, moments: map[*moment]bool{}, marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
+func newRounds(c *clock, targets []*target) *rounds {
+	d := &rounds{
+		clock: c, targets: targets,
+		flying: map[flight]int64{}, pieces: map[int64]*Piece{}, moments: map[*moment]bool{}, marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
 	}
 	wake(d.marked)
 	return d
@@ -108,50 +100,9 @@ func wake(c chan struct{}) {
 	}
 }
 
-// begin gives the batch that is begun its version.
-func (d *drain) begin(applied int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.version = max(d.version+1, applied)
-}
-
-// commit makes the batch visible, and its version with it.
-func (d *drain) commit(b *rowstore.Batch) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	b.SetPosition(d.position, d.version)
-	if err := b.Commit(false); err != nil {
-		return fmt.Errorf("write row store: %w", err)
-	}
-	d.visible = d.version
-	wake(d.marked)
-	return nil
-}
-
-// spill makes a part of the batch visible that is too large for memory, and goes on with the rest.
-func (d *drain) spill(b *rowstore.Batch) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	b.SetPosition(d.position, d.version)
-	if err := b.Spill(); err != nil {
-		return fmt.Errorf("write row store: %w", err)
-	}
-	d.visible = d.version
-	d.version++
-	wake(d.marked)
-	return nil
-}
-
-// mark notes in the batch under way that a document is to be rendered.
-func (d *drain) mark(b *rowstore.Batch, to *joinedTarget, mark []byte) error {
-	var version [8]byte
-	binary.BigEndian.PutUint64(version[:], uint64(d.version)) // only the apply loop changes it
-	return b.Mark(to.id, mark, version[:])
-}
-
 // unmark removes the piece's marks, but for those that were set again since. It
 // reports whether a document is due some time.
-func (p *piece) unmark(b *rowstore.Batch) (timed bool, err error) {
+func (p *Piece) unmark(b *rowstore.Batch) (timed bool, err error) {
 	defer b.Forget()
 	for i, mark := range p.marks {
 		data, ok, err := b.Marked(p.to.id, []byte(mark))
@@ -178,8 +129,14 @@ func (p *piece) unmark(b *rowstore.Batch) (timed bool, err error) {
 	return timed, nil
 }
 
-// run renders what is marked until ctx ends.
-func (d *drain) run(ctx context.Context, send func(*piece) error) error {
+// Run sends off what is marked until ctx ends. loaded is told once of each target
+// whose rows were all rendered and are held: its physical index, and the table.
+func (j *Joins) Run(ctx context.Context, loaded func(physical string, table *sources.Table), send func(*Piece) error) error {
+	j.rounds.loaded = func(to *target) { loaded(to.Physical, to.renderer.Table) }
+	return j.rounds.run(ctx, send)
+}
+
+func (d *rounds) run(ctx context.Context, send func(*Piece) error) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -193,11 +150,11 @@ func (d *drain) run(ctx context.Context, send func(*piece) error) error {
 }
 
 // round sends off every document that is marked at one moment and not on its way already.
-func (d *drain) round(ctx context.Context, send func(*piece) error) error {
+func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
 	d.mu.Lock()
-	m := &moment{snapshot: d.store.Snapshot(), readers: 1}
+	snapshot, version := d.clock.snapshot()
+	m := &moment{snapshot: snapshot, readers: 1}
 	d.moments[m] = true
-	version := d.visible
 	asked := d.asked
 	d.asked, d.before = nil, d.sequence
 	d.mu.Unlock()
@@ -205,7 +162,7 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 	defer d.rounded()
 	marked, skipped := false, false
 	for _, to := range d.targets {
-		if to.retired.Load() {
+		if to.Retired.Load() {
 			continue
 		}
 		if to.paused.Load() {
@@ -214,7 +171,7 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 		}
 		some, err := d.target(ctx, m, version, to, send)
 		if err != nil {
-			return fmt.Errorf("render documents of index %s: %w", to.alias, err)
+			return fmt.Errorf("render documents of index %s: %w", to.Alias, err)
 		}
 		if ctx.Err() != nil {
 			return nil // not all that is marked is on its way
@@ -242,7 +199,7 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 }
 
 // rounded forgets the pieces that were unmarked while the round was under way.
-func (d *drain) rounded() {
+func (d *rounds) rounded() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.unmarked {
@@ -251,27 +208,38 @@ func (d *drain) rounded() {
 	d.before, d.unmarked = 0, nil
 }
 
+// Status is how the store is.
+type Status struct {
+	Bytes       int64 `json:"bytes"` // on disk
+	MemoryBytes int64 `json:"memory_bytes"`
+	Pending     int64 `json:"documents_pending"` // at least so many are to be rendered or on their way
+	Twice       bool  `json:"stored_twice"`      // some tables are, until indexes that are being replaced are gone
+	CacheHits   int64 `json:"cache_hits"`
+	CacheMisses int64 `json:"cache_misses"`
+	Compactions int64 `json:"compactions"`
+}
+
 // status says how the store is, and a number of documents that are to be
 // rendered or on their way, 0 only where there is none. Once it is closed, that is
 // how it was then.
-func (d *drain) status() *StoreStatus {
+func (d *rounds) status() *Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.closed {
-		d.measured = d.store.Metrics()
+		d.measured = d.clock.store.Metrics()
 	}
 	m := &d.measured
-	out := &StoreStatus{
+	out := &Status{
 		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(len(d.flying)),
 		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
 	}
-	if out.Pending == 0 && d.clear != d.visible {
+	if out.Pending == 0 && d.clear != d.clock.now() {
 		out.Pending = 1
 	}
 	return out
 }
 
-func (d *drain) target(ctx context.Context, m *moment, version int64, to *joinedTarget, send func(*piece) error) (marked bool, err error) {
+func (d *rounds) target(ctx context.Context, m *moment, version int64, to *target, send func(*Piece) error) (marked bool, err error) {
 	var marks []string
 	dispatch := func() error {
 		if len(marks) == 0 {
@@ -303,19 +271,19 @@ func (d *drain) target(ctx context.Context, m *moment, version int64, to *joined
 
 // flies reports whether a document that was marked at a version is on its way
 // with that one or a later one.
-func (d *drain) flies(f flight, marked int64) bool {
+func (d *rounds) flies(f flight, marked int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	version, ok := d.flying[f]
 	return ok && version >= marked
 }
 
-func (d *drain) launch(m *moment, version int64, to *joinedTarget, marks []string) *piece {
+func (d *rounds) launch(m *moment, version int64, to *target, marks []string) *Piece {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sequence++
 	m.readers++
-	p := &piece{drain: d, to: to, sequence: d.sequence, marks: marks, dues: make([]int64, len(marks)), version: version, rows: m.snapshot.Fork(), moment: m}
+	p := &Piece{rounds: d, to: to, sequence: d.sequence, marks: marks, dues: make([]int64, len(marks)), version: version, rows: m.snapshot.Fork(), moment: m}
 	d.pieces[p.sequence] = p
 	for _, mark := range marks {
 		d.flying[flight{to.id, mark}] = version
@@ -325,7 +293,7 @@ func (d *drain) launch(m *moment, version int64, to *joinedTarget, marks []strin
 
 // finish looks whether the pass over all rows is over: once what is marked now
 // is held, the target has every document.
-func (d *drain) finish(m *moment, to *joinedTarget) error {
+func (d *rounds) finish(m *moment, to *target) error {
 	if to.done {
 		return nil
 	}
@@ -339,33 +307,58 @@ func (d *drain) finish(m *moment, to *joinedTarget) error {
 }
 
 // await calls reached once every piece that is on its way has landed.
-func (d *drain) await(reached func()) {
+func (d *rounds) await(reached func()) {
 	d.mu.Lock()
 	d.waiting = append(d.waiting, barrierAt{d.sequence, reached})
 	d.mu.Unlock()
 	d.landed(nil)
 }
 
+// Barrier calls reached once every document that is marked now is held.
+func (j *Joins) Barrier(reached func()) { j.rounds.awaitMarked(reached) }
+
 // awaitMarked calls reached once every document that is marked now is held.
-func (d *drain) awaitMarked(reached func()) {
+func (d *rounds) awaitMarked(reached func()) {
 	d.mu.Lock()
 	d.asked = append(d.asked, reached)
 	d.mu.Unlock()
 	wake(d.marked)
 }
 
-// hold says that the sink holds the piece.
-func (d *drain) hold(p *piece) {
+// Hold says that the sink holds the piece. Called from any goroutine.
+func (p *Piece) Hold() {
+	d := p.rounds
 	d.mu.Lock()
 	p.held = true
 	d.mu.Unlock()
 	wake(d.landing)
 }
 
+// Size is about how many bytes the piece's documents will have.
+func (p *Piece) Size() int { return len(p.marks) * max(int(p.to.each.Load()), 1<<10) }
+
+// Render renders the piece, once, on any goroutine.
+func (p *Piece) Render(scratch *mapping.Scratch, out *sinks.Batch) error {
+	defer p.rendered()
+	defer func() { p.to.measured(len(p.marks), out.Bodies()) }()
+	scratch.Now = time.Now().UnixMicro()
+	for i, mark := range p.marks {
+		if p.to.Retired.Load() {
+			return nil
+		}
+		due, err := p.to.renderer.Document(scratch, p.rows, out, p.to.Target.Target, []byte(mark), p.version)
+		if err != nil {
+			return fmt.Errorf("render %s: %w", p.to.renderer, err)
+		}
+		p.dues[i] = due
+	}
+	return nil
+}
+
 // takeHeld takes the pieces that are held, but for those that were sent after one
 // that is not. Unmarked out of order, a place that a row has left would be
 // deleted after a restart though another row has taken it.
-func (d *drain) takeHeld() (held []*piece) {
+func (d *rounds) takeHeld() (held []*Piece) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for p := d.pieces[d.settled+1]; p != nil && p.held; p = d.pieces[d.settled+1] {
@@ -376,7 +369,7 @@ func (d *drain) takeHeld() (held []*piece) {
 }
 
 // landed forgets pieces that are held and unmarked.
-func (d *drain) landed(held []*piece) {
+func (d *rounds) landed(held []*Piece) {
 	d.mu.Lock()
 	for _, p := range held {
 		delete(d.pieces, p.sequence)
@@ -406,7 +399,7 @@ func (d *drain) landed(held []*piece) {
 }
 
 // forget lets the piece's documents be sent again.
-func (d *drain) forget(p *piece) {
+func (d *rounds) forget(p *Piece) {
 	for _, mark := range p.marks {
 		if f := (flight{p.to.id, mark}); d.flying[f] == p.version {
 			delete(d.flying, f)
@@ -415,7 +408,7 @@ func (d *drain) forget(p *piece) {
 }
 
 // overtaken reports whether no piece up to the sequence number is on its way.
-func (d *drain) overtaken(sequence int64) bool {
+func (d *rounds) overtaken(sequence int64) bool {
 	for s := range d.pieces {
 		if s <= sequence {
 			return false
@@ -425,13 +418,13 @@ func (d *drain) overtaken(sequence int64) bool {
 }
 
 // rendered ends the piece's reading.
-func (p *piece) rendered() {
+func (p *Piece) rendered() {
 	_ = p.rows.Release() // of a fork: it cannot fail
-	p.drain.leave(p.moment)
+	p.rounds.leave(p.moment)
 }
 
 // leave ends one reader of a moment; the last one releases the snapshot.
-func (d *drain) leave(m *moment) {
+func (d *rounds) leave(m *moment) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if m.readers--; m.readers == 0 && d.moments[m] {
@@ -441,13 +434,13 @@ func (d *drain) leave(m *moment) {
 }
 
 // close releases what pieces that were never rendered have held.
-func (d *drain) close() {
+func (d *rounds) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for m := range d.moments {
 		_ = m.snapshot.Release() // nothing is written
 	}
 	clear(d.moments)
-	d.measured = d.store.Metrics()
+	d.measured = d.clock.store.Metrics()
 	d.closed = true
 }

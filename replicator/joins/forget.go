@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"encoding/binary"
@@ -12,7 +12,7 @@ import (
 // forgetGone deletes what the store holds of physical indexes that are no longer
 // fed: their marked and due documents, and how far their passes had come. Their
 // work is deleted when its turn comes.
-func (j *joins) forgetGone() error {
+func (j *Joins) forgetGone() error {
 	found, err := j.store.Targets()
 	if err != nil {
 		return fmt.Errorf("read row store: %w", err)
@@ -40,7 +40,7 @@ func (j *joins) forgetGone() error {
 }
 
 // goneNotes names the notes about indexes that are no longer fed.
-func (j *joins) goneNotes() (gone []string, err error) {
+func (j *Joins) goneNotes() (gone []string, err error) {
 	snap := j.store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
 	for _, of := range []string{noteBegan, notePass} {
@@ -65,31 +65,31 @@ func (j *joins) goneNotes() (gone []string, err error) {
 // whose rows are stored otherwise now, so that they have to be read again. What
 // serves stands still until then. Documents of rows that go meanwhile would stay:
 // what has not been told to be built anew beside is told so first.
-func (j *joins) giveUp(lost []*joinedTarget) error {
-	rebuild := &rebuildError{reason: "rows of its tables are stored otherwise than before"}
+func (j *Joins) giveUp(lost []*target) error {
+	rebuild := &RebuildError{}
 	for _, to := range lost {
-		if to.renderer.Append || to.serving && to.stale {
+		if to.renderer.Append || to.Serving && to.Stale {
 			continue
 		}
-		if !to.serving {
-			rebuild.useless = append(rebuild.useless, to.Physical)
+		if !to.Serving {
+			rebuild.Useless = append(rebuild.Useless, to.Physical)
 		}
-		if !slices.Contains(rebuild.aliases, to.alias) {
-			rebuild.aliases = append(rebuild.aliases, to.alias)
+		if !slices.Contains(rebuild.Aliases, to.Alias) {
+			rebuild.Aliases = append(rebuild.Aliases, to.Alias)
 		}
 	}
-	if len(rebuild.aliases) > 0 {
+	if len(rebuild.Aliases) > 0 {
 		return rebuild
 	}
 	for _, to := range lost {
 		if err := j.store.DropTarget(to.id); err != nil {
-			return fmt.Errorf("forget documents of index %s: %w", to.alias, err)
+			return fmt.Errorf("forget documents of index %s: %w", to.Alias, err)
 		}
 		to.began.Store(false)
 	}
 	return j.write(j.applied, func(b *rowstore.Batch) error {
 		err := j.dropWork(b, func(id uint32) bool {
-			return slices.ContainsFunc(lost, func(to *joinedTarget) bool { return to.id == id })
+			return slices.ContainsFunc(lost, func(to *target) bool { return to.id == id })
 		})
 		for _, to := range lost {
 			err = errors.Join(err, b.Set(noteBegan+to.name(), nil), b.Set(notePass+to.name(), nil))
@@ -102,7 +102,7 @@ func (j *joins) giveUp(lost []*joinedTarget) error {
 }
 
 // dropWork deletes what is left to be done for some targets.
-func (j *joins) dropWork(b *rowstore.Batch, of func(target uint32) bool) error {
+func (j *Joins) dropWork(b *rowstore.Batch, of func(target uint32) bool) error {
 	var gone []uint64
 	err := b.Work(func(id uint64, record []byte) (bool, error) {
 		if len(record) >= workHeader && of(binary.BigEndian.Uint32(record[1:])) {

@@ -1,7 +1,9 @@
-package replicator
+// Package reading is what reading a table in chunks, while the stream goes on, has
+// to know: what happens to its rows meanwhile, and how far it has come. It owns no
+// goroutine; Windows may be used from any.
+package reading
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
 	"sync"
@@ -9,13 +11,13 @@ import (
 	"haystream/sources"
 )
 
-// windows keeps, for each table that is being read, what happens to its rows
+// Windows keeps, for each table that is being read, what happens to its rows
 // meanwhile: the keys that the stream changes, and the values that foreign keys
 // act on without a word in the log. The apply loop records, scans open and close.
-type windows struct {
+type Windows struct {
 	mu      sync.Mutex
 	tables  []*touched // by table ordinal; nil while no window is open
-	storing []bool     // by table ordinal: rows were being read into the store at the last record; owned by the apply loop
+	storing []bool     // by table ordinal: rows were being read into the store at the last Record; owned by who calls it
 }
 
 // touched is one table's record since its oldest open window. All lists are of
@@ -39,7 +41,7 @@ func (t *touched) size() int { return len(t.keys) + len(t.partial) + len(t.acted
 const maxTouched = 8 << 20
 
 // A window is open from before a chunk is read until it is merged.
-type window struct {
+type Window struct {
 	table  *sources.Table
 	of     *touched
 	stored bool // the chunk is for the row store
@@ -48,14 +50,14 @@ type window struct {
 	keys, partial, txs, acted int
 }
 
-// newWindows has room for the given number of tables.
-func newWindows(tables int) *windows {
-	return &windows{tables: make([]*touched, tables), storing: make([]bool, tables)}
+// NewWindows has room for the given number of tables.
+func NewWindows(tables int) *Windows {
+	return &Windows{tables: make([]*touched, tables), storing: make([]bool, tables)}
 }
 
-// open begins to record what happens to the table's rows. stored: the chunk is
+// Open begins to record what happens to the table's rows. stored: the chunk is
 // for the row store.
-func (w *windows) open(table *sources.Table, stored bool) *window {
+func (w *Windows) Open(table *sources.Table, stored bool) *Window {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.tables[table.Ordinal]
@@ -67,11 +69,11 @@ func (w *windows) open(table *sources.Table, stored bool) *window {
 	if stored {
 		t.stored++
 	}
-	return &window{table: table, of: t, stored: stored, keys: len(t.keys), partial: len(t.partial), txs: len(t.txs), acted: len(t.acted)}
+	return &Window{table: table, of: t, stored: stored, keys: len(t.keys), partial: len(t.partial), txs: len(t.txs), acted: len(t.acted)}
 }
 
-// close ends the window; the last one frees the record.
-func (w *windows) close(win *window) {
+// Close ends the window; the last one frees the record.
+func (w *Windows) Close(win *Window) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	win.of.open--
@@ -83,8 +85,8 @@ func (w *windows) close(win *window) {
 	}
 }
 
-// record notes what a batch changes in tables with an open window.
-func (w *windows) record(b *sources.Batch) {
+// Record notes what a batch changes in tables with an open window.
+func (w *Windows) Record(b *sources.Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for n, t := range w.tables {
@@ -101,8 +103,11 @@ func (w *windows) record(b *sources.Batch) {
 	}
 }
 
-// act notes that foreign keys have acted on the rows of a table with a value, or may have.
-func (w *windows) act(table *sources.Table, value string) {
+// Storing reports whether rows of a table were being read into the row store at the last Record.
+func (w *Windows) Storing(table *sources.Table) bool { return w.storing[table.Ordinal] }
+
+// Act notes that foreign keys have acted on the rows of a table with a value, or may have.
+func (w *Windows) Act(table *sources.Table, value string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if t := w.tables[table.Ordinal]; t != nil && t.stored > 0 && !t.overflow {
@@ -126,24 +131,17 @@ func (t *touched) add(c *sources.Change) {
 			continue
 		}
 		t.count++
-		if !c.After.IsZero() && hasMissing(c.After) {
-			t.partial, t.txs = appendKey(t.partial, image, c.Table.Key), append(t.txs, c.Tx)
+		if !c.After.IsZero() && !c.After.Whole() {
+			t.partial, t.txs = AppendName(t.partial, image, c.Table.Key), append(t.txs, c.Tx)
 		} else {
-			t.keys = appendKey(t.keys, image, c.Table.Key)
+			t.keys = AppendName(t.keys, image, c.Table.Key)
 		}
 	}
 }
 
-// sameCells reports whether two images of a row have the same values in some columns.
-func sameCells(a, b sources.Row, columns []int) bool {
-	return !slices.ContainsFunc(columns, func(i int) bool {
-		return a.Null(i) != b.Null(i) || a.Missing(i) != b.Missing(i) || !bytes.Equal(a.Text(i), b.Text(i))
-	})
-}
-
-// appendKey appends a row's key in a form that is equal for equal keys only:
+// AppendName appends a row's key as a name, in a form that is equal for equal keys only:
 // the length of the rest, then each text after its length.
-func appendKey(dst []byte, r sources.Row, key []int) []byte {
+func AppendName(dst []byte, r sources.Row, key []int) []byte {
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	for _, i := range key {
@@ -155,19 +153,10 @@ func appendKey(dst []byte, r sources.Row, key []int) []byte {
 	return dst
 }
 
-func hasMissing(r sources.Row) bool {
-	for i := range r.Len() {
-		if r.Missing(i) {
-			return true
-		}
-	}
-	return false
-}
-
-// merge returns the rows of a chunk that no change since the window opened has
+// Merge returns the rows of a chunk that no change since the window opened has
 // touched, and false where the chunk has to be read again: it must have seen
 // the changes whose images were not whole.
-func (w *windows) merge(win *window, chunk *sources.Chunk) ([]sources.Row, bool) {
+func (w *Windows) Merge(win *Window, chunk *sources.Chunk) ([]sources.Row, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
@@ -175,30 +164,30 @@ func (w *windows) merge(win *window, chunk *sources.Chunk) ([]sources.Row, bool)
 	if t.overflow || slices.ContainsFunc(t.txs[win.txs:], unseen) {
 		return nil, false
 	}
-	changed := newNameSet(t.count, t.keys[win.keys:])
+	changed := newNames(t.count, t.keys[win.keys:])
 	if len(changed) == 0 {
 		return chunk.Rows, true
 	}
 	rows := chunk.Rows[:0]
 	var key []byte
 	for _, r := range chunk.Rows {
-		key = appendKey(key[:0], r, win.table.Key)
-		if !changed.has(key[4:]) {
+		key = AppendName(key[:0], r, win.table.Key)
+		if !changed.Has(key[4:]) {
 			rows = append(rows, r)
 		}
 	}
 	return rows, true
 }
 
-// happened is what a window has recorded, as far as a chunk has not seen it.
-type happened struct {
-	changed nameSet // rows that the store knows better, if it has them at all
-	partial nameSet // rows that changed and that the log did not tell whole
-	acted   nameSet // values that foreign keys may have acted on; the chunk may have seen that
+// Happened is what a window has recorded, as far as a chunk has not seen it.
+type Happened struct {
+	Changed Names // rows that the store knows better, if it has them at all
+	Partial Names // rows that changed and that the log did not tell whole
+	Acted   Names // values that foreign keys may have acted on; the chunk may have seen that
 }
 
-// happened returns what has happened since the window opened, and false where that is not known.
-func (w *windows) happened(win *window, chunk *sources.Chunk) (h happened, ok bool) {
+// Happened returns what has happened since the window opened, and false where that is not known.
+func (w *Windows) Happened(win *Window, chunk *sources.Chunk) (h Happened, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
@@ -214,17 +203,17 @@ func (w *windows) happened(win *window, chunk *sources.Chunk) (h happened, ok bo
 		}
 		keys = keys[n:]
 	}
-	return happened{newNameSet(t.count, t.keys[win.keys:]), newNameSet(t.count, partial), newNameSet(t.count, t.acted[win.acted:])}, true
+	return Happened{newNames(t.count, t.keys[win.keys:]), newNames(t.count, partial), newNames(t.count, t.acted[win.acted:])}, true
 }
 
-// A nameSet is names that were length-prefixed.
-type nameSet map[string]struct{}
+// A Names is names that were length-prefixed.
+type Names map[string]struct{}
 
-func newNameSet(count int, names []byte) nameSet {
+func newNames(count int, names []byte) Names {
 	if len(names) == 0 {
 		return nil
 	}
-	s := make(nameSet, count)
+	s := make(Names, count)
 	for len(names) > 0 {
 		n := 4 + binary.BigEndian.Uint32(names)
 		s[string(names[4:n])] = struct{}{}
@@ -233,7 +222,7 @@ func newNameSet(count int, names []byte) nameSet {
 	return s
 }
 
-func (s nameSet) has(name []byte) bool {
+func (s Names) Has(name []byte) bool {
 	_, ok := s[string(name)]
 	return ok
 }

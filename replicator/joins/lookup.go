@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/reading"
 	"haystream/sources"
 )
 
@@ -18,8 +19,8 @@ const lookupValues = 200
 // those that have gone, or have another value now, are found. Rows that the store
 // lacks are read by the value; there can be some only where the value is a part of
 // the key, since a foreign key may have moved them to where all had been read.
-type lookup struct {
-	table  *storedTable
+type Lookup struct {
+	table  *Table
 	values []value
 	since  int64           // changes up to this Version must be in what is read
 	again  map[string]bool // by name: acted on while it is read
@@ -34,15 +35,19 @@ type lookup struct {
 	over    bool        // all of them were read
 }
 
-func (l *lookup) has(name string) bool {
+// Table is the table whose rows are read again. What is read must have the changes up
+// to since.
+func (l *Lookup) Table() (table *sources.Table, since int64) { return l.table.Source, l.since }
+
+func (l *Lookup) has(name string) bool {
 	return slices.ContainsFunc(l.values, func(v value) bool { return v.name == name })
 }
 
 // byKey reports whether the values are keys.
-func (l *lookup) byKey() bool { return slices.Equal(l.values[0].columns, l.table.Table.Key) }
+func (l *Lookup) byKey() bool { return slices.Equal(l.values[0].columns, l.table.Table.Key) }
 
-// request is what is to be read next.
-func (l *lookup) request() (having *sources.Values, after sources.Key) {
+// Request is what is to be read next.
+func (l *Lookup) Request() (having *sources.Values, after sources.Key) {
 	columns := l.table.Table.Key
 	having = &sources.Values{}
 	if l.byValue {
@@ -62,9 +67,9 @@ func (l *lookup) request() (having *sources.Values, after sources.Key) {
 	return having, after
 }
 
-// look begins or continues to read suspects again, and returns the lookup that waits to be
+// Look begins or continues to read suspects again, and returns the lookup that waits to be
 // asked of the source; nil where there is none.
-func (j *joins) look() (*lookup, error) {
+func (j *Joins) Look() (*Lookup, error) {
 	if j == nil || j.asked || !j.loaded() {
 		return nil, nil
 	}
@@ -91,12 +96,12 @@ func (j *joins) look() (*lookup, error) {
 }
 
 // newLookup takes some suspects of a table, of the same columns; nil where there are none.
-func (j *joins) newLookup() (*lookup, error) {
-	n := slices.IndexFunc(j.tables, func(t *storedTable) bool { return t.suspects > 0 })
+func (j *Joins) newLookup() (*Lookup, error) {
+	n := slices.IndexFunc(j.tables, func(t *Table) bool { return t.suspects > 0 })
 	if n < 0 {
 		return nil, nil
 	}
-	l := &lookup{table: j.tables[n], since: j.since, again: map[string]bool{}, keys: map[string]sources.Key{}}
+	l := &Lookup{table: j.tables[n], since: j.since, again: map[string]bool{}, keys: map[string]sources.Key{}}
 	snap := j.store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
 	prefix := l.table.Note(noteSuspect)
@@ -131,7 +136,7 @@ func (j *joins) newLookup() (*lookup, error) {
 }
 
 // proceed prepares the next request of a lookup; false where it is over.
-func (j *joins) proceed(l *lookup) (more bool, err error) {
+func (j *Joins) proceed(l *Lookup) (more bool, err error) {
 	if len(l.keys) > 0 || l.byValue {
 		return true, nil
 	}
@@ -168,7 +173,7 @@ func (j *joins) proceed(l *lookup) (more bool, err error) {
 }
 
 // looked ends a lookup: what was not acted on meanwhile is no suspect any more.
-func (j *joins) looked(l *lookup) error {
+func (j *Joins) looked(l *Lookup) error {
 	j.looking = nil
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		for _, v := range l.values {
@@ -184,11 +189,11 @@ func (j *joins) looked(l *lookup) error {
 	if err != nil {
 		return fmt.Errorf("clear suspects of table %s: %w", l.table.Source, err)
 	}
-	return j.begin()
+	return j.Begin()
 }
 
-// found stores what was read for a lookup; rows that were not found have gone.
-func (j *joins) found(l *lookup, chunk *sources.Chunk, h happened) error {
+// Found stores what was read for a lookup; rows that were not found have gone.
+func (j *Joins) Found(l *Lookup, chunk *sources.Chunk, h reading.Happened) error {
 	t := l.table
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		for _, row := range chunk.Rows {
@@ -219,16 +224,16 @@ func (j *joins) found(l *lookup, chunk *sources.Chunk, h happened) error {
 }
 
 // gone deletes a row that the source does not have.
-func (j *joins) gone(b *rowstore.Batch, t *storedTable, key []byte, texts sources.Key, h happened) error {
+func (j *Joins) gone(b *rowstore.Batch, t *Table, key []byte, texts sources.Key, h reading.Happened) error {
 	old, ok, err := b.Get(t.Table, key)
 	if err != nil || !ok {
 		return err
 	}
 	name, ok := t.keyInSource(nil, old)
 	switch {
-	case h.changed.has(name):
+	case h.Changed.Has(name):
 		return nil
-	case h.partial.has(name), h.acted.has([]byte(suspectName(t.Table.Key, key))), !ok && len(h.changed)+len(h.partial) > 0:
+	case h.Partial.Has(name), h.Acted.Has([]byte(suspectName(t.Table.Key, key))), !ok && len(h.Changed)+len(h.Partial) > 0:
 		return j.suspect(b, t, value{t.Table.Key, texts, key, suspectName(t.Table.Key, key)})
 	}
 	old = rowstore.Merge(sources.NewArena(0), sources.Row{}, old)
@@ -240,7 +245,7 @@ func (j *joins) gone(b *rowstore.Batch, t *storedTable, key []byte, texts source
 
 // keyInSource appends the name that windows have for a stored row; ok is false where
 // the key that the table is read by is not stored.
-func (t *storedTable) keyInSource(dst []byte, row sources.Row) (name []byte, ok bool) {
+func (t *Table) keyInSource(dst []byte, row sources.Row) (name []byte, ok bool) {
 	var columns []int
 	for _, i := range t.Source.Key {
 		n := slices.Index(t.Columns, i)
@@ -249,5 +254,5 @@ func (t *storedTable) keyInSource(dst []byte, row sources.Row) (name []byte, ok 
 		}
 		columns = append(columns, n)
 	}
-	return appendKey(dst, row, columns)[len(dst)+4:], true
+	return reading.AppendName(dst, row, columns)[len(dst)+4:], true
 }

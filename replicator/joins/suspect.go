@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"encoding/binary"
@@ -75,7 +75,7 @@ type value struct {
 
 // valueOf is the value that rows of a table have in columns, where other columns
 // of a row of any table say it; ok is false where it is NULL, or not known.
-func (t *storedTable) valueOf(columns []int, row sources.Row, from []int) (v value, ok bool) {
+func (t *Table) valueOf(columns []int, row sources.Row, from []int) (v value, ok bool) {
 	if row.IsZero() || slices.ContainsFunc(from, func(i int) bool { return row.Null(i) || row.Missing(i) }) {
 		return v, false
 	}
@@ -83,7 +83,7 @@ func (t *storedTable) valueOf(columns []int, row sources.Row, from []int) (v val
 }
 
 // value is the value that texts are in columns of a table.
-func (t *storedTable) value(columns []int, texts sources.Key) value {
+func (t *Table) value(columns []int, texts sources.Key) value {
 	v := value{columns: columns, texts: texts}
 	a := sources.NewArena(0)
 	a.StartRow(len(t.Table.Columns))
@@ -100,14 +100,14 @@ func (t *storedTable) value(columns []int, texts sources.Key) value {
 }
 
 // referring is the value that rows have which refer to a row by a foreign key.
-func (j *joins) referring(k *mapping.Cascade, row sources.Row) (v value, ok bool) {
+func (j *Joins) referring(k *mapping.Cascade, row sources.Row) (v value, ok bool) {
 	columns, targets := k.Lookup()
 	return j.tables[k.Child.Ordinal].valueOf(columns, row, targets)
 }
 
 // suspect notes that rows with a value may not be as the source has them. One that
 // is being read again stays a suspect.
-func (j *joins) suspect(b *rowstore.Batch, t *storedTable, v value) error {
+func (j *Joins) suspect(b *rowstore.Batch, t *Table, v value) error {
 	if l := j.looking; l != nil && l.table == t && l.has(v.name) {
 		l.again[v.name] = true
 	}
@@ -120,7 +120,7 @@ func (j *joins) suspect(b *rowstore.Batch, t *storedTable, v value) error {
 }
 
 // suspected reports whether a value is noted.
-func (j *joins) suspected(b *rowstore.Batch, t *storedTable, name string) (bool, error) {
+func (j *Joins) suspected(b *rowstore.Batch, t *Table, name string) (bool, error) {
 	if t.suspects == 0 {
 		return false, nil
 	}
@@ -129,7 +129,7 @@ func (j *joins) suspected(b *rowstore.Batch, t *storedTable, name string) (bool,
 }
 
 // clear takes a suspect off.
-func (j *joins) clear(b *rowstore.Batch, t *storedTable, name string) error {
+func (j *Joins) clear(b *rowstore.Batch, t *Table, name string) error {
 	if there, err := j.suspected(b, t, name); err != nil || !there {
 		return err
 	}
@@ -137,7 +137,7 @@ func (j *joins) clear(b *rowstore.Batch, t *storedTable, name string) error {
 	return b.Set(t.Note(noteSuspect+name), nil)
 }
 
-func (t *storedTable) count(name string, n int) {
+func (t *Table) count(name string, n int) {
 	t.suspects += n
 	if columns, _, err := parseSuspect(name); err != nil || slices.ContainsFunc(columns, func(i int) bool { return slices.Contains(t.Table.Key, i) }) {
 		t.absent += n
@@ -145,7 +145,7 @@ func (t *storedTable) count(name string, n int) {
 }
 
 // suspectRow makes one row a suspect, by its key.
-func (j *joins) suspectRow(b *rowstore.Batch, t *storedTable, row sources.Row) error {
+func (j *Joins) suspectRow(b *rowstore.Batch, t *Table, row sources.Row) error {
 	v, ok := t.valueOf(t.Table.Key, row, t.Table.Key)
 	if !ok {
 		return errors.New("the log left out the row's key")
@@ -154,7 +154,7 @@ func (j *joins) suspectRow(b *rowstore.Batch, t *storedTable, row sources.Row) e
 }
 
 // suspectIfStored makes a value a suspect where the store has rows with it.
-func (j *joins) suspectIfStored(b *rowstore.Batch, t *storedTable, v value) error {
+func (j *Joins) suspectIfStored(b *rowstore.Batch, t *Table, v value) error {
 	found := false
 	err := t.keys(b, v.columns, v.encoded, nil, func([]byte) (bool, error) {
 		found = true
@@ -167,7 +167,7 @@ func (j *joins) suspectIfStored(b *rowstore.Batch, t *storedTable, v value) erro
 }
 
 // keys gives the keys of the rows with a value of columns, from the first one after a key.
-func (t *storedTable) keys(from rowstore.Reader, columns []int, encoded, after []byte, each func(key []byte) (bool, error)) error {
+func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte, each func(key []byte) (bool, error)) error {
 	if slices.Equal(columns, t.Table.Key) {
 		if after != nil {
 			return nil
@@ -192,15 +192,15 @@ func (t *storedTable) keys(from rowstore.Reader, columns []int, encoded, after [
 }
 
 // known reports whether the store has a table as the source has it.
-func (t *storedTable) known() bool { return t.load.Done && t.suspects == 0 && !t.sweep }
+func (t *Table) known() bool { return t.load.Done && t.suspects == 0 && !t.sweep }
 
 // known reports whether the store has all tables so.
-func (j *joins) known() bool {
-	return !slices.ContainsFunc(j.tables, func(t *storedTable) bool { return !t.known() })
+func (j *Joins) known() bool {
+	return !slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.known() })
 }
 
 // doubt notes that rows of tables may refer to some that have gone unseen.
-func (j *joins) doubt(b *rowstore.Batch, tables []*storedTable) error {
+func (j *Joins) doubt(b *rowstore.Batch, tables []*Table) error {
 	for _, t := range tables {
 		if j.sweeping != nil && j.sweeping.table == t {
 			j.sweeping.again = true
@@ -219,10 +219,10 @@ func (j *joins) doubt(b *rowstore.Batch, tables []*storedTable) error {
 // appears looks for rows that refer to one which comes anew, or changes what is
 // referred to: those that are stored may have referred to a former one, and have
 // gone with it. reread: the row was found changed, so that what it was counts, too.
-func (j *joins) appears(b *rowstore.Batch, t *storedTable, old, row sources.Row, reread bool) error {
+func (j *Joins) appears(b *rowstore.Batch, t *Table, old, row sources.Row, reread bool) error {
 	for _, k := range t.Cascades {
 		child := j.tables[k.Child.Ordinal]
-		if child.known() && !reread || !old.IsZero() && !row.IsZero() && sameCells(old, row, k.Targets) {
+		if child.known() && !reread || !old.IsZero() && !row.IsZero() && old.Same(row, k.Targets...) {
 			continue
 		}
 		images := []sources.Row{row}
@@ -234,7 +234,7 @@ func (j *joins) appears(b *rowstore.Batch, t *storedTable, old, row sources.Row,
 			if !ok {
 				continue
 			}
-			j.windows.act(child.Source, v.name)
+			j.windows.Act(child.Source, v.name)
 			if err := j.suspectIfStored(b, child, v); err != nil {
 				return err
 			}
@@ -247,15 +247,15 @@ func (j *joins) appears(b *rowstore.Batch, t *storedTable, old, row sources.Row,
 // makes what they refer to suspects. Rows that the source itself has so are found
 // again, and stay.
 type sweep struct {
-	table *storedTable
+	table *Table
 	after []byte
 	again bool // what was looked at may refer to rows that have gone since
 }
 
 // nextSweep begins one where a table is to be swept and nothing else is open.
-func (j *joins) nextSweep() *sweep {
-	if j.sweeping == nil && j.loaded() && !slices.ContainsFunc(j.tables, func(t *storedTable) bool { return t.suspects > 0 }) {
-		if n := slices.IndexFunc(j.tables, func(t *storedTable) bool { return t.sweep }); n >= 0 {
+func (j *Joins) nextSweep() *sweep {
+	if j.sweeping == nil && j.loaded() && !slices.ContainsFunc(j.tables, func(t *Table) bool { return t.suspects > 0 }) {
+		if n := slices.IndexFunc(j.tables, func(t *Table) bool { return t.sweep }); n >= 0 {
 			j.sweeping = &sweep{table: j.tables[n]}
 		}
 	}
@@ -263,7 +263,7 @@ func (j *joins) nextSweep() *sweep {
 }
 
 // sweep goes on with the sweep that is under way.
-func (j *joins) sweep(s *sweep) error {
+func (j *Joins) sweep(s *sweep) error {
 	t := s.table
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		n := 0
@@ -300,5 +300,5 @@ func (j *joins) sweep(s *sweep) error {
 	if err != nil {
 		return err
 	}
-	return j.begin()
+	return j.Begin()
 }

@@ -1,19 +1,19 @@
-package replicator
+package joins
 
 import (
 	"fmt"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/reading"
 	"haystream/sources"
 )
 
-// merge stores the rows of a chunk but for those that have changed since it was read.
-func (j *joins) merge(c *loadedChunk, h happened) error {
-	t := c.scan.stored
+// Merge stores the rows of a chunk but for those that have changed since it was read.
+func (j *Joins) Merge(t *Table, chunk *sources.Chunk, h reading.Happened) error {
 	progress := t.load
-	progress.advance(c.chunk.Last, int64(len(c.chunk.Rows)), c.chunk.Done)
+	progress.Advance(chunk.Last, int64(len(chunk.Rows)), chunk.Done)
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
-		for _, row := range c.chunk.Rows {
+		for _, row := range chunk.Rows {
 			if _, err := j.mergeRow(b, t, row, h, false); err != nil {
 				return fmt.Errorf("store row of table %s: %w", t.Source, err)
 			}
@@ -25,22 +25,22 @@ func (j *joins) merge(c *loadedChunk, h happened) error {
 	if err != nil {
 		return err
 	}
-	return j.begin()
+	return j.Begin()
 }
 
 // mergeRow stores a row that was read and returns its key. reread: it was a suspect,
 // so that what differs from what is stored has come about without a word in the log.
-func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, read sources.Row, h happened, reread bool) ([]byte, error) {
+func (j *Joins) mergeRow(b *rowstore.Batch, t *Table, read sources.Row, h reading.Happened, reread bool) ([]byte, error) {
 	j.arena.Reset()
 	row := t.Cut(&j.arena, read)
 	j.key, _ = rowstore.AppendKey(j.key[:0], t.Table, row, t.Table.Key)
-	j.name = appendKey(j.name[:0], read, t.Source.Key)
+	j.name = reading.AppendName(j.name[:0], read, t.Source.Key)
 	switch name := j.name[4:]; {
-	case h.changed.has(name):
+	case h.Changed.Has(name):
 		return j.key, nil
-	case h.acted.has([]byte(suspectName(t.Table.Key, j.key))):
+	case h.Acted.Has([]byte(suspectName(t.Table.Key, j.key))):
 		return j.key, j.suspectRow(b, t, row)
-	case h.partial.has(name):
+	case h.Partial.Has(name):
 		if reread {
 			return j.key, j.suspectRow(b, t, row)
 		}
@@ -53,7 +53,7 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, read sources.Row, h 
 			return nil, err
 		}
 	}
-	if old.IsZero() || !sameRow(old, row) {
+	if old.IsZero() || !old.Same(row, t.all...) {
 		if reread || !old.IsZero() {
 			if err := j.appears(b, t, old, row, true); err != nil {
 				return nil, err
@@ -71,25 +71,16 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, read sources.Row, h 
 			return nil, err
 		}
 	}
-	if len(h.acted) == 0 {
+	if len(h.Acted) == 0 {
 		return j.key, nil
 	}
 	for _, k := range t.above {
 		columns, _ := k.Lookup()
-		if v, ok := t.valueOf(columns, row, columns); ok && h.acted.has([]byte(v.name)) {
+		if v, ok := t.valueOf(columns, row, columns); ok && h.Acted.Has([]byte(v.name)) {
 			if err := j.suspect(b, t, v); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return j.key, nil
-}
-
-func sameRow(a, b sources.Row) bool {
-	for i := range a.Len() {
-		if !sameCells(a, b, []int{i}) {
-			return false
-		}
-	}
-	return true
 }

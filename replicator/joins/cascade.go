@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func acts(k *mapping.Cascade, old, row sources.Row) (action sources.ReferenceAct
 	action = k.OnDelete
 	if !row.IsZero() {
 		action = k.OnUpdate
-		if lacks(row, k.Targets) || sameCells(old, row, k.Targets) {
+		if lacks(row, k.Targets) || old.Same(row, k.Targets...) {
 			return action, false
 		}
 	}
@@ -68,7 +68,7 @@ func lacks(r sources.Row, columns []int) bool { return slices.ContainsFunc(colum
 // cascade does what the foreign keys to a row do when it changes; nothing where
 // old is the zero Row. It ends the validity of the batch's rows, of which the given
 // ones must not be.
-func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
+func (j *Joins) cascade(b *rowstore.Batch, t *Table, old, row sources.Row) error {
 	if old.IsZero() {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 			return err
 		}
 		if !child.known() {
-			j.windows.act(child.Source, v.name)
+			j.windows.Act(child.Source, v.name)
 		}
 		if !child.load.Done || child.absent > 0 || suspected {
 			if err := j.unknown(b, child, &h); err != nil {
@@ -115,7 +115,7 @@ func (j *joins) cascade(b *rowstore.Batch, t *storedTable, old, row sources.Row)
 
 // unknown sees to the rows that a foreign key acts on and that the store does not
 // have: they may come to where all was read, and act on others in turn.
-func (j *joins) unknown(b *rowstore.Batch, child *storedTable, h *act) error {
+func (j *Joins) unknown(b *rowstore.Batch, child *Table, h *act) error {
 	if err := j.doubt(b, child.below); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (j *joins) unknown(b *rowstore.Batch, child *storedTable, h *act) error {
 		return nil
 	}
 	if slices.ContainsFunc(columns, func(i int) bool { return slices.Contains(child.Table.Key, i) }) {
-		j.windows.act(child.Source, to.name)
+		j.windows.Act(child.Source, to.name)
 		if err := j.suspect(b, child, to); err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func (j *joins) unknown(b *rowstore.Batch, child *storedTable, h *act) error {
 
 // passOn makes suspects of what rows refer to by values that rows of a table have
 // passed on to them, seen or not.
-func (j *joins) passOn(b *rowstore.Batch, t *storedTable, columns []int, from, to sources.Key, done map[*mapping.Cascade]bool) error {
+func (j *Joins) passOn(b *rowstore.Batch, t *Table, columns []int, from, to sources.Key, done map[*mapping.Cascade]bool) error {
 	for _, k := range t.Cascades {
 		if done[k] || k.OnUpdate != sources.Cascade && k.OnUpdate != sources.SetNull {
 			continue
@@ -169,7 +169,7 @@ func (j *joins) passOn(b *rowstore.Batch, t *storedTable, columns []int, from, t
 }
 
 // act changes the rows that refer to a value, however many they are.
-func (j *joins) act(b *rowstore.Batch, child *storedTable, h *act) error {
+func (j *Joins) act(b *rowstore.Batch, child *Table, h *act) error {
 	var last []byte
 	for {
 		var keys [][]byte
@@ -196,7 +196,7 @@ func (j *joins) act(b *rowstore.Batch, child *storedTable, h *act) error {
 }
 
 // actOn changes one row that refers to a value.
-func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *act) error {
+func (j *Joins) actOn(b *rowstore.Batch, child *Table, key []byte, h *act) error {
 	name := strconv.Itoa(child.Ordinal) + "\x00" + string(key)
 	if j.acting[name] { // rows refer to each other in a ring
 		return nil
@@ -218,13 +218,13 @@ func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *act)
 		return j.suspectRow(b, child, old)
 	}
 	row := h.row(a, old)
-	if !row.IsZero() && sameCells(old, row, h.Columns) {
+	if !row.IsZero() && old.Same(row, h.Columns...) {
 		return nil
 	}
 	if !child.known() { // what is being read may be from before
 		for _, image := range []sources.Row{old, row} {
 			if v, ok := child.valueOf(child.Table.Key, image, child.Table.Key); ok {
-				j.windows.act(child.Source, v.name)
+				j.windows.Act(child.Source, v.name)
 			}
 		}
 	}
@@ -233,7 +233,7 @@ func (j *joins) actOn(b *rowstore.Batch, child *storedTable, key []byte, h *act)
 
 // spill makes visible what a large batch holds, up to the change before the one
 // that is being applied: that one is applied once more if the batch is cut short.
-func (j *joins) spill(b *rowstore.Batch) error {
+func (j *Joins) spill(b *rowstore.Batch) error {
 	if b.Size() < spillBytes {
 		return nil
 	}
@@ -242,5 +242,6 @@ func (j *joins) spill(b *rowstore.Batch) error {
 		return err
 	}
 	j.pause()
-	return j.drain.spill(b)
+	defer wake(j.rounds.marked)
+	return j.clock.spill(b)
 }

@@ -1,16 +1,19 @@
-package replicator
+package joins
 
 import (
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/reading"
+	"haystream/sinks"
 	"haystream/sources"
 )
 
@@ -20,7 +23,7 @@ type bench struct {
 	*testing.T
 	store   *rowstore.Store
 	plan    *mapping.Plan
-	j       *joins
+	j       *Joins
 	version int64
 	feeds   bool // documents are rendered
 }
@@ -101,7 +104,7 @@ func benchOf(t *testing.T, catalog []*sources.Table, set mapping.Set) *bench {
 // session begins a new one on the same store.
 func (s *bench) session() {
 	s.Helper()
-	j, err := newJoins(s.store, s.plan, s.targets(), newWindows(len(s.plan.Tables)), s.version)
+	j, err := Open(s.store, s.plan, s.targets(), reading.NewWindows(len(s.plan.Tables)), s.version)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -109,20 +112,27 @@ func (s *bench) session() {
 }
 
 // targets are one for each index; none where no documents are wanted.
-func (s *bench) targets() (all []*target) {
+func (s *bench) targets() (all []*Target) {
 	for _, index := range s.plan.Sets[0] {
 		if s.feeds {
-			all = append(all, newTarget(index, &build{Physical: index.Alias}))
+			all = append(all, newTarget(index, index.Alias))
 		}
 	}
 	return all
+}
+
+func newTarget(index *mapping.Index, physical string) *Target {
+	return &Target{
+		Target: &sinks.Target{Index: index.Alias, Physical: physical, WriteAlias: sinks.WriteAlias(physical)},
+		Alias:  index.Alias, Joined: index.Joined, Since: &atomic.Int64{}, Retired: &atomic.Bool{},
+	}
 }
 
 func (s *bench) table(name string) *sources.Table {
 	return s.plan.Tables[slices.IndexFunc(s.plan.Tables, func(t *sources.Table) bool { return t.Name == name })]
 }
 
-func (s *bench) stored(name string) *storedTable { return s.j.of[s.table(name).Ordinal][0] }
+func (s *bench) stored(name string) *Table { return s.j.of[s.table(name).Ordinal][0] }
 
 // batch is of changes such as "delete parent 1" or "update child 5,?,x"; before
 // an update's new values there may be the old ones and an arrow.
@@ -152,36 +162,57 @@ func (s *bench) batch(changes ...string) *sources.Batch {
 func (s *bench) stream(changes ...string) {
 	s.Helper()
 	b := s.batch(changes...)
-	s.j.windows.record(b)
-	if err := s.j.apply(b); err != nil {
+	s.j.windows.Record(b)
+	if err := s.j.Apply(b); err != nil {
 		s.Fatal(err)
 	}
 }
 
 // open begins to read a table.
-func (s *bench) open(table string) *loadedChunk {
-	t := s.table(table)
-	return &loadedChunk{scan: &scan{table: t, stored: s.stored(table)}, window: s.j.windows.open(t, true), answer: make(chan bool, 1)}
+func (s *bench) open(table string) (*Table, *reading.Window) {
+	t := s.stored(table)
+	return t, s.j.windows.Open(t.Source, true)
 }
 
-// merge stores the chunk's rows, all that the table has; false: they are to be read again.
-func (s *bench) merge(c *loadedChunk, done bool, rows ...string) bool {
+// merge stores all rows that a table has; done: there are no more.
+func (s *bench) merge(table string, done bool, rows ...string) {
 	s.Helper()
-	if err := s.tryMerge(c, done, rows...); err != nil {
+	t, w := s.open(table)
+	s.mergeInto(t, w, done, rows...)
+}
+
+func (s *bench) mergeInto(t *Table, w *reading.Window, done bool, rows ...string) {
+	s.Helper()
+	chunk := &sources.Chunk{Done: done, Sees: func(uint64) bool { return false }}
+	for _, text := range rows {
+		chunk.Rows = append(chunk.Rows, row(strings.Split(text, ",")...))
+		chunk.Last = sources.Key{strings.Split(text, ",")[0]}
+	}
+	defer s.j.windows.Close(w)
+	h, ok := s.j.windows.Happened(w, chunk)
+	if !ok {
+		s.Fatal("the window has outgrown its bound")
+	}
+	if err := s.j.Merge(t, chunk, h); err != nil {
 		s.Fatal(err)
 	}
-	return <-c.answer
 }
 
-func (s *bench) tryMerge(c *loadedChunk, done bool, rows ...string) error {
-	c.chunk = &sources.Chunk{Done: done, Sees: func(uint64) bool { return false }}
-	for _, text := range rows {
-		c.chunk.Rows = append(c.chunk.Rows, row(strings.Split(text, ",")...))
-		c.chunk.Last = sources.Key{strings.Split(text, ",")[0]}
+// row builds a row; "-" is NULL, "?" is Missing.
+func row(texts ...string) sources.Row {
+	var a sources.Arena
+	a.StartRow(len(texts))
+	for _, text := range texts {
+		switch text {
+		case "-":
+			a.Null()
+		case "?":
+			a.Missing()
+		default:
+			a.Text([]byte(text))
+		}
 	}
-	defer s.j.windows.close(c.window)
-	p := &pipeline{joins: s.j, windows: s.j.windows, gauges: &gauges{}}
-	return p.store(c)
+	return a.EndRow()
 }
 
 // expect compares what is stored of a table.
@@ -229,27 +260,29 @@ func (s *bench) reread(tables map[string][]string) {
 			}
 			continue
 		}
-		l, err := s.j.look()
+		l, err := s.j.Look()
 		if err != nil {
 			s.Fatal(err)
 		}
 		if l == nil { // the last one has ended
 			continue
 		}
-		c := &loadedChunk{lookup: l, window: s.j.windows.open(l.table.Source, true), answer: make(chan bool, 1)}
-		having, _ := l.request()
-		c.chunk = &sources.Chunk{Done: true, Sees: func(uint64) bool { return true }}
+		w := s.j.windows.Open(l.table.Source, true)
+		having, _ := l.Request()
+		chunk := &sources.Chunk{Done: true, Sees: func(uint64) bool { return true }}
 		for _, text := range tables[l.table.Source.Name] {
 			r := row(strings.Split(text, ",")...)
 			if slices.ContainsFunc(having.Of, func(v sources.Key) bool { return slices.Equal(r.Key(having.Columns), v) }) {
-				c.chunk.Rows = append(c.chunk.Rows, r)
+				chunk.Rows = append(chunk.Rows, r)
 			}
 		}
-		p := &pipeline{joins: s.j, windows: s.j.windows, gauges: &gauges{}}
-		err = p.looked(c)
-		s.j.windows.close(c.window)
-		if err != nil || !<-c.answer {
-			s.Fatalf("not merged: %v", err)
+		h, ok := s.j.windows.Happened(w, chunk)
+		s.j.windows.Close(w)
+		if !ok {
+			s.Fatal("the window has outgrown its bound")
+		}
+		if err := s.j.Found(l, chunk, h); err != nil {
+			s.Fatal(err)
 		}
 	}
 }
@@ -259,43 +292,43 @@ func (s *bench) reread(tables map[string][]string) {
 func TestCascadesSeenByAChunk(t *testing.T) {
 	t.Run("partial image", func(t *testing.T) {
 		s := newBench(t)
-		s.merge(s.open("parent"), true, "1", "2")
-		c := s.open("child")
+		s.merge("parent", true, "1", "2")
+		c, w := s.open("child")
 		s.stream("delete parent 1", "insert parent 1", "update child 7,?,? > 7,1,?")
-		s.merge(c, true, "7,1,seven") // as it was after that
-		s.merge(s.open("part"), true)
+		s.mergeInto(c, w, true, "7,1,seven") // as it was after that
+		s.merge("part", true)
 		s.reread(map[string][]string{"child": {"7,1,seven"}})
 		s.expect("child", "7,1,seven")
 	})
 	t.Run("a key is taken over", func(t *testing.T) {
 		s := newBench(t)
-		s.merge(s.open("parent"), true, "1", "2")
-		c := s.open("child")
+		s.merge("parent", true, "1", "2")
+		c, w := s.open("child")
 		s.stream("delete parent 1", "update parent 2 > 1")
-		s.merge(c, true, "7,1,seven")
-		s.merge(s.open("part"), true)
+		s.mergeInto(c, w, true, "7,1,seven")
+		s.merge("part", true)
 		s.reread(map[string][]string{"child": {"7,1,seven"}})
 		s.expect("child", "7,1,seven")
 	})
 	t.Run("window opened while the batch is applied", func(t *testing.T) {
 		s := newBench(t)
-		s.merge(s.open("parent"), true, "1", "2")
+		s.merge("parent", true, "1", "2")
 		b := s.batch("delete parent 1", "insert parent 1", "insert child 7,1,seven")
-		s.j.windows.record(b)
-		c := s.open("child")
-		if err := s.j.apply(b); err != nil {
+		s.j.windows.Record(b)
+		c, w := s.open("child")
+		if err := s.j.Apply(b); err != nil {
 			t.Fatal(err)
 		}
-		s.merge(c, true, "7,1,seven")
+		s.mergeInto(c, w, true, "7,1,seven")
 		s.expect("child", "7,1,seven")
 	})
 	t.Run("unseen", func(t *testing.T) {
 		s := newBench(t)
-		s.merge(s.open("parent"), true, "1", "2")
-		c := s.open("child")
+		s.merge("parent", true, "1", "2")
+		c, w := s.open("child")
 		s.stream("delete parent 1", "update parent 2 > 3")
-		s.merge(c, true, "7,1,seven", "8,2,eight")
-		s.merge(s.open("part"), true)
+		s.mergeInto(c, w, true, "7,1,seven", "8,2,eight")
+		s.merge("part", true)
 		s.reread(map[string][]string{"child": {"8,3,eight"}})
 		s.expect("child", "8,3,eight")
 	})
@@ -306,11 +339,11 @@ func TestCascadesSeenByAChunk(t *testing.T) {
 func TestSuspects(t *testing.T) {
 	t.Run("in flight", func(t *testing.T) {
 		s := newBench(t)
-		s.merge(s.open("parent"), true, "1", "2")
-		s.merge(s.open("part"), true)
-		c := s.open("child")
+		s.merge("parent", true, "1", "2")
+		s.merge("part", true)
+		c, w := s.open("child")
 		s.stream("delete parent 1")
-		s.merge(c, true, "7,1,seven", "8,2,eight")
+		s.mergeInto(c, w, true, "7,1,seven", "8,2,eight")
 		if s.j.known() {
 			t.Error("a row was taken for known that may have gone")
 		}
@@ -319,30 +352,30 @@ func TestSuspects(t *testing.T) {
 	})
 	t.Run("moved to where all was read", func(t *testing.T) {
 		s := newBench(t)
-		s.merge(s.open("parent"), true, "1", "9")
-		s.merge(s.open("child"), true)
-		s.merge(s.open("part"), false, "1,1")
+		s.merge("parent", true, "1", "9")
+		s.merge("child", true)
+		s.merge("part", false, "1,1")
 		s.stream("update parent 9 > 0")
-		s.merge(s.open("part"), true)
+		s.merge("part", true)
 		s.reread(map[string][]string{"part": {"0,5", "1,1"}})
 		s.expect("part", "0,5", "1,1")
 	})
 	t.Run("told in part", func(t *testing.T) {
 		s := newBench(t)
-		s.merge(s.open("parent"), true, "1", "2")
-		s.merge(s.open("part"), true)
-		s.merge(s.open("child"), false, "1,1,one")
+		s.merge("parent", true, "1", "2")
+		s.merge("part", true)
+		s.merge("child", false, "1,1,one")
 		s.stream("update child 7,?,? > 7,?,seven", "update child 8,?,? > 8,?,eight", "update child 6,?,? > 9,?,?", "delete parent 2") // and with it row 8
 		s.expect("child", "1,1,one")
 		s.session()
-		s.merge(s.open("child"), true)
+		s.merge("child", true)
 		s.reread(map[string][]string{"child": {"1,1,one", "7,1,seven", "9,1,nine"}})
 		s.expect("child", "1,1,one", "7,1,seven", "9,1,nine")
 	})
 	t.Run("told in part when all was read", func(t *testing.T) {
 		s := newBench(t)
 		for _, table := range []string{"parent", "part", "child"} {
-			s.merge(s.open(table), true)
+			s.merge(table, true)
 		}
 		s.stream("insert child 1,-,?")
 		s.expect("child")
@@ -351,26 +384,26 @@ func TestSuspects(t *testing.T) {
 	})
 	t.Run("referring to what went unseen", func(t *testing.T) {
 		s := newRing(t, "a", "b", "c")
-		s.merge(s.open("a"), true, "1,-", "2,9", "4,-")
+		s.merge("a", true, "1,-", "2,9", "4,-")
 		s.stream("delete a 1,-") // and with it a row of b, and with that 9 of c, and with that 2 of a, and with that 3 of b
-		s.merge(s.open("b"), true)
-		s.merge(s.open("c"), true)
+		s.merge("b", true)
+		s.merge("c", true)
 		s.reread(map[string][]string{"a": {"4,-"}})
 		s.expect("a", "4,-")
 	})
 	t.Run("referring to nothing in the source too", func(t *testing.T) {
 		s := newRing(t, "node")
-		c := s.open("node")
+		c, w := s.open("node")
 		s.stream("insert node 3,-", "delete node 3,-")
-		s.merge(c, true, "1,-", "9,77")
+		s.mergeInto(c, w, true, "1,-", "9,77")
 		s.reread(map[string][]string{"node": {"1,-", "9,77"}})
 		s.expect("node", "1,-", "9,77")
 	})
 	t.Run("come anew beside a chunk", func(t *testing.T) {
 		s := newRing(t, "node")
-		c := s.open("node")
+		c, w := s.open("node")
 		s.stream("delete node 1,-", "insert node 5,-") // with 1 went 5, and 6 with that
-		s.merge(c, true, "1,-", "5,1", "6,5")
+		s.mergeInto(c, w, true, "1,-", "5,1", "6,5")
 		s.reread(map[string][]string{"node": {"5,-"}})
 		s.expect("node", "5,-")
 	})
@@ -379,15 +412,13 @@ func TestSuspects(t *testing.T) {
 // TestReplayBesideAChunk: changes that are in the store already are not newer than a chunk's rows.
 func TestReplayBesideAChunk(t *testing.T) {
 	s := newBench(t)
-	s.merge(s.open("parent"), true, "1", "2")
+	s.merge("parent", true, "1", "2")
 	version := s.version
 	s.stream("insert child 7,1,seven")
 	s.version = version
 	s.session()
-	for _, sc := range s.j.scans() {
-		if sc.since < s.j.applied {
-			t.Errorf("table %s is read while changes come that are passed over", sc.table)
-		}
+	if _, since := s.j.Unread(); since < s.j.applied {
+		t.Error("tables are read while changes come that are passed over")
 	}
 }
 
@@ -395,13 +426,13 @@ func TestReplayBesideAChunk(t *testing.T) {
 // of a part of a value is not made once more.
 func TestBatchThatIsCutShort(t *testing.T) {
 	s := newBench(t)
-	s.merge(s.open("parent"), true, "1", "2")
-	s.merge(s.open("part"), true)
+	s.merge("parent", true, "1", "2")
+	s.merge("part", true)
 	rows := []string{"1,-,[1]"}
 	for n := range 2 * sliceKeys {
 		rows = append(rows, fmt.Sprintf("%d,1,%01000d", n+10, n))
 	}
-	s.merge(s.open("child"), true, rows...)
+	s.merge("child", true, rows...)
 	version := s.version
 	apply := func(last string) error {
 		s.version = version
@@ -412,8 +443,8 @@ func TestBatchThatIsCutShort(t *testing.T) {
 		a.Missing()
 		a.Patch([]byte(`[["insert", [0], 0]]`))
 		b.Changes[0].After = a.EndRow()
-		s.j.windows.record(b)
-		return s.j.apply(b)
+		s.j.windows.Record(b)
+		return s.j.Apply(b)
 	}
 	if err := apply("insert child -,-,x"); err == nil {
 		t.Fatal("a row without a key was stored")
@@ -434,10 +465,10 @@ func TestBatchThatIsCutShort(t *testing.T) {
 func TestBegunWithoutItsTable(t *testing.T) {
 	s := newBench(t)
 	index := s.plan.Sets[0][0]
-	live, next := newTarget(index, &build{Physical: "x-1"}), newTarget(index, &build{Physical: "x-2"})
-	live.serving = true
+	live := newTarget(index, "x-1")
+	live.Serving = true
 	again := func() error {
-		j, err := newJoins(s.store, s.plan, []*target{live}, newWindows(len(s.plan.Tables)), s.version)
+		j, err := Open(s.store, s.plan, []*Target{live}, reading.NewWindows(len(s.plan.Tables)), s.version)
 		s.j = j
 		return err
 	}
@@ -451,15 +482,15 @@ func TestBegunWithoutItsTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rebuild *rebuildError
-	if err := again(); !errors.As(err, &rebuild) || !slices.Equal(rebuild.aliases, []string{"x"}) {
+	var rebuild *RebuildError
+	if err := again(); !errors.As(err, &rebuild) || !slices.Equal(rebuild.Aliases, []string{"x"}) {
 		t.Fatalf("begun, and its tables are not there: %v", err)
 	}
-	live.serving = false
-	if err := again(); !errors.As(err, &rebuild) || !slices.Equal(rebuild.useless, []string{"x-1"}) {
+	live.Serving = false
+	if err := again(); !errors.As(err, &rebuild) || !slices.Equal(rebuild.Useless, []string{"x-1"}) {
 		t.Fatalf("begun beside, and its tables are not there: %v", err)
 	}
-	live.serving, live.stale, live.heir = true, true, next
+	live.Serving, live.Stale, live.Replaced = true, true, true
 	if err := again(); err != nil {
 		t.Fatal(err)
 	}

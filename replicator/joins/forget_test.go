@@ -1,7 +1,8 @@
-package replicator
+package joins
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"haystream/mapping/rowstore"
@@ -12,13 +13,14 @@ import (
 // of one that is, everything.
 func TestForgetGone(t *testing.T) {
 	store := emptyStore(t)
-	fed := func(physical string) *joinedTarget {
-		return &joinedTarget{target: &target{Target: &sinks.Target{Physical: physical}, build: &build{}}, id: targetID(physical, 0)}
+	fed := func(physical string) *target {
+		return &target{Target: &Target{Target: &sinks.Target{Physical: physical}, Retired: &atomic.Bool{}}, id: targetID(physical, 0)}
 	}
 	kept, gone := fed("notes-2"), fed("notes-1")
-	j := &joins{store: store, targets: []*joinedTarget{kept}, drain: newDrain(store, nil, 1)}
+	c := newClock(store, 1)
+	j := &Joins{store: store, targets: []*target{kept}, clock: c, rounds: newRounds(c, nil)}
 	err := j.write(5, func(b *rowstore.Batch) error {
-		for _, to := range []*joinedTarget{kept, gone} {
+		for _, to := range []*target{kept, gone} {
 			err := errors.Join(b.Mark(to.id, []byte("k"), nil), b.PutDue(9, to.id, []byte("k")),
 				writeNote(b, noteBegan+to.name(), true), writeNote(b, notePass+to.name(), true))
 			if err != nil {
@@ -37,7 +39,7 @@ func TestForgetGone(t *testing.T) {
 	}
 	snap := store.Snapshot()
 	defer snap.Release()
-	for _, to := range []*joinedTarget{kept, gone} {
+	for _, to := range []*target{kept, gone} {
 		_, marked, err := snap.Marked(to.id, []byte("k"))
 		_, due, dueErr := snap.DueOf(to.id, []byte("k"))
 		var began, passed bool

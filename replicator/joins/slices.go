@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"encoding/binary"
@@ -23,23 +23,23 @@ const workHeader = 1 + 4
 const sliceKeys = 1000
 
 // addWork leaves something to be done in slices.
-func (j *joins) addWork(b *rowstore.Batch, kind byte, to *joinedTarget, data []byte) error {
+func (j *Joins) addWork(b *rowstore.Batch, kind byte, to *target, data []byte) error {
 	record := binary.BigEndian.AppendUint32([]byte{kind}, to.id)
 	j.nextID++
 	j.working = true
 	return b.PutWork(j.nextID, append(record, data...))
 }
 
-// begin starts the pass over all rows for each target that has not had it: when
+// Begin starts the pass over all rows for each target that has not had it: when
 // the tables are known, and the stream has come to where its build begins. What is
 // stale and soon replaced needs none.
-func (j *joins) begin() error {
+func (j *Joins) Begin() error {
 	if j == nil || !j.known() {
 		return nil
 	}
 	j.whole.Store(true)
 	for _, to := range j.targets {
-		if to.began.Load() || j.applied < to.since.Load() || to.stale && to.heir != nil {
+		if to.began.Load() || j.applied < to.Since.Load() || to.Stale && to.Replaced {
 			continue
 		}
 		err := j.write(j.applied, func(b *rowstore.Batch) error {
@@ -52,7 +52,7 @@ func (j *joins) begin() error {
 			err = j.store.Sync()
 		}
 		if err != nil {
-			return fmt.Errorf("begin documents of index %s: %w", to.alias, err)
+			return fmt.Errorf("begin documents of index %s: %w", to.Alias, err)
 		}
 		to.began.Store(true)
 	}
@@ -60,7 +60,7 @@ func (j *joins) begin() error {
 }
 
 // slice goes on with the first work that is left.
-func (j *joins) slice() error {
+func (j *Joins) slice() error {
 	return j.write(j.applied, func(b *rowstore.Batch) error {
 		var id uint64
 		var record []byte
@@ -77,7 +77,7 @@ func (j *joins) slice() error {
 		}
 		kind, rest := record[0], record[workHeader:]
 		to := j.target(binary.BigEndian.Uint32(record[1:]))
-		if to == nil || to.retired.Load() {
+		if to == nil || to.Retired.Load() {
 			return nil // of an index that is gone
 		}
 		if rest, err = j.work(b, kind, to, rest); err != nil || rest == nil {
@@ -88,8 +88,8 @@ func (j *joins) slice() error {
 }
 
 // work does one slice and returns what is left; nil where nothing is.
-func (j *joins) work(b *rowstore.Batch, kind byte, to *joinedTarget, data []byte) (rest []byte, err error) {
-	mark := func(mark []byte) error { return j.drain.mark(b, to, mark) }
+func (j *Joins) work(b *rowstore.Batch, kind byte, to *target, data []byte) (rest []byte, err error) {
+	mark := func(mark []byte) error { return j.mark(b, to, mark) }
 	if kind == workFanOut {
 		w, err := mapping.ParseWork(data)
 		if err != nil {

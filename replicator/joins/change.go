@@ -1,4 +1,4 @@
-package replicator
+package joins
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 
 // change applies one change to the store. The documents that it touches are
 // found in the store as it was before.
-func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) error {
+func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
 	if c.Kind == sources.Stale {
 		return nil // what is stored of the former rows has gone with its epoch, or is of no use
 	}
@@ -22,7 +22,7 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 		acting = t.Cut(&j.arena, c.Before)
 	}
 	var row sources.Row
-	if t.begun = t.begun || j.windows.storing[t.Source.Ordinal]; !t.begun { // the chunks will have seen it
+	if t.begun = t.begun || j.windows.Storing(t.Source); !t.begun { // the chunks will have seen it
 		if c.Kind != sources.Delete {
 			row = t.Cut(&j.arena, c.After)
 		}
@@ -67,7 +67,7 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 	if row, err = t.Row(&j.arena, old, c.After); err != nil {
 		return err
 	}
-	if !hasMissing(row) {
+	if row.Whole() {
 		return j.replace(b, t, from, old, row, acting)
 	}
 	if t.former {
@@ -83,7 +83,7 @@ func (j *joins) change(b *rowstore.Batch, t *storedTable, c *sources.Change) err
 // replace puts a row in place of the one with a key, either of which may be
 // missing, marks the documents that it touches, and lets foreign keys act. acting
 // is what is known of the old row; the zero Row where none act.
-func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row, acting sources.Row) error {
+func (j *Joins) replace(b *rowstore.Batch, t *Table, from []byte, old, row, acting sources.Row) error {
 	known := old
 	if known.IsZero() {
 		known = acting
@@ -123,7 +123,7 @@ func (j *joins) replace(b *rowstore.Batch, t *storedTable, from []byte, old, row
 
 // moved sees to a row that gets another key: a suspect that it was stays one, and it
 // may have come to where a sweep has been.
-func (j *joins) moved(b *rowstore.Batch, t *storedTable, from []byte, old, row sources.Row) error {
+func (j *Joins) moved(b *rowstore.Batch, t *Table, from []byte, old, row sources.Row) error {
 	if j.sweeping != nil && j.sweeping.table == t {
 		j.sweeping.again = true
 	}
@@ -146,15 +146,15 @@ func (j *joins) moved(b *rowstore.Batch, t *storedTable, from []byte, old, row s
 }
 
 // touch marks the documents that a changed row can affect.
-func (j *joins) touch(b *rowstore.Batch, t *storedTable, old, row sources.Row) error {
+func (j *Joins) touch(b *rowstore.Batch, t *Table, old, row sources.Row) error {
 	for _, to := range j.targets {
-		if !to.began.Load() || to.retired.Load() {
+		if !to.began.Load() || to.Retired.Load() {
 			continue
 		}
-		mark := func(mark []byte) error { return j.drain.mark(b, to, mark) }
+		mark := func(mark []byte) error { return j.mark(b, to, mark) }
 		work, err := to.renderer.Touched(j.scratch, b, t.Table, old, row, sliceKeys, mark)
 		if err != nil {
-			return fmt.Errorf("find documents of index %s: %w", to.alias, err)
+			return fmt.Errorf("find documents of index %s: %w", to.Alias, err)
 		}
 		for i := range work {
 			if err := j.addWork(b, workFanOut, to, work[i].Append(nil)); err != nil {

@@ -1,0 +1,85 @@
+package joins
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"haystream/mapping/rowstore"
+	"haystream/sources"
+)
+
+// spillBytes is how much of a batch of the store is kept in memory.
+const spillBytes = 1 << 20
+
+// A clock gives each commit of the store its version. What is rendered from a
+// snapshot of the store carries the version of the last commit that it has.
+type clock struct {
+	store    *rowstore.Store
+	position sources.Position // of the last whole batch; owned by the apply loop
+
+	mu      sync.Mutex
+	version int64 // of the batch under way, or of the last one
+	visible int64 // of the last commit
+}
+
+func newClock(store *rowstore.Store, version int64) *clock {
+	position, stored := store.Position()
+	// Later than what a power cut may have taken: documents of that were sent.
+	version = max(version, stored, time.Now().UnixMicro())
+	return &clock{store: store, position: position, version: version, visible: version}
+}
+
+// begin gives the batch that is begun its version.
+func (c *clock) begin(applied int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version = max(c.version+1, applied)
+}
+
+// commit makes the batch visible, and its version with it.
+func (c *clock) commit(b *rowstore.Batch) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.SetPosition(c.position, c.version)
+	if err := b.Commit(false); err != nil {
+		return fmt.Errorf("write row store: %w", err)
+	}
+	c.visible = c.version
+	return nil
+}
+
+// spill makes a part of the batch visible that is too large for memory, and goes on with the rest.
+func (c *clock) spill(b *rowstore.Batch) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.SetPosition(c.position, c.version)
+	if err := b.Spill(); err != nil {
+		return fmt.Errorf("write row store: %w", err)
+	}
+	c.visible = c.version
+	c.version++
+	return nil
+}
+
+// snapshot is the store as the last commit has left it, with that one's version.
+func (c *clock) snapshot() (*rowstore.Snapshot, int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.store.Snapshot(), c.visible
+}
+
+// now is the version of the last commit.
+func (c *clock) now() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.visible
+}
+
+// mark notes in the batch under way that a document is to be rendered.
+func (j *Joins) mark(b *rowstore.Batch, to *target, mark []byte) error {
+	var version [8]byte
+	binary.BigEndian.PutUint64(version[:], uint64(j.clock.version)) // only the apply loop changes it
+	return b.Mark(to.id, mark, version[:])
+}

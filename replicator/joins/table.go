@@ -1,0 +1,68 @@
+package joins
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"haystream/mapping"
+	"haystream/mapping/rowstore"
+	"haystream/replicator/reading"
+)
+
+// A Table is a table in use with how far it was read into the store.
+type Table struct {
+	*mapping.StoredTable
+	load   reading.Progress
+	begun  bool // rows may be there
+	former bool // only indexes that are being replaced are made of it
+	read   bool // all that is there was read in this session, and no change
+
+	suspects int  // that are noted
+	absent   int  // of those, that may stand for rows which are not stored
+	sweep    bool // rows may refer to some that have gone unseen
+
+	all   []int              // columns
+	above []*mapping.Cascade // that act on its rows
+	below []*Table           // that its rows act on without a word in the log, in any number of steps
+}
+
+// Progress is how far the table was read.
+func (t *Table) Progress() reading.Progress { return t.load }
+
+// recall reads what the store has noted of a table.
+func (t *Table) recall(from *rowstore.Snapshot) error {
+	t.load, t.sweep, t.suspects, t.absent = reading.Progress{}, false, 0, 0
+	prefix := t.Note(noteSuspect)
+	return errors.Join(
+		readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteSweep), &t.sweep),
+		from.Notes(prefix, func(note string) (bool, error) {
+			t.count(strings.TrimPrefix(note, prefix), 1)
+			return true, nil
+		}),
+	)
+}
+
+// below finds the tables that a table's rows act on, in any number of steps.
+func (j *Joins) below(t *Table) []*Table {
+	var all []*Table
+	for next := []*Table{t}; len(next) > 0; next = next[1:] {
+		for _, k := range next[0].Cascades {
+			if child := j.tables[k.Child.Ordinal]; !slices.Contains(all, child) {
+				all, next = append(all, child), append(next, child)
+			}
+		}
+	}
+	return all
+}
+
+func writeApplied(b *rowstore.Batch, applied int64) error {
+	var note [8]byte
+	binary.BigEndian.PutUint64(note[:], uint64(applied))
+	if err := b.Set(noteApplied, note[:]); err != nil {
+		return fmt.Errorf("write row store: %w", err)
+	}
+	return nil
+}

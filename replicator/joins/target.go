@@ -1,0 +1,61 @@
+package joins
+
+import (
+	"fmt"
+	"hash/fnv"
+	"sync/atomic"
+
+	"haystream/mapping"
+	"haystream/sinks"
+)
+
+// A Target is a physical index that is made of stored rows, in part at least.
+type Target struct {
+	*sinks.Target
+	Alias  string
+	Joined []*mapping.JoinedRenderer
+	Round  int // how often all rows were read again into it
+
+	Serving  bool // the alias points to it
+	Stale    bool // and it has to be replaced
+	Replaced bool // by one that is built beside in this session
+
+	Since   *atomic.Int64 // it begins once changes up to this Version are applied
+	Retired *atomic.Bool  // nothing is written to it any more
+}
+
+// A target is one table's documents in a Target.
+type target struct {
+	*Target
+	renderer *mapping.JoinedRenderer
+	id       uint32       // in marks
+	most     atomic.Int64 // documents in the next piece; 0: one
+	each     atomic.Int64 // bytes of a document in the last piece
+	began    atomic.Bool  // the pass over all rows has begun: changes mark documents
+	paused   atomic.Bool  // its tables may not be as the source has them
+	done     bool         // the pass is over, and all that it marked is held; owned by Run
+}
+
+// A RebuildError means that documents were begun whose tables have to be read again:
+// their indexes must be built anew.
+type RebuildError struct {
+	Aliases []string
+	Useless []string // physical indexes that are being built and cannot be gone on with
+}
+
+func (e *RebuildError) Error() string { return "rows of its tables are stored otherwise than before" }
+
+// targetID numbers a physical index and one of its definition's tables for marks.
+func targetID(physical string, n int) uint32 {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s/%d", physical, n)
+	return h.Sum32()
+}
+
+// name is another one in each round, which has a pass of its own.
+func (t *target) name() string {
+	if t.Round > 0 {
+		return fmt.Sprintf("%s/%d/%d", t.Physical, t.id, t.Round)
+	}
+	return fmt.Sprintf("%s/%d", t.Physical, t.id)
+}
