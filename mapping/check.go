@@ -5,14 +5,15 @@ import (
 	"maps"
 	"slices"
 
+	"haystream/sinks"
 	"haystream/sources"
 )
 
 // Check finds the mistakes that a set has whatever the tables are like: what
 // can be told without a catalog. Compile finds them, too, in the same words,
-// where it gets to them.
-func (s Set) Check() Problems {
-	p := &planner{infer: &inferrer{missed: func(string, string) {}}}
+// where it gets to them. rules are those of the sink that is configured.
+func (s Set) Check(rules sinks.Rules) Problems {
+	p := &planner{infer: &inferrer{rules: rules, missed: func(string, string) {}}}
 	for _, name := range slices.Sorted(maps.Keys(s.Tables)) {
 		p.checkTable("tables."+name, name, s.Tables[name])
 	}

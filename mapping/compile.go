@@ -9,6 +9,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
 	"haystream/mapping/rowstore"
+	"haystream/sinks"
 	"haystream/sources"
 )
 
@@ -52,8 +53,8 @@ func (p *Plan) Doubled() bool {
 
 // Options say what a plan may count on.
 type Options struct {
-	// Types are the sink's field types beyond the basic ones; nil for any.
-	Types map[string]bool
+	// Rules are the sink's, for names and fields.
+	Rules sinks.Rules
 
 	// Complete: the first set's definitions of which the log may leave out a value,
 	// or all of a change, are rendered from stored rows, and those of saved sets that were.
@@ -78,7 +79,7 @@ type Options struct {
 // plan has only Tables and the Alias of indexes, as far as they are known.
 func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	p := &planner{catalog: catalog, plan: &Plan{Homes: map[string]string{}}, options: o, sets: sets}
-	p.infer = &inferrer{types: o.Types}
+	p.infer = &inferrer{rules: o.Rules}
 	for i := range sets {
 		p.units(i, sets[i], p.tables(sets[i]))
 	}
@@ -140,7 +141,7 @@ func (p *planner) partial(used map[*sources.Table][]bool) *Plan {
 	p.project(used)
 	p.plan.Sets = make([][]*Index, len(p.sets))
 	for _, alias := range slices.Sorted(maps.Keys(p.grouped(0))) {
-		if badAlias(alias) == "" {
+		if p.badAlias(alias) == "" {
 			p.plan.Sets[0] = append(p.plan.Sets[0], &Index{Alias: alias})
 		}
 	}
@@ -327,7 +328,7 @@ func (p *planner) definition(u *unit) {
 		p.problems.add(u.path("fields"), `name the fields, or write "*" for every column`)
 	}
 	d.form().check(u, &p.problems)
-	if reason := badAlias(u.alias); reason != "" {
+	if reason := p.badAlias(u.alias); reason != "" {
 		at := "indexes." + u.name
 		if d.Index != "" {
 			at = u.path("index")
@@ -339,23 +340,10 @@ func (p *planner) definition(u *unit) {
 	}
 }
 
-// longestAlias leaves room for the physical index's timestamp and its write
-// alias in the sink's limit of 255 bytes.
-const longestAlias = 200
-
 // badAlias says why the sink does not take a name; empty where it does.
-func badAlias(alias string) string {
-	switch {
-	case alias != strings.ToLower(alias):
-		return "capital letters are not allowed"
-	case strings.ContainsAny(alias, `\/*?"<>|, #:`):
-		return `it must not hold a space or one of \ / * ? " < > | , # :`
-	case strings.HasPrefix(alias, "-"), strings.HasPrefix(alias, "_"), strings.HasPrefix(alias, "+"):
-		return "it must not begin with - _ +"
-	case alias == "." || alias == ".." || alias == "":
-		return "it is no name"
-	case len(alias) > longestAlias:
-		return "it is too long"
+func (p *planner) badAlias(alias string) string {
+	if of := p.infer.rules.IndexName; of != nil {
+		return of(alias)
 	}
 	return ""
 }

@@ -70,18 +70,9 @@ func (c *unitCompiler) fieldForm(name string, f *Field) {
 	if f.Document && !c.def.form().marksDocument() {
 		fail("document", "goes with haystack only")
 	}
-	if reserved, _, _ := strings.Cut(name, "."); isReserved(reserved) {
+	if reserved, _, _ := strings.Cut(name, "."); slices.Contains(c.infer.rules.Reserved, reserved) {
 		c.problems.add(c.fieldPath(name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
 	}
-}
-
-// isReserved reports whether the sink keeps a name for itself.
-func isReserved(name string) bool {
-	switch name {
-	case "_id", "_index", "_type", "_source", "_routing", "_version", "_seq_no", "_primary_term", "_field_names", "_ignored", "_size", "_doc_count", "_meta", "_tier":
-		return true
-	}
-	return false
 }
 
 // content compiles where a field's value comes from, and infers its mapping
@@ -293,7 +284,7 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 	m := inferred
 	switch {
 	case f.Type != "":
-		if hint := misspelt(f.Type); hint != "" {
+		if hint := c.infer.misspelt(f.Type); hint != "" {
 			c.problems.add(at+".type", "there is no type %q%s", f.Type, hint)
 		}
 		m = typed(f.Type, inferred)

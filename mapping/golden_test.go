@@ -87,7 +87,7 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 		got["problems"] = err.Error() + "\n"
 		return got
 	}
-	if static := set.Check(); len(static) > 0 {
+	if static := set.Check(rules(nil)); len(static) > 0 {
 		got["static"] = static.Error() + "\n"
 	}
 	types := map[string]bool(nil)
@@ -97,7 +97,7 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 			types[name] = true
 		}
 	}
-	plan, err := Options{Types: types}.Compile(catalog, set)
+	plan, err := Options{Rules: rules(types)}.Compile(catalog, set)
 	if err != nil {
 		got["problems"] = err.Error() + "\n"
 		return got
@@ -110,7 +110,7 @@ func runCase(t *testing.T, in map[string]string) map[string]string {
 	}
 	for _, index := range plan.Sets[0] {
 		got["mapping"] += describeIndex(t, index)
-		checkRestored(t, catalog, Options{Types: types}, index)
+		checkRestored(t, catalog, Options{Rules: rules(types)}, index)
 	}
 	got["stored"] = describeStored(plan)
 	got["actions"] = runChanges(t, plan, in["changes"])

@@ -35,7 +35,7 @@ func (haystackForm) reserves(name string) bool {
 }
 
 func (f haystackForm) fields(id *documentName, t *sources.Table) map[string]fieldPlan {
-	key := &documentName{what: "id", key: id.key, escaped: id.escaped, columns: id.columns}
+	key := &documentName{what: "id", longest: id.longest, key: id.key, escaped: id.escaped, columns: id.columns}
 	fields := map[string]fieldPlan{}
 	for name, content := range map[string]content{
 		"id": &haystackID{id, t}, "django_id": &haystackID{key, t}, "django_ct": valueContent(sources.AppendJSONString(nil, []byte(f.model))),

@@ -11,9 +11,6 @@ import (
 	"haystream/sources"
 )
 
-// maxID is the sink's limit for a document's id, in bytes.
-const maxID = 512
-
 // hashPrefix begins the ids that stand for keys which the sink cannot hold, or
 // that begin with it themselves.
 const hashPrefix = "sha256:"
@@ -22,6 +19,7 @@ const hashPrefix = "sha256:"
 // column, or a template.
 type documentName struct {
 	what     string // id or routing, for messages
+	longest  int    // of an id that the sink takes, in bytes; 0 for any
 	prefix   []byte // before the key, such as a table's name and a colon
 	key      []int  // nil where a template is set
 	escaped  bool   // the key's values are percent-escaped
@@ -51,7 +49,7 @@ func (n *documentName) append(dst []byte, s *Scratch, t *sources.Table, row sour
 		return dst, errors.New(n.what + " is empty")
 	case len(name) == 0 && n.what == "routing":
 		return dst, nil
-	case n.what == "id" && (len(name) > maxID || !utf8.Valid(name) || bytes.HasPrefix(name, []byte(hashPrefix))), len(name) == 0:
+	case n.what == "id" && (n.longest > 0 && len(name) > n.longest || !utf8.Valid(name) || bytes.HasPrefix(name, []byte(hashPrefix))), len(name) == 0:
 		sum := sha256.Sum256(name)
 		dst = hex.AppendEncode(append(dst[:start], hashPrefix...), sum[:])
 	}

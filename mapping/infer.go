@@ -8,6 +8,7 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/mapping/expression"
+	"haystream/sinks"
 	"haystream/sources"
 )
 
@@ -27,12 +28,12 @@ const (
 
 // An inferrer knows the sink's field types.
 type inferrer struct {
-	types map[string]bool // nil: any
+	rules sinks.Rules
 
 	missed func(wanted, instead string) // called where the sink lacks a type
 }
 
-func (x *inferrer) has(t string) bool { return x.types == nil || x.types[t] }
+func (x *inferrer) has(t string) bool { return x.rules.Types == nil || x.rules.Types[t] }
 
 // column is the mapping of a column of that type.
 func (x *inferrer) column(t *sources.Type) object {
@@ -265,23 +266,10 @@ func typed(t string, inferred object) object {
 	return o
 }
 
-// knownTypes are the field types of Elasticsearch and OpenSearch, for
-// suggestions only: plugins bring more.
-func knownTypes() []string {
-	return []string{
-		"alias", "annotated_text", "binary", "boolean", "byte", "completion", "constant_keyword", "date", "date_nanos",
-		"date_range", "dense_vector", "double", "double_range", "flat_object", "flattened", "float", "float_range", "geo_point",
-		"geo_shape", "half_float", "histogram", "integer", "integer_range", "ip", "ip_range", "join", "keyword",
-		"knn_vector", "long", "long_range", "match_only_text", "murmur3", "nested", "object", "percolator", "point",
-		"rank_feature", "rank_features", "scaled_float", "search_as_you_type", "semantic_text", "shape", "short",
-		"sparse_vector", "text", "token_count", "unsigned_long", "version", "wildcard",
-	}
-}
-
 // misspelt returns a suggestion where t is no known type but close to one.
-func misspelt(t string) string {
-	if slices.Contains(knownTypes(), t) {
+func (x *inferrer) misspelt(t string) string {
+	if slices.Contains(x.rules.FieldTypes, t) {
 		return ""
 	}
-	return conf.DidYouMean(t, knownTypes())
+	return conf.DidYouMean(t, x.rules.FieldTypes)
 }

@@ -304,7 +304,7 @@ func (r *Renderer) refused(s *Scratch, b *sinks.Batch, t *sinks.Target, row sour
 	}
 	to, err := r.place(s, b, row)
 	if err != nil {
-		key := documentName{key: r.Table.Key, escaped: len(r.Table.Key) > 1, what: "id"}
+		key := documentName{key: r.Table.Key, escaped: len(r.Table.Key) > 1, what: "id", longest: r.id.longest}
 		id, err := key.append(s.out[:0], s, r.Table, row)
 		if err != nil {
 			return fmt.Errorf("name rejected row: %w", err)

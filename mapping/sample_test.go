@@ -3,12 +3,21 @@ package mapping
 import (
 	"strings"
 
+	"haystream/sinks"
+	"haystream/sinks/bulk"
 	"haystream/sources"
 )
 
 // Compile makes a plan without options but for the sink's field types.
 func Compile(catalog []*sources.Table, types map[string]bool, sets ...Set) (*Plan, error) {
-	return Options{Types: types}.Compile(catalog, sets...)
+	return Options{Rules: rules(types)}.Compile(catalog, sets...)
+}
+
+// rules are those of a sink with these field types beyond the basic ones; nil for any.
+func rules(types map[string]bool) sinks.Rules {
+	r := bulk.Rules()
+	r.Types = types
+	return r
 }
 
 // sample is a table with a column of each type that templates and expressions tell apart.

@@ -104,7 +104,7 @@ func (c *unitCompiler) where(r *Renderer) {
 
 // names compiles the id and the routing.
 func (c *unitCompiler) names(r *Renderer) {
-	r.id = &documentName{what: "id", key: c.keyColumns()}
+	r.id = &documentName{what: "id", longest: c.infer.rules.LongestID, key: c.keyColumns()}
 	r.id.columns = r.id.key
 	switch prefix, form := c.def.form().ids(); {
 	case c.def.ID != "":
@@ -149,7 +149,7 @@ func (c *unitCompiler) keyColumns() []int {
 
 // name compiles an id or routing: a column, a path, or a template.
 func (c *unitCompiler) name(what, text string) *documentName {
-	n := &documentName{what: what, scope: c.root}
+	n := &documentName{what: what, longest: c.infer.rules.LongestID, scope: c.root}
 	switch {
 	case strings.Contains(text, "{{") || c.table.Column(text) >= 0:
 	case c.schema.computed[c.unit.table][text] != "":

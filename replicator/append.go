@@ -170,13 +170,13 @@ type filling struct {
 // copies copies documents between physical indexes, in a goroutine of its own: a
 // page at a time, which waits until the sink holds the one before.
 type copies struct {
-	sink  sinks.Sink
+	sink  sinks.Reader
 	state *state
 	asked chan *target
 	log   zerolog.Logger
 }
 
-func newCopies(sink sinks.Sink, state *state, targets []*target, log zerolog.Logger) *copies {
+func newCopies(sink sinks.Reader, state *state, targets []*target, log zerolog.Logger) *copies {
 	return &copies{sink: sink, state: state, asked: make(chan *target, len(targets)), log: log}
 }
 

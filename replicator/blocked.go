@@ -47,7 +47,7 @@ func (l *lookout) blocked(ctx context.Context) error {
 		if r := t.Refused(); r == nil || time.Since(r.Since) < blockedAfter || t.retired.Load() || keeps(t.index) {
 			continue
 		}
-		if why, err := l.sink.Takes(ctx, t.Target); err == nil && why != "" {
+		if why, err := l.writer.Takes(ctx, t.Target); err == nil && why != "" {
 			found.indexes[t.alias], found.why[t.alias] = &blocked{t.Physical, t.Pipeline}, why
 		}
 	}
@@ -63,7 +63,7 @@ func (l *lookout) others(ctx context.Context, but *blockedError) bool {
 		if but.indexes[t.alias] != nil || t.Refused() != nil || t.retired.Load() {
 			return false
 		}
-		why, err := l.sink.Takes(ctx, t.Target)
+		why, err := l.writer.Takes(ctx, t.Target)
 		return err == nil && why == ""
 	})
 }

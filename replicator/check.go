@@ -157,7 +157,7 @@ func (in *inspection) checkBoth(ctx context.Context, source sources.Source, sink
 }
 
 // checkCheckpoint looks whether run can go on from the saved checkpoint.
-func (in *inspection) checkCheckpoint(ctx context.Context, sink sinks.Sink, name string) error {
+func (in *inspection) checkCheckpoint(ctx context.Context, sink sinks.Checkpoints, name string) error {
 	data, _, err := sink.LoadCheckpoint(ctx, name)
 	switch {
 	case err != nil:
@@ -267,7 +267,7 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	}
 	told := cfg.checkDefinitions(file)
 	others := slices.DeleteFunc(slices.Clone(errs), func(e conf.Error) bool { return slices.Contains(told, e) })
-	_, err = compileExplained(ctx, source, mapping.Options{}, in.catalog, unsure(cfg.set(), others))
+	_, err = compileExplained(ctx, source, mapping.Options{Rules: cfg.Sink.Rules()}, in.catalog, unsure(cfg.set(), others))
 	// A definition may have more than one mistake in a place, so that one
 	// that was told does not stand for another.
 	for _, e := range merge(file, others, located(problems(err), file)) {

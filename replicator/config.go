@@ -8,12 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"haystream/internal/conf"
 	"haystream/mapping"
-	"haystream/sinks/elasticsearch"
-	"haystream/sinks/ndjson"
+	"haystream/sinks/kinds"
 	"haystream/sources"
 )
 
@@ -31,7 +29,7 @@ type Config struct {
 	Source sources.Config `yaml:"source"`
 
 	// Sink is where documents go.
-	Sink SinkConfig `yaml:"sink"`
+	Sink kinds.Config `yaml:"sink"`
 
 	// HTTP is where the daemon answers health checks, metrics and status.
 	HTTP HTTPConfig `yaml:"http"`
@@ -51,15 +49,6 @@ type Config struct {
 
 	// Indexes are the definitions: which documents are made of which rows.
 	Indexes map[string]*mapping.Definition `yaml:"indexes"`
-}
-
-// SinkConfig is the `sink:` section: exactly one kind of sink.
-type SinkConfig struct {
-	// Elasticsearch, or OpenSearch.
-	Elasticsearch *elasticsearch.Config `yaml:"elasticsearch"`
-
-	// NDJSON writes bulk lines to a file or standard output; it needs no server.
-	NDJSON *ndjson.Config `yaml:"ndjson"`
 }
 
 // HTTPConfig is the `http:` section.
@@ -107,14 +96,7 @@ type LimitsConfig struct {
 func NewConfig() *Config {
 	return &Config{
 		Source: sources.Config{Tinyint1: sources.Tinyint1Boolean, InvalidUTF8: sources.InvalidReplace, Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
-		Sink: SinkConfig{
-			Elasticsearch: &elasticsearch.Config{
-				Flavor:      elasticsearch.FlavorElasticsearch,
-				Bulk:        elasticsearch.BulkConfig{MaxBytes: 5 << 20, MaxWait: conf.Duration(100 * time.Millisecond), Lanes: 4},
-				Compression: true,
-			},
-			NDJSON: &ndjson.Config{Path: "-"},
-		},
+		Sink:   kinds.NewConfig(),
 		HTTP:   HTTPConfig{Listen: "127.0.0.1:9600"},
 		Log:    LogConfig{Level: "info", Format: "auto"},
 		State:  StateConfig{Path: "./state"},
@@ -136,14 +118,8 @@ func Load(path string) (*Config, *conf.Source, error) {
 	if unread(src, errs) {
 		return c, src, errs.Err()
 	}
-	if !src.Has("sink.elasticsearch") {
-		c.Sink.Elasticsearch = nil
-	}
-	if !src.Has("sink.ndjson") {
-		c.Sink.NDJSON = nil
-	}
 	c.derive()
-	errs = merge(src, errs, c.readFiles(src), c.validate(src), c.readTemplates(src))
+	errs = merge(src, errs, c.readSecrets(src), c.validate(src), c.readTemplates(src))
 	errs = merge(src, errs, c.checkDefinitions(src))
 	return c, src, errs.Err()
 }
@@ -236,7 +212,7 @@ func (c *Config) readTemplates(src *conf.Source) conf.Errors {
 
 // checkDefinitions finds what is wrong with definitions whatever the tables are like.
 func (c *Config) checkDefinitions(src *conf.Source) conf.Errors {
-	return located(c.set().Check(), src)
+	return located(c.set().Check(c.Sink.Rules()), src)
 }
 
 // located gives the problems of definitions their places in the config files.

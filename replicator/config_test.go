@@ -19,6 +19,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/mapping"
 	"haystream/sinks/elasticsearch"
+	"haystream/sinks/kinds"
 	"haystream/sinks/ndjson"
 )
 
@@ -88,7 +89,7 @@ func TestLoadFillsDefaults(t *testing.T) {
 	want.Name = "blog"
 	want.Source.URL = "postgres://haystream@localhost/blog"
 	want.Source.Slot, want.Source.Publication, want.Source.ServerID = "haystream_blog", "haystream_blog", c.Source.ServerID
-	want.Sink = SinkConfig{NDJSON: &ndjson.Config{Path: "-"}}
+	want.Sink = kinds.Config{NDJSON: &ndjson.Config{Path: "-"}}
 	want.Indexes = c.Indexes
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

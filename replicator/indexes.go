@@ -22,7 +22,7 @@ import (
 // are missing. There is one way to bring an index up to date with anything
 // that the log cannot tell: build a fresh one beside it, then swap the alias.
 type indexes struct {
-	sink  sinks.Sink
+	sink  sinks.Catalog
 	state *state
 	now   func() time.Time
 	log   zerolog.Logger

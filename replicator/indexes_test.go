@@ -19,16 +19,17 @@ type shelf struct {
 	t       *testing.T
 	tracker *tracker
 	clock   time.Time
+	whole   sinks.Sink
 }
 
 func newShelf(t *testing.T) *shelf {
 	t.Helper()
-	sink, err := ndjson.New(ndjson.Config{Path: "/dev/null"}, ndjson.Options{StateDir: t.TempDir(), Owner: "blog", MaxDeadLetters: 10}, zerolog.Nop())
+	sink, err := ndjson.New(ndjson.Config{Path: "/dev/null"}, sinks.Options{StateDir: t.TempDir(), Owner: "blog", MaxDeadLetters: 10}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sink.Close)
-	s := &shelf{t: t, tracker: newTracker(func(*delivery) {}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
+	s := &shelf{t: t, whole: sink, tracker: newTracker(func(*delivery) {}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	s.indexes = &indexes{sink: sink, log: zerolog.Nop(), amended: map[string]bool{}, barrier: (&pipeline{tracker: s.tracker}).barrier, now: func() time.Time {
 		s.clock = s.clock.Add(time.Second)
 		return s.clock
@@ -39,7 +40,7 @@ func newShelf(t *testing.T) *shelf {
 // restart loads the checkpoint anew, as another process would.
 func (s *shelf) restart() *shelf {
 	s.t.Helper()
-	st, err := loadState(s.t.Context(), s.sink, "blog", "test", zerolog.Nop())
+	st, err := loadState(s.t.Context(), s.whole, "blog", "test", zerolog.Nop())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -265,7 +266,7 @@ func TestAppendIsFilled(t *testing.T) {
 	if next := targets[0]; !next.unbroken || next.since.Load() == unknown {
 		t.Error("nothing gets the changes that come before the build begins")
 	}
-	s.copies = newCopies(s.sink, s.state, targets, s.log)
+	s.copies = newCopies(s.whole, s.state, targets, s.log)
 	s.load(st.Next)
 	finish := func() {
 		t.Helper()
@@ -361,7 +362,7 @@ func TestDamagedCheckpointLeavesNoIndexBehind(t *testing.T) {
 	if two.Next == nil {
 		t.Fatal("nothing is built beside")
 	}
-	if _, err := s.sink.SaveCheckpoint(t.Context(), "blog", []byte("damaged"), s.state.token); err != nil {
+	if _, err := s.whole.SaveCheckpoint(t.Context(), "blog", []byte("damaged"), s.state.token); err != nil {
 		t.Fatal(err)
 	}
 	st := s.restart().settled(defined("two", false))

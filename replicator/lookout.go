@@ -27,7 +27,8 @@ const (
 // only that, ends the session where an index has to be built anew, and says what a
 // person must mend. Called by the checkpoint step only.
 type lookout struct {
-	sink    sinks.Sink
+	sink    sinks.Catalog
+	writer  sinks.Writer
 	leased  func() bool
 	targets []*target
 	report  func(complaints []string)
@@ -50,7 +51,7 @@ func (e *lostError) Error() string {
 // sink cannot be asked, the checkpoint step says so.
 func (l *lookout) look(ctx context.Context, failing bool) error {
 	wait := lookEvery
-	if failing || l.sink.Health() != nil {
+	if failing || l.writer.Health() != nil {
 		wait = lookSoon
 	}
 	if time.Since(l.looked) < wait || !l.leased() {

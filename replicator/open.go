@@ -1,7 +1,6 @@
 package replicator
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -9,8 +8,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/sinks"
-	"haystream/sinks/elasticsearch"
-	"haystream/sinks/ndjson"
 	"haystream/sources"
 	"haystream/sources/mysql"
 	"haystream/sources/postgres"
@@ -33,18 +30,10 @@ func openSource(cfg *Config, log zerolog.Logger) (sources.Source, error) {
 
 // openSink makes the sink that is configured. It connects to nothing.
 func openSink(cfg *Config, log zerolog.Logger) (sinks.Sink, error) {
-	held := int64(cfg.Limits.MaxMemory) / 4 // the rest is for reading, rendering, requests, and what the collector has yet to free
-	switch {
-	case cfg.Sink.Elasticsearch != nil:
-		return elasticsearch.New(*cfg.Sink.Elasticsearch, elasticsearch.Options{
-			Owner: cfg.Name, MaxDeadLetters: int64(cfg.Limits.MaxDeadLetters), MaxBytes: held,
-		}, log)
-	case cfg.Sink.NDJSON != nil:
-		return ndjson.New(*cfg.Sink.NDJSON, ndjson.Options{
-			Owner: cfg.Name, StateDir: cfg.State.Path, MaxDeadLetters: int64(cfg.Limits.MaxDeadLetters), MaxBytes: held, Stdout: os.Stdout,
-		}, log)
-	}
-	return nil, errors.New("open sink: none is configured")
+	return cfg.Sink.Open(sinks.Options{
+		Owner: cfg.Name, StateDir: cfg.State.Path, Stdout: os.Stdout, MaxDeadLetters: int64(cfg.Limits.MaxDeadLetters),
+		MaxBytes: int64(cfg.Limits.MaxMemory) / 4, // the rest is for reading, rendering, requests, and what the collector has yet to free
+	}, log)
 }
 
 // open makes both ends.

@@ -32,7 +32,7 @@ const grace = 8 * time.Second
 // and checkpointed before run returns, as far as the sink takes it in time.
 type pipeline struct {
 	source sources.Source
-	sink   sinks.Sink
+	sink   sinks.Writer
 	state  *state
 	tables []*sources.Table
 	from   sources.Checkpoint

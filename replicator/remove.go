@@ -38,7 +38,7 @@ func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writ
 	}
 	defer source.Close()
 	defer sink.Close()
-	r := &removal{source: source, sink: sink, name: cfg.Name, indexes: options.Indexes, store: storeDir(cfg)}
+	r := &removal{source: source, sink: sink, saved: sink, name: cfg.Name, indexes: options.Indexes, store: storeDir(cfg)}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Indexes)) {
 		r.aliases = append(r.aliases, cmp.Or(cfg.Indexes[name].Index, name))
 	}
@@ -82,7 +82,8 @@ func confirm(options RemoveOptions, out io.Writer) error {
 // A removal is what is there to be dropped.
 type removal struct {
 	source     sources.Source
-	sink       sinks.Sink
+	sink       sinks.Catalog
+	saved      sinks.Checkpoints
 	name       string
 	indexes    bool
 	store      string   // the row store's folder; empty where there is none
@@ -118,7 +119,7 @@ func (r *removal) plan(ctx context.Context) error {
 		return fmt.Errorf("look at source: %w", err)
 	}
 	r.lines = append(r.lines, dropped...)
-	data, _, err := r.sink.LoadCheckpoint(ctx, r.name)
+	data, _, err := r.saved.LoadCheckpoint(ctx, r.name)
 	if err != nil {
 		return fmt.Errorf("load checkpoint: %w", err)
 	}
@@ -241,7 +242,7 @@ func (r *removal) run(ctx context.Context) error {
 	if !r.checkpoint {
 		return nil
 	}
-	if err := r.sink.RemoveCheckpoint(ctx, r.name); err != nil {
+	if err := r.saved.RemoveCheckpoint(ctx, r.name); err != nil {
 		return fmt.Errorf("remove checkpoint: %w", err)
 	}
 	return nil

@@ -67,7 +67,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	}
 	x.barrier, x.copies = p.barrier, newCopies(d.sink, st, targets, d.log)
 	p.copies = x.copies
-	watch := &lookout{sink: d.sink, leased: st.leased, targets: targets, report: d.status.complained, log: d.log, looked: time.Now()}
+	watch := &lookout{sink: d.sink, writer: d.sink, leased: st.leased, targets: targets, report: d.status.complained, log: d.log, looked: time.Now()}
 	p.look = watch.look
 	p.finish = func(ctx context.Context) error {
 		d.status.countDeadLetters(ctx)

@@ -6,13 +6,14 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"haystream/sinks"
 	"haystream/sinks/ndjson"
 )
 
 // A rival has hung when its checkpoint has been seen, time and again, to stay
 // the same for a lease's life.
 func TestHung(t *testing.T) {
-	sink, err := ndjson.New(ndjson.Config{Path: "/dev/null"}, ndjson.Options{StateDir: t.TempDir(), Owner: "blog", MaxDeadLetters: 10}, zerolog.Nop())
+	sink, err := ndjson.New(ndjson.Config{Path: "/dev/null"}, sinks.Options{StateDir: t.TempDir(), Owner: "blog", MaxDeadLetters: 10}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // A state is the checkpoint as it stands, shared by the pieces of a session
 // that move it on. Saving it is a compare-and-swap: whoever loses it stops.
 type state struct {
-	sink  sinks.Sink
+	sink  sinks.Checkpoints
 	name  string
 	owner string
 	log   zerolog.Logger
@@ -41,7 +41,7 @@ const leaseLife = 30 * time.Second
 
 // loadState reads the saved checkpoint. A damaged one cannot be trusted in anything:
 // it counts as lost, so that every index is rebuilt beside the one that serves.
-func loadState(ctx context.Context, sink sinks.Sink, name, owner string, log zerolog.Logger) (*state, error) {
+func loadState(ctx context.Context, sink sinks.Checkpoints, name, owner string, log zerolog.Logger) (*state, error) {
 	data, token, err := sink.LoadCheckpoint(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoint: %w", err)

@@ -79,7 +79,7 @@ type SnapshotStatus struct {
 type status struct {
 	cfg     *Config
 	version string
-	sink    sinks.Sink
+	sink    sinks.Writer
 	started time.Time
 	gauges  gauges
 
@@ -101,7 +101,7 @@ type status struct {
 	rowsAt   int64            // gauges.rows at since
 }
 
-func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
+func newStatus(cfg *Config, version string, sink sinks.Writer) *status {
 	return &status{
 		cfg: cfg, version: version, sink: sink, started: time.Now(), state: "starting",
 		lags: sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1},

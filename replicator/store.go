@@ -16,7 +16,7 @@ import (
 
 // compileOptions are those of every plan of the daemon.
 func compileOptions(sink sinks.Info) mapping.Options {
-	return mapping.Options{Types: sink.Types, Complete: true}
+	return mapping.Options{Rules: sink.Rules, Complete: true}
 }
 
 // storeDir is the row store's folder.

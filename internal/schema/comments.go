@@ -5,6 +5,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -15,27 +17,28 @@ import (
 // comments of struct fields, by package path, type and field, dotted.
 type comments map[string]string
 
-// commented lists the packages that settings are declared in.
-func commented() []string {
-	return []string{"replicator", "sources", "sinks/elasticsearch", "sinks/ndjson", "mapping"}
-}
-
-// readComments reads the comments of all structs in the packages that settings
-// are declared in.
+// readComments reads the comments of all structs in the module's source files.
 func readComments(root string) (comments, error) {
 	c := make(comments)
-	for _, dir := range commented() {
-		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch name := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && (name == "testdata" || len(name) > 2 && name[0] == '.'):
+			return fs.SkipDir
+		case filepath.Ext(name) != ".go" || entry.IsDir():
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
-			return nil, fmt.Errorf("list source files: %w", err)
+			return err
 		}
-		for _, file := range files {
-			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.SkipObjectResolution)
-			if err != nil {
-				return nil, fmt.Errorf("parse source file: %w", err)
-			}
-			c.add("haystream/"+dir, parsed)
-		}
+		dir, err := filepath.Rel(root, filepath.Dir(file))
+		c.add(path.Join("haystream", filepath.ToSlash(dir)), parsed)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read source files: %w", err)
 	}
 	return c, nil
 }

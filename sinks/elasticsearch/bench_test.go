@@ -88,7 +88,7 @@ func pump(b *testing.B, batches []*sinks.Batch, n int, write func(context.Contex
 // BenchmarkWrite measures all that the sink does itself, without compression:
 // an operation is one action.
 func BenchmarkWrite(b *testing.B) {
-	s, err := New(Config{Addresses: []string{"http://127.0.0.1:1"}}, Options{}, zerolog.Nop())
+	s, err := New(Config{Addresses: []string{"http://127.0.0.1:1"}}, sinks.Options{}, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func BenchmarkServer(b *testing.B) {
 		compression bool
 	}{{"raw bulk", true, false}, {"sink", false, false}, {"sink compressed", false, true}} {
 		b.Run(c.name, func(b *testing.B) {
-			s, err := New(Config{Addresses: []string{server.URL}, Compression: c.compression}, Options{Owner: "bench"}, zerolog.Nop())
+			s, err := New(Config{Addresses: []string{server.URL}, Compression: c.compression}, sinks.Options{Owner: "bench"}, zerolog.Nop())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -224,7 +224,7 @@ func rawBulk(b *testing.B, url string, bodies [][]byte) {
 // changes a second.
 func BenchmarkLatency(b *testing.B) {
 	server := mainServer.Get(b)
-	s, err := New(Config{Addresses: []string{server.URL}, Compression: true, Bulk: BulkConfig{MaxWait: conf.Duration(100 * time.Millisecond)}}, Options{Owner: "bench"}, zerolog.Nop())
+	s, err := New(Config{Addresses: []string{server.URL}, Compression: true, Bulk: BulkConfig{MaxWait: conf.Duration(100 * time.Millisecond)}}, sinks.Options{Owner: "bench"}, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -110,9 +110,9 @@ func TestLostSaveIsNoConflict(t *testing.T) {
 func loseSave(t *testing.T, server string, lose losses, saved, first bool) {
 	l := newLossy(t, server)
 	name := "lost-" + strings.ToLower(rand.Text())
-	s := newSink(t, testConfig(l.URL, ""), Options{Owner: name})
+	s := newSink(t, testConfig(l.URL, ""), sinks.Options{Owner: name})
 	defer s.Close()
-	other := newSink(t, testConfig(server, ""), Options{Owner: name})
+	other := newSink(t, testConfig(server, ""), sinks.Options{Owner: name})
 	defer other.Close()
 	ctx := t.Context()
 	save := func(s *Sink, data string, token sinks.Token) sinks.Token {
@@ -171,7 +171,7 @@ func TestOnlyTheServerSaysThatThereIsNoCheckpoint(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = w.Write([]byte(body))
 		}))
-		s := newSink(t, testConfig(server.URL, ""), Options{})
+		s := newSink(t, testConfig(server.URL, ""), sinks.Options{})
 		if _, _, err := s.LoadCheckpoint(t.Context(), "blog"); err == nil {
 			t.Errorf("%q is taken for an answer", body)
 		}

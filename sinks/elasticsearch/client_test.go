@@ -34,7 +34,7 @@ func TestAuthenticates(t *testing.T) {
 			defer server.Close()
 			cfg := oneLane(server.URL)
 			c.change(&cfg)
-			s := newSink(t, cfg, Options{Owner: "blog"})
+			s := newSink(t, cfg, sinks.Options{Owner: "blog"})
 			defer s.Close()
 			if err := deliverAll(t, s, indexAction(newNotes(), "1", 1, `{}`)); err != nil {
 				t.Fatal(err)
@@ -63,7 +63,7 @@ func TestRefusesOtherProducts(t *testing.T) {
 		_, _ = io.WriteString(w, `{"version":{"number":"2.19.3","distribution":"opensearch"}}`)
 	}))
 	defer server.Close()
-	s := newSink(t, oneLane(server.URL), Options{})
+	s := newSink(t, oneLane(server.URL), sinks.Options{})
 	defer s.Close()
 	if _, err := s.Info(t.Context()); err == nil || !strings.Contains(err.Error(), "flavor: opensearch") {
 		t.Errorf("got %v", err)
@@ -73,7 +73,7 @@ func TestRefusesOtherProducts(t *testing.T) {
 func TestSecretsDoNotShow(t *testing.T) {
 	cfg := oneLane("http://user:hush@127.0.0.1:1")
 	cfg.APIKey, cfg.Password = conf.Secret("hush"), conf.Secret("hush")
-	s := newSink(t, cfg, Options{Owner: "blog"})
+	s := newSink(t, cfg, sinks.Options{Owner: "blog"})
 	defer s.Close()
 	_, err := s.Info(t.Context())
 	findings, checkErr := s.Check(t.Context(), nil)
@@ -105,7 +105,7 @@ func TestCheckNamesMissingPrivileges(t *testing.T) {
 	})
 	cfg := oneLane(server.URL)
 	cfg.Username, cfg.Password = "blog", "pass"
-	s := newSink(t, cfg, Options{Owner: "blog"})
+	s := newSink(t, cfg, sinks.Options{Owner: "blog"})
 	defer s.Close()
 	findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 	bad := preflight.Errors(findings)
@@ -117,7 +117,7 @@ func TestCheckNamesMissingPrivileges(t *testing.T) {
 func TestCheckNamesUntestedVersions(t *testing.T) {
 	for version, ok := range map[string]bool{"7.16.3": false, "7.17.28": true, "8.0.0": true, "9.2.0": true, "10.0.0": false, "1.0": false, "": false} {
 		server := scripted(t, map[string]string{"GET /": fmt.Sprintf(`{"version":{"number":%q}}`, version), "GET /_nodes/_local/plugins": `{"nodes":{}}`})
-		s := newSink(t, oneLane(server.URL), Options{})
+		s := newSink(t, oneLane(server.URL), sinks.Options{})
 		findings, err := s.Check(t.Context(), nil)
 		if err != nil || (findings[0].Level == preflight.OK) != ok {
 			t.Errorf("%s: %v, %v", version, findings, err)
@@ -142,14 +142,14 @@ func TestTypes(t *testing.T) {
 		if c.nodes != "" {
 			answers["GET /_nodes/_local/plugins"] = c.nodes
 		}
-		s := newSink(t, oneLane(scripted(t, answers).URL), Options{})
+		s := newSink(t, oneLane(scripted(t, answers).URL), sinks.Options{})
 		info, err := s.Info(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got any
-		if info.Types != nil {
-			got = info.Types["scaled_float"]
+		if info.Rules.Types != nil {
+			got = info.Rules.Types["scaled_float"]
 		}
 		if got != c.want {
 			t.Errorf("with %s: %v, want %v", c.nodes, got, c.want)

@@ -1,6 +1,17 @@
 package elasticsearch
 
-import "haystream/internal/conf"
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/internal/conf"
+	"haystream/sinks"
+	"haystream/sinks/bulk"
+)
 
 // Flavors of server.
 const (
@@ -48,6 +59,78 @@ type Config struct {
 
 	// Compression sends requests as gzip.
 	Compression bool `yaml:"compression"`
+}
+
+// NewConfig has every default.
+func NewConfig() *Config {
+	return &Config{
+		Flavor:      FlavorElasticsearch,
+		Bulk:        BulkConfig{MaxBytes: 5 << 20, MaxWait: conf.Duration(100 * time.Millisecond), Lanes: 4},
+		Compression: true,
+	}
+}
+
+// Choices lists the valid texts of settings that have only a few, by path.
+func (c *Config) Choices() map[string][]string {
+	return map[string][]string{"flavor": {FlavorElasticsearch, FlavorOpenSearch}}
+}
+
+// Rules are those of both flavors.
+func (c *Config) Rules() sinks.Rules { return bulk.Rules() }
+
+// Complete reads the files that settings name, and reports what cannot be used.
+func (c *Config) Complete(at *conf.Section) {
+	c.CACert = at.Beside(c.CACert)
+	at.Secret("api_key_file", c.APIKeyFile, &c.APIKey, "api_key")
+	at.Secret("password_file", c.PasswordFile, &c.Password, "password")
+	before := len(at.Errs)
+	switch {
+	case len(c.Addresses) == 0 && c.CloudID == "":
+		at.Failf("addresses", "there is no address; write it like [https://localhost:9200], or set cloud_id")
+	case len(c.Addresses) > 0 && c.CloudID != "":
+		at.Failf("cloud_id", "there are addresses, too; keep one of them")
+	}
+	for i := range c.Addresses {
+		checkAddress(at, fmt.Sprintf("addresses.%d", i), &c.Addresses[i])
+	}
+	hasPassword, hasKey := c.Password != "" || c.PasswordFile != "", c.APIKey != "" || c.APIKeyFile != ""
+	switch {
+	case hasKey && (c.Username != "" || hasPassword):
+		at.Failf("username", "there is an API key, too; keep one of them")
+	case c.Username != "" && !hasPassword:
+		at.Failf("username", "there is no password; add password or password_file")
+	case c.Username == "" && hasPassword:
+		at.Failf("password", "there is no username")
+	}
+	if c.CACert != "" && c.CAFingerprint != "" {
+		at.Failf("ca_fingerprint", "there is a ca_cert, too; keep one of them")
+	}
+	at.OneOf("flavor", c.Flavor, c.Choices()["flavor"])
+	at.AtLeastBytes("bulk.max_bytes", c.Bulk.MaxBytes, 1<<10)
+	at.AtLeast("bulk.lanes", int64(c.Bulk.Lanes), 1)
+	if len(at.Errs) > before {
+		return
+	}
+	sink, err := New(*c, sinks.Options{}, zerolog.Nop())
+	if err != nil {
+		at.Failf("", "%s", strings.TrimPrefix(err.Error(), "sink.elasticsearch: "))
+		return
+	}
+	sink.Close()
+}
+
+// checkAddress blanks an address that holds a password, so that it shows nowhere.
+func checkAddress(at *conf.Section, path string, address *string) {
+	u, err := url.Parse(*address)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		at.Failf(path, "is not an address; write it like https://localhost:9200")
+	case u.User != nil:
+		at.Failf(path, "must not hold a user or password; set username and password, or api_key")
+	default:
+		return
+	}
+	*address = ""
 }
 
 // BulkConfig is the `sink.elasticsearch.bulk:` section.

@@ -37,7 +37,7 @@ func testConfig(url, flavor string) Config {
 	return Config{Addresses: []string{url}, Flavor: flavor, Bulk: BulkConfig{MaxBytes: 64 << 10, Lanes: 3}}
 }
 
-func newSink(t *testing.T, cfg Config, opts Options) *Sink {
+func newSink(t *testing.T, cfg Config, opts sinks.Options) *Sink {
 	t.Helper()
 	s, err := New(cfg, opts, zerolog.New(zerolog.NewTestWriter(t)))
 	if err != nil {
@@ -53,7 +53,7 @@ func TestConformance(t *testing.T) {
 			Open: func(t *testing.T, owner string, maxDeadLetters int64) sinks.Sink {
 				cfg := testConfig(server.URL, flavor)
 				cfg.Compression = compression
-				return newSink(t, cfg, Options{Owner: owner, MaxDeadLetters: maxDeadLetters, MaxBytes: 1 << 20})
+				return newSink(t, cfg, sinks.Options{Owner: owner, MaxDeadLetters: maxDeadLetters, MaxBytes: 1 << 20})
 			},
 			Documents: func(t *testing.T, target *sinks.Target) map[string]sinktest.Document {
 				return documents(t, server.URL, target.Physical)
@@ -159,7 +159,7 @@ func TestSecureServer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := good
 			c.change(&cfg)
-			s := newSink(t, cfg, Options{Owner: "blog"})
+			s := newSink(t, cfg, sinks.Options{Owner: "blog"})
 			defer s.Close()
 			findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 			if err != nil || len(findings) == 0 {

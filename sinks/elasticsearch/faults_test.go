@@ -137,7 +137,7 @@ func TestAnswers(t *testing.T) {
 			f := newFake(t)
 			defer f.Close()
 			c.fault(f)
-			s := newSink(t, oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 10})
+			s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 			defer s.Close()
 			target := newNotes()
 			err := deliverAll(t, s, indexAction(target, "1", 1, `{}`), indexAction(target, "2", 2, `{"a":1}`), indexAction(target, "3", 3, `{}`))
@@ -177,7 +177,7 @@ func TestResendsOnlyWhatWasRefused(t *testing.T) {
 		}
 		return 0, ""
 	}
-	s := newSink(t, oneLane(f.URL), Options{Owner: "blog"})
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog"})
 	defer s.Close()
 	target := newNotes()
 	err := deliverAll(t, s,
@@ -207,7 +207,7 @@ func TestHonoursRetryAfter(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		return true
 	}
-	s := newSink(t, oneLane(f.URL), Options{Owner: "blog"})
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog"})
 	defer s.Close()
 	if err := deliverAll(t, s, indexAction(newNotes(), "1", 1, `{}`)); err != nil {
 		t.Fatal(err)
@@ -230,7 +230,7 @@ func TestAnswerLostAfterApply(t *testing.T) {
 		hang(t, w)
 		return true
 	}
-	s := newSink(t, oneLane(f.URL), Options{Owner: "blog"})
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog"})
 	defer s.Close()
 	target := newNotes()
 	err := deliverAll(t, s, indexAction(target, "1", 1, `{}`), sinks.Action{Target: target, Op: sinks.OpDelete, ID: []byte("1"), Version: 2}, indexAction(target, "2", 3, `{}`))
@@ -275,7 +275,7 @@ func TestSplitsWhatIsTooLarge(t *testing.T) {
 			}
 			cfg := oneLane(f.URL)
 			cfg.Compression = compression
-			s := newSink(t, cfg, Options{Owner: "blog", MaxDeadLetters: 10})
+			s := newSink(t, cfg, sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 			defer s.Close()
 			target := newNotes()
 			var actions []sinks.Action
@@ -315,7 +315,7 @@ func TestFindsTheDocumentThatSpoilsARequest(t *testing.T) {
 		_, _ = w.Write([]byte(`{"error":{"type":"action_request_validation_exception","reason":"id is too long"},"status":400}`))
 		return true
 	}
-	s := newSink(t, oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 10})
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 	defer s.Close()
 	target := newNotes()
 	var actions []sinks.Action
@@ -351,7 +351,7 @@ func TestIngestFailureIsADeadLetter(t *testing.T) {
 		}
 		return 0, ""
 	}
-	s := newSink(t, oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 10})
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 	defer s.Close()
 	target := newNotes()
 	target.Pipeline = "geo"
@@ -383,7 +383,7 @@ func TestDeadLettersAreDurable(t *testing.T) {
 		}
 		return 0, ""
 	}
-	s := newSink(t, oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 10})
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 	defer s.Close()
 	target := newNotes()
 	err := deliverAll(t, s, indexAction(target, "good", 1, `{}`), indexAction(target, "small", 2, `{"a":1}`), indexAction(target, "large", 3, fmt.Sprintf(`{"a":"%s"}`, strings.Repeat("x", 1000))))
@@ -410,7 +410,7 @@ func TestTimeoutIsRetried(t *testing.T) {
 	}))
 	defer proxy.Close()
 	defer close(release)
-	s := newSink(t, oneLane(proxy.URL), Options{Owner: "blog"})
+	s := newSink(t, oneLane(proxy.URL), sinks.Options{Owner: "blog"})
 	defer s.Close()
 	w := s.newWriter()
 	w.lanes[0].request.timeout = 50 * time.Millisecond
@@ -439,7 +439,7 @@ func TestHealthSaysWhyAndLogsOnce(t *testing.T) {
 	var log bytes.Buffer
 	cfg := oneLane(f.URL)
 	cfg.Bulk.Lanes = 3
-	s, err := New(cfg, Options{Owner: "blog"}, zerolog.New(zerolog.SyncWriter(&log)))
+	s, err := New(cfg, sinks.Options{Owner: "blog"}, zerolog.New(zerolog.SyncWriter(&log)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,7 +497,7 @@ func TestEphemeralPortsAreNoNews(t *testing.T) {
 		return true
 	}
 	var log bytes.Buffer
-	s, err := New(oneLane(f.URL), Options{Owner: "blog"}, zerolog.New(zerolog.SyncWriter(&log)))
+	s, err := New(oneLane(f.URL), sinks.Options{Owner: "blog"}, zerolog.New(zerolog.SyncWriter(&log)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -540,7 +540,7 @@ func TestValuesAreNotLogged(t *testing.T) {
 		return 0, ""
 	}
 	var log bytes.Buffer
-	s, err := New(oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 5}, zerolog.New(&log))
+	s, err := New(oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 5}, zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,15 +35,17 @@ var flatTypes = map[string]string{FlavorElasticsearch: "flattened", FlavorOpenSe
 
 // Info implements sinks.Sink.
 func (s *Sink) Info(ctx context.Context) (sinks.Info, error) {
+	info := sinks.Info{Address: s.address(), Rules: s.cfg.Rules()}
 	found, err := s.identify(ctx)
 	if err != nil {
 		if text, remedy := diagnose(err); remedy != "" {
-			return sinks.Info{}, fmt.Errorf("%s: %s; %s: %w", s.address(), text, remedy, err)
+			return info, fmt.Errorf("%s: %s; %s: %w", s.address(), text, remedy, err)
 		}
-		return sinks.Info{}, fmt.Errorf("%s: %w", s.address(), err)
+		return info, fmt.Errorf("%s: %w", s.address(), err)
 	}
 	s.server = found
-	return sinks.Info{Kind: found.product, Version: found.version, Address: s.address(), Types: found.types}, nil
+	info.Kind, info.Version, info.Rules.Types = found.product, found.version, found.types
+	return info, nil
 }
 
 // identify asks the server who it is. A build without the main page (405) is

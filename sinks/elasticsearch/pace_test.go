@@ -31,7 +31,7 @@ func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {
 // newBubbleWriter is a writer without a network.
 func newBubbleWriter(t *testing.T, server http.RoundTripper, bulk BulkConfig) *writer {
 	t.Helper()
-	s := newSink(t, Config{Addresses: []string{"http://127.0.0.1:1"}, Bulk: bulk}, Options{})
+	s := newSink(t, Config{Addresses: []string{"http://127.0.0.1:1"}, Bulk: bulk}, sinks.Options{})
 	es, err := elastictransport.NewClient(elastictransport.WithURLs(&url.URL{Scheme: "http", Host: "es"}), elastictransport.WithTransport(server), elastictransport.WithDisableRetry())
 	if err != nil {
 		t.Fatal(err)

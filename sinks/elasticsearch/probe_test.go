@@ -32,7 +32,7 @@ func repeatedMapping(fields int, of string) json.RawMessage {
 // checkIsTrue: what a check finds wrong with an index cannot be made, and what
 // it finds well can. The check itself makes nothing.
 func checkIsTrue(t *testing.T, server *servers.Server, flavor string) {
-	s := newSink(t, testConfig(server.URL, flavor), Options{Owner: "probe"})
+	s := newSink(t, testConfig(server.URL, flavor), sinks.Options{Owner: "probe"})
 	defer s.Close()
 	deep := strings.Repeat(`{"properties":{"a":`, 22) + `{"type":"keyword"}` + strings.Repeat(`}}`, 22)
 	for i, c := range []struct {
@@ -77,7 +77,7 @@ func checkIsTrue(t *testing.T, server *servers.Server, flavor string) {
 // pipelines have to be there.
 func TestCheckKnowsTemplatesAndPipelines(t *testing.T) {
 	server := mainServer.Get(t)
-	s := newSink(t, testConfig(server.URL, ""), Options{Owner: "probe"})
+	s := newSink(t, testConfig(server.URL, ""), sinks.Options{Owner: "probe"})
 	defer s.Close()
 	const raised = `"settings":{"index.mapping.total_fields.limit":3000}`
 	for _, c := range []struct {
@@ -113,7 +113,7 @@ func TestCheckKnowsTemplatesAndPipelines(t *testing.T) {
 // TestCheckCountsFields where the server does not say what it would refuse.
 func TestCheckCountsFields(t *testing.T) {
 	server := scripted(t, map[string]string{"GET /": `{"version":{"number":"8.19.0","build_flavor":"default"}}`})
-	s := newSink(t, oneLane(server.URL), Options{})
+	s := newSink(t, oneLane(server.URL), sinks.Options{})
 	defer s.Close()
 	for settings, want := range map[string]bool{"": true, `{"index":{"mapping":{"total_fields":{"limit":"2000"}}}}`: false} {
 		spec := sinks.IndexSpec{Alias: "wide", Mappings: wideMapping(600), Settings: json.RawMessage(settings)}

@@ -69,7 +69,7 @@ func (f *feed) end(t *testing.T) {
 // nothing is lost.
 func TestOutlivesTheServer(t *testing.T) {
 	server := roughServer.Get(t)
-	s, err := New(testConfig(server.URL, ""), Options{Owner: "blog", MaxBytes: 1 << 20}, zerolog.Nop())
+	s, err := New(testConfig(server.URL, ""), sinks.Options{Owner: "blog", MaxBytes: 1 << 20}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestWaitsForPeople(t *testing.T) {
 		{"write alias gone", alias("remove"), alias("add"), `POST /_aliases {"actions":[{"add":{"index":"people-1","alias":"people-1-write"}}]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := New(testConfig(server.URL, ""), Options{Owner: "people", MaxBytes: 1 << 20}, zerolog.Nop())
+			s, err := New(testConfig(server.URL, ""), sinks.Options{Owner: "people", MaxBytes: 1 << 20}, zerolog.Nop())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +171,7 @@ func TestServerWithSmallRequests(t *testing.T) {
 	server := roughServer.Get(t)
 	for _, compression := range []bool{false, true} {
 		t.Run(fmt.Sprintf("compression %v", compression), func(t *testing.T) {
-			s := newSink(t, Config{Addresses: []string{server.URL}, Compression: compression, Bulk: BulkConfig{Lanes: 1}}, Options{Owner: t.Name(), MaxDeadLetters: 5})
+			s := newSink(t, Config{Addresses: []string{server.URL}, Compression: compression, Bulk: BulkConfig{Lanes: 1}}, sinks.Options{Owner: t.Name(), MaxDeadLetters: 5})
 			defer s.Close()
 			target := createIndex(t, s, fmt.Sprintf("notes-%v", compression), "")
 			var actions []sinks.Action
@@ -218,7 +218,7 @@ func TestTuning(t *testing.T) {
 		{"configured", `{"refresh_interval":"3s","index":{"number_of_replicas":2}}`, "3s", "0", "2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newSink(t, testConfig(server.URL, ""), Options{Owner: "tuning"})
+			s := newSink(t, testConfig(server.URL, ""), sinks.Options{Owner: "tuning"})
 			defer s.Close()
 			physical := "tuning-1"
 			spec := sinks.IndexSpec{Alias: "tuning", Physical: physical, Mappings: json.RawMessage(textMapping), Settings: json.RawMessage(c.settings)}
@@ -243,7 +243,7 @@ func TestTuning(t *testing.T) {
 
 func TestClearRefusals(t *testing.T) {
 	server := mainServer.Get(t)
-	s := newSink(t, testConfig(server.URL, ""), Options{Owner: "refusals"})
+	s := newSink(t, testConfig(server.URL, ""), sinks.Options{Owner: "refusals"})
 	defer s.Close()
 	for name, spec := range map[string]sinks.IndexSpec{
 		"No handler for type [flotsam]|The mapper type [flotsam]": {Mappings: json.RawMessage(`{"properties":{"a":{"type":"flotsam"}}}`)},
@@ -270,7 +270,7 @@ func TestClearRefusals(t *testing.T) {
 }
 
 func TestNothingListens(t *testing.T) {
-	s := newSink(t, testConfig("http://127.0.0.1:1", ""), Options{})
+	s := newSink(t, testConfig("http://127.0.0.1:1", ""), sinks.Options{})
 	defer s.Close()
 	findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 	if err != nil || len(findings) != 1 || !strings.Contains(findings[0].String(), "nothing listens there") {

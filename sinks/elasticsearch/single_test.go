@@ -93,7 +93,7 @@ func TestRefusedByItself(t *testing.T) {
 					return 429, c.rest
 				}
 			}
-			s := newSink(t, oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 10})
+			s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 			defer s.Close()
 			target := newNotes()
 			two := indexAction(target, "2", 2, `{"a":1}`)
@@ -129,7 +129,7 @@ func TestTooLargeOnADelete(t *testing.T) {
 		_, _ = w.Write([]byte("<html>413 Request Entity Too Large</html>"))
 		return true
 	}
-	s := newSink(t, oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 10})
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 	defer s.Close()
 	target := newNotes()
 	f.versions[notes.WriteAlias+"/1"], f.bodies[notes.WriteAlias+"/1"] = 1, "{}"
@@ -172,7 +172,7 @@ func TestRefusalsOfEveryRequest(t *testing.T) {
 				_, _ = w.Write([]byte(c.body))
 				return true
 			}
-			s := newSink(t, oneLane(f.URL), Options{Owner: "blog", MaxDeadLetters: 10})
+			s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
 			defer s.Close()
 			target := newNotes()
 			if err := <-deliverBy(t, s, impatient, indexAction(target, "1", 1, `{}`), indexAction(target, "2", 2, `{}`)); err != nil {
@@ -190,7 +190,7 @@ func TestRefusalsOfEveryRequest(t *testing.T) {
 // expects a dead letter without it, and all that is behind it to be delivered.
 func beyondPressure(t *testing.T, server *servers.Server, flavor string) {
 	cfg := Config{Addresses: []string{server.URL}, Flavor: flavor, Bulk: BulkConfig{Lanes: 2}}
-	s := newSink(t, cfg, Options{Owner: "pressure", MaxDeadLetters: 5, MaxBytes: 1 << 20})
+	s := newSink(t, cfg, sinks.Options{Owner: "pressure", MaxDeadLetters: 5, MaxBytes: 1 << 20})
 	defer s.Close()
 	target := createIndex(t, s, "pressure", `{"number_of_replicas":0}`)
 	actions := []sinks.Action{

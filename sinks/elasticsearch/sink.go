@@ -13,6 +13,7 @@
 package elasticsearch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -27,23 +28,10 @@ import (
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// Options are what a Sink is told by the pipeline that it serves.
-type Options struct {
-	// Owner is the pipeline's name: what it made is marked with it.
-	Owner string
-
-	// MaxDeadLetters is how many may be open before Write gives up.
-	MaxDeadLetters int64
-
-	// MaxBytes bounds the batches that Write holds; a single larger one passes
-	// alone. 0 stands for 32 MiB.
-	MaxBytes int64
-}
-
 // A Sink writes to one cluster.
 type Sink struct {
 	cfg    Config
-	opts   Options
+	opts   sinks.Options
 	log    zerolog.Logger
 	client *client
 	health *health
@@ -55,7 +43,7 @@ type Sink struct {
 
 // New makes a Sink. It connects to nothing yet. The settings' secrets must
 // have been read from their files.
-func New(cfg Config, opts Options, log zerolog.Logger) (*Sink, error) {
+func New(cfg Config, opts sinks.Options, log zerolog.Logger) (*Sink, error) {
 	if err := complete(&cfg); err != nil {
 		return nil, fmt.Errorf("sink.elasticsearch: %w", err)
 	}
@@ -74,14 +62,13 @@ func New(cfg Config, opts Options, log zerolog.Logger) (*Sink, error) {
 
 // complete fills what is not set and refuses what cannot work.
 func complete(cfg *Config) error {
-	if cfg.Flavor == "" {
-		cfg.Flavor = FlavorElasticsearch
-	}
+	defaults := NewConfig()
+	cfg.Flavor = cmp.Or(cfg.Flavor, defaults.Flavor)
 	if cfg.Bulk.MaxBytes <= 0 {
-		cfg.Bulk.MaxBytes = 5 << 20
+		cfg.Bulk.MaxBytes = defaults.Bulk.MaxBytes
 	}
 	if cfg.Bulk.Lanes <= 0 {
-		cfg.Bulk.Lanes = 4
+		cfg.Bulk.Lanes = defaults.Bulk.Lanes
 	}
 	switch {
 	case cfg.Flavor != FlavorElasticsearch && cfg.Flavor != FlavorOpenSearch:

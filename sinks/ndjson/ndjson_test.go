@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 	path := filepath.Join(dir, "out.ndjson")
 	sinktest.Run(t, sinktest.Harness{
 		Open: func(t *testing.T, owner string, maxDeadLetters int64) sinks.Sink {
-			s, err := New(Config{Path: path}, Options{Owner: owner, StateDir: filepath.Join(dir, "state"), MaxDeadLetters: maxDeadLetters, MaxBytes: 1 << 20}, zerolog.Nop())
+			s, err := New(Config{Path: path}, sinks.Options{Owner: owner, StateDir: filepath.Join(dir, "state"), MaxDeadLetters: maxDeadLetters, MaxBytes: 1 << 20}, zerolog.Nop())
 			if err != nil {
 				t.Fatal(err)
 			}

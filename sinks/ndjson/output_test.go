@@ -27,7 +27,7 @@ func newTarget() *sinks.Target {
 
 func newTestSink(t *testing.T, path string, stdout io.Writer) *Sink {
 	t.Helper()
-	s, err := New(Config{Path: path}, Options{Owner: "blog", StateDir: filepath.Join(t.TempDir(), "state"), MaxDeadLetters: 10, Stdout: stdout}, zerolog.Nop())
+	s, err := New(Config{Path: path}, sinks.Options{Owner: "blog", StateDir: filepath.Join(t.TempDir(), "state"), MaxDeadLetters: 10, Stdout: stdout}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestCheckFindsAPathThatCannotBeWritten(t *testing.T) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	s, err := New(Config{Path: os.DevNull}, Options{Owner: "blog", StateDir: b.TempDir()}, zerolog.Nop())
+	s, err := New(Config{Path: os.DevNull}, sinks.Options{Owner: "blog", StateDir: b.TempDir()}, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}

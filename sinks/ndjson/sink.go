@@ -16,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,30 +31,10 @@ import (
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// Options are what a Sink is told by the pipeline that it serves.
-type Options struct {
-	// Owner is the pipeline's name: what it made is marked with it.
-	Owner string
-
-	// StateDir is the folder that all but the documents is kept in; it is made
-	// when something must be kept.
-	StateDir string
-
-	// MaxDeadLetters is how many may be open before Write gives up.
-	MaxDeadLetters int64
-
-	// MaxBytes bounds the batches that Write holds; a single larger one passes
-	// alone. 0 stands for 32 MiB.
-	MaxBytes int64
-
-	// Stdout is standard output.
-	Stdout io.Writer
-}
-
 // A Sink appends to one file.
 type Sink struct {
 	cfg     Config
-	opts    Options
+	opts    sinks.Options
 	log     zerolog.Logger
 	open    *deadletters.Open
 	letters letterFile
@@ -64,7 +43,7 @@ type Sink struct {
 }
 
 // New makes a Sink. It opens nothing yet.
-func New(cfg Config, opts Options, log zerolog.Logger) (*Sink, error) {
+func New(cfg Config, opts sinks.Options, log zerolog.Logger) (*Sink, error) {
 	if cfg.Path == "" {
 		return nil, errors.New("sink.ndjson: there is no path")
 	}
@@ -83,7 +62,7 @@ func (s *Sink) Info(context.Context) (sinks.Info, error) {
 	if address == "-" {
 		address = "standard output"
 	}
-	return sinks.Info{Kind: "ndjson", Address: address}, nil
+	return sinks.Info{Kind: "ndjson", Address: address, Rules: s.cfg.Rules()}, nil
 }
 
 // Check implements sinks.Sink.

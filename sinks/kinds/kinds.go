@@ -1,0 +1,109 @@
+// Package kinds lists the kinds of sinks: the `sink:` section of the config, and the
+// switch that opens what it says. What the settings of a kind mean is in its own package.
+package kinds
+
+import (
+	"errors"
+
+	"github.com/rs/zerolog"
+
+	"haystream/internal/conf"
+	"haystream/sinks"
+	"haystream/sinks/elasticsearch"
+	"haystream/sinks/ndjson"
+)
+
+// Config is the `sink:` section: exactly one kind of sink.
+type Config struct {
+	// Elasticsearch, or OpenSearch.
+	Elasticsearch *elasticsearch.Config `yaml:"elasticsearch"`
+
+	// NDJSON writes bulk lines to a file or standard output; it needs no server.
+	NDJSON *ndjson.Config `yaml:"ndjson"`
+}
+
+// NewConfig has every kind, with every default.
+func NewConfig() Config {
+	return Config{Elasticsearch: elasticsearch.NewConfig(), NDJSON: ndjson.NewConfig()}
+}
+
+// Open makes the sink that is configured. It connects to nothing.
+func (c *Config) Open(o sinks.Options, log zerolog.Logger) (sinks.Sink, error) {
+	switch {
+	case c.Elasticsearch != nil:
+		return elasticsearch.New(*c.Elasticsearch, o, log)
+	case c.NDJSON != nil:
+		return ndjson.New(*c.NDJSON, o, log)
+	}
+	return nil, errors.New("open sink: none is configured")
+}
+
+// A kind is the settings of one kind of sink, by the name of its section.
+type kind struct {
+	name     string
+	settings interface {
+		// Choices lists the valid texts of settings that have only a few, by path.
+		Choices() map[string][]string
+
+		// Complete reads the files that settings name, and reports what cannot be used.
+		Complete(at *conf.Section)
+
+		// Rules are those that hold whatever the server is.
+		Rules() sinks.Rules
+	}
+}
+
+// kinds are those that are set.
+func (c *Config) kinds() (all []kind) {
+	if c.Elasticsearch != nil {
+		all = append(all, kind{"elasticsearch", c.Elasticsearch})
+	}
+	if c.NDJSON != nil {
+		all = append(all, kind{"ndjson", c.NDJSON})
+	}
+	return all
+}
+
+// Complete drops the kinds that the config file does not have, and completes the others.
+func (c *Config) Complete(src *conf.Source) conf.Errors {
+	sink := src.Section("sink")
+	if !sink.Has("elasticsearch") {
+		c.Elasticsearch = nil
+	}
+	if !sink.Has("ndjson") {
+		c.NDJSON = nil
+	}
+	all := c.kinds()
+	switch len(all) {
+	case 0:
+		sink.Failf("", "there is no sink; add elasticsearch or ndjson")
+	case 2:
+		sink.Failf("", "there are two sinks; keep elasticsearch or ndjson")
+	}
+	for _, k := range all {
+		at := src.Section("sink." + k.name)
+		k.settings.Complete(at)
+		sink.Errs = append(sink.Errs, at.Errs...)
+	}
+	return sink.Errs
+}
+
+// Choices lists the valid texts of settings that have only a few, by path.
+func Choices() map[string][]string {
+	choices, c := map[string][]string{}, NewConfig()
+	for _, k := range c.kinds() {
+		for path, valid := range k.settings.Choices() {
+			choices["sink."+k.name+"."+path] = valid
+		}
+	}
+	return choices
+}
+
+// Rules are those of the sink that is configured, as far as they are known before it
+// is asked; none without one.
+func (c *Config) Rules() (rules sinks.Rules) {
+	for _, k := range c.kinds() {
+		rules = k.settings.Rules()
+	}
+	return rules
+}
