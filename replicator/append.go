@@ -229,7 +229,7 @@ func (c *copies) fill(ctx context.Context, t *target, send func(*sinks.Batch) (<
 		case broken != nil || ctx.Err() != nil:
 			return broken
 		case err == nil:
-			c.log.Info().Str("index", t.alias).Str("to", t.Physical).Int64("documents", to.Written.Load()).Int64("dead_letters", to.DeadLetters.Load()).Msg("documents copied")
+			c.log.Info().Str("index", t.alias).Str("to", t.Physical).Int64("documents", to.Written.Load()).Int64("dropped", to.Dropped.Load()).Int64("dead_letters", to.DeadLetters.Load()).Msg("documents copied")
 			t.filling.done.Store(true)
 			return nil
 		}

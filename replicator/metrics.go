@@ -49,6 +49,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit("documents_written_total", "Documents indexed.", counter, float64(index.Written), "index", index.Alias)
 		emit("documents_deleted_total", "Documents deleted.", counter, float64(index.Deleted), "index", index.Alias)
 		emit("documents_superseded_total", "Writes answered with a newer version being there.", counter, float64(index.Superseded), "index", index.Alias)
+		emit("documents_dropped_total", "Documents that the ingest pipeline dropped, so that nothing was written.", counter, float64(index.Dropped), "index", index.Alias)
 		emit("dead_letters", "Documents that the sink refused and holds as dead letters.", gauge, float64(index.DeadLetters), "index", index.Alias)
 		emit("values_nulled_total", "Values without a JSON form (NaN, infinity) that became null.", counter, float64(index.Nulled), "index", index.Alias)
 		emit("snapshot_running", "1 while existing rows are read.", gauge, flag(index.Snapshot.State == "running"), "index", index.Alias)

@@ -60,6 +60,7 @@ type IndexStatus struct {
 	Written     int64          `json:"documents_written"`
 	Deleted     int64          `json:"documents_deleted"`
 	Superseded  int64          `json:"documents_superseded"`
+	Dropped     int64          `json:"documents_dropped"` // by an ingest pipeline
 	DeadLetters int64          `json:"dead_letters"`
 	Nulled      int64          `json:"values_nulled"`
 	Snapshot    SnapshotStatus `json:"snapshot"`
@@ -218,6 +219,7 @@ func (s *status) indexes() []IndexStatus {
 			line.Written += t.Written.Load()
 			line.Deleted += t.Deleted.Load()
 			line.Superseded += t.Superseded.Load()
+			line.Dropped += t.Dropped.Load()
 			line.DeadLetters += s.dead[t.Physical]
 			for _, r := range t.index.Renderers {
 				line.Nulled += r.Nulled.Load()

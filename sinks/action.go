@@ -105,6 +105,7 @@ type Target struct {
 	Written     atomic.Int64 // documents indexed
 	Deleted     atomic.Int64 // deletes delivered
 	Superseded  atomic.Int64 // answered "a newer version is there"
+	Dropped     atomic.Int64 // documents that the ingest pipeline dropped: nothing was written
 	DeadLetters atomic.Int64 // sent to the dead letters since start
 
 	refusal atomic.Pointer[Refusal]

@@ -38,6 +38,7 @@ type savedCheckpoint struct {
 // A stored checkpoint and its token.
 type stored struct {
 	Found  *bool           `json:"found"`
+	Result string          `json:"result"` // of a save
 	Seq    int64           `json:"_seq_no"`
 	Term   int64           `json:"_primary_term"`
 	Source json.RawMessage `json:"_source"`
@@ -156,6 +157,9 @@ func (s *Sink) putCheckpoint(ctx context.Context, name string, doc *savedCheckpo
 			return "", err
 		}
 		err = s.client.call(ctx, http.MethodPut, path, body, &saved)
+	}
+	if err == nil && saved.Result == noop {
+		err = errors.New("an ingest pipeline drops it; " + noPipeline(checkpointsIndex))
 	}
 	return saved.token(), err
 }

@@ -164,6 +164,18 @@ func loseSave(t *testing.T, server string, lose losses, saved, first bool) {
 	}
 }
 
+// TestDroppedCheckpoint: one that an ingest pipeline drops was not saved.
+func TestDroppedCheckpoint(t *testing.T) {
+	s := newSink(t, oneLane(scripted(t, map[string]string{
+		"PUT /" + sinks.WriteAlias(checkpointsIndex) + "/_doc/blog": `{"_id":"blog","_version":-3,"result":"noop","_shards":{"total":0,"successful":0,"failed":0}}`,
+	}).URL), sinks.Options{Owner: "blog"})
+	defer s.Close()
+	token, err := s.SaveCheckpoint(t.Context(), "blog", []byte("1"), "")
+	if token != "" || err == nil || !strings.Contains(err.Error(), "an ingest pipeline drops it; take it out") {
+		t.Errorf("got %q, %v", token, err)
+	}
+}
+
 // TestOnlyTheServerSaysThatThereIsNoCheckpoint: what else answers 404 does not.
 func TestOnlyTheServerSaysThatThereIsNoCheckpoint(t *testing.T) {
 	for _, body := range []string{"", "<html>not found</html>", `{}`, `{"found":true}`} {

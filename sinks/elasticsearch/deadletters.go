@@ -104,6 +104,8 @@ func (l *lane) settleLetters(sent []entry, answers []answer) (int, *trouble, err
 		case delivered, superseded:
 			l.w.held(e.of)
 			continue
+		case dropped:
+			t = &trouble{verdict: blocked, reason: "an ingest pipeline drops dead letters; " + noPipeline(lettersIndex)}
 		case impossible:
 			if ans.status != http.StatusRequestEntityTooLarge || !withoutBody(e.action) {
 				t = &trouble{verdict: blocked, typ: ans.typ, reason: fmt.Sprintf("dead letters cannot be written: %d %s; look at the index %s", ans.status, ans.typ, lettersIndex)}
@@ -116,6 +118,11 @@ func (l *lane) settleLetters(sent []entry, answers []answer) (int, *trouble, err
 	}
 	copy(sent[len(sent)-kept:], sent[:kept])
 	return len(sent) - kept, t, nil
+}
+
+// noPipeline is the remedy where an ingest pipeline drops documents of the sink's own index.
+func noPipeline(index string) string {
+	return fmt.Sprintf(`take it out of the index's settings with PUT /%s/_settings {"index.default_pipeline":null,"index.final_pipeline":null}`, index)
 }
 
 // withoutBody takes the document out of a dead letter, and reports whether there was one.

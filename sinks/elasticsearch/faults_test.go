@@ -168,6 +168,43 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestDropped: a document that an ingest pipeline drops is done, and counted apart. A
+// dead letter is not done, and is sent again until it is held. The servers that tests
+// start have no processors.
+func TestDropped(t *testing.T) {
+	f, drops := newFake(t), 0
+	f.judge = func(_ int, a fakeAction) (int, string) {
+		letter := a.Index == sinks.WriteAlias(lettersIndex) && f.letters
+		if letter {
+			drops++
+		}
+		switch {
+		case a.ID == "refused":
+			return 400, problem("document_parsing_exception")
+		case a.ID == "dropped" || letter && drops < 3:
+			return 200, `"_version":1,"result":"noop"`
+		}
+		return 0, ""
+	}
+	var log bytes.Buffer
+	s, err := New(oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 5}, zerolog.New(&log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	target := newNotes()
+	if err := deliverAll(t, s, indexAction(target, "refused", 1, `{}`), indexAction(target, "dropped", 2, `{}`), indexAction(target, "kept", 3, `{}`)); err != nil {
+		t.Fatal(err)
+	}
+	if w, d := target.Written.Load(), target.Dropped.Load(); w != 1 || d != 1 {
+		t.Errorf("%d written, %d dropped; want 1 of each", w, d)
+	}
+	f.want(t, map[string]int64{"kept": 3})
+	if letters := f.lettersOf(t); len(letters) != 1 || letters["refused"].Type == "" || drops != 3 || !strings.Contains(log.String(), "an ingest pipeline drops dead letters; take it out") {
+		t.Errorf("dead letters %v after %d tries, log %s", letters, drops, log.String())
+	}
+}
+
 // TestResendsOnlyWhatWasRefused: in its order, before anything newer.
 func TestResendsOnlyWhatWasRefused(t *testing.T) {
 	f := newFake(t)

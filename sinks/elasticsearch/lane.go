@@ -306,7 +306,7 @@ func (l *lane) settle(sent []entry, answers []answer) (int, *trouble, error) {
 			v = judge(&ans, a)
 		}
 		switch v {
-		case delivered, superseded:
+		case delivered, superseded, dropped:
 			count(a, v)
 			a.Target.Accept(a.Op)
 			l.hold(e)
@@ -331,6 +331,8 @@ func count(a *sinks.Action, v verdict) {
 	switch {
 	case v == superseded:
 		a.Target.Superseded.Add(1)
+	case v == dropped:
+		a.Target.Dropped.Add(1)
 	case a.Op == sinks.OpDelete:
 		a.Target.Deleted.Add(1)
 	default:

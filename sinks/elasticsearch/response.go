@@ -13,6 +13,7 @@ import (
 // An answer is what the server says of one action.
 type answer struct {
 	status       int
+	dropped      bool   // an ingest pipeline dropped the document: nothing was written
 	failureStore bool   // it went to a failure store, which is no success
 	typ, reason  string // of the error; empty where there is none
 	bodyless     bool   // the document is left out of the dead letter
@@ -20,6 +21,10 @@ type answer struct {
 
 const (
 	versionConflict = "version_conflict_engine_exception"
+
+	// noop is the result of a write that an ingest pipeline ended with a drop
+	// processor (BulkRequestModifier.markItemAsDropped).
+	noop = "noop"
 
 	// maxText bounds each text kept of a response, in bytes.
 	maxText = 4096
@@ -74,6 +79,8 @@ func (s *scanner) item() (a answer) {
 			switch string(s.key()) {
 			case "status":
 				a.status = s.integer()
+			case "result":
+				a.dropped = string(s.string()) == noop // as no other index or delete is answered
 			case "failure_store":
 				a.failureStore = string(s.string()) == "used"
 			case "error":

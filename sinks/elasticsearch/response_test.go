@@ -34,6 +34,10 @@ func TestScannerReadsAnswers(t *testing.T) {
 			"failure store", `{"items":[{"create":{"_index":".fs-x","failure_store":"used","status":201}},{"create":{"failure_store":"not_applicable_or_unknown","status":201}}]}`,
 			[]answer{{status: 201, failureStore: true}, {status: 201}},
 		},
+		{
+			"dropped", `{"items":[{"index":{"_index":"a","_id":"1","_version":-3,"result":"noop","_shards":{"total":0,"successful":0,"failed":0},"status":200}},{"index":{"result":"updated","status":200}}]}`,
+			[]answer{{status: 200, dropped: true}, {status: 200}},
+		},
 		{"an error in words", `{"items":[{"index":{"status":500,"error":"out of order"}}]}`, []answer{{status: 500, typ: "error", reason: "out of order"}}},
 		{"no reason", `{"items":[{"index":{"status":500,"error":{"type":"null_pointer_exception","reason":null}}}]}`, []answer{{status: 500, typ: "null_pointer_exception"}}},
 		{"white space", " { \"errors\" : [ { } , -1.5E+3 , true , \"}]\" ] ,\r\n\"items\" : [ { \"index\" : { \"status\" : 200 } } ] } ", []answer{{status: 200}}},

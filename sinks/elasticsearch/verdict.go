@@ -15,6 +15,7 @@ type verdict uint8
 const (
 	delivered   verdict = iota // held
 	superseded                 // a newer version is there, so it is held as well
+	dropped                    // the ingest pipeline wants no such document; there is nothing to hold
 	impossible                 // refused for good: a dead letter
 	overloaded                 // refused for now: slow down, send again
 	unavailable                // no answer, or one that passes: send again
@@ -28,6 +29,8 @@ func judge(a *answer, to *sinks.Action) verdict {
 	switch {
 	case a.failureStore:
 		return impossible
+	case a.dropped:
+		return dropped
 	case a.status/100 == 2, a.status == http.StatusNotFound && a.typ == "":
 		return delivered
 	case a.typ == versionConflict:
