@@ -38,9 +38,9 @@ var (
 // needed. The methods of one part are called by one goroutine at a time, except
 // that Write and Health run beside all others; the parts run beside each other.
 //
-// Where a comment says no more, a method blocks for a request or a few, and may be
-// repeated; an error without a sentinel means that the sink cannot be asked now, and
-// that it is not known whether anything was changed.
+// Where a comment says no more, a method blocks for a few requests and may be
+// repeated, and an error without a sentinel means that the sink cannot be asked now:
+// it is not known whether anything was changed.
 type Sink interface {
 	Writer
 	Catalog
@@ -147,8 +147,7 @@ type Checkpoints interface {
 
 	// SaveCheckpoint replaces the checkpoint that token came from; the zero Token
 	// creates it. ErrConflict means that it is another one by now, or gone, and nothing
-	// was saved. After another error it may have been saved: the same call, repeated,
-	// is told from a conflict.
+	// was saved. After another error it may have been saved all the same.
 	SaveCheckpoint(ctx context.Context, name string, data []byte, token Token) (Token, error)
 
 	// RemoveCheckpoint deletes the checkpoint. One that is gone is no error.

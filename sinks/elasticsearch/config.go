@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"time"
@@ -70,10 +71,8 @@ func NewConfig() *Config {
 	}
 }
 
-// Choices lists the valid texts of settings that have only a few, by path.
-func (c *Config) Choices() map[string][]string {
-	return map[string][]string{"flavor": {FlavorElasticsearch, FlavorOpenSearch}}
-}
+// Flavors are the valid ones.
+func Flavors() []string { return []string{FlavorElasticsearch, FlavorOpenSearch} }
 
 // Rules are those of both flavors.
 func (c *Config) Rules() sinks.Rules { return bulk.Rules() }
@@ -105,9 +104,15 @@ func (c *Config) Complete(at *conf.Section) {
 	if c.CACert != "" && c.CAFingerprint != "" {
 		at.Failf("ca_fingerprint", "there is a ca_cert, too; keep one of them")
 	}
-	at.OneOf("flavor", c.Flavor, c.Choices()["flavor"])
+	at.OneOf("flavor", c.Flavor, Flavors())
 	at.AtLeastBytes("bulk.max_bytes", c.Bulk.MaxBytes, 1<<10)
 	at.AtLeast("bulk.lanes", int64(c.Bulk.Lanes), 1)
+	if c.Bulk.MaxBytes > math.MaxInt32 {
+		at.Failf("bulk.max_bytes", "must be below 2GiB")
+	}
+	if c.Bulk.Lanes > 256 {
+		at.Failf("bulk.lanes", "must be at most 256")
+	}
 	if len(at.Errs) > before {
 		return
 	}

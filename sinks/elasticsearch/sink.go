@@ -14,9 +14,7 @@ package elasticsearch
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"math"
 	"net/url"
 	"strings"
 
@@ -42,11 +40,12 @@ type Sink struct {
 }
 
 // New makes a Sink. It connects to nothing yet. The settings' secrets must
-// have been read from their files.
+// have been read from their files. What a server needs and is not set has its default.
 func New(cfg Config, opts sinks.Options, log zerolog.Logger) (*Sink, error) {
-	if err := complete(&cfg); err != nil {
-		return nil, fmt.Errorf("sink.elasticsearch: %w", err)
-	}
+	defaults := NewConfig()
+	cfg.Flavor = cmp.Or(cfg.Flavor, defaults.Flavor)
+	cfg.Bulk.MaxBytes = cmp.Or(cfg.Bulk.MaxBytes, defaults.Bulk.MaxBytes)
+	cfg.Bulk.Lanes = cmp.Or(cfg.Bulk.Lanes, defaults.Bulk.Lanes)
 	if opts.MaxBytes <= 0 {
 		opts.MaxBytes = 32 << 20
 	}
@@ -58,29 +57,6 @@ func New(cfg Config, opts sinks.Options, log zerolog.Logger) (*Sink, error) {
 		cfg: cfg, opts: opts, log: log, client: client,
 		health: newHealth(cfg.Bulk.Lanes, log), open: deadletters.NewOpen(opts.MaxDeadLetters), lostSave: map[string][]string{},
 	}, nil
-}
-
-// complete fills what is not set and refuses what cannot work.
-func complete(cfg *Config) error {
-	defaults := NewConfig()
-	cfg.Flavor = cmp.Or(cfg.Flavor, defaults.Flavor)
-	if cfg.Bulk.MaxBytes <= 0 {
-		cfg.Bulk.MaxBytes = defaults.Bulk.MaxBytes
-	}
-	if cfg.Bulk.Lanes <= 0 {
-		cfg.Bulk.Lanes = defaults.Bulk.Lanes
-	}
-	switch {
-	case cfg.Flavor != FlavorElasticsearch && cfg.Flavor != FlavorOpenSearch:
-		return fmt.Errorf("flavor %q is not known; it is elasticsearch or opensearch", cfg.Flavor)
-	case len(cfg.Addresses) == 0 && cfg.CloudID == "":
-		return errors.New("there is no address; set addresses or cloud_id")
-	case cfg.Bulk.MaxBytes > math.MaxInt32:
-		return errors.New("bulk.max_bytes is too large")
-	case cfg.Bulk.Lanes > 256:
-		return errors.New("bulk.lanes is too large; it may be 256")
-	}
-	return nil
 }
 
 // Health is nil while documents are taken; else the reason why they wait.

@@ -38,33 +38,28 @@ func (c *Config) Open(o sinks.Options, log zerolog.Logger) (sinks.Sink, error) {
 	return nil, errors.New("open sink: none is configured")
 }
 
-// A kind is the settings of one kind of sink, by the name of its section.
-type kind struct {
-	name     string
-	settings interface {
-		// Choices lists the valid texts of settings that have only a few, by path.
-		Choices() map[string][]string
+// A section is the settings of one kind of sink.
+type section interface {
+	// Complete reads the files that settings name, and reports what cannot be used.
+	Complete(at *conf.Section)
 
-		// Complete reads the files that settings name, and reports what cannot be used.
-		Complete(at *conf.Section)
-
-		// Rules are those that hold whatever the server is.
-		Rules() sinks.Rules
-	}
+	// Rules are those that hold whatever the server is.
+	Rules() sinks.Rules
 }
 
-// kinds are those that are set.
-func (c *Config) kinds() (all []kind) {
+// sections are those that are set, by name.
+func (c *Config) sections() map[string]section {
+	all := map[string]section{}
 	if c.Elasticsearch != nil {
-		all = append(all, kind{"elasticsearch", c.Elasticsearch})
+		all["elasticsearch"] = c.Elasticsearch
 	}
 	if c.NDJSON != nil {
-		all = append(all, kind{"ndjson", c.NDJSON})
+		all["ndjson"] = c.NDJSON
 	}
 	return all
 }
 
-// Complete drops the kinds that the config file does not have, and completes the others.
+// Complete drops the sections that the config file does not have, and completes the others.
 func (c *Config) Complete(src *conf.Source) conf.Errors {
 	sink := src.Section("sink")
 	if !sink.Has("elasticsearch") {
@@ -73,16 +68,16 @@ func (c *Config) Complete(src *conf.Source) conf.Errors {
 	if !sink.Has("ndjson") {
 		c.NDJSON = nil
 	}
-	all := c.kinds()
+	all := c.sections()
 	switch len(all) {
 	case 0:
 		sink.Failf("", "there is no sink; add elasticsearch or ndjson")
 	case 2:
 		sink.Failf("", "there are two sinks; keep elasticsearch or ndjson")
 	}
-	for _, k := range all {
-		at := src.Section("sink." + k.name)
-		k.settings.Complete(at)
+	for name, s := range all {
+		at := src.Section("sink." + name)
+		s.Complete(at)
 		sink.Errs = append(sink.Errs, at.Errs...)
 	}
 	return sink.Errs
@@ -90,20 +85,14 @@ func (c *Config) Complete(src *conf.Source) conf.Errors {
 
 // Choices lists the valid texts of settings that have only a few, by path.
 func Choices() map[string][]string {
-	choices, c := map[string][]string{}, NewConfig()
-	for _, k := range c.kinds() {
-		for path, valid := range k.settings.Choices() {
-			choices["sink."+k.name+"."+path] = valid
-		}
-	}
-	return choices
+	return map[string][]string{"sink.elasticsearch.flavor": elasticsearch.Flavors()}
 }
 
 // Rules are those of the sink that is configured, as far as they are known before it
 // is asked; none without one.
 func (c *Config) Rules() (rules sinks.Rules) {
-	for _, k := range c.kinds() {
-		rules = k.settings.Rules()
+	for _, s := range c.sections() {
+		rules = s.Rules()
 	}
 	return rules
 }

@@ -16,9 +16,6 @@ type Config struct {
 // NewConfig has every default.
 func NewConfig() *Config { return &Config{Path: "-"} }
 
-// Choices: no setting has only a few texts.
-func (c *Config) Choices() map[string][]string { return nil }
-
 // Complete reports what cannot be used.
 func (c *Config) Complete(at *conf.Section) {
 	if c.Path == "" {
