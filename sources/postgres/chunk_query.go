@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/text/encoding/charmap"
 
 	"haystream/sources"
 )
@@ -29,11 +28,11 @@ const (
 // A chunkQuery reads one chunk.
 type chunkQuery struct {
 	sources.ChunkRequest
-	from   string           // what is read, quoted
-	rows   int              // at most
-	bytes  int              // that they are expected to take in memory
-	decode *charmap.Charmap // what makes UTF-8 of texts; nil where the server does
-	last   [][]byte         // the key of the last row, as the server printed it
+	from   string   // what is read, quoted
+	rows   int      // at most
+	bytes  int      // that they are expected to take in memory
+	decode *charset // what makes UTF-8 of texts; nil where the server does
+	last   [][]byte // the key of the last row, as the server printed it
 
 	operators []ordering // of the key's columns; nil where names are enough
 }
@@ -145,7 +144,7 @@ func (q *chunkQuery) sql() (string, [][]byte) {
 			}
 			value := []byte(text)
 			if q.decode != nil {
-				value = encoded(text, q.decode)
+				value = q.decode.encoded(text)
 			}
 			values = append(values, value)
 		}
@@ -221,7 +220,7 @@ HAVING count(*) > 0`
 func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *typeRegistry) (*sources.Chunk, error) {
 	query, values := q.sql()
 	if q.decode != nil {
-		query = string(encoded(query, q.decode))
+		query = string(q.decode.encoded(query))
 	}
 	result := conn.ExecParams(ctx, query, values, nil, nil, nil)
 	chunk, err := q.rowsOf(result, registry)
@@ -236,7 +235,7 @@ func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *ty
 		chunk.Last = make(sources.Key, len(q.last))
 		for n, text := range q.last {
 			if q.decode != nil {
-				text = appendDecoded(nil, text, q.decode)
+				text = q.decode.appendDecoded(nil, text)
 			}
 			chunk.Last[n] = string(text)
 		}
