@@ -158,8 +158,7 @@ DECLARE
 BEGIN
     FOR code IN
         SELECT decode(prefix || to_hex(lead) || trail, 'hex')
-        FROM unnest('{%s}'::text[]) prefix, generate_series(128, 255) lead, unnest(ARRAY(%s)) trail
-        WHERE prefix = '' OR lead > 160
+        FROM unnest('{%s}'::text[]) prefix, (%s) leads(lead), (%s) trails(trail)
         ORDER BY length(prefix), lead, trail
     LOOP
         BEGIN
@@ -174,17 +173,18 @@ SELECT current_setting('haystream.characters')`
 // readCharset asks the server for all characters of its encoding.
 func readCharset(ctx context.Context, conn *pgconn.PgConn) (*charset, error) {
 	c := &charset{encoding: conn.ParameterStatus("server_encoding"), decode: map[string]string{}, encode: map[string]string{}}
-	prefixes, trails := `""`, "SELECT ''"
+	prefixes, leads, trails := `""`, "SELECT generate_series(128, 255)", "SELECT ''"
 	if c.isEUC() {
+		leads = "SELECT 142 UNION SELECT generate_series(161, 254)"
 		trails = "SELECT to_hex(n) FROM generate_series(161, 254) n"
 	}
 	switch c.encoding {
 	case "EUC_JP", "EUC_JIS_2004":
 		prefixes = `"",8f`
 	case "EUC_TW":
-		prefixes = `"",8ea1,8ea2,8ea3,8ea4,8ea5,8ea6,8ea7`
+		prefixes = `"",8ea1,8ea2` // no server has the characters of planes 3 to 7
 	}
-	results, err := conn.Exec(ctx, fmt.Sprintf(charactersQuery, prefixes, trails)).ReadAll()
+	results, err := conn.Exec(ctx, fmt.Sprintf(charactersQuery, prefixes, leads, trails)).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("read the characters of %s: %w", c.encoding, err)
 	}

@@ -37,7 +37,7 @@ func TestEncodings(t *testing.T) {
 			f := r.follow(r.start)
 			var inserts, rows []string
 			for i, code := range test.codes {
-				r.exec(`INSERT INTO "` + test.name + `" SELECT code, code FROM convert_from('\\x` + code + `', getdatabaseencoding()) code`)
+				r.exec(`INSERT INTO "` + test.name + `" SELECT code, code FROM convert_from('\x` + code + `', getdatabaseencoding()) code`)
 				row := "(" + test.want[i] + "," + test.want[i] + ")"
 				inserts, rows = append(inserts, "insert "+test.name+" "+row), append(rows, row)
 			}
