@@ -154,6 +154,7 @@ const charactersQuery = `
 DO $do$
 DECLARE
     code bytea;
+    utf8 bytea;
     found text[];
 BEGIN
     FOR code IN
@@ -162,9 +163,11 @@ BEGIN
         ORDER BY length(prefix), lead, trail
     LOOP
         BEGIN
-            found := found || (encode(code, 'hex') || ' ' || encode(convert(code, getdatabaseencoding(), 'UTF8'), 'hex'));
-        EXCEPTION WHEN untranslatable_character OR character_not_in_repertoire THEN -- it stands for none
+            utf8 := convert(code, getdatabaseencoding(), 'UTF8');
+        EXCEPTION WHEN untranslatable_character OR character_not_in_repertoire THEN
+            CONTINUE;
         END;
+        found := found || (encode(code, 'hex') || ' ' || encode(utf8, 'hex'));
     END LOOP;
     PERFORM set_config('haystream.characters', array_to_string(found, ' '), true);
 END $do$;
