@@ -17,8 +17,8 @@ import (
 // server stores them all the same (not in UTF8, where it looks). To make UTF-8 of
 // one it then refuses: the query ends, and so does the stream, for good. The first
 // time that this happens the source asks the server for all characters of the
-// encoding, and turns to making UTF-8 itself. A code that
-// stands for nothing stays byte by byte, never as UTF-8, and so a column is Raw.
+// encoding, and turns to making UTF-8 itself. A code that stands for nothing stays
+// byte by byte, never as UTF-8, and so a column is Raw.
 
 const (
 	// sqlASCII is the encoding of which the server knows nothing, and that of a client
