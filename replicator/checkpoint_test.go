@@ -137,6 +137,13 @@ func TestEpochs(t *testing.T) {
 		t.Error("what a column was after its rows were read is not told")
 	}
 	stale("another column of that name", "table public.book had other titles")
+	cp.Tables[table.String()].Fresh = []string{"title"}
+	if !cp.told([]sources.Change{
+		{Table: table, Kind: sources.Stale, Version: 16, Stale: &older},
+		{Table: table, Kind: sources.Stale, Version: 16, Stale: &sources.Staleness{Columns: []string{"pages"}, Reason: "has a value in the log that cannot be decoded"}},
+	}) {
+		t.Error("a value that cannot be decoded is not told where the same change tells of older columns")
+	}
 
 	now := *table
 	now.Fingerprint = of("id", "pages")

@@ -200,16 +200,17 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 	version := d.visible
 	asked := d.asked
 	d.asked, d.before = nil, d.sequence
+	paused := d.paused()
 	d.mu.Unlock()
 	defer d.leave(m)
 	defer d.rounded()
 	marked, skipped := false, false
-	for _, to := range d.targets {
+	for n, to := range d.targets {
 		if to.retired.Load() {
 			continue
 		}
-		if to.paused.Load() {
-			skipped = true
+		if paused[n] {
+			skipped = skipped || to.began.Load() // else nothing of it is marked
 			continue
 		}
 		some, err := d.target(ctx, m, version, to, send)
@@ -239,6 +240,16 @@ func (d *drain) round(ctx context.Context, send func(*piece) error) error {
 		d.mu.Unlock()
 	}
 	return nil
+}
+
+// paused tells which targets are. It is asked with the snapshot that a round reads:
+// one that goes on later may not be rendered from that. The lock is held.
+func (d *drain) paused() []bool {
+	paused := make([]bool, len(d.targets))
+	for n, to := range d.targets {
+		paused[n] = to.paused.Load()
+	}
+	return paused
 }
 
 // rounded forgets the pieces that were unmarked while the round was under way.

@@ -38,7 +38,7 @@ func (j *joins) mergeRow(b *rowstore.Batch, t *storedTable, read sources.Row, h 
 	switch name := j.name[4:]; {
 	case h.changed.has(name):
 		return j.key, nil
-	case h.acted.has([]byte(suspectName(t.Table.Key, j.key))):
+	case len(h.acted) > 0 && h.acted.has([]byte(suspectName(t.Table.Key, j.key))):
 		return j.key, j.suspectRow(b, t, row)
 	case h.partial.has(name):
 		if reread {
