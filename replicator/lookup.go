@@ -65,7 +65,7 @@ func (l *lookup) request() (having *sources.Values, after sources.Key) {
 // look begins or continues to read suspects again, and returns the lookup that waits to be
 // asked of the source; nil where there is none.
 func (j *joins) look() (*lookup, error) {
-	if j == nil || j.asked || !j.loaded() {
+	if j == nil || j.asked {
 		return nil, nil
 	}
 	for {
@@ -90,9 +90,10 @@ func (j *joins) look() (*lookup, error) {
 	}
 }
 
-// newLookup takes some suspects of a table, of the same columns; nil where there are none.
+// newLookup takes some suspects of a table that is read whole, of the same columns; nil
+// where there are none. It does not wait for other tables: what serves may need this one.
 func (j *joins) newLookup() (*lookup, error) {
-	n := slices.IndexFunc(j.tables, func(t *storedTable) bool { return t.suspects > 0 })
+	n := slices.IndexFunc(j.tables, func(t *storedTable) bool { return t.load.Done && t.suspects > 0 })
 	if n < 0 {
 		return nil, nil
 	}
