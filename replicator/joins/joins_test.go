@@ -382,6 +382,15 @@ func TestSuspects(t *testing.T) {
 		s.reread(map[string][]string{"child": {"1,-,default"}})
 		s.expect("child", "1,-,default")
 	})
+	t.Run("while another table is read", func(t *testing.T) {
+		s := newBench(t)
+		s.merge(s.open("parent"), true)
+		s.merge(s.open("child"), true)
+		s.stream("insert child 1,-,?")
+		if l, err := s.j.look(); l == nil || err != nil {
+			t.Errorf("it is not read again before all tables are: %v", err)
+		}
+	})
 	t.Run("referring to what went unseen", func(t *testing.T) {
 		s := newRing(t, "a", "b", "c")
 		s.merge("a", true, "1,-", "2,9", "4,-")

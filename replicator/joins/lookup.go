@@ -70,7 +70,7 @@ func (l *Lookup) Request() (having *sources.Values, after sources.Key) {
 // Look begins or continues to read suspects again, and returns the lookup that waits to be
 // asked of the source; nil where there is none.
 func (j *Joins) Look() (*Lookup, error) {
-	if j == nil || j.asked || !j.loaded() {
+	if j == nil || j.asked {
 		return nil, nil
 	}
 	for {
@@ -95,9 +95,10 @@ func (j *Joins) Look() (*Lookup, error) {
 	}
 }
 
-// newLookup takes some suspects of a table, of the same columns; nil where there are none.
+// newLookup takes some suspects of a table that is read whole, of the same columns; nil
+// where there are none. It does not wait for other tables: what serves may need this one.
 func (j *Joins) newLookup() (*Lookup, error) {
-	n := slices.IndexFunc(j.tables, func(t *Table) bool { return t.suspects > 0 })
+	n := slices.IndexFunc(j.tables, func(t *Table) bool { return t.load.Done && t.suspects > 0 })
 	if n < 0 {
 		return nil, nil
 	}

@@ -38,7 +38,7 @@ func (j *Joins) mergeRow(b *rowstore.Batch, t *Table, read sources.Row, h readin
 	switch name := j.name[4:]; {
 	case h.Changed.Has(name):
 		return j.key, nil
-	case h.Acted.Has([]byte(suspectName(t.Table.Key, j.key))):
+	case len(h.Acted) > 0 && h.Acted.Has([]byte(suspectName(t.Table.Key, j.key))):
 		return j.key, j.suspectRow(b, t, row)
 	case h.Partial.Has(name):
 		if reread {

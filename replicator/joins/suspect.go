@@ -16,8 +16,8 @@ import (
 //   - a foreign key has acted on them, unlogged, while they were not all read; or
 //   - the log has left out a part of a row that the store does not have.
 //
-// Suspects are noted in the store, in the batch of what made them so. When all
-// tables are read, their rows are read again by key (see lookup). Documents are
+// Suspects are noted in the store, in the batch of what made them so. When their
+// table is read whole, their rows are read again by key (see lookup). Documents are
 // rendered only from tables without suspects.
 
 // noteSuspect is what the names of a table's suspects begin with.
@@ -167,6 +167,7 @@ func (j *Joins) suspectIfStored(b *rowstore.Batch, t *Table, v value) error {
 }
 
 // keys gives the keys of the rows with a value of columns, from the first one after a key.
+// Where columns have no index all rows are read; that ends the validity of those before.
 func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte, each func(key []byte) (bool, error)) error {
 	if slices.Equal(columns, t.Table.Key) {
 		if after != nil {
@@ -183,6 +184,7 @@ func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte,
 	}
 	var value []byte
 	return from.All(t.Table, after, func(key []byte, row sources.Row) (bool, error) {
+		defer from.Forget()
 		var null bool
 		if value, null = rowstore.AppendKey(value[:0], t.Table, row, columns); null || string(value) != string(encoded) {
 			return true, nil
