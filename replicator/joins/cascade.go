@@ -241,7 +241,5 @@ func (j *Joins) spill(b *rowstore.Batch) error {
 	if err := writeApplied(b, j.applied); err != nil {
 		return err
 	}
-	j.pause()
-	defer wake(j.rounds.marked)
-	return j.clock.spill(b)
+	return j.commit(b, true)
 }

@@ -148,16 +148,16 @@ func (j *Joins) moved(b *rowstore.Batch, t *Table, from []byte, old, row sources
 // touch marks the documents that a changed row can affect.
 func (j *Joins) touch(b *rowstore.Batch, t *Table, old, row sources.Row) error {
 	for _, to := range j.targets {
-		if !to.began.Load() || to.Retired.Load() {
+		if to.began.Load() == 0 || to.Retired.Load() {
 			continue
 		}
-		mark := func(mark []byte) error { return j.mark(b, to, mark) }
+		mark := func(mark []byte) error { return j.mark(to, mark) }
 		work, err := to.renderer.Touched(j.scratch, b, t.Table, old, row, sliceKeys, mark)
 		if err != nil {
 			return fmt.Errorf("find documents of index %s: %w", to.Alias, err)
 		}
 		for i := range work {
-			if err := j.addWork(b, workFanOut, to, work[i].Append(nil)); err != nil {
+			if err := j.addWork(b, to, work[i]); err != nil {
 				return err
 			}
 		}
