@@ -503,13 +503,13 @@ func randomCascades(t *testing.T, seed uint64, m model) {
 	r := &sessions{bench: m.bench(t), m: &m, random: random, queues: map[string][]queued{}, sink: map[string]stored{}}
 	r.feeds, r.few = true, random.IntN(3) == 0
 	r.begin()
-	for n := 0; n < 400 || !r.j.known(); n++ {
+	for n := 0; n < 400 || !r.settled(); n++ {
 		r.turn(n < 300)
 		if n > 100000 {
 			t.Fatal("the tables are never read")
 		}
 	}
-	for n := 0; r.ended || r.at < len(m.log) || r.j.working || !r.j.known() || r.asked != nil || r.j.Status().Pending > 0; n++ {
+	for n := 0; r.ended || r.at < len(m.log) || r.j.working || !r.settled() || r.asked != nil || r.j.Status().Pending > 0; n++ {
 		r.turn(false)
 		if n > 100000 {
 			t.Fatalf("never at rest: %d of %d changes, %+v", r.at, len(m.log), r.j.Status())

@@ -165,17 +165,20 @@ func (d *rounds) run(ctx context.Context, send func(*Piece) error) error {
 
 // round sends off what is dirty at one moment, and some of each pass.
 func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
-	s, version, queues, asked, err := d.begin()
+	s, version, turns, asked, err := d.begin()
 	if err != nil {
 		return err
 	}
 	defer d.leave(s)
 	for n, to := range d.targets {
-		if to.Retired.Load() {
+		if turns[n] == nil || to.Retired.Load() {
 			continue
 		}
-		if err := d.send(ctx, s, version, to, queues[n], send); err != nil {
+		if err := d.send(ctx, s, version, to, turns[n].marks, send); err != nil {
 			return fmt.Errorf("render documents of index %s: %w", to.Alias, err)
+		}
+		if !turns[n].begun {
+			continue
 		}
 		if err := d.pass(ctx, s, version, to, send); err != nil {
 			return fmt.Errorf("render documents of index %s: %w", to.Alias, err)
@@ -190,8 +193,15 @@ func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
 	return nil
 }
 
-// begin takes a snapshot, what is dirty in it by target, and who waits for no more than that.
-func (d *rounds) begin() (s *shared, version int64, queues [][]string, asked []askedAt, err error) {
+// A turn is what a round sends of one target.
+type turn struct {
+	marks []string
+	begun bool // its pass, too
+}
+
+// begin takes a snapshot, and with it each target's turn, nil for one that may not be
+// rendered from that, and who waits for no more than what is sent.
+func (d *rounds) begin() (s *shared, version int64, turns []*turn, asked []askedAt, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.dirty.refill(d.clock.store, d.feeds); err != nil {
@@ -204,12 +214,12 @@ func (d *rounds) begin() (s *shared, version int64, queues [][]string, asked []a
 	for _, to := range d.targets {
 		switch {
 		case to.Retired.Load():
-			queues = append(queues, nil)
+			turns = append(turns, nil)
 		case to.paused.Load():
 			all = all && len(d.dirty.queue[to.id]) == 0
-			queues = append(queues, nil)
+			turns = append(turns, nil)
 		default:
-			queues = append(queues, d.dirty.next(to.id))
+			turns = append(turns, &turn{d.dirty.next(to.id), to.began.Load() > 0})
 		}
 	}
 	kept := d.asked[:0]
@@ -221,7 +231,7 @@ func (d *rounds) begin() (s *shared, version int64, queues [][]string, asked []a
 		}
 	}
 	d.asked = kept
-	return s, version, queues, asked, nil
+	return s, version, turns, asked, nil
 }
 
 // feeds reports whether a target is fed, and had begun at a version.
@@ -250,7 +260,7 @@ func (d *rounds) send(ctx context.Context, s *shared, version int64, to *target,
 
 // pass goes on with the pass over all rows of a target.
 func (d *rounds) pass(ctx context.Context, s *shared, version int64, to *target, send func(*Piece) error) error {
-	for n := 0; !to.sent && to.began.Load() > 0 && !to.paused.Load() && ctx.Err() == nil; n++ {
+	for n := 0; !to.sent && ctx.Err() == nil; n++ {
 		if n == passPieces {
 			wake(d.marked)
 			break
