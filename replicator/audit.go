@@ -52,6 +52,13 @@ func NewAudit(ctx context.Context, cfg *Config, file *conf.Source) (a *Audit, er
 		distrust(in.catalog, cp.Partial)
 		in.homes, stored = cp.Homes, cp.Store.ID != ""
 	})
+	if !stored { // the log has left out nothing so far
+		for _, t := range in.catalog {
+			for i := range t.Columns {
+				t.Columns[i].MayBeMissing = false
+			}
+		}
+	}
 	options := compileOptions(in.sink)
 	options.Homes = in.homes
 	var store *rowstore.Store

@@ -206,7 +206,11 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 				return err
 			}
 		case c := <-p.loader.chunks:
-			p.waiting = append(p.waiting, c)
+			if c.chunk == nil {
+				p.joins.GiveUp(c.lookup)
+			} else {
+				p.waiting = append(p.waiting, c)
+			}
 		case <-landing:
 			err = p.joins.Settle()
 		case <-due:
