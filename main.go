@@ -16,6 +16,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/internal/early"
 	"haystream/replicator"
+	"haystream/replicator/config"
 )
 
 // Exit codes.
@@ -89,8 +90,8 @@ func fail(err error) int {
 type usageError struct{ error }
 
 // load reads the config file.
-func (e *environment) load() (*replicator.Config, *conf.Source, error) {
-	cfg, src, err := replicator.Load(e.config)
+func (e *environment) load() (*config.Config, *conf.Source, error) {
+	cfg, src, err := config.Load(e.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &usageError{fmt.Errorf("there is no config file %s; name one with -c", e.config)}
 	}
@@ -99,7 +100,7 @@ func (e *environment) load() (*replicator.Config, *conf.Source, error) {
 
 // loadAndExplain reads the config file; when there are mistakes it asks the
 // catalog for more of them, so that all are told at once.
-func (e *environment) loadAndExplain(ctx context.Context) (*replicator.Config, *conf.Source, error) {
+func (e *environment) loadAndExplain(ctx context.Context) (*config.Config, *conf.Source, error) {
 	cfg, src, err := e.load()
 	if mistakes, ok := errors.AsType[conf.Errors](err); ok {
 		err = replicator.Explain(ctx, cfg, src, mistakes)

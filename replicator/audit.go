@@ -13,6 +13,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/config"
 	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
@@ -31,14 +32,14 @@ type Audit struct {
 
 // NewAudit reads everything into memory. It is right only while the daemon is
 // down, has delivered all, and nobody writes.
-func NewAudit(ctx context.Context, cfg *Config, file *conf.Source) (a *Audit, err error) {
-	source, sink, err := open(cfg, zerolog.Nop())
+func NewAudit(ctx context.Context, cfg *config.Config, file *conf.Source) (a *Audit, err error) {
+	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{set: cfg.set()}
+	in := &inspection{set: cfg.Set()}
 	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func NewAudit(ctx context.Context, cfg *Config, file *conf.Source) (a *Audit, er
 	options.Homes = in.homes
 	var store *rowstore.Store
 	if stored {
-		if store, err = rowstore.Open(storeDir(cfg), rowstore.Meta{Identity: in.source.Identity}, rowstore.Options{Log: zerolog.Nop()}); err != nil {
+		if store, err = rowstore.Open(cfg.StoreDir(), rowstore.Meta{Identity: in.source.Identity}, rowstore.Options{Log: zerolog.Nop()}); err != nil {
 			return nil, fmt.Errorf("open row store: %w", err)
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()

@@ -15,6 +15,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
 	"haystream/mapping"
+	"haystream/replicator/config"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -63,7 +64,7 @@ func (in *inspection) compile(ctx context.Context, source sources.Source, file *
 		in.findings = append(in.findings, plan.Warnings...)
 		return
 	}
-	for _, e := range located(problems(err), file) {
+	for _, e := range config.Located(err, file) {
 		in.findings = append(in.findings, preflight.Finding{
 			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Path: e.Path, Text: e.Path + ": " + e.Message,
 		})
@@ -81,15 +82,6 @@ func compileExplained(ctx context.Context, source sources.Source, options mappin
 		return plan, err
 	}
 	return options.Compile(catalog, set)
-}
-
-// problems are those of a Compile error.
-func problems(err error) mapping.Problems {
-	var all mapping.Problems
-	if err != nil && !errors.As(err, &all) {
-		all = mapping.Problems{{Path: "indexes", Message: err.Error()}}
-	}
-	return all
 }
 
 func (in *inspection) checkSource(ctx context.Context, source sources.Source) error {
@@ -127,14 +119,14 @@ func (in *inspection) checkSink(ctx context.Context, sink sinks.Sink) error {
 
 // Check prints a line for each thing that was looked at, and returns an error
 // when one of them keeps the pipeline from running. It changes nothing.
-func Check(ctx context.Context, cfg *Config, file *conf.Source, out io.Writer) error {
-	source, sink, err := open(cfg, zerolog.Nop())
+func Check(ctx context.Context, cfg *config.Config, file *conf.Source, out io.Writer) error {
+	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
 		return err
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{set: cfg.set()}
+	in := &inspection{set: cfg.Set()}
 	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
 	in.checkBoth(ctx, source, sink, cfg.Name, file)
 	return report(in.findings, out)
@@ -250,11 +242,11 @@ func count(n int, one, many string) string {
 // Explain adds to the mistakes found in the files those that only the catalog
 // tells, such as a missing column, so that all are known at once. It connects
 // where the source's settings are sound, reads, and changes nothing.
-func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Errors) conf.Errors {
-	if unread(file, errs) || slices.ContainsFunc(errs, keepsFromSource) {
+func Explain(ctx context.Context, cfg *config.Config, file *conf.Source, errs conf.Errors) conf.Errors {
+	if !config.ReachesSource(file, errs) {
 		return errs
 	}
-	source, err := openSource(cfg, zerolog.Nop())
+	source, err := cfg.OpenSource(zerolog.Nop())
 	if err != nil {
 		return errs
 	}
@@ -265,52 +257,10 @@ func Explain(ctx context.Context, cfg *Config, file *conf.Source, errs conf.Erro
 	if in.readSource(ctx, source) != nil {
 		return errs
 	}
-	told := cfg.checkDefinitions(file)
-	others := slices.DeleteFunc(slices.Clone(errs), func(e conf.Error) bool { return slices.Contains(told, e) })
-	_, err = compileExplained(ctx, source, mapping.Options{}, in.catalog, unsure(cfg.set(), others))
-	// A definition may have more than one mistake in a place, so that one
-	// that was told does not stand for another.
-	for _, e := range merge(file, others, located(problems(err), file)) {
-		if !slices.Contains(errs, e) {
-			errs = append(errs, e)
-		}
-	}
-	errs.Sort()
-	return errs
-}
-
-// unsure marks what of a set was not read whole: a name that is missing may be
-// there. It changes what the set holds.
-func unsure(set mapping.Set, errs conf.Errors) mapping.Set {
-	for _, e := range errs {
-		within, _, _ := strings.Cut(e.Path, ".")
-		if within == "" || within == "include" || e.Path == "tables" || e.Near == "tables" {
-			set.Unsure = true
-		}
-		for name, config := range set.Tables {
-			if config != nil && strings.HasPrefix(e.Path+".", "tables."+name+".") {
-				config.Unsure = true
-			}
-		}
-	}
-	return set
-}
-
-// keepsFromSource reports whether a mistake may change how, or where to, the
-// source is connected.
-func keepsFromSource(e conf.Error) bool {
-	setting, within := strings.CutPrefix(e.Path, "source.")
-	if !within {
-		return e.Path == "source" || e.Near == "source"
-	}
-	if e.Near != "" {
-		setting = e.Near
-	}
-	switch head, _, _ := strings.Cut(setting, "."); head {
-	case "slot", "publication", "server_id", "snapshot":
-		return false
-	}
-	return true
+	return cfg.Explain(file, errs, func(set mapping.Set) error {
+		_, err := compileExplained(ctx, source, mapping.Options{}, in.catalog, set)
+		return err
+	})
 }
 
 // explainTimeout bounds how long a config's mistakes wait for the catalog.

@@ -4,9 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"haystream/internal/conf"
 	"haystream/internal/preflight"
-	"haystream/mapping"
 )
 
 func TestReport(t *testing.T) {
@@ -30,20 +28,5 @@ error    sink                down
 	}
 	if err := report(nil, &out); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestLocated(t *testing.T) {
-	t.Chdir("testdata/config")
-	src, err := conf.Load("minimal.good.yaml", NewConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := located(mapping.Problems{
-		{Path: "indexes.notes.fields.tilte", Message: "no column"}, {Path: "indexes.notes.table", Message: "no table"},
-	}, src).Error()
-	want := "minimal.good.yaml:8: indexes.notes.table: no table\nminimal.good.yaml:9: indexes.notes.fields.tilte: no column"
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -31,7 +31,7 @@ type held map[string]string
 // again and again with fewer where some must be held up. mayHold: the same
 // definitions have worked before.
 func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
-	in.set, in.held = d.cfg.set(), held{}
+	in.set, in.held = d.cfg.Set(), held{}
 	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
 	if err := d.holdBlocked(ctx, in); err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"haystream/replicator/config"
 )
 
 // A server answers GET /healthz, /readyz, /metrics and /status.
@@ -25,7 +27,7 @@ type server struct {
 const maxBody = 1 << 20
 
 // listen opens the port, so that a taken one is told at once.
-func listen(ctx context.Context, cfg *Config, s *status) (*server, error) {
+func listen(ctx context.Context, cfg *config.Config, s *status) (*server, error) {
 	if cfg.HTTP.Listen == "" {
 		return &server{}, nil
 	}

@@ -15,6 +15,7 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/mapping"
+	"haystream/replicator/config"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -23,7 +24,7 @@ import (
 type PreviewOptions struct {
 	Index  string // a definition's name
 	Limit  int    // documents
-	config *Config
+	config *config.Config
 	Key    string // only the row with this key, its columns joined by commas; empty for the first rows
 }
 
@@ -45,18 +46,18 @@ type previewDocument struct {
 
 // Preview prints the mapping, settings and documents that real rows would
 // give, as JSON. It reads from the source and writes nothing anywhere.
-func Preview(ctx context.Context, cfg *Config, file *conf.Source, options PreviewOptions, out io.Writer) error {
+func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options PreviewOptions, out io.Writer) error {
 	if cfg.Indexes[options.Index] == nil {
 		names := slices.Sorted(maps.Keys(cfg.Indexes))
 		return fmt.Errorf("there is no index %q%s", options.Index, conf.DidYouMean(options.Index, names))
 	}
-	source, sink, err := open(cfg, zerolog.Nop())
+	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
 		return err
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{set: cfg.set()}
+	in := &inspection{set: cfg.Set()}
 	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
 		return err
 	}

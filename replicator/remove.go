@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/config"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -31,14 +32,14 @@ type RemoveOptions struct {
 // has such, checkpoint, row store and, when asked, the physical indexes. It says
 // what it will do first. What is gone already is no error. It refuses while a
 // daemon runs.
-func Remove(ctx context.Context, cfg *Config, options RemoveOptions, out io.Writer) error {
-	source, sink, err := open(cfg, zerolog.Nop())
+func Remove(ctx context.Context, cfg *config.Config, options RemoveOptions, out io.Writer) error {
+	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
 		return err
 	}
 	defer source.Close()
 	defer sink.Close()
-	r := &removal{source: source, sink: sink, name: cfg.Name, indexes: options.Indexes, store: storeDir(cfg)}
+	r := &removal{source: source, sink: sink, name: cfg.Name, indexes: options.Indexes, store: cfg.StoreDir()}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Indexes)) {
 		r.aliases = append(r.aliases, cmp.Or(cfg.Indexes[name].Index, name))
 	}

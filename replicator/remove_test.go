@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/config"
 )
 
 func TestConfirm(t *testing.T) {
@@ -31,10 +32,10 @@ func TestConfirm(t *testing.T) {
 }
 
 func TestRemoveOfTheRowStore(t *testing.T) {
-	cfg := &Config{Name: "blog"}
+	cfg := &config.Config{Name: "blog"}
 	cfg.State.Path = t.TempDir()
 	look := func() *removal {
-		r := &removal{store: storeDir(cfg)}
+		r := &removal{store: cfg.StoreDir()}
 		if err := r.planStore(); err != nil {
 			t.Fatal(err)
 		}
@@ -43,11 +44,11 @@ func TestRemoveOfTheRowStore(t *testing.T) {
 	if r := look(); len(r.lines) > 0 || r.removeStore() != nil {
 		t.Errorf("without a store: %q", r.lines)
 	}
-	store, err := rowstore.Open(storeDir(cfg), rowstore.Meta{}, rowstore.Options{})
+	store, err := rowstore.Open(cfg.StoreDir(), rowstore.Meta{}, rowstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = (&removal{store: storeDir(cfg)}).planStore()
+	err = (&removal{store: cfg.StoreDir()}).planStore()
 	if !errors.Is(err, rowstore.ErrLocked) || !strings.Contains(err.Error(), "a daemon is running") {
 		t.Errorf("in use: %v", err)
 	}
@@ -59,7 +60,7 @@ func TestRemoveOfTheRowStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := look()
-	if text := r.announce(); text != "will drop row store "+storeDir(cfg)+"\n" {
+	if text := r.announce(); text != "will drop row store "+cfg.StoreDir()+"\n" {
 		t.Errorf("it says %q", text)
 	}
 	if err := r.removeStore(); err != nil {

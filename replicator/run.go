@@ -30,13 +30,14 @@ import (
 	"haystream/internal/quiet"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/config"
 	"haystream/sinks"
 	"haystream/sources"
 )
 
 // A daemon holds what lives longer than a session.
 type daemon struct {
-	cfg    *Config
+	cfg    *config.Config
 	file   *conf.Source
 	source sources.Source
 	sink   sinks.Sink
@@ -56,13 +57,13 @@ type daemon struct {
 // Run replicates until ctx ends, then delivers what was read, saves the
 // checkpoint and returns nil. It returns an error for what only a person can
 // mend. version is what /status shows. out gets the progress bar when it is a terminal.
-func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, log zerolog.Logger, out io.Writer) error {
-	source, err := openSource(cfg, log)
+func Run(ctx context.Context, version string, cfg *config.Config, file *conf.Source, log zerolog.Logger, out io.Writer) error {
+	source, err := cfg.OpenSource(log)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	sink, err := openSink(cfg, log)
+	sink, err := cfg.OpenSink(log)
 	if err != nil {
 		return err
 	}
@@ -250,7 +251,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil
 	case errors.Is(err, rowstore.ErrFull), errors.Is(err, rowstore.ErrReadOnly):
-		err = noRoom(err, storeDir(d.cfg))
+		err = noRoom(err, d.cfg.StoreDir())
 		return d.later(err, zerolog.ErrorLevel, "waiting until the row store can be written to"), nil
 	}
 	return d.later(err, zerolog.ErrorLevel, "stopped; trying again"), nil
@@ -298,7 +299,7 @@ const programBytes = 32 << 20
 
 // limitMemory tells the runtime what it may use, so that it collects rather
 // than grows. A limit in the environment stands.
-func limitMemory(cfg *Config) {
+func limitMemory(cfg *config.Config) {
 	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(max(limit-max(programBytes, limit/5), limit/2))
 	}

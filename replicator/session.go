@@ -110,13 +110,13 @@ func (d *daemon) look(ctx context.Context) (*inspection, *state, error) {
 	st.update(func(cp *checkpoint) {
 		cp.compare(pf.catalog, d.log)
 		pf.homes, pf.blocked = cp.Homes, cp.blocked()
-		known = known || cp.Definitions == definitions(d.cfg.set())
+		known = known || cp.Definitions == definitions(d.cfg.Set())
 	})
 	if err := d.fit(ctx, pf, known); err != nil {
 		return nil, nil, err
 	}
 	st.update(func(cp *checkpoint) {
-		cp.Definitions = definitions(d.cfg.set())
+		cp.Definitions = definitions(d.cfg.Set())
 		cp.hold(pf.held)
 	})
 	for alias, why := range pf.held {

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"haystream/internal/conf"
+	"haystream/replicator/config"
 )
 
 // ShowStatus asks the running daemon for its status and prints it, for people
 // or as the JSON that it is.
-func ShowStatus(ctx context.Context, cfg *Config, asJSON bool, out io.Writer) error {
+func ShowStatus(ctx context.Context, cfg *config.Config, asJSON bool, out io.Writer) error {
 	body, err := fetchStatus(ctx, cfg.HTTP.Listen)
 	if err != nil {
 		return err

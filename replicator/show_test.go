@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"haystream/replicator/config"
 )
 
 func TestShowStatus(t *testing.T) {
@@ -25,7 +27,7 @@ func TestShowStatus(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	cfg := NewConfig()
+	cfg := config.New()
 	cfg.HTTP.Listen = strings.TrimPrefix(server.URL, "http://")
 	var out strings.Builder
 	if err := ShowStatus(t.Context(), cfg, false, &out); err != nil {
@@ -55,7 +57,7 @@ func TestShowStatus(t *testing.T) {
 }
 
 func TestShowStatusWithoutDaemon(t *testing.T) {
-	cfg := NewConfig()
+	cfg := config.New()
 	for listen, want := range map[string]string{
 		"":            "http.listen is empty",
 		"127.0.0.1:1": "no daemon answers",

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"haystream/replicator/config"
 	"haystream/sinks/ndjson"
 )
 
@@ -21,7 +22,7 @@ func TestHung(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cfg: &Config{Name: "blog"}, sink: sink, owner: "second"}
+	d := &daemon{cfg: &config.Config{Name: "blog"}, sink: sink, owner: "second"}
 	now := time.Now()
 	look := func(after time.Duration, want bool) {
 		t.Helper()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/config"
 	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
@@ -77,7 +78,7 @@ type SnapshotStatus struct {
 // status gathers what the sessions do, for /status, /readyz, the metrics and
 // the progress bar.
 type status struct {
-	cfg     *Config
+	cfg     *config.Config
 	version string
 	sink    sinks.Sink
 	started time.Time
@@ -101,7 +102,7 @@ type status struct {
 	rowsAt   int64            // gauges.rows at since
 }
 
-func newStatus(cfg *Config, version string, sink sinks.Sink) *status {
+func newStatus(cfg *config.Config, version string, sink sinks.Sink) *status {
 	return &status{
 		cfg: cfg, version: version, sink: sink, started: time.Now(), state: "starting",
 		lags: sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1},

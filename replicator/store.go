@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 
 	"haystream/mapping"
@@ -18,9 +17,6 @@ import (
 func compileOptions(sink sinks.Info) mapping.Options {
 	return mapping.Options{Types: sink.Types, Complete: true}
 }
-
-// storeDir is the row store's folder.
-func storeDir(cfg *Config) string { return filepath.Join(cfg.State.Path, cfg.Name, "rows") }
 
 // openStore opens the row store, or begins it anew where it is not what the
 // checkpoint was saved with; nil where neither the definitions nor those before
@@ -38,7 +34,7 @@ func (d *daemon) openStore(st *state, pf *inspection) (store *rowstore.Store, le
 	if !needed {
 		return nil, left, nil
 	}
-	dir := storeDir(d.cfg)
+	dir := d.cfg.StoreDir()
 	store, err = rowstore.Open(dir, rowstore.Meta{Identity: pf.source.Identity}, rowstore.Options{Log: d.log})
 	if err != nil && !errors.Is(err, rowstore.ErrRebuild) {
 		return nil, left, fmt.Errorf("open row store %s: %w", dir, err)
@@ -79,7 +75,7 @@ func noRoom(err error, dir string) error {
 func (d *daemon) resetStore(store *rowstore.Store, reason string) error {
 	d.log.Warn().Str("reason", reason).Msg("the row store is begun anew")
 	if err := store.Reset(); err != nil {
-		return fmt.Errorf("reset row store %s: %w", storeDir(d.cfg), err)
+		return fmt.Errorf("reset row store %s: %w", d.cfg.StoreDir(), err)
 	}
 	return nil
 }
@@ -99,7 +95,7 @@ func (d *daemon) useStore(st *state, plan *mapping.Plan, store *rowstore.Store, 
 		*left = joins.Notes{From: left.From}
 	}
 	if err := store.Use(plan.Layout); err != nil {
-		return fmt.Errorf("use row store %s: %w", storeDir(d.cfg), err)
+		return fmt.Errorf("use row store %s: %w", d.cfg.StoreDir(), err)
 	}
 	st.update(func(cp *checkpoint) {
 		if from := left.From; !from.Position.IsZero() && from.Version >= cp.Version {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"haystream/replicator"
+	"haystream/replicator/config"
 )
 
 // audit stops a daemon that is well, and compares what it has come to with the
@@ -22,7 +23,7 @@ func (w *world) audit() {
 	if w.stop(); w.t.Failed() {
 		return
 	}
-	cfg, file, err := replicator.Load(w.path())
+	cfg, file, err := config.Load(w.path())
 	if err != nil {
 		w.t.Errorf("load the config for the audit: %v", err)
 		return

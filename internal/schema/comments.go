@@ -17,7 +17,7 @@ type comments map[string]string
 
 // commented lists the packages that settings are declared in.
 func commented() []string {
-	return []string{"replicator", "sources", "sinks/elasticsearch", "sinks/ndjson", "mapping"}
+	return []string{"replicator/config", "sources", "sinks/elasticsearch", "sinks/ndjson", "mapping"}
 }
 
 // readComments reads the comments of all structs in the packages that settings

@@ -1,4 +1,6 @@
-package replicator
+// Package config is the YAML file: its settings, their defaults, what is wrong with them,
+// and the source and the sink that they describe. It reads files and connects to nothing.
+package config
 
 import (
 	"errors"
@@ -103,8 +105,8 @@ type LimitsConfig struct {
 	MaxRetainedLog conf.Bytes `yaml:"max_retained_log"`
 }
 
-// NewConfig is a Config with every default, and both kinds of sink.
-func NewConfig() *Config {
+// New is a Config with every default, and both kinds of sink.
+func New() *Config {
 	return &Config{
 		Source: sources.Config{Tinyint1: sources.Tinyint1Boolean, InvalidUTF8: sources.InvalidReplace, Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
 		Sink: SinkConfig{
@@ -127,7 +129,7 @@ func NewConfig() *Config {
 // Nothing beyond files is touched. Even with conf.Errors the Config is filled
 // as far as it could be understood.
 func Load(path string) (*Config, *conf.Source, error) {
-	c := NewConfig()
+	c := New()
 	src, err := conf.Load(path, c, "indexes", "tables")
 	var errs conf.Errors
 	if err != nil && !errors.As(err, &errs) {
@@ -225,22 +227,30 @@ func hash(name string) uint32 {
 	return h.Sum32()
 }
 
-// set is what the mapping is compiled from.
-func (c *Config) set() mapping.Set { return mapping.Set{Indexes: c.Indexes, Tables: c.Tables} }
+// StoreDir is the row store's folder.
+func (c *Config) StoreDir() string { return filepath.Join(c.State.Path, c.Name, "rows") }
+
+// Set is what the mapping is compiled from.
+func (c *Config) Set() mapping.Set { return mapping.Set{Indexes: c.Indexes, Tables: c.Tables} }
 
 // readTemplates puts the content of every template_file in its place.
 func (c *Config) readTemplates(src *conf.Source) conf.Errors {
-	set := c.set()
-	return located(set.ReadTemplates(os.DirFS(filepath.Dir(src.Path))), src)
+	set := c.Set()
+	return Located(set.ReadTemplates(os.DirFS(filepath.Dir(src.Path))), src)
 }
 
 // checkDefinitions finds what is wrong with definitions whatever the tables are like.
 func (c *Config) checkDefinitions(src *conf.Source) conf.Errors {
-	return located(c.set().Check(), src)
+	return Located(c.Set().Check(), src)
 }
 
-// located gives the problems of definitions their places in the config files.
-func located(problems mapping.Problems, src *conf.Source) conf.Errors {
+// Located gives the problems of definitions, which err consists of, their places in
+// the config files.
+func Located(err error, src *conf.Source) conf.Errors {
+	var problems mapping.Problems
+	if err != nil && !errors.As(err, &problems) {
+		problems = mapping.Problems{{Path: "indexes", Message: err.Error()}}
+	}
 	errs := make(conf.Errors, 0, len(problems))
 	for _, p := range problems {
 		errs = append(errs, src.Errorf(p.Path, "%s", p.Message))

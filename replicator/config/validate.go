@@ -1,4 +1,4 @@
-package replicator
+package config
 
 import (
 	"errors"
@@ -108,7 +108,7 @@ func (c *Config) validateSource(v *validation) {
 	if len(v.errs) > before {
 		return
 	}
-	source, err := openSource(c, zerolog.Nop())
+	source, err := c.OpenSource(zerolog.Nop())
 	if err != nil {
 		v.failf("source.url", "%v", innermost(err))
 		return
@@ -199,7 +199,7 @@ func (c *Config) validateElasticsearch(v *validation) {
 	if len(v.errs) > before {
 		return
 	}
-	sink, err := openSink(c, zerolog.Nop())
+	sink, err := c.OpenSink(zerolog.Nop())
 	if err != nil {
 		v.failf("sink.elasticsearch", "%s", strings.TrimPrefix(err.Error(), "sink.elasticsearch: "))
 		return

@@ -1,4 +1,4 @@
-package replicator
+package config
 
 import (
 	"encoding/json"
@@ -22,12 +22,12 @@ import (
 	"haystream/sinks/ndjson"
 )
 
-var update = stdflag.Bool("update", false, "write the expected errors of testdata/config anew")
+var update = stdflag.Bool("update", false, "write the expected errors of testdata anew")
 
-// TestLoad reads each config in testdata/config: a .good.yaml has no mistakes,
+// TestLoad reads each config in testdata: a .good.yaml has no mistakes,
 // a .bad.yaml those in the .bad.txt beside it.
 func TestLoad(t *testing.T) {
-	t.Chdir("testdata/config")
+	t.Chdir("testdata")
 	paths, err := filepath.Glob("*.yaml")
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no configs", err)
@@ -71,7 +71,7 @@ func compareFile(t *testing.T, path, got string) {
 }
 
 func TestTenMistakesGiveTenMessages(t *testing.T) {
-	t.Chdir("testdata/config")
+	t.Chdir("testdata")
 	_, _, err := Load("ten-mistakes.bad.yaml")
 	if errs, ok := errors.AsType[conf.Errors](err); !ok || len(errs) < 10 {
 		t.Errorf("got %v", err)
@@ -79,12 +79,12 @@ func TestTenMistakesGiveTenMessages(t *testing.T) {
 }
 
 func TestLoadFillsDefaults(t *testing.T) {
-	t.Chdir("testdata/config")
+	t.Chdir("testdata")
 	c, _, err := Load("minimal.good.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := NewConfig()
+	want := New()
 	want.Name = "blog"
 	want.Source.URL = "postgres://haystream@localhost/blog"
 	want.Source.Slot, want.Source.Publication, want.Source.ServerID = "haystream_blog", "haystream_blog", c.Source.ServerID
@@ -99,7 +99,7 @@ func TestLoadFillsDefaults(t *testing.T) {
 }
 
 func TestLoadReadsSecretFiles(t *testing.T) {
-	t.Chdir("testdata/config")
+	t.Chdir("testdata")
 	c, _, err := Load("include.good.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestIdentifier(t *testing.T) {
 // form in which a config could be printed.
 func TestSecretsNeverShow(t *testing.T) {
 	const secret = "swordfish"
-	c := NewConfig()
+	c := New()
 	n := 0
 	fillSecrets(reflect.ValueOf(c).Elem(), secret, &n)
 	if n < 5 {
@@ -224,7 +224,7 @@ func settings(t reflect.Type, path string) map[string]reflect.Type {
 // space begins prose): decoding finds one that does not exist, and each that
 // exists must be there.
 func TestExampleHasEverySetting(t *testing.T) {
-	text, err := os.ReadFile("../config.example.yaml")
+	text, err := os.ReadFile("../../config.example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestExampleHasEverySetting(t *testing.T) {
 	if err := os.WriteFile(path, regexp.MustCompile(`(?m)^( *)#(\S|  +\S)`).ReplaceAll(text, []byte("$1$2")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	src, err := conf.Load(path, NewConfig(), "indexes", "tables")
+	src, err := conf.Load(path, New(), "indexes", "tables")
 	for line := range strings.SplitSeq(fmt.Sprint(err), "\n") {
 		if err != nil && !strings.Contains(line, "no file matches") {
 			t.Error(line)
@@ -251,7 +251,22 @@ func TestExampleHasEverySetting(t *testing.T) {
 
 // TestExampleLoads reads config.example.yaml as it stands.
 func TestExampleLoads(t *testing.T) {
-	if _, _, err := Load("../config.example.yaml"); err != nil {
+	if _, _, err := Load("../../config.example.yaml"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestLocated(t *testing.T) {
+	t.Chdir("testdata")
+	src, err := conf.Load("minimal.good.yaml", New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Located(mapping.Problems{
+		{Path: "indexes.notes.fields.tilte", Message: "no column"}, {Path: "indexes.notes.table", Message: "no table"},
+	}, src).Error()
+	want := "minimal.good.yaml:8: indexes.notes.table: no table\nminimal.good.yaml:9: indexes.notes.fields.tilte: no column"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

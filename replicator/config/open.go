@@ -1,0 +1,62 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/rs/zerolog"
+
+	"haystream/sinks"
+	"haystream/sinks/elasticsearch"
+	"haystream/sinks/ndjson"
+	"haystream/sources"
+	"haystream/sources/mysql"
+	"haystream/sources/postgres"
+)
+
+// OpenSource makes the source that the URL's scheme names. It connects to nothing.
+func (c *Config) OpenSource(log zerolog.Logger) (sources.Source, error) {
+	u, err := url.Parse(c.Source.URL.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("parse source.url: %w", sources.ErrConfig) // the reason would repeat the URL
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		return postgres.New(c.Source, log)
+	case "mysql", "mariadb":
+		return mysql.New(c.Source, log)
+	}
+	return nil, fmt.Errorf("open source: the scheme %q is not known", u.Scheme)
+}
+
+// OpenSink makes the sink that is configured. It connects to nothing.
+func (c *Config) OpenSink(log zerolog.Logger) (sinks.Sink, error) {
+	held := int64(c.Limits.MaxMemory) / 4 // the rest is for reading, rendering, requests, and what the collector has yet to free
+	switch {
+	case c.Sink.Elasticsearch != nil:
+		return elasticsearch.New(*c.Sink.Elasticsearch, elasticsearch.Options{
+			Owner: c.Name, MaxDeadLetters: int64(c.Limits.MaxDeadLetters), MaxBytes: held,
+		}, log)
+	case c.Sink.NDJSON != nil:
+		return ndjson.New(*c.Sink.NDJSON, ndjson.Options{
+			Owner: c.Name, StateDir: c.State.Path, MaxDeadLetters: int64(c.Limits.MaxDeadLetters), MaxBytes: held, Stdout: os.Stdout,
+		}, log)
+	}
+	return nil, errors.New("open sink: none is configured")
+}
+
+// Open makes both ends.
+func (c *Config) Open(log zerolog.Logger) (sources.Source, sinks.Sink, error) {
+	source, err := c.OpenSource(log)
+	if err != nil {
+		return nil, nil, err
+	}
+	sink, err := c.OpenSink(log)
+	if err != nil {
+		source.Close()
+		return nil, nil, err
+	}
+	return source, sink, nil
+}
