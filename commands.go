@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"haystream/replicator"
+	"haystream/replicator/web"
 )
 
 type runCommand struct{}
@@ -65,7 +66,7 @@ func (c statusCommand) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	return replicator.ShowStatus(ctx, cfg, c.JSON, e.out)
+	return web.ShowStatus(ctx, cfg, c.JSON, e.out)
 }
 
 type versionCommand struct{}

@@ -31,6 +31,7 @@ import (
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/config"
+	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -76,14 +77,14 @@ func Run(ctx context.Context, version string, cfg *config.Config, file *conf.Sou
 	}
 	d.decoding = newDecoding(cfg, &d.status.gauges, log)
 	limitMemory(cfg)
-	server, err := listen(ctx, cfg, d.status)
+	server, err := web.Listen(ctx, cfg.HTTP, d.status)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	ended, end := context.WithCancel(ctx)
-	g.Go(func() error { return server.serve(ended) })
-	g.Go(func() error { return progress(ended, d.status, out, log) })
+	g.Go(func() error { return server.Serve(ended) })
+	g.Go(func() error { return web.Progress(ended, d.status, out, log) })
 	g.Go(func() error {
 		defer end()
 		return d.supervise(ctx)

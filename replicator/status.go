@@ -5,75 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"haystream/mapping/rowstore"
 	"haystream/replicator/config"
-	"haystream/replicator/joins"
+	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
 )
-
-// Status is the answer of GET /status.
-type Status struct {
-	Name    string        `json:"name"`
-	Version string        `json:"version"`
-	State   string        `json:"state"` // starting, running, waiting, stopped
-	Reason  string        `json:"reason,omitempty"`
-	Source  SourceStatus  `json:"source"`
-	Sink    SinkStatus    `json:"sink"`
-	Indexes []IndexStatus `json:"indexes"`
-	Store   *joins.Status `json:"row_store,omitempty"`
-	Since   time.Time     `json:"since"` // when the process started
-}
-
-// SourceStatus is the source's part of Status. Sizes are -1 where unknown.
-type SourceStatus struct {
-	Kind          string  `json:"kind"`
-	Version       string  `json:"version"`
-	Address       string  `json:"address"`
-	Position      string  `json:"position"`
-	LagSeconds    float64 `json:"lag_seconds"`
-	LagBytes      int64   `json:"lag_bytes"`
-	RetainedBytes int64   `json:"retained_bytes"`
-	SafeBytes     int64   `json:"safe_bytes"` // log that may be written before the server gives the slot up
-	Transactions  int64   `json:"transactions"`
-	Changes       int64   `json:"changes"`
-}
-
-// SinkStatus is the sink's part of Status.
-type SinkStatus struct {
-	Kind    string `json:"kind"`
-	Version string `json:"version"`
-	Address string `json:"address"`
-	Healthy bool   `json:"healthy"`
-	Reason  string `json:"reason,omitempty"`
-}
-
-// IndexStatus is one alias's part of Status. Documents are counted since the
-// process started; dead letters are those that the sink holds.
-type IndexStatus struct {
-	Name        string         `json:"name"`
-	Alias       string         `json:"alias"`
-	Physical    string         `json:"physical_index"`
-	Building    string         `json:"building,omitempty"` // the physical index built beside, or the same one, to be read into again
-	Written     int64          `json:"documents_written"`
-	Deleted     int64          `json:"documents_deleted"`
-	Superseded  int64          `json:"documents_superseded"`
-	DeadLetters int64          `json:"dead_letters"`
-	Nulled      int64          `json:"values_nulled"`
-	Snapshot    SnapshotStatus `json:"snapshot"`
-}
-
-// SnapshotStatus is how far an index's tables were read.
-type SnapshotStatus struct {
-	State         string  `json:"state"` // running, done
-	RowsDone      int64   `json:"rows_done"`
-	RowsEstimated int64   `json:"rows_estimated"`
-	RowsPerSecond float64 `json:"rows_per_second"`
-	ETASeconds    float64 `json:"eta_seconds"` // -1 where unknown
-}
 
 // status gathers what the sessions do, for /status, /readyz, the metrics and
 // the progress bar.
@@ -178,12 +119,13 @@ func (s *status) acked() (position sources.Position) {
 }
 
 // Status is the state of everything at this moment.
-func (s *status) Status() Status {
+func (s *status) Status() web.Status {
 	position := string(s.acked())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.reason, Since: s.started, Indexes: []IndexStatus{}}
-	out.Source = SourceStatus{
+	out := web.Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.reason, Since: s.started, Indexes: []web.IndexStatus{}}
+	out.CheckpointFailures, out.ValuesReplaced, out.SnapshotRows = s.gauges.unsaved.Load(), s.gauges.replaced.Load(), s.gauges.rows.Load()
+	out.Source = web.SourceStatus{
 		Position: position, LagSeconds: s.gauges.lag(time.Now()).Seconds(),
 		LagBytes: s.lags.Bytes, RetainedBytes: s.lags.Retained, SafeBytes: s.lags.SafeLeft,
 		Transactions: s.gauges.transactions.Load(), Changes: s.gauges.changes.Load(),
@@ -203,8 +145,8 @@ func (s *status) Status() Status {
 }
 
 // indexes is one line for each alias: its newest target, with the counters of all.
-func (s *status) indexes() []IndexStatus {
-	out := []IndexStatus{}
+func (s *status) indexes() []web.IndexStatus {
+	out := []web.IndexStatus{}
 	at := map[string]int{}
 	rate := s.rate()
 	s.pipeline.state.view(func(*checkpoint) {
@@ -213,7 +155,7 @@ func (s *status) indexes() []IndexStatus {
 			if !ok {
 				i = len(out)
 				at[t.alias] = i
-				out = append(out, IndexStatus{Name: t.index.Names[0], Alias: t.alias})
+				out = append(out, web.IndexStatus{Name: t.index.Names[0], Alias: t.alias})
 			}
 			line := &out[i]
 			line.Written += t.Written.Load()
@@ -246,8 +188,8 @@ func (s *status) rate() float64 {
 	return 0
 }
 
-func snapshotStatus(t *target, rate float64) SnapshotStatus {
-	out := SnapshotStatus{State: "done", ETASeconds: 0}
+func snapshotStatus(t *target, rate float64) web.SnapshotStatus {
+	out := web.SnapshotStatus{State: "done", ETASeconds: 0}
 	estimates := map[string]int64{}
 	for _, r := range t.index.Renderers {
 		estimates[r.Table.String()] = r.Table.EstimatedRows
@@ -273,8 +215,8 @@ func snapshotStatus(t *target, rate float64) SnapshotStatus {
 // maxLag is how far behind a ready daemon may be.
 const maxLag = time.Minute
 
-// notReady lists why the daemon is not ready; empty when it is.
-func (s *status) notReady() []string {
+// NotReady lists why the daemon is not ready; empty when it is.
+func (s *status) NotReady() []string {
 	st := s.Status()
 	var why []string
 	if st.State != "running" {
@@ -343,4 +285,16 @@ func (s *status) countDeadLetters(ctx context.Context) {
 	if err == nil {
 		s.dead = dead
 	}
+}
+
+// Unhealthy says why the process does not do its work; empty while it does.
+// Waiting for a server that is down is work. What a person must mend is not,
+// though the rest goes on.
+func (s *status) Unhealthy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == "stopped" || s.state == "waiting" && s.mend {
+		return s.reason
+	}
+	return strings.Join(s.forPeople(), "\n")
 }

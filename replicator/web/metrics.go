@@ -1,16 +1,16 @@
-package replicator
+package web
 
 import "github.com/prometheus/client_golang/prometheus"
 
 // A collector gives /metrics what /status shows, so that both always agree.
-type collector struct{ s *status }
+type collector struct{ d Daemon }
 
 // Describe sends nothing: the metrics depend on the definitions.
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	st := c.s.Status()
+	st := c.d.Status()
 	emit := func(name, help string, kind prometheus.ValueType, value float64, labels ...string) {
 		var keys, values []string
 		for i := 0; i < len(labels); i += 2 {
@@ -20,14 +20,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
 	emit("running", "1 while a session replicates.", gauge, flag(st.State == "running"))
-	emit("ready", "1 while /readyz answers 200.", gauge, flag(len(c.s.notReady()) == 0))
+	emit("ready", "1 while /readyz answers 200.", gauge, flag(len(c.d.NotReady()) == 0))
 	emit("sink_healthy", "1 while the sink takes documents.", gauge, flag(st.Sink.Healthy))
 	emit("lag_seconds", "Age of the oldest change not yet delivered.", gauge, st.Source.LagSeconds)
 	emit("changes_total", "Changes received from the source.", counter, float64(st.Source.Changes))
 	emit("transactions_total", "Transactions received from the source.", counter, float64(st.Source.Transactions))
-	emit("checkpoint_failures_total", "Checkpoint steps that failed; each is tried again.", counter, float64(c.s.gauges.unsaved.Load()))
-	emit("values_replaced_total", "Values with bytes that are not UTF-8, which became U+FFFD.", counter, float64(c.s.gauges.replaced.Load()))
-	emit("snapshot_rows_total", "Rows read by snapshots.", counter, float64(c.s.gauges.rows.Load()))
+	emit("checkpoint_failures_total", "Checkpoint steps that failed; each is tried again.", counter, float64(st.CheckpointFailures))
+	emit("values_replaced_total", "Values with bytes that are not UTF-8, which became U+FFFD.", counter, float64(st.ValuesReplaced))
+	emit("snapshot_rows_total", "Rows read by snapshots.", counter, float64(st.SnapshotRows))
 	if st.Source.LagBytes >= 0 {
 		emit("lag_bytes", "Log of the source after the last acknowledged position.", gauge, float64(st.Source.LagBytes))
 	}

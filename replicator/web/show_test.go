@@ -1,4 +1,4 @@
-package replicator
+package web
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package replicator
+package web
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// progress shows how far snapshots are: a bar on a terminal, a log line every
+// Progress shows how far snapshots are: a bar on a terminal, a log line every
 // ten seconds otherwise.
-func progress(ctx context.Context, s *status, out io.Writer, log zerolog.Logger) error {
+func Progress(ctx context.Context, d Daemon, out io.Writer, log zerolog.Logger) error {
 	file, ok := out.(*os.File)
 	terminal := ok && isatty.IsTerminal(file.Fd())
 	every := 10 * time.Second
@@ -30,7 +30,7 @@ func progress(ctx context.Context, s *status, out io.Writer, log zerolog.Logger)
 			return nil
 		case <-tick.C:
 		}
-		done, estimated, rate, eta, running := total(s.Status())
+		done, estimated, rate, eta, running := total(d.Status())
 		switch {
 		case terminal && running:
 			fmt.Fprintf(out, "\r\x1b[K%s", bar(done, estimated, rate, eta))

@@ -1,4 +1,6 @@
-package replicator
+// Package web tells people what the daemon does: over HTTP, and how far it has come on its
+// terminal. It asks the daemon, and keeps nothing of its own.
+package web
 
 import (
 	"context"
@@ -17,8 +19,19 @@ import (
 	"haystream/replicator/config"
 )
 
-// A server answers GET /healthz, /readyz, /metrics and /status.
-type server struct {
+// A Daemon is asked for each request, by several goroutines at once, and never blocks.
+type Daemon interface {
+	Status() Status
+
+	// NotReady lists why the daemon is not ready; empty when it is.
+	NotReady() []string
+
+	// Unhealthy says why the process does not do its work; empty while it does.
+	Unhealthy() string
+}
+
+// A Server answers GET /healthz, /readyz, /metrics and /status.
+type Server struct {
 	listener net.Listener
 	http     http.Server
 }
@@ -26,23 +39,23 @@ type server struct {
 // maxBody bounds the body of a request.
 const maxBody = 1 << 20
 
-// listen opens the port, so that a taken one is told at once.
-func listen(ctx context.Context, cfg *config.Config, s *status) (*server, error) {
-	if cfg.HTTP.Listen == "" {
-		return &server{}, nil
+// Listen opens the port, so that a taken one is told at once.
+func Listen(ctx context.Context, cfg config.HTTPConfig, d Daemon) (*Server, error) {
+	if cfg.Listen == "" {
+		return &Server{}, nil
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HTTP.Listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on http.listen: %w", err)
 	}
-	return &server{listener: l, http: http.Server{
-		Handler: http.MaxBytesHandler(handler(s), maxBody), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+	return &Server{listener: l, http: http.Server{
+		Handler: http.MaxBytesHandler(handler(d), maxBody), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}}, nil
 }
 
-// serve answers until ctx ends.
-func (s *server) serve(ctx context.Context) error {
+// Serve answers until ctx ends.
+func (s *Server) Serve(ctx context.Context) error {
 	if s.listener == nil {
 		return nil
 	}
@@ -61,19 +74,19 @@ func (s *server) serve(ctx context.Context) error {
 	return fmt.Errorf("serve http: %w", err)
 }
 
-func handler(s *status) http.Handler {
+func handler(d Daemon) http.Handler {
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collector{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(collector{d}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if why := s.unhealthy(); why != "" {
+		if why := d.Unhealthy(); why != "" {
 			http.Error(w, why, http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if why := s.notReady(); len(why) > 0 {
+		if why := d.NotReady(); len(why) > 0 {
 			http.Error(w, strings.Join(why, "\n"), http.StatusServiceUnavailable)
 			return
 		}
@@ -84,19 +97,7 @@ func handler(s *status) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		_ = e.Encode(s.Status()) // the client went away
+		_ = e.Encode(d.Status()) // the client went away
 	})
 	return mux
-}
-
-// unhealthy says why the process does not do its work; empty while it does.
-// Waiting for a server that is down is work. What a person must mend is not,
-// though the rest goes on.
-func (s *status) unhealthy() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == "stopped" || s.state == "waiting" && s.mend {
-		return s.reason
-	}
-	return strings.Join(s.forPeople(), "\n")
 }
