@@ -13,6 +13,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/joins"
 	"haystream/sinks"
@@ -43,13 +44,13 @@ func NewAudit(ctx context.Context, cfg *config.Config, file *conf.Source) (a *Au
 	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
 		return nil, err
 	}
-	st, err := loadState(ctx, sink, cfg.Name, "audit", zerolog.Nop())
+	st, err := builds.LoadState(ctx, sink, cfg.Name, "audit", zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}
 	stored := false
-	st.view(func(cp *checkpoint) {
-		cp.compare(in.catalog, zerolog.Nop())
+	st.View(func(cp *builds.Checkpoint) {
+		cp.Compare(in.catalog, zerolog.Nop())
 		distrust(in.catalog, cp.Partial)
 		in.homes, stored = cp.Homes, cp.Store.ID != ""
 	})

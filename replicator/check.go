@@ -15,6 +15,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
 	"haystream/mapping"
+	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/sinks"
 	"haystream/sources"
@@ -31,10 +32,10 @@ type inspection struct {
 	partial  *mapping.Plan // what can be said of one where there are problems
 	findings []preflight.Finding
 
-	set     mapping.Set         // the definitions but for those that are held up
-	held    held                // why those are
-	blocked map[string]*blocked // what the sink has taken no documents for, by alias
-	broken  []broken            // what is said of tables that does not fit them
+	set     mapping.Set                // the definitions but for those that are held up
+	held    builds.Held                // why those are
+	blocked map[string]*builds.Blocked // what the sink has taken no documents for, by alias
+	broken  []broken                   // what is said of tables that does not fit them
 }
 
 func (in *inspection) readSource(ctx context.Context, source sources.Source) (err error) {
@@ -158,9 +159,9 @@ func (in *inspection) checkCheckpoint(ctx context.Context, sink sinks.Sink, name
 		in.okf("checkpoint", "there is none yet")
 		return nil
 	}
-	_, err = parseCheckpoint(data, name)
+	_, err = builds.ParseCheckpoint(data, name)
 	switch {
-	case errors.Is(err, errNewer):
+	case errors.Is(err, builds.ErrNewer):
 		return err
 	case err != nil:
 		in.findings = append(in.findings, preflight.Finding{

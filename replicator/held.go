@@ -16,7 +16,8 @@ import (
 
 	"haystream/internal/preflight"
 	"haystream/mapping"
-	"haystream/sources"
+	"haystream/replicator/builds"
+	"haystream/sinks"
 )
 
 // A table or a grant that is gone, or an index that the sink does not take, holds
@@ -24,14 +25,11 @@ import (
 // ones stay as they are, and are built anew once they can be again. A definition
 // that is new, or was edited, and does not fit the tables is refused with all others instead.
 
-// A held is why indexes are held up, by alias.
-type held map[string]string
-
 // fit compiles the definitions and looks at both ends with what they need,
 // again and again with fewer where some must be held up. mayHold: the same
 // definitions have worked before.
 func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
-	in.set, in.held = d.cfg.Set(), held{}
+	in.set, in.held = d.cfg.Set(), builds.Held{}
 	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
 	if err := d.holdBlocked(ctx, in); err != nil {
 		return err
@@ -64,7 +62,7 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 const holdGrace = 2 * time.Second
 
 // grace returns an error for a while where indexes are to be held up that were not before.
-func (d *daemon) grace(now held) error {
+func (d *daemon) grace(now builds.Held) error {
 	var gone []string
 	for _, alias := range slices.Sorted(maps.Keys(now)) {
 		if !d.status.holds(alias) {
@@ -230,26 +228,6 @@ func longest[T any](names map[string]T, section, path string) (found string) {
 	return found
 }
 
-// hold notes which indexes are held up. What they miss meanwhile has to be read
-// again.
-func (cp *checkpoint) hold(why held) {
-	epoch := int64(0)
-	for alias, st := range cp.Indexes {
-		if why[alias] == "" {
-			st.Held, st.Blocked = false, nil
-			continue
-		}
-		if st.Held {
-			continue
-		}
-		if st.Held = true; epoch == 0 {
-			epoch = cp.begin()
-		}
-		cp.markStale(alias, "it was held up", epoch)
-		st.Gap = true
-	}
-}
-
 // definitions are a mark of all that the configuration defines.
 func definitions(set mapping.Set) string {
 	text, err := yaml.Marshal(set)
@@ -258,6 +236,29 @@ func definitions(set mapping.Set) string {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
+}
+
+// block notes which indexes are to be held up.
+func (d *daemon) block(ctx context.Context, e *builds.BlockedError) answer {
+	d.status.holdToo(e.Why)
+	return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Block(e.Indexes) })
+}
+
+// holdBlocked takes out the indexes that still take no documents, unless they are all that there are.
+func (d *daemon) holdBlocked(ctx context.Context, in *inspection) error {
+	for alias, b := range in.blocked {
+		why, err := d.sink.Takes(ctx, &sinks.Target{Index: alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: b.Pipeline})
+		if err != nil {
+			return fmt.Errorf("ask whether index %s takes documents: %w", alias, err)
+		}
+		if why != "" {
+			in.holdAlias(alias, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: why})
+		}
+	}
+	if len(in.blocked) > 0 && len(in.set.Indexes) == 0 {
+		in.set.Indexes, in.held = maps.Clone(d.cfg.Indexes), builds.Held{}
+	}
+	return nil
 }
 
 // errMended ends a session because what held up an index does so no more.
@@ -269,7 +270,7 @@ const heldEvery = 5 * time.Second
 // checkHeld returns errMended when other indexes than before would be held up now.
 // was is what was held up before the sink was asked to make indexes: those that
 // it refused have a look of their own, retry. It is called by the checkpoint step, often.
-func (d *daemon) checkHeld(ctx context.Context, before *inspection, was held) error {
+func (d *daemon) checkHeld(ctx context.Context, before *inspection, was builds.Held) error {
 	if len(was) == 0 || time.Since(d.looked) < heldEvery {
 		return nil
 	}
@@ -284,47 +285,16 @@ func (d *daemon) checkHeld(ctx context.Context, before *inspection, was held) er
 	return errMended
 }
 
-// unreadable notes why a table cannot be read, or with nil that it can again, and
-// reports whether the reason is new.
-func (s *status) unreadable(t *sources.Table, err error) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err == nil {
-		delete(s.unread, t.String())
-		return false
-	}
-	text := fmt.Sprintf("table %s: %v", t, err)
-	if s.unread[t.String()] == text {
-		return false
-	}
-	if s.unread == nil {
-		s.unread = map[string]string{}
-	}
-	s.unread[t.String()] = text
-	return true
+// unbearable leaves out what a daemon that has run waits for: the lookout says so.
+// known: another one has run with the same definitions.
+func (d *daemon) unbearable(in *inspection, known bool) []preflight.Finding {
+	return slices.DeleteFunc(preflight.Errors(in.findings), func(f preflight.Finding) bool {
+		return f.Waits && (d.ran || known && !in.defines(f.Subject))
+	})
 }
 
-// hold notes which indexes are held up.
-func (s *status) hold(why held) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.held = why
-}
-
-// holds reports whether an index is held up.
-func (s *status) holds(alias string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.held[alias] != ""
-}
-
-// forPeople lists what a person must mend while the rest goes on. The lock is held.
-func (s *status) forPeople() (all []string) {
-	for _, alias := range slices.Sorted(maps.Keys(s.held)) {
-		all = append(all, "index "+alias+" is held up: "+s.held[alias])
-	}
-	for _, table := range slices.Sorted(maps.Keys(s.unread)) {
-		all = append(all, s.unread[table])
-	}
-	return all
+// defines reports whether the subject of a finding is an alias, which can be held up.
+func (in *inspection) defines(subject string) bool {
+	alias, ok := strings.CutPrefix(subject, "index ")
+	return ok && slices.ContainsFunc(slices.Collect(maps.Keys(in.set.Indexes)), func(name string) bool { return in.set.Alias(name) == alias })
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/sinks"
 	"haystream/sources"
@@ -123,11 +124,11 @@ func (r *removal) plan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load checkpoint: %w", err)
 	}
-	cp := newCheckpoint(r.name)
+	cp := builds.NewCheckpoint(r.name)
 	if data != nil {
-		known, err := parseCheckpoint(data, r.name)
+		known, err := builds.ParseCheckpoint(data, r.name)
 		switch {
-		case errors.Is(err, errNewer):
+		case errors.Is(err, builds.ErrNewer):
 			return err
 		case err == nil: // a damaged one is dropped without what it knew
 			cp = known
@@ -176,9 +177,9 @@ func storeError(err error) error {
 
 // planIndexes looks for the physical indexes that the checkpoint knows of, and
 // for those behind the configured aliases: an earlier removal may have left them.
-func (r *removal) planIndexes(ctx context.Context, cp *checkpoint) error {
+func (r *removal) planIndexes(ctx context.Context, cp *builds.Checkpoint) error {
 	looked := map[string]bool{}
-	names := append(r.aliases, cp.writeAliases()...)
+	names := append(r.aliases, cp.WriteAliases()...)
 	for _, alias := range r.aliases { // a lost checkpoint may have known of more
 		made, err := r.sink.Made(ctx, alias)
 		if err != nil {
@@ -207,22 +208,6 @@ func (r *removal) planIndexes(ctx context.Context, cp *checkpoint) error {
 		}
 	}
 	return nil
-}
-
-// writeAliases lists the write aliases of all physical indexes in the checkpoint.
-func (cp *checkpoint) writeAliases() []string {
-	var names []string
-	for _, physical := range cp.Garbage {
-		names = append(names, sinks.WriteAlias(physical))
-	}
-	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-		for _, b := range []*build{cp.Indexes[alias].Live, cp.Indexes[alias].Next} {
-			if b != nil {
-				names = append(names, sinks.WriteAlias(b.Physical))
-			}
-		}
-	}
-	return names
 }
 
 // run drops the indexes before the checkpoint that names them, so that a

@@ -16,7 +16,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +29,7 @@ import (
 	"haystream/internal/quiet"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/web"
 	"haystream/sinks"
@@ -199,33 +199,22 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		refused    *refusal
 		rebuild    *rebuildError
 		incomplete *incompleteError
-		gone       *lostError
-		blocked    *blockedError
+		gone       *builds.LostError
+		blocked    *builds.BlockedError
 		problems   mapping.Problems
 		anew       replan
 	)
 	switch {
 	case errors.As(err, &rebuild):
 		d.log.Warn().Strs("indexes", rebuild.aliases).Msg(rebuild.reason + "; rebuilding")
-		return d.amend(ctx, func(cp *checkpoint) {
-			epoch := cp.begin()
-			for _, alias := range rebuild.aliases {
-				cp.markStale(alias, rebuild.reason, epoch)
-				if st := cp.Indexes[alias]; st != nil && slices.Contains(rebuild.useless, st.Next.name()) {
-					cp.Garbage, st.Next = append(cp.Garbage, st.Next.Physical), nil
-				}
-			}
-		}), nil
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Rebuild(rebuild.aliases, rebuild.reason, rebuild.useless) }), nil
 	case errors.As(err, &incomplete):
 		d.log.Warn().Str("index", incomplete.alias).Msg(incomplete.Error() + "; the table's rows are stored from now on, and the index is built anew from them beside")
-		return d.amend(ctx, func(cp *checkpoint) {
-			cp.leftOut(incomplete.Table)
-			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, cp.begin())
-		}), nil
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.LeftOut(incomplete.Table, incomplete.alias) }), nil
 	case errors.As(err, &gone):
 		d.status.waiting(err)
 		d.warned[err.Error()] = true
-		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
+		d.log.Error().Str("index", gone.Alias).Str("physical", gone.Physical).Msg(err.Error())
 		return again, nil
 	case errors.As(err, &blocked):
 		return d.block(ctx, blocked), nil
@@ -243,11 +232,11 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		return again, nil
 	case errors.Is(err, sources.ErrPositionLost):
 		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
-		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.standBy(ctx, err), nil
 	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
-		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, errNewer):
+		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, builds.ErrNewer):
 		return later, err
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil
@@ -268,11 +257,11 @@ func (d *daemon) later(why error, level zerolog.Level, text string) answer {
 }
 
 // amend changes the saved checkpoint between sessions.
-func (d *daemon) amend(ctx context.Context, change func(*checkpoint)) answer {
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
+func (d *daemon) amend(ctx context.Context, change func(*builds.Checkpoint)) answer {
+	st, err := builds.LoadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err == nil {
-		st.update(change)
-		_, err = st.save(ctx)
+		st.Update(change)
+		_, err = st.Save(ctx)
 	}
 	if err != nil {
 		return d.later(err, zerolog.ErrorLevel, "checkpoint not changed; trying again")
@@ -289,7 +278,7 @@ func (d *daemon) giveUp(ctx context.Context, why error) answer {
 	if err != nil {
 		d.log.Error().Err(err).Msg("replication slot not dropped")
 	}
-	return d.amend(ctx, func(cp *checkpoint) { cp.restart(why.Error()) })
+	return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Restart(why.Error()) })
 }
 
 // errRetained ends a session whose source keeps too much log.

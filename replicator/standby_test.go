@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/sinks/ndjson"
 )
@@ -18,7 +19,7 @@ func TestHung(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	first, err := loadState(t.Context(), sink, "blog", "first", zerolog.Nop())
+	first, err := builds.LoadState(t.Context(), sink, "blog", "first", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func TestHung(t *testing.T) {
 	}
 	save := func() {
 		t.Helper()
-		if _, err := first.save(t.Context()); err != nil {
+		if _, err := first.Save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"haystream/mapping/rowstore"
+	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/web"
 	"haystream/sinks"
@@ -31,10 +34,10 @@ type status struct {
 	mend     bool              // the reason is one that a person must see to
 	trouble  string            // of the checkpoint step; empty while it goes well
 	wrong    []string          // what a person must mend in the sink
-	held     held              // indexes that are held up
+	held     builds.Held       // indexes that are held up
 	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
-	targets  []*target
+	targets  []*builds.Target
 	pf       *inspection
 	lags     sources.Lag
 	dead     map[string]int64 // dead letters that the sink holds, by physical index
@@ -51,7 +54,7 @@ func newStatus(cfg *config.Config, version string, sink sinks.Sink) *status {
 }
 
 // running is called when a session's pipeline starts.
-func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
+func (s *status) running(p *pipeline, targets []*builds.Target, pf *inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
@@ -113,7 +116,7 @@ func (s *status) acked() (position sources.Position) {
 	p := s.pipeline
 	s.mu.Unlock()
 	if p != nil {
-		p.state.view(func(cp *checkpoint) { position = cp.Position })
+		p.state.View(func(cp *builds.Checkpoint) { position = cp.Position })
 	}
 	return position
 }
@@ -149,29 +152,29 @@ func (s *status) indexes() []web.IndexStatus {
 	out := []web.IndexStatus{}
 	at := map[string]int{}
 	rate := s.rate()
-	s.pipeline.state.view(func(*checkpoint) {
+	s.pipeline.state.View(func(*builds.Checkpoint) {
 		for _, t := range s.targets {
-			i, ok := at[t.alias]
+			i, ok := at[t.Alias]
 			if !ok {
 				i = len(out)
-				at[t.alias] = i
-				out = append(out, web.IndexStatus{Name: t.index.Names[0], Alias: t.alias})
+				at[t.Alias] = i
+				out = append(out, web.IndexStatus{Name: t.Definition.Names[0], Alias: t.Alias})
 			}
 			line := &out[i]
 			line.Written += t.Written.Load()
 			line.Deleted += t.Deleted.Load()
 			line.Superseded += t.Superseded.Load()
 			line.DeadLetters += s.dead[t.Physical]
-			for _, r := range t.index.Renderers {
+			for _, r := range t.Definition.Renderers {
 				line.Nulled += r.Nulled.Load()
 			}
-			for _, r := range t.index.Joined {
+			for _, r := range t.Definition.Joined {
 				line.Nulled += r.Nulled.Load()
 			}
-			if t.serving {
+			if t.Serving {
 				line.Physical, line.Building = t.Physical, ""
 			}
-			if !t.serving || t.waiting {
+			if !t.Serving || t.Waiting {
 				line.Building = t.Physical
 			}
 			line.Snapshot = snapshotStatus(t, rate)
@@ -188,13 +191,13 @@ func (s *status) rate() float64 {
 	return 0
 }
 
-func snapshotStatus(t *target, rate float64) web.SnapshotStatus {
+func snapshotStatus(t *builds.Target, rate float64) web.SnapshotStatus {
 	out := web.SnapshotStatus{State: "done", ETASeconds: 0}
 	estimates := map[string]int64{}
-	for _, r := range t.index.Renderers {
+	for _, r := range t.Definition.Renderers {
 		estimates[r.Table.String()] = r.Table.EstimatedRows
 	}
-	for name, p := range t.build.Tables {
+	for name, p := range t.Build.Tables {
 		out.RowsDone += p.Rows
 		if p.Done {
 			out.RowsEstimated += p.Rows
@@ -261,7 +264,7 @@ func (s *status) unanswered() (why []string) {
 	if d := s.pipeline.source.Silence(); d > maxSilence {
 		why = append(why, fmt.Sprintf("source: the server has said nothing for %s", d.Round(time.Second)))
 	}
-	if d := s.pipeline.state.savingFor(time.Now()); d > maxSaving {
+	if d := s.pipeline.state.SavingFor(time.Now()); d > maxSaving {
 		why = append(why, fmt.Sprintf("sink: the checkpoint has been on its way for %s", d.Round(time.Second)))
 	}
 	return why
@@ -297,4 +300,61 @@ func (s *status) Unhealthy() string {
 		return s.reason
 	}
 	return strings.Join(s.forPeople(), "\n")
+}
+
+// holdToo notes that more indexes are held up.
+func (s *status) holdToo(why builds.Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := maps.Clone(s.held)
+	if all == nil {
+		all = builds.Held{}
+	}
+	maps.Copy(all, why)
+	s.held = all
+}
+
+// unreadable notes why a table cannot be read, or with nil that it can again, and
+// reports whether the reason is new.
+func (s *status) unreadable(t *sources.Table, err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.unread, t.String())
+		return false
+	}
+	text := fmt.Sprintf("table %s: %v", t, err)
+	if s.unread[t.String()] == text {
+		return false
+	}
+	if s.unread == nil {
+		s.unread = map[string]string{}
+	}
+	s.unread[t.String()] = text
+	return true
+}
+
+// hold notes which indexes are held up.
+func (s *status) hold(why builds.Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = why
+}
+
+// holds reports whether an index is held up.
+func (s *status) holds(alias string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[alias] != ""
+}
+
+// forPeople lists what a person must mend while the rest goes on. The lock is held.
+func (s *status) forPeople() (all []string) {
+	for _, alias := range slices.Sorted(maps.Keys(s.held)) {
+		all = append(all, "index "+alias+" is held up: "+s.held[alias])
+	}
+	for _, table := range slices.Sorted(maps.Keys(s.unread)) {
+		all = append(all, s.unread[table])
+	}
+	return all
 }

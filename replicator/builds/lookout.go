@@ -1,17 +1,15 @@
-package replicator
+package builds
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
-	"haystream/internal/preflight"
 	"haystream/sinks"
 )
 
@@ -29,24 +27,24 @@ const (
 type lookout struct {
 	sink    sinks.Sink
 	leased  func() bool
-	targets []*target
+	targets []*Target
 	report  func(complaints []string)
 	log     zerolog.Logger
 	looked  time.Time
 	told    map[string]bool // complaints of the last look
 }
 
-// A lostError ends a session because a physical index is not what it was.
-type lostError struct {
-	alias, physical string
+// A LostError ends a session because a physical index is not what it was.
+type LostError struct {
+	Alias, Physical string
 	what            string
 }
 
-func (e *lostError) Error() string {
-	return fmt.Sprintf("index %s: %s; it is built anew", e.alias, e.what)
+func (e *LostError) Error() string {
+	return fmt.Sprintf("index %s: %s; it is built anew", e.Alias, e.what)
 }
 
-// look looks at every target when that is due. Its error is a lostError: where the
+// look looks at every target when that is due. Its error is a LostError: where the
 // sink cannot be asked, the checkpoint step says so.
 func (l *lookout) look(ctx context.Context, failing bool) error {
 	wait := lookEvery
@@ -61,11 +59,11 @@ func (l *lookout) look(ctx context.Context, failing bool) error {
 	defer cancel()
 	var complaints []string
 	for _, t := range l.targets {
-		if t.retired.Load() {
+		if t.Retired.Load() {
 			continue // it is about to be replaced
 		}
 		said, err := l.target(ctx, t)
-		if _, lost := errors.AsType[*lostError](err); lost {
+		if _, lost := errors.AsType[*LostError](err); lost {
 			return err
 		}
 		if err != nil {
@@ -78,59 +76,59 @@ func (l *lookout) look(ctx context.Context, failing bool) error {
 }
 
 // target looks at one physical index and what leads to it.
-func (l *lookout) target(ctx context.Context, t *target) (complaints []string, err error) {
-	s, err := l.sink.Standing(ctx, t.alias, t.Physical)
+func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, err error) {
+	s, err := l.sink.Standing(ctx, t.Alias, t.Physical)
 	if err != nil {
 		return nil, err
 	}
-	if what := lost(&s, t.build); what != "" {
-		return nil, &lostError{t.alias, t.Physical, what}
+	if what := lost(&s, t.Build); what != "" {
+		return nil, &LostError{t.Alias, t.Physical, what}
 	}
 	switch r := t.Refused(); {
 	case s.Blocked != "":
-		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.alias, s.Blocked))
+		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.Alias, s.Blocked))
 	case r != nil:
-		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.alias, r.Why))
+		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.Alias, r.Why))
 	}
 	mend := func(alias, told string) error {
 		err := l.sink.Swap(ctx, alias, t.Physical)
 		switch {
 		case errors.Is(err, sinks.ErrForeign):
-			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.alias, err))
+			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.Alias, err))
 			return nil
 		case err == nil:
-			l.log.Warn().Str("index", t.alias).Str("physical", t.Physical).Msg(told)
+			l.log.Warn().Str("index", t.Alias).Str("physical", t.Physical).Msg(told)
 		}
 		return err
 	}
 	if s.WritesTo == "" {
-		if err := mend(t.WriteAlias, writesRefused(t.build)); err != nil {
+		if err := mend(t.WriteAlias, writesRefused(t.Build)); err != nil {
 			return nil, err
 		}
 	}
-	if !t.serving && len(s.Serving) > 0 && t.first(l.targets) {
-		if _, err := l.sink.Index(ctx, t.alias); errors.Is(err, sinks.ErrForeign) {
-			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.alias, err))
+	if !t.Serving && len(s.Serving) > 0 && t.first(l.targets) {
+		if _, err := l.sink.Index(ctx, t.Alias); errors.Is(err, sinks.ErrForeign) {
+			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.Alias, err))
 		}
 	}
-	if t.serving && !slices.Equal(s.Serving, []string{t.Physical}) && !t.replaced(s.Serving) {
+	if t.Serving && !slices.Equal(s.Serving, []string{t.Physical}) && !t.replaced(s.Serving) {
 		was := "was removed or got a filter"
 		if len(s.Serving) > 0 {
 			was = "led to " + strings.Join(s.Serving, " and ")
 		}
-		err = mend(t.alias, "the alias "+t.alias+" was changed by hand: it "+was+"; it is set right")
+		err = mend(t.Alias, "the alias "+t.Alias+" was changed by hand: it "+was+"; it is set right")
 	}
 	return complaints, err
 }
 
 // replaced reports whether the alias leads to the target's heir as it should.
-func (t *target) replaced(serving []string) bool {
-	return t.heir != nil && t.heir.drained != nil && slices.Equal(serving, []string{t.heir.Physical})
+func (t *Target) replaced(serving []string) bool {
+	return t.Heir != nil && t.Heir.drained != nil && slices.Equal(serving, []string{t.Heir.Physical})
 }
 
 // first reports whether nothing serves until the target does.
-func (t *target) first(all []*target) bool {
-	return !slices.ContainsFunc(all, func(other *target) bool { return other.alias == t.alias && other.serving })
+func (t *Target) first(all []*Target) bool {
+	return !slices.ContainsFunc(all, func(other *Target) bool { return other.Alias == t.Alias && other.Serving })
 }
 
 // lost says what has become of a physical index that cannot be gone on with; empty
@@ -151,20 +149,6 @@ func writesRefused(b *build) string {
 	return "the write alias " + sinks.WriteAlias(b.Physical) + " was removed or shared by hand; it is set right, and nothing is lost, since writes without it are refused"
 }
 
-// unbearable leaves out what a daemon that has run waits for: the lookout says so.
-// known: another one has run with the same definitions.
-func (d *daemon) unbearable(in *inspection, known bool) []preflight.Finding {
-	return slices.DeleteFunc(preflight.Errors(in.findings), func(f preflight.Finding) bool {
-		return f.Waits && (d.ran || known && !in.defines(f.Subject))
-	})
-}
-
-// defines reports whether the subject of a finding is an alias, which can be held up.
-func (in *inspection) defines(subject string) bool {
-	alias, ok := strings.CutPrefix(subject, "index ")
-	return ok && slices.ContainsFunc(slices.Collect(maps.Keys(in.set.Indexes)), func(name string) bool { return in.set.Alias(name) == alias })
-}
-
 // complain shows what a person must mend, and logs what is news of it.
 func (l *lookout) complain(complaints []string) {
 	told := map[string]bool{}
@@ -180,22 +164,22 @@ func (l *lookout) complain(complaints []string) {
 // stands reports whether a build's physical index is there to be gone on with, and
 // sets its write alias right. One that is there and cannot is dropped, unless readers
 // still see it: then the swap drops it.
-func (x *indexes) stands(ctx context.Context, alias string, b *build) (bool, error) {
-	s, err := x.sink.Standing(ctx, alias, b.Physical)
+func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, error) {
+	s, err := x.Sink.Standing(ctx, alias, b.Physical)
 	if err != nil {
 		return false, err
 	}
 	what := lost(&s, b)
 	if what == "" {
 		if s.WritesTo == "" {
-			if err = x.sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical); err == nil {
-				x.log.Warn().Str("index", alias).Str("physical", b.Physical).Msg(writesRefused(b))
+			if err = x.Sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical); err == nil {
+				x.Log.Warn().Str("index", alias).Str("physical", b.Physical).Msg(writesRefused(b))
 			}
 		}
 		return true, err
 	}
-	if e := (&lostError{alias, b.Physical, what}); !x.told[e.Error()] {
-		x.log.Error().Str("index", alias).Str("physical", b.Physical).Msg(e.Error())
+	if e := (&LostError{alias, b.Physical, what}); !x.Told[e.Error()] {
+		x.Log.Error().Str("index", alias).Str("physical", b.Physical).Msg(e.Error())
 	}
 	if s.UUID == b.UUID && !slices.Contains(s.Serving, b.Physical) {
 		x.discard(b)
@@ -205,12 +189,12 @@ func (x *indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 
 // leftovers puts on the list of those to be dropped the physical indexes that nobody
 // knows of any more, since the checkpoint was lost. What readers see stays until the swap.
-func (x *indexes) leftovers(ctx context.Context, alias string, serving *sinks.Index) error {
-	made, err := x.sink.Made(ctx, alias)
+func (x *Indexes) leftovers(ctx context.Context, alias string, serving *sinks.Index) error {
+	made, err := x.Sink.Made(ctx, alias)
 	if err != nil {
 		return err
 	}
-	x.state.update(func(cp *checkpoint) {
+	x.State.Update(func(cp *Checkpoint) {
 		for _, physical := range made {
 			if physical != nameOf(serving) && !slices.Contains(cp.Garbage, physical) {
 				cp.Garbage = append(cp.Garbage, physical)

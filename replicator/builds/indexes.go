@@ -1,4 +1,4 @@
-package replicator
+package builds
 
 import (
 	"context"
@@ -18,37 +18,45 @@ import (
 	"haystream/sinks"
 )
 
-// indexes decides which physical indexes a session feeds, and makes those that
+// Indexes decides which physical indexes a session feeds, and makes those that
 // are missing. There is one way to bring an index up to date with anything
 // that the log cannot tell: build a fresh one beside it, then swap the alias.
-type indexes struct {
-	sink  sinks.Sink
-	state *state
-	now   func() time.Time
-	log   zerolog.Logger
-	told  map[string]bool // of losses, that were logged
-	ran   bool            // a session has replicated: one alias that somebody has taken holds up no other index
-	held  held
+type Indexes struct {
+	Sink  sinks.Sink
+	State *State
+	Now   func() time.Time
+	Log   zerolog.Logger
+	Told  map[string]bool           // of losses, that were logged
+	Ran   bool                      // a session has replicated: one alias that somebody has taken holds up no other index
+	Held  Held                      // gets those that the sink refuses to make, too
+	Fed   map[string]*mapping.Index // by saved definitions, by physical index
+	Whole bool                      // all that the wanted definitions need is stored
 
 	refused []*mapping.Index // that the sink has refused to make
 	retried time.Time        // when it was asked last
-
-	fed     map[string]*mapping.Index // by saved definitions, by physical index
-	amended map[string]bool           // physical indexes that are fed by the changed definition instead
-	whole   bool                      // all that the wanted definitions need is stored
-	waiting []string                  // aliases that go on as they were until it is
+	amended map[string]bool  // physical indexes that are fed by the changed definition instead
+	waiting []string         // aliases that go on as they were until all is stored
 	copies  *copies
-
-	// barrier returns a channel that is closed once everything now on its way
-	// to the sink is held there.
 	barrier func() <-chan struct{}
 }
 
-// restore returns the saved definitions that are to be fed, by physical index:
+// Follow is called before a session runs. barrier returns a channel that is closed once
+// everything now on its way to the sink is held there. look is to be called often, and
+// tells report what a person must mend in the sink. fill copies documents until ctx ends.
+func (x *Indexes) Follow(targets []*Target, barrier func() <-chan struct{}, report func([]string)) (
+	look func(ctx context.Context, failing bool) error,
+	fill func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error,
+) {
+	x.barrier, x.copies = barrier, newCopies(x.Sink, x.State, targets, x.Log)
+	l := &lookout{sink: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
+	return l.look, x.copies.run
+}
+
+// Restore returns the saved definitions that are to be fed, by physical index:
 // of live indexes whose definition has changed, until the new one has caught up;
 // and where not all that is wanted is stored yet, of those with documents of stored
 // rows: they go on from what they were begun with.
-func restore(cp *checkpoint, wanted []*mapping.Index, left *joins.Notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
+func Restore(cp *Checkpoint, wanted []*mapping.Index, left *joins.Notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
 	sets := map[string]mapping.Set{}
 	for _, w := range wanted {
 		st := cp.Indexes[w.Alias]
@@ -72,15 +80,15 @@ func restore(cp *checkpoint, wanted []*mapping.Index, left *joins.Notes, whole b
 	return sets
 }
 
-// settle brings the checkpoint in line with the definitions and with what the
+// Settle brings the checkpoint in line with the definitions and with what the
 // sink holds: afterwards every alias has a live build, a next one, or both.
-func (x *indexes) settle(ctx context.Context, wanted []*mapping.Index) error {
+func (x *Indexes) Settle(ctx context.Context, wanted []*mapping.Index) error {
 	for _, w := range wanted {
 		err := x.settleAlias(ctx, w)
 		if errors.Is(err, sinks.ErrRefused) {
-			x.log.Error().Str("index", w.Alias).Err(err).Msg("index cannot be made; the others go on")
-			x.held[w.Alias] = err.Error()
-			x.refused, x.retried = append(x.refused, w), x.now()
+			x.Log.Error().Str("index", w.Alias).Err(err).Msg("index cannot be made; the others go on")
+			x.Held[w.Alias] = err.Error()
+			x.refused, x.retried = append(x.refused, w), x.Now()
 			continue
 		}
 		if err != nil {
@@ -91,17 +99,17 @@ func (x *indexes) settle(ctx context.Context, wanted []*mapping.Index) error {
 	return nil
 }
 
-func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
+func (x *Indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 	st := &indexState{}
 	epoch, now := int64(0), int64(0)
-	x.state.update(func(cp *checkpoint) {
-		epoch, now = cp.outdate(w), cp.Epoch
+	x.State.Update(func(cp *Checkpoint) {
+		epoch, now = cp.Outdate(w), cp.Epoch
 		if saved := cp.Indexes[w.Alias]; saved != nil {
 			*st = *saved
 		}
 	})
-	serving, err := x.sink.Index(ctx, w.Alias)
-	if errors.Is(err, sinks.ErrForeign) && x.ran {
+	serving, err := x.Sink.Index(ctx, w.Alias)
+	if errors.Is(err, sinks.ErrForeign) && x.Ran {
 		serving, err = &sinks.Index{}, nil // not ours; the lookout says so
 	}
 	if err != nil {
@@ -117,7 +125,7 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 			return err
 		}
 	}
-	x.state.update(func(*checkpoint) {
+	x.State.Update(func(*Checkpoint) {
 		for _, b := range []*build{st.Live, st.Next} {
 			if b.by(w) { // whose columns may have grown
 				b.Definition = w.Normalized
@@ -136,7 +144,7 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		st.Next = nil
 	}
 	if reason != "" && st.Next == nil {
-		fresh := newBuild(w, now, x.now())
+		fresh := newBuild(w, now, x.Now())
 		if serving == nil && st.Live == nil {
 			st.Live, st.Stale = fresh, ""
 		} else {
@@ -144,10 +152,10 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 				fresh.From = st.Live.Physical
 				reason += "; it gets the other one's documents, too"
 			}
-			x.log.Warn().Str("index", w.Alias).Str("physical", fresh.Physical).Msg("building the index anew beside the one that serves, because " + reason)
+			x.Log.Warn().Str("index", w.Alias).Str("physical", fresh.Physical).Msg("building the index anew beside the one that serves, because " + reason)
 		}
 	}
-	x.state.update(func(cp *checkpoint) { cp.Indexes[w.Alias] = st })
+	x.State.Update(func(cp *Checkpoint) { cp.Indexes[w.Alias] = st })
 	if err := x.make(ctx, w, st); err != nil {
 		return err
 	}
@@ -156,25 +164,25 @@ func (x *indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 
 // serve points the alias to the live index where somebody, or a swap that was
 // not saved, has pointed it elsewhere. An index that loads and serves already is kept.
-func (x *indexes) serve(ctx context.Context, alias string, st *indexState, serving *sinks.Index) error {
+func (x *Indexes) serve(ctx context.Context, alias string, st *indexState, serving *sinks.Index) error {
 	if st.Live == nil || serving == nil && st.Live.fresh() {
 		return nil
 	}
 	if serving != nil && (serving.Physical == st.Live.Physical || st.Next != nil && serving.Physical == st.Next.Physical) {
 		return nil
 	}
-	err := x.sink.Swap(ctx, alias, st.Live.Physical)
-	if errors.Is(err, sinks.ErrForeign) && x.ran {
+	err := x.Sink.Swap(ctx, alias, st.Live.Physical)
+	if errors.Is(err, sinks.ErrForeign) && x.Ran {
 		return nil
 	}
 	if err == nil {
-		x.log.Warn().Str("index", alias).Str("physical", st.Live.Physical).Msg("the alias " + alias + " did not lead to the index that serves; it is set right")
+		x.Log.Warn().Str("index", alias).Str("physical", st.Live.Physical).Msg("the alias " + alias + " did not lead to the index that serves; it is set right")
 	}
 	return err
 }
 
 // reasonToBuild says why a fresh physical index is needed; empty where none is.
-func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks.Index) string {
+func (x *Indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks.Index) string {
 	switch {
 	case slices.Contains(x.waiting, w.Alias):
 		return ""
@@ -196,7 +204,7 @@ func (x *indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 
 // existing returns the build if the sink still holds its index, else nil. One
 // that was planned and not yet made is kept while it is still what is wanted.
-func (x *indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*build, error) {
+func (x *Indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*build, error) {
 	switch {
 	case b == nil || b.UUID == "" && b.is(w):
 		return b, nil
@@ -238,72 +246,78 @@ func (b *build) by(w *mapping.Index) bool {
 
 // make creates the planned indexes that do not exist yet. The plan is saved
 // first, so that a crash leaves no index that nobody knows of.
-func (x *indexes) make(ctx context.Context, w *mapping.Index, st *indexState) error {
+func (x *Indexes) make(ctx context.Context, w *mapping.Index, st *indexState) error {
 	for _, b := range []*build{st.Live, st.Next} {
 		if b == nil || b.UUID != "" {
 			continue
 		}
-		if _, err := x.state.save(ctx); err != nil {
+		if _, err := x.State.Save(ctx); err != nil {
 			return err
 		}
-		index, err := x.sink.Create(ctx, sinks.IndexSpec{
+		index, err := x.Sink.Create(ctx, sinks.IndexSpec{
 			Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
 			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized, Keep: b.From,
 		})
 		if err != nil {
 			return err
 		}
-		x.log.Info().Str("index", w.Alias).Str("physical", b.Physical).Msg("index created")
-		x.state.update(func(*checkpoint) { b.UUID = index.UUID })
+		x.Log.Info().Str("index", w.Alias).Str("physical", b.Physical).Msg("index created")
+		x.State.Update(func(*Checkpoint) { b.UUID = index.UUID })
 	}
 	return nil
 }
 
-// retry asks the sink again for what it has refused, once in a while, and returns
-// errMended when it takes one.
-func (x *indexes) retry(ctx context.Context) error {
-	if len(x.refused) == 0 || x.now().Sub(x.retried) < heldEvery {
-		return nil
+// Waits reports whether an index goes on as it was until all is stored.
+func (x *Indexes) Waits() bool { return len(x.waiting) > 0 }
+
+// retryEvery is how often the sink is asked again for an index that it has refused to make.
+const retryEvery = 5 * time.Second
+
+// Retry asks the sink again for what it has refused, once in a while, and reports
+// whether it takes one.
+func (x *Indexes) Retry(ctx context.Context) (made bool, err error) {
+	if len(x.refused) == 0 || x.Now().Sub(x.retried) < retryEvery {
+		return false, nil
 	}
-	x.retried = x.now()
+	x.retried = x.Now()
 	for _, w := range x.refused {
 		var st *indexState
-		x.state.view(func(cp *checkpoint) { st = cp.Indexes[w.Alias] })
+		x.State.View(func(cp *Checkpoint) { st = cp.Indexes[w.Alias] })
 		switch err := x.make(ctx, w, st); {
 		case err == nil:
-			return errMended
+			return true, nil
 		case !errors.Is(err, sinks.ErrRefused):
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // discard puts a build's index on the list of those to be dropped.
-func (x *indexes) discard(b *build) {
-	x.state.update(func(cp *checkpoint) { cp.Garbage = append(cp.Garbage, b.Physical) })
+func (x *Indexes) discard(b *build) {
+	x.State.Update(func(cp *Checkpoint) { cp.Garbage = append(cp.Garbage, b.Physical) })
 }
 
 // forget drops from the checkpoint what the configuration no longer defines.
 // Its indexes stay, with a word about it.
-func (x *indexes) forget(wanted []*mapping.Index) {
-	x.state.update(func(cp *checkpoint) {
+func (x *Indexes) forget(wanted []*mapping.Index) {
+	x.State.Update(func(cp *Checkpoint) {
 		for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) || x.held[alias] != "" {
+			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) || x.Held[alias] != "" {
 				continue
 			}
-			x.log.Warn().Str("index", alias).Msg("no longer defined: it stays as it is and gets no more changes")
+			x.Log.Warn().Str("index", alias).Msg("no longer defined: it stays as it is and gets no more changes")
 			delete(cp.Indexes, alias)
 		}
 	})
 }
 
-// targets lists what the session feeds: for each alias its live build, by the
+// Targets lists what the session feeds: for each alias its live build, by the
 // definition that it was made from, and its next one. old are saved definitions,
 // by physical index.
-func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index) []*target {
-	var all []*target
-	made := func(b *build, w *mapping.Index) *target {
+func (x *Indexes) Targets(wanted []*mapping.Index, old map[string]*mapping.Index) []*Target {
+	var all []*Target
+	made := func(b *build, w *mapping.Index) *Target {
 		switch {
 		case b == nil, b.UUID == "":
 		case old[b.Physical] != nil && !x.amended[b.Physical]:
@@ -313,13 +327,13 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 		}
 		return nil
 	}
-	x.state.update(func(cp *checkpoint) {
+	x.State.Update(func(cp *Checkpoint) {
 		for _, w := range wanted {
 			st := cp.Indexes[w.Alias]
 			live, next := made(st.Live, w), made(st.Next, w)
 			if live != nil {
-				live.waiting = slices.Contains(x.waiting, w.Alias)
-				live.serving, live.heir, live.stale, live.unbroken = true, next, st.Stale != "", st.Live.Round > 0
+				live.Waiting = slices.Contains(x.waiting, w.Alias)
+				live.Serving, live.Heir, live.stale, live.Unbroken = true, next, st.Stale != "", st.Live.Round > 0
 				all = append(all, live)
 			} else if st.Live != nil && st.Stale == "" && st.Next != nil {
 				cp.markStale(w.Alias, "it got no changes for a while", st.Next.Epoch)
@@ -327,34 +341,39 @@ func (x *indexes) targets(wanted []*mapping.Index, old map[string]*mapping.Index
 			if next != nil {
 				if live == nil && st.Next.From != "" && st.Next.fresh() {
 					st.Next.Since = cp.Version
-					next.since.Store(cp.Version)
-					next.unbroken = true // nothing else gets the changes that come first
+					next.Since.Store(cp.Version)
+					next.Unbroken = true // nothing else gets the changes that come first
 				}
 				all = append(all, next)
 			}
 		}
 	})
+	for _, t := range all {
+		if t.Build.fresh() && t.Build.Since == 0 && !t.Unbroken {
+			t.Since.Store(unknown) // see State.begin
+		}
+	}
 	return all
 }
 
-func newTarget(index *mapping.Index, b *build) *target {
-	t := &target{
+func newTarget(index *mapping.Index, b *build) *Target {
+	t := &Target{
 		Target: &sinks.Target{Index: index.Alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: index.Pipeline},
-		alias:  index.Alias, build: b, index: index,
+		Alias:  index.Alias, Build: b, Definition: index,
 	}
-	t.since.Store(b.Since)
+	t.Since.Store(b.Since)
 	return t
 }
 
-// finish makes loaded builds serve: the index that is to be replaced gets
+// Finish makes loaded builds serve: the index that is to be replaced gets
 // nothing more; once all that was on its way is held, settings for serving, then
 // the alias. Each step may be repeated, in this process or after a crash.
-func (x *indexes) finish(ctx context.Context, targets []*target) error {
+func (x *Indexes) Finish(ctx context.Context, targets []*Target) error {
 	var errs []error // of one index, which holds up no other
 	for _, t := range targets {
 		loaded := false
-		x.state.view(func(*checkpoint) { loaded = t.build.loaded() && !t.build.Finished })
-		if !loaded || t.retired.Load() || !x.filled(t) || !t.serving && !x.retire(t, targets) {
+		x.State.View(func(*Checkpoint) { loaded = t.Build.loaded() && !t.Build.Finished })
+		if !loaded || t.Retired.Load() || !x.filled(t) || !t.Serving && !x.retire(t, targets) {
 			continue
 		}
 		if err := x.finishOne(ctx, t); err != nil {
@@ -364,31 +383,31 @@ func (x *indexes) finish(ctx context.Context, targets []*target) error {
 	return errors.Join(append(errs, x.dropGarbage(ctx))...)
 }
 
-func (x *indexes) finishOne(ctx context.Context, t *target) error {
-	if err := x.sink.Finish(ctx, t.Physical); err != nil {
+func (x *Indexes) finishOne(ctx context.Context, t *Target) error {
+	if err := x.Sink.Finish(ctx, t.Physical); err != nil {
 		return fmt.Errorf("finish index %s: %w", t.Physical, err)
 	}
 	if err := x.swap(ctx, t); err != nil {
 		return err
 	}
-	x.log.Info().Str("index", t.alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
+	x.Log.Info().Str("index", t.Alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
 	return nil
 }
 
 // retire stops the writes to the index that t replaces, and reports whether
 // all earlier ones, and all that t got until then, are held: otherwise a reader
 // of the alias could see a document of t that is older than what was there.
-func (x *indexes) retire(t *target, targets []*target) bool {
+func (x *Indexes) retire(t *Target, targets []*Target) bool {
 	if t.drained == nil {
 		for _, other := range targets {
-			if other.heir == t {
-				other.retired.Store(true)
+			if other.Heir == t {
+				other.Retired.Store(true)
 			}
 		}
 		// Should t never come to serve, what does lacks changes from now on.
-		x.state.update(func(cp *checkpoint) {
-			cp.markStale(t.alias, "its replacement was about to serve", t.build.Epoch)
-			t.build.Filled = t.build.From != ""
+		x.State.Update(func(cp *Checkpoint) {
+			cp.markStale(t.Alias, "its replacement was about to serve", t.Build.Epoch)
+			t.Build.Filled = t.Build.From != ""
 		})
 		t.drained = x.barrier()
 	}
@@ -401,23 +420,23 @@ func (x *indexes) retire(t *target, targets []*target) bool {
 }
 
 // swap points the alias to a build that has caught up.
-func (x *indexes) swap(ctx context.Context, t *target) error {
-	serving, err := x.sink.Index(ctx, t.alias)
+func (x *Indexes) swap(ctx context.Context, t *Target) error {
+	serving, err := x.Sink.Index(ctx, t.Alias)
 	if err != nil {
-		return fmt.Errorf("look up alias %s: %w", t.alias, err)
+		return fmt.Errorf("look up alias %s: %w", t.Alias, err)
 	}
 	if serving == nil || serving.Physical != t.Physical {
-		if err := x.sink.Swap(ctx, t.alias, t.Physical); err != nil {
-			return fmt.Errorf("swap alias %s: %w", t.alias, err)
+		if err := x.Sink.Swap(ctx, t.Alias, t.Physical); err != nil {
+			return fmt.Errorf("swap alias %s: %w", t.Alias, err)
 		}
-		if t.serving {
-			x.log.Warn().Str("index", t.alias).Str("physical", t.Physical).Msg("the alias " + t.alias + " did not lead to the index that serves; it is set right")
+		if t.Serving {
+			x.Log.Warn().Str("index", t.Alias).Str("physical", t.Physical).Msg("the alias " + t.Alias + " did not lead to the index that serves; it is set right")
 		}
 	}
-	x.state.update(func(cp *checkpoint) {
-		st := cp.Indexes[t.alias]
-		t.build.Finished = true
-		if t.serving {
+	x.State.Update(func(cp *Checkpoint) {
+		st := cp.Indexes[t.Alias]
+		t.Build.Finished = true
+		if t.Serving {
 			return
 		}
 		replaced := map[string]json.RawMessage{}
@@ -432,9 +451,9 @@ func (x *indexes) swap(ctx context.Context, t *target) error {
 				cp.Garbage = append(cp.Garbage, old)
 			}
 		}
-		t.build.serves()
-		st.Live, st.Next, st.Stale = t.build, nil, ""
-		t.serving = true
+		t.Build.serves()
+		st.Live, st.Next, st.Stale = t.Build, nil, ""
+		t.Serving = true
 	})
 	return nil
 }
@@ -453,28 +472,28 @@ func nameOf(index *sinks.Index) string {
 	return index.Physical
 }
 
-// swapped reports whether no index is built beside another.
-func swapped(targets []*target) bool {
-	return !slices.ContainsFunc(targets, func(t *target) bool { return t.heir != nil && !t.heir.serving })
+// Swapped reports whether no index is built beside another.
+func Swapped(targets []*Target) bool {
+	return !slices.ContainsFunc(targets, func(t *Target) bool { return t.Heir != nil && !t.Heir.Serving })
 }
 
 // dropGarbage deletes replaced indexes, after the checkpoint no longer names them.
-func (x *indexes) dropGarbage(ctx context.Context) error {
+func (x *Indexes) dropGarbage(ctx context.Context) error {
 	var garbage []string
-	x.state.view(func(cp *checkpoint) { garbage = slices.Clone(cp.Garbage) })
+	x.State.View(func(cp *Checkpoint) { garbage = slices.Clone(cp.Garbage) })
 	if len(garbage) == 0 {
 		return nil
 	}
-	if _, err := x.state.save(ctx); err != nil {
+	if _, err := x.State.Save(ctx); err != nil {
 		return err
 	}
 	for _, physical := range garbage {
-		if err := x.sink.Drop(ctx, physical); err != nil && !errors.Is(err, sinks.ErrForeign) {
+		if err := x.Sink.Drop(ctx, physical); err != nil && !errors.Is(err, sinks.ErrForeign) {
 			return fmt.Errorf("drop index %s: %w", physical, err)
 		}
-		x.log.Info().Str("physical", physical).Msg("replaced index dropped")
+		x.Log.Info().Str("physical", physical).Msg("replaced index dropped")
 	}
-	x.state.update(func(cp *checkpoint) {
+	x.State.Update(func(cp *Checkpoint) {
 		cp.Garbage = slices.DeleteFunc(cp.Garbage, func(g string) bool { return slices.Contains(garbage, g) })
 	})
 	return nil

@@ -1,4 +1,9 @@
-package replicator
+// Package builds keeps the checkpoint and the physical indexes that it knows of: what each is
+// made of, and how far; when one is stale; how a fresh one is built beside it and comes to serve.
+//
+// A checkpoint is saved by compare-and-swap, before anything that relies on it happens in the
+// sink; each step may be cut short and repeated. The package starts no goroutine.
+package builds
 
 import (
 	"encoding/json"
@@ -8,16 +13,18 @@ import (
 	"slices"
 	"time"
 
+	"haystream/mapping"
 	"haystream/replicator/reading"
+	"haystream/sinks"
 	"haystream/sources"
 )
 
 // checkpointFormat is raised when an older daemon could not read what a newer one saved.
 const checkpointFormat = 1
 
-// A checkpoint is what the daemon needs to go on after it ended in any way.
+// A Checkpoint is what the daemon needs to go on after it ended in any way.
 // It lives in the sink and is replaced by compare-and-swap.
-type checkpoint struct {
+type Checkpoint struct {
 	Format  int       `json:"format"`
 	Name    string    `json:"name"`
 	Owner   string    `json:"owner"` // the process that saved it
@@ -52,14 +59,14 @@ type checkpoint struct {
 	Partial []string `json:"partial,omitempty"`
 
 	// Store is the row store as it was when this was saved; zero without one.
-	Store storeState `json:"store,omitzero"`
+	Store StoreState `json:"store,omitzero"`
 
 	// Garbage holds physical indexes that were replaced and are to be dropped.
 	Garbage []string `json:"garbage,omitempty"`
 }
 
-// A storeState tells a row store from another one, and from an older copy of itself.
-type storeState struct {
+// A StoreState tells a row store from another one, and from an older copy of itself.
+type StoreState struct {
 	ID       string `json:"id"`
 	Sequence uint64 `json:"sequence"`
 }
@@ -79,7 +86,7 @@ type indexState struct {
 	Held bool `json:"held,omitempty"`
 
 	// Blocked is what the sink takes no documents for, while it is held up for that.
-	Blocked *blocked `json:"blocked,omitempty"`
+	Blocked *Blocked `json:"blocked,omitempty"`
 }
 
 // A build is a physical index with its definition and how much of the tables
@@ -128,34 +135,34 @@ func (b *build) fresh() bool {
 // the beginning of (see pipeline.begin): no document is in it.
 func (b *build) untouched() bool { return b.fresh() && b.Since == 0 && b.Round == 0 && b.From == "" }
 
-// newCheckpoint is the one before the first start.
-func newCheckpoint(name string) *checkpoint {
-	return &checkpoint{Format: checkpointFormat, Name: name, Indexes: map[string]*indexState{}}
+// NewCheckpoint is the one before the first start.
+func NewCheckpoint(name string) *Checkpoint {
+	return &Checkpoint{Format: checkpointFormat, Name: name, Indexes: map[string]*indexState{}}
 }
 
-// parseCheckpoint reads a saved checkpoint of the pipeline. One that a newer version
+// ParseCheckpoint reads a saved checkpoint of the pipeline. One that a newer version
 // has saved is errNewer; any other error says what is damaged in it.
-func parseCheckpoint(data []byte, name string) (*checkpoint, error) {
+func ParseCheckpoint(data []byte, name string) (*Checkpoint, error) {
 	var head struct {
 		Format json.Number `json:"format"`
 	}
 	if json.Unmarshal(data, &head) == nil {
 		if n, err := head.Format.Int64(); err == nil && n > checkpointFormat {
-			return nil, fmt.Errorf("%w (format %d, this one reads up to %d); run that version", errNewer, n, checkpointFormat)
+			return nil, fmt.Errorf("%w (format %d, this one reads up to %d); run that version", ErrNewer, n, checkpointFormat)
 		}
 	}
-	cp := &checkpoint{}
+	cp := &Checkpoint{}
 	if err := json.Unmarshal(data, cp); err != nil {
 		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
 	return cp, cp.damage(name)
 }
 
-// errNewer is of a checkpoint that is never overwritten.
-var errNewer = errors.New("the checkpoint was saved by a newer version of haystream")
+// ErrNewer is of a checkpoint that is never overwritten.
+var ErrNewer = errors.New("the checkpoint was saved by a newer version of haystream")
 
 // damage says what no daemon can have saved; nil where all is as it should be.
-func (cp *checkpoint) damage(name string) error {
+func (cp *Checkpoint) damage(name string) error {
 	switch {
 	case cp.Format == 0:
 		return errors.New("it has no format")
@@ -190,13 +197,13 @@ func (cp *checkpoint) damage(name string) error {
 }
 
 // begin begins an epoch.
-func (cp *checkpoint) begin() int64 {
+func (cp *Checkpoint) begin() int64 {
 	cp.Epoch++
 	return cp.Epoch
 }
 
 // markStale asks for a new physical index beside the live one, of an epoch or a later one.
-func (cp *checkpoint) markStale(alias, reason string, epoch int64) {
+func (cp *Checkpoint) markStale(alias, reason string, epoch int64) {
 	st := cp.Indexes[alias]
 	if st == nil || st.Epoch > epoch && st.Stale != "" {
 		return
@@ -204,17 +211,30 @@ func (cp *checkpoint) markStale(alias, reason string, epoch int64) {
 	st.Stale, st.Epoch = reason, epoch
 }
 
-// leftOut notes that the log has left out a value of the table.
-func (cp *checkpoint) leftOut(table string) {
-	if !slices.Contains(cp.Partial, table) {
-		cp.Partial = append(cp.Partial, table)
+// Rebuild asks for new physical indexes. useless are those that are being built and
+// cannot be gone on with.
+func (cp *Checkpoint) Rebuild(aliases []string, reason string, useless []string) {
+	epoch := cp.begin()
+	for _, alias := range aliases {
+		cp.markStale(alias, reason, epoch)
+		if st := cp.Indexes[alias]; st != nil && slices.Contains(useless, st.Next.name()) {
+			cp.Garbage, st.Next = append(cp.Garbage, st.Next.Physical), nil
+		}
 	}
 }
 
-// restart forgets the position: the log does not continue from it. Every index
+// LeftOut notes that the log has left out a value of the table that an index needs.
+func (cp *Checkpoint) LeftOut(table, alias string) {
+	if !slices.Contains(cp.Partial, table) {
+		cp.Partial = append(cp.Partial, table)
+	}
+	cp.markStale(alias, "the log left out a value of table "+table, cp.begin())
+}
+
+// Restart forgets the position: the log does not continue from it. Every index
 // is rebuilt beside the one that serves, since rows deleted in the gap would
 // otherwise stay.
-func (cp *checkpoint) restart(reason string) {
+func (cp *Checkpoint) Restart(reason string) {
 	cp.Position = ""
 	cp.Version += versionStride
 	epoch := cp.begin()
@@ -236,3 +256,67 @@ func (b *build) holds(table string) bool {
 // versionStride is how far the numbering jumps where the log does not continue:
 // one hour in microseconds.
 const versionStride = int64(time.Hour / time.Microsecond)
+
+// A Held is why indexes are held up, by alias.
+type Held map[string]string
+
+// Hold notes which indexes are held up. What they miss meanwhile has to be read
+// again.
+func (cp *Checkpoint) Hold(why Held) {
+	epoch := int64(0)
+	for alias, st := range cp.Indexes {
+		if why[alias] == "" {
+			st.Held, st.Blocked = false, nil
+			continue
+		}
+		if st.Held {
+			continue
+		}
+		if st.Held = true; epoch == 0 {
+			epoch = cp.begin()
+		}
+		cp.markStale(alias, "it was held up", epoch)
+		st.Gap = true
+	}
+}
+
+// WriteAliases lists the write aliases of all physical indexes in the checkpoint.
+func (cp *Checkpoint) WriteAliases() []string {
+	var names []string
+	for _, physical := range cp.Garbage {
+		names = append(names, sinks.WriteAlias(physical))
+	}
+	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+		for _, b := range []*build{cp.Indexes[alias].Live, cp.Indexes[alias].Next} {
+			if b != nil {
+				names = append(names, sinks.WriteAlias(b.Physical))
+			}
+		}
+	}
+	return names
+}
+
+// Stored reports whether rows are stored for an index, or have to be.
+func (cp *Checkpoint) Stored() bool {
+	found := cp.Store.ID != "" || len(cp.Partial) > 0
+	for _, st := range cp.Indexes {
+		found = found || st.Live != nil && st.Live.Stored
+	}
+	return found
+}
+
+// LoseStore marks the indexes stale that were rendered from a store that is gone.
+func (cp *Checkpoint) LoseStore(plan *mapping.Plan) {
+	joined := map[string]bool{}
+	for _, set := range plan.Sets {
+		for _, index := range set {
+			joined[index.Alias] = joined[index.Alias] || len(index.Joined) > 0
+		}
+	}
+	epoch := cp.begin()
+	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+		if b := cp.Indexes[alias].Live; joined[alias] && b != nil && b.UUID != "" {
+			cp.markStale(alias, "the row store was begun anew", epoch)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package replicator
+package builds
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 )
 
 func TestCheckpointSurvivesEncoding(t *testing.T) {
-	cp, err := parseCheckpoint([]byte(`{"format":1,"name":"blog","position":"0/1","version":7,
+	cp, err := ParseCheckpoint([]byte(`{"format":1,"name":"blog","position":"0/1","version":7,
 		"indexes":{"notes":{"live":{"physical":"notes-1","definition":{"a":1},"tables":{"public.t":{"last":["3"],"rows":3}}}}}}`), "blog")
 	if err != nil {
 		t.Fatal(err)
@@ -29,8 +29,8 @@ func TestCheckpointSurvivesEncoding(t *testing.T) {
 
 func TestCheckpointOfANewerDaemonIsRefused(t *testing.T) {
 	for _, text := range []string{`{"format":99}`, `{"format":2,"name":"blog","position":{"log":"0/1"},"indexes":[]}`} {
-		_, err := parseCheckpoint([]byte(text), "blog")
-		if !errors.Is(err, errNewer) || !strings.Contains(err.Error(), "run that version") {
+		_, err := ParseCheckpoint([]byte(text), "blog")
+		if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "run that version") {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
@@ -38,7 +38,7 @@ func TestCheckpointOfANewerDaemonIsRefused(t *testing.T) {
 
 func TestDamagedCheckpoints(t *testing.T) {
 	const good = `{"format":1,"name":"blog","position":"0/1","version":7,"indexes":{"notes":{"live":{"physical":"notes-1","definition":{},"tables":{"public.t":{"rows":3}}}}}}`
-	if _, err := parseCheckpoint([]byte(good), "blog"); err != nil {
+	if _, err := ParseCheckpoint([]byte(good), "blog"); err != nil {
 		t.Fatal(err)
 	}
 	damaged := []string{"", "null", "{}", "[]", "no JSON", `"text"`, good[:len(good)-5]}
@@ -51,17 +51,17 @@ func TestDamagedCheckpoints(t *testing.T) {
 		damaged = append(damaged, strings.Replace(good, change[0], change[1], 1))
 	}
 	for _, text := range damaged {
-		if _, err := parseCheckpoint([]byte(text), "blog"); err == nil || errors.Is(err, errNewer) {
+		if _, err := ParseCheckpoint([]byte(text), "blog"); err == nil || errors.Is(err, ErrNewer) {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
 }
 
 func TestRestartMarksEveryIndexStale(t *testing.T) {
-	cp := newCheckpoint("blog")
+	cp := NewCheckpoint("blog")
 	cp.Position, cp.Version = "0/1", 100
 	cp.Indexes["notes"] = &indexState{Live: &build{}}
-	cp.restart("slot lost")
+	cp.Restart("slot lost")
 	st := cp.Indexes["notes"]
 	if cp.Position != "" || st.Stale != "slot lost" || st.Epoch != 1 || cp.Version <= 100 {
 		t.Errorf("position %q, stale %q, epoch %d, version %d", cp.Position, st.Stale, st.Epoch, cp.Version)
@@ -69,7 +69,7 @@ func TestRestartMarksEveryIndexStale(t *testing.T) {
 }
 
 func TestMarkStaleKeepsTheLatestCause(t *testing.T) {
-	cp := newCheckpoint("blog")
+	cp := NewCheckpoint("blog")
 	cp.Indexes["notes"] = &indexState{}
 	cp.markStale("notes", "second", 20)
 	cp.markStale("notes", "first", 10)
@@ -89,13 +89,13 @@ func TestEpochs(t *testing.T) {
 		return f
 	}
 	table := &sources.Table{Schema: "public", Name: "book", Columns: []sources.Column{{Name: "id"}, {Name: "title"}, {Name: "pages"}}, Fingerprint: of("id", "title", "pages")}
-	cp := newCheckpoint("blog")
+	cp := NewCheckpoint("blog")
 	titles := &mapping.Index{Alias: "titles", Uses: map[string][]string{"public.book": {"id", "title"}}}
-	cp.use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
+	cp.Use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
 	stale := func(when, want string) {
 		t.Helper()
 		cp.Indexes["titles"] = &indexState{Live: &build{Epoch: cp.Indexes["titles"].Live.Epoch, Since: 1}}
-		cp.outdate(titles)
+		cp.Outdate(titles)
 		st := cp.Indexes["titles"]
 		if st.Stale != want {
 			t.Errorf("%s: stale %q, want %q", when, st.Stale, want)
@@ -107,7 +107,7 @@ func TestEpochs(t *testing.T) {
 	cp.Indexes["titles"] = &indexState{Live: &build{}}
 	stale("at first", "")
 	change := func(version int64, what sources.Staleness) bool {
-		return cp.told([]sources.Change{{Table: table, Kind: sources.Stale, Version: version, Stale: &what}})
+		return cp.NoteStale([]sources.Change{{Table: table, Kind: sources.Stale, Version: version, Stale: &what}})
 	}
 	if !change(10, sources.Staleness{Columns: []string{"pages", "gone"}, Reason: "has other pages"}) {
 		t.Error("a column in use is not told")
@@ -140,7 +140,7 @@ func TestEpochs(t *testing.T) {
 
 	now := *table
 	now.Fingerprint = of("id", "pages")
-	cp.compare([]*sources.Table{&now}, zerolog.Nop())
+	cp.Compare([]*sources.Table{&now}, zerolog.Nop())
 	stale("a column that is gone", "table public.book has no column title any more")
 	if epoch := now.Epochs.Of("title"); epoch != cp.Epoch || now.Epochs.Of("id") == epoch {
 		t.Errorf("epochs %+v of %d", now.Epochs, cp.Epoch)
@@ -148,11 +148,11 @@ func TestEpochs(t *testing.T) {
 	cp.begin()
 	now.Epochs.Begin(cp.Epoch, &sources.Staleness{})
 	cp.Indexes["titles"] = &indexState{Live: &build{Since: 1}, Next: &build{}}
-	if epoch, st := cp.outdate(titles), cp.Indexes["titles"]; st.Stale == "" || st.Next.Epoch < epoch {
+	if epoch, st := cp.Outdate(titles), cp.Indexes["titles"]; st.Stale == "" || st.Next.Epoch < epoch {
 		t.Errorf("an index into which nothing has come has to be made again: %+v, %+v, %d", st, st.Next, epoch)
 	}
 	cp.Version = 5
-	cp.use(&mapping.Plan{Tables: []*sources.Table{table, {Schema: "public", Name: "tag"}}}, nil)
+	cp.Use(&mapping.Plan{Tables: []*sources.Table{table, {Schema: "public", Name: "tag"}}}, nil)
 	if cp.Told != 5 {
 		t.Errorf("with other tables in use, stale changes up to %d count as known", cp.Told)
 	}

@@ -1,4 +1,4 @@
-package replicator
+package builds
 
 import (
 	"slices"
@@ -15,10 +15,10 @@ import (
 
 // A shelf is a sink's indexes with a checkpoint, as a session finds them.
 type shelf struct {
-	*indexes
-	t       *testing.T
-	tracker *tracker
-	clock   time.Time
+	*Indexes
+	t     *testing.T
+	clock time.Time
+	gone  chan struct{} // closed once nothing is on its way
 }
 
 func newShelf(t *testing.T) *shelf {
@@ -28,8 +28,9 @@ func newShelf(t *testing.T) *shelf {
 		t.Fatal(err)
 	}
 	t.Cleanup(sink.Close)
-	s := &shelf{t: t, tracker: newTracker(func(*delivery) {}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
-	s.indexes = &indexes{sink: sink, log: zerolog.Nop(), amended: map[string]bool{}, barrier: (&pipeline{tracker: s.tracker}).barrier, now: func() time.Time {
+	s := &shelf{t: t, gone: make(chan struct{}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
+	close(s.gone)
+	s.Indexes = &Indexes{Sink: sink, Log: zerolog.Nop(), barrier: func() <-chan struct{} { return s.gone }, Now: func() time.Time {
 		s.clock = s.clock.Add(time.Second)
 		return s.clock
 	}}
@@ -39,18 +40,18 @@ func newShelf(t *testing.T) *shelf {
 // restart loads the checkpoint anew, as another process would.
 func (s *shelf) restart() *shelf {
 	s.t.Helper()
-	st, err := loadState(s.t.Context(), s.sink, "blog", "test", zerolog.Nop())
+	st, err := LoadState(s.t.Context(), s.Sink, "blog", "test", zerolog.Nop())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.state = st
+	s.State = st
 	return s
 }
 
 // settled settles one index and returns what is known of it.
 func (s *shelf) settled(w *mapping.Index) indexState {
 	s.t.Helper()
-	if err := s.settle(s.t.Context(), []*mapping.Index{w}); err != nil {
+	if err := s.Settle(s.t.Context(), []*mapping.Index{w}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.save()
@@ -59,19 +60,19 @@ func (s *shelf) settled(w *mapping.Index) indexState {
 
 func (s *shelf) save() {
 	s.t.Helper()
-	if _, err := s.state.save(s.t.Context()); err != nil {
+	if _, err := s.State.Save(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 func (s *shelf) known() (st indexState) {
-	s.state.view(func(cp *checkpoint) { st = *cp.Indexes["notes"] })
+	s.State.View(func(cp *Checkpoint) { st = *cp.Indexes["notes"] })
 	return st
 }
 
 func (s *shelf) serving() string {
 	s.t.Helper()
-	index, err := s.sink.Index(s.t.Context(), "notes")
+	index, err := s.Sink.Index(s.t.Context(), "notes")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func (s *shelf) serving() string {
 
 // load marks every table of a build as read.
 func (s *shelf) load(b *build) {
-	s.state.update(func(*checkpoint) {
+	s.State.Update(func(*Checkpoint) {
 		for _, p := range b.Tables {
 			p.Done, p.Rows = true, 3
 		}
@@ -110,8 +111,8 @@ func TestFirstIndexServesFromTheStart(t *testing.T) {
 func TestPlannedIndexThatWasNeverMade(t *testing.T) {
 	for _, as := range []string{"one", "two"} {
 		s := newShelf(t)
-		plan := newBuild(defined("one", false), 0, s.now())
-		s.state.update(func(cp *checkpoint) { cp.Indexes["notes"] = &indexState{Live: plan} })
+		plan := newBuild(defined("one", false), 0, s.Now())
+		s.State.Update(func(cp *Checkpoint) { cp.Indexes["notes"] = &indexState{Live: plan} })
 		s.save()
 		st := s.restart().settled(defined(as, false))
 		if st.Live == nil || st.Live.UUID == "" || s.serving() != st.Live.Physical {
@@ -144,11 +145,11 @@ func TestIndexWithoutChanges(t *testing.T) {
 	s.load(first)
 	second := defined("two", false)
 	next := s.settled(second).Next
-	fed := s.targets([]*mapping.Index{second}, map[string]*mapping.Index{first.Physical: defined("one", false)})
+	fed := s.Targets([]*mapping.Index{second}, map[string]*mapping.Index{first.Physical: defined("one", false)})
 	if len(fed) != 2 || s.known().Stale != "" {
 		t.Fatalf("%d targets, stale %q", len(fed), s.known().Stale)
 	}
-	if unfed := s.targets([]*mapping.Index{second}, nil); len(unfed) != 1 || unfed[0].Physical != next.Physical {
+	if unfed := s.Targets([]*mapping.Index{second}, nil); len(unfed) != 1 || unfed[0].Physical != next.Physical {
 		t.Fatalf("fed: %v", unfed)
 	}
 	s.save()
@@ -166,25 +167,24 @@ func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
 	old := map[string]*mapping.Index{first.Physical: defined("one", false)}
 	s.load(first)
 	st := s.settled(w)
-	targets := s.targets([]*mapping.Index{w}, old)
-	live := targets[slices.IndexFunc(targets, func(t *target) bool { return t.serving })]
-	under := &delivery{}
-	s.tracker.add(under)
+	targets := s.Targets([]*mapping.Index{w}, old)
+	live := targets[slices.IndexFunc(targets, func(t *Target) bool { return t.Serving })]
+	s.gone = make(chan struct{})
 	s.load(st.Next)
 	finish := func() {
 		t.Helper()
-		if err := s.finish(t.Context(), targets); err != nil {
+		if err := s.Finish(t.Context(), targets); err != nil {
 			t.Fatal(err)
 		}
 	}
 	finish()
-	if s.serving() != st.Live.Physical || !live.retired.Load() {
-		t.Fatalf("serving %v, retired %v", s.serving(), live.retired.Load())
+	if s.serving() != st.Live.Physical || !live.Retired.Load() {
+		t.Fatalf("serving %v, retired %v", s.serving(), live.Retired.Load())
 	}
 	if got := s.known(); got.Stale == "" {
 		t.Error("an index that gets nothing more is not marked stale")
 	}
-	s.tracker.finish(under)
+	close(s.gone)
 	finish()
 	if s.serving() != st.Next.Physical {
 		t.Errorf("serving %v", s.serving())
@@ -192,7 +192,7 @@ func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
 	if got := s.known(); got.Live.Physical != st.Next.Physical || got.Next != nil || got.Stale != "" || !got.Live.Finished {
 		t.Errorf("after the swap: %+v", got)
 	}
-	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(st.Live.Physical)); index != nil || err != nil {
+	if index, err := s.Sink.Index(t.Context(), sinks.WriteAlias(st.Live.Physical)); index != nil || err != nil {
 		t.Errorf("the replaced index is still there: %v, %v", index, err)
 	}
 }
@@ -203,7 +203,7 @@ func TestSwapThatWasNotSaved(t *testing.T) {
 	s := newShelf(t)
 	live := s.settled(defined("one", false)).Live
 	next := s.settled(defined("two", false)).Next
-	if err := s.sink.Swap(t.Context(), "notes", next.Physical); err != nil {
+	if err := s.Sink.Swap(t.Context(), "notes", next.Physical); err != nil {
 		t.Fatal(err)
 	}
 	s.restart().settled(defined("one", false))
@@ -217,7 +217,7 @@ func TestStaleIndex(t *testing.T) {
 		s := newShelf(t)
 		before = s.settled(defined("one", appending))
 		s.load(before.Live)
-		s.state.update(func(cp *checkpoint) { cp.markStale("notes", "slot lost", cp.begin()) })
+		s.State.Update(func(cp *Checkpoint) { cp.markStale("notes", "slot lost", cp.begin()) })
 		return before, s.settled(defined("one", appending))
 	}
 	if before, after := stale(false); after.Next == nil || after.Next.Epoch != 1 || after.Live.Physical != before.Live.Physical {
@@ -233,18 +233,18 @@ func TestStaleIndex(t *testing.T) {
 func TestAppendIsTakenOver(t *testing.T) {
 	s := newShelf(t)
 	was := s.settled(defined("one", true)).Live
-	s.state.update(func(cp *checkpoint) { cp.Indexes, cp.Version = map[string]*indexState{}, 5 })
+	s.State.Update(func(cp *Checkpoint) { cp.Indexes, cp.Version = map[string]*indexState{}, 5 })
 	st := s.settled(defined("two", true))
 	if st.Next != nil || st.Live.Physical != was.Physical || st.Live.UUID != was.UUID || !st.Live.fresh() || !st.Live.by(defined("two", true)) {
 		t.Errorf("%+v", st)
 	}
-	s.state.view(func(cp *checkpoint) {
+	s.State.View(func(cp *Checkpoint) {
 		if cp.Version < versionStride {
 			t.Errorf("numbering goes on at %d", cp.Version)
 		}
 	})
-	targets := s.targets([]*mapping.Index{defined("two", true)}, map[string]*mapping.Index{was.Physical: defined("one", true)})
-	if len(targets) != 1 || !targets[0].unbroken || string(targets[0].index.Normalized) != string(defined("two", true).Normalized) {
+	targets := s.Targets([]*mapping.Index{defined("two", true)}, map[string]*mapping.Index{was.Physical: defined("one", true)})
+	if len(targets) != 1 || !targets[0].Unbroken || string(targets[0].Definition.Normalized) != string(defined("two", true).Normalized) {
 		t.Errorf("it is fed by another definition, or lacks changes: %+v", targets)
 	}
 }
@@ -255,21 +255,21 @@ func TestAppendIsFilled(t *testing.T) {
 	s := newShelf(t)
 	w := defined("one", true)
 	s.settled(w)
-	s.state.update(func(cp *checkpoint) { cp.Indexes["notes"].Live.Stored = true }) // it cannot be fed on in place
+	s.State.Update(func(cp *Checkpoint) { cp.Indexes["notes"].Live.Stored = true }) // it cannot be fed on in place
 	was := s.known().Live
 	st := s.settled(w)
 	if st.Next == nil || st.Next.From != was.Physical {
 		t.Fatalf("%+v", st)
 	}
-	targets := s.targets([]*mapping.Index{w}, nil)
-	if next := targets[0]; !next.unbroken || next.since.Load() == unknown {
+	targets := s.Targets([]*mapping.Index{w}, nil)
+	if next := targets[0]; !next.Unbroken || next.Since.Load() == unknown {
 		t.Error("nothing gets the changes that come before the build begins")
 	}
-	s.copies = newCopies(s.sink, s.state, targets, s.log)
+	s.copies = newCopies(s.Sink, s.State, targets, s.Log)
 	s.load(st.Next)
 	finish := func() {
 		t.Helper()
-		if err := s.finish(t.Context(), targets); err != nil {
+		if err := s.Finish(t.Context(), targets); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -282,8 +282,7 @@ func TestAppendIsFilled(t *testing.T) {
 		t.Errorf("asked for %s", asked.Physical)
 	}
 	targets[0].filling.done.Store(true)
-	under := &delivery{}
-	s.tracker.add(under) // keeps the swap waiting
+	s.gone = make(chan struct{}) // keeps the swap waiting
 	finish()
 	if got := s.known(); s.serving() != was.Physical || !got.Next.Filled {
 		t.Fatalf("serving %s: %+v", s.serving(), got.Next)
@@ -304,14 +303,14 @@ func TestModeAppendIsGivenUp(t *testing.T) {
 	was := s.settled(appending).Live
 	w := defined("one", false)
 	st := s.settled(w)
-	targets := s.targets([]*mapping.Index{w}, map[string]*mapping.Index{was.Physical: appending})
+	targets := s.Targets([]*mapping.Index{w}, map[string]*mapping.Index{was.Physical: appending})
 	s.load(st.Next)
 	for range 2 {
-		if err := s.finish(t.Context(), targets); err != nil {
+		if err := s.Finish(t.Context(), targets); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(was.Physical)); index == nil || err != nil || s.serving() != st.Next.Physical {
+	if index, err := s.Sink.Index(t.Context(), sinks.WriteAlias(was.Physical)); index == nil || err != nil || s.serving() != st.Next.Physical {
 		t.Errorf("the former index is %v, %v; serving %s", index, err, s.serving())
 	}
 }
@@ -319,7 +318,7 @@ func TestModeAppendIsGivenUp(t *testing.T) {
 func TestIndexThatIsGoneIsMadeAnew(t *testing.T) {
 	s := newShelf(t)
 	gone := s.settled(defined("one", false)).Live
-	if err := s.sink.Drop(t.Context(), gone.Physical); err != nil {
+	if err := s.Sink.Drop(t.Context(), gone.Physical); err != nil {
 		t.Fatal(err)
 	}
 	if st := s.restart().settled(defined("one", false)); st.Live.Physical == gone.Physical || s.serving() != st.Live.Physical {
@@ -330,23 +329,23 @@ func TestIndexThatIsGoneIsMadeAnew(t *testing.T) {
 func TestUnknownIndexThatServesIsReplaced(t *testing.T) {
 	s := newShelf(t)
 	unknown := s.settled(defined("one", false)).Live
-	s.state.update(func(cp *checkpoint) { cp.Indexes = map[string]*indexState{} })
+	s.State.Update(func(cp *Checkpoint) { cp.Indexes = map[string]*indexState{} })
 	w := defined("one", false)
 	st := s.settled(w)
 	if st.Live != nil || st.Next == nil {
 		t.Fatalf("%+v", st)
 	}
-	targets := s.targets([]*mapping.Index{w}, nil)
+	targets := s.Targets([]*mapping.Index{w}, nil)
 	s.load(st.Next)
 	for range 2 {
-		if err := s.finish(t.Context(), targets); err != nil {
+		if err := s.Finish(t.Context(), targets); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if s.serving() != st.Next.Physical {
 		t.Errorf("serving %q", s.serving())
 	}
-	if index, err := s.sink.Index(t.Context(), sinks.WriteAlias(unknown.Physical)); index != nil || err != nil {
+	if index, err := s.Sink.Index(t.Context(), sinks.WriteAlias(unknown.Physical)); index != nil || err != nil {
 		t.Errorf("the index that nobody knew is still there: %v, %v", index, err)
 	}
 }
@@ -361,14 +360,14 @@ func TestDamagedCheckpointLeavesNoIndexBehind(t *testing.T) {
 	if two.Next == nil {
 		t.Fatal("nothing is built beside")
 	}
-	if _, err := s.sink.SaveCheckpoint(t.Context(), "blog", []byte("damaged"), s.state.token); err != nil {
+	if _, err := s.Sink.SaveCheckpoint(t.Context(), "blog", []byte("damaged"), s.State.token); err != nil {
 		t.Fatal(err)
 	}
 	st := s.restart().settled(defined("two", false))
 	if s.serving() != one.Live.Physical || st.Next == nil || st.Next.Physical == two.Next.Physical {
 		t.Errorf("serving %s, next %v", s.serving(), st.Next.name())
 	}
-	s.state.view(func(cp *checkpoint) {
+	s.State.View(func(cp *Checkpoint) {
 		if !slices.Equal(cp.Garbage, []string{two.Next.Physical}) {
 			t.Errorf("to be dropped: %v, want %s", cp.Garbage, two.Next.Physical)
 		}

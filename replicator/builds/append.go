@@ -1,4 +1,4 @@
-package replicator
+package builds
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func keeps(w *mapping.Index) bool {
 
 // keep goes on with the index that serves where it is to have another definition,
 // or its rows are stale, and the sink lets it. What is left to be done is to build beside.
-func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, serving *sinks.Index, epoch, now int64) error {
+func (x *Indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, serving *sinks.Index, epoch, now int64) error {
 	x.promote(w, st, epoch)
 	if st.Live == nil && serving != nil {
 		if err := x.adopt(ctx, w, st, serving); err != nil {
@@ -37,11 +37,11 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 	}
 	live, next := st.Live, st.Next
 	if next != nil && next.From != "" && next.From != live.name() {
-		x.log.Error().Str("physical", next.From).Msg("the index that documents were copied from is gone; those of rows that are gone went with it")
+		x.Log.Error().Str("physical", next.From).Msg("the index that documents were copied from is gone; those of rows that are gone went with it")
 		next.From, next.Place = "", ""
 	}
 	if st.Gap {
-		x.log.Warn().Str("index", w.Alias).Msg("changes were missed: rows that came and went again meanwhile have no document")
+		x.Log.Warn().Str("index", w.Alias).Msg("changes were missed: rows that came and went again meanwhile have no document")
 	}
 	joined := len(w.Joined) > 0
 	switch {
@@ -54,8 +54,8 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 			return err
 		}
 	}
-	if joined && !x.whole && x.fed[live.Physical] != nil {
-		x.log.Info().Str("index", w.Alias).Str("physical", live.Physical).Msg("reading rows for the changed definition; until they are stored the index goes on as it was")
+	if joined && !x.Whole && x.Fed[live.Physical] != nil {
+		x.Log.Info().Str("index", w.Alias).Str("physical", live.Physical).Msg("reading rows for the changed definition; until they are stored the index goes on as it was")
 		x.waiting = append(x.waiting, w.Alias)
 		return nil
 	}
@@ -63,25 +63,25 @@ func (x *indexes) keep(ctx context.Context, w *mapping.Index, st *indexState, se
 	if reason == "" {
 		reason = "its definition has changed"
 	}
-	x.log.Warn().Str("index", w.Alias).Str("physical", live.Physical).Msg("reading the tables again into the index, which keeps its documents, because " + reason)
+	x.Log.Warn().Str("index", w.Alias).Str("physical", live.Physical).Msg("reading the tables again into the index, which keeps its documents, because " + reason)
 	st.Live, st.Stale = readAgain(live, w, now), ""
+	if x.amended == nil {
+		x.amended = map[string]bool{}
+	}
 	x.amended[live.Physical] = true
 	return nil
 }
 
-// errStored ends a session in which an index went on as it was.
-const errStored = replan("the rows that a changed definition needs are stored; it takes effect now")
-
 // amend gives a changed definition to the index that serves.
-func (x *indexes) amend(ctx context.Context, w *mapping.Index, live *build) (refused string, err error) {
+func (x *Indexes) amend(ctx context.Context, w *mapping.Index, live *build) (refused string, err error) {
 	was := sinks.IndexSpec{Alias: w.Alias, Physical: live.Physical}
 	if saved, err := mapping.ParseSaved(live.Definition); err == nil { // else all settings are taken for new
 		was.Mappings, was.Settings = saved.Mappings, saved.Settings
 	}
 	want := sinks.IndexSpec{Alias: w.Alias, Physical: live.Physical, Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized}
-	refused, err = x.sink.Amend(ctx, live.Physical, was, want)
+	refused, err = x.Sink.Amend(ctx, live.Physical, was, want)
 	if refused != "" {
-		x.log.Warn().Str("index", w.Alias).Str("physical", live.Physical).Msg("the index cannot have the changed definition: " + refused)
+		x.Log.Warn().Str("index", w.Alias).Str("physical", live.Physical).Msg("the index cannot have the changed definition: " + refused)
 	}
 	return refused, err
 }
@@ -98,7 +98,7 @@ func readAgain(b *build, w *mapping.Index, epoch int64) *build {
 
 // promote makes the index that was about to serve the one that does, where another
 // one is wanted by now: it alone has the documents of the last changes.
-func (x *indexes) promote(w *mapping.Index, st *indexState, epoch int64) {
+func (x *Indexes) promote(w *mapping.Index, st *indexState, epoch int64) {
 	n := st.Next
 	if n == nil || !n.Filled || n.is(w) && n.Epoch >= epoch {
 		return
@@ -118,34 +118,34 @@ func (b *build) serves() { b.From, b.Place, b.Filled = "", "", false }
 
 // adopt takes the index that serves for the live one where the checkpoint was lost.
 // Numbering goes on above all that may be in it.
-func (x *indexes) adopt(ctx context.Context, w *mapping.Index, st *indexState, serving *sinks.Index) error {
-	newest, err := x.sink.Newest(ctx, serving.Physical)
+func (x *Indexes) adopt(ctx context.Context, w *mapping.Index, st *indexState, serving *sinks.Index) error {
+	newest, err := x.Sink.Newest(ctx, serving.Physical)
 	if err != nil {
 		return err
 	}
-	b := newBuild(w, 0, x.now())
+	b := newBuild(w, 0, x.Now())
 	b.Physical, b.UUID, b.Definition = serving.Physical, serving.UUID, serving.Meta
 	st.Live, st.Stale = b, "the checkpoint did not know it"
-	x.state.update(func(cp *checkpoint) { cp.Version = max(cp.Version, newest+versionStride) })
+	x.State.Update(func(cp *Checkpoint) { cp.Version = max(cp.Version, newest+versionStride) })
 	return nil
 }
 
 // replaceable reports whether a physical index may be dropped once t serves.
-func (x *indexes) replaceable(physical string, definition []byte, t *target) bool {
+func (x *Indexes) replaceable(physical string, definition []byte, t *Target) bool {
 	saved, err := mapping.ParseSaved(definition)
-	if t.build.From == physical || err == nil && !saved.Appends() {
+	if t.Build.From == physical || err == nil && !saved.Appends() {
 		return true
 	}
-	x.log.Warn().Str("index", t.alias).Str("physical", physical).Msg("replaced by one without its documents of rows that are gone, so that it stays: its definition had mode: append; delete it when nobody needs it")
+	x.Log.Warn().Str("index", t.Alias).Str("physical", physical).Msg("replaced by one without its documents of rows that are gone, so that it stays: its definition had mode: append; delete it when nobody needs it")
 	return false
 }
 
 // filled reports whether a loaded build has all documents of the one that it
 // replaces. They are copied once what was loaded, and all before it, is held: what the
 // other one gets from then on comes here, too.
-func (x *indexes) filled(t *target) bool {
+func (x *Indexes) filled(t *Target) bool {
 	switch {
-	case t.build.From == "" || t.filling.done.Load():
+	case t.Build.From == "" || t.filling.done.Load():
 		return true
 	case t.filling.quiet == nil:
 		t.filling.quiet = x.barrier()
@@ -171,13 +171,13 @@ type filling struct {
 // page at a time, which waits until the sink holds the one before.
 type copies struct {
 	sink  sinks.Sink
-	state *state
-	asked chan *target
+	state *State
+	asked chan *Target
 	log   zerolog.Logger
 }
 
-func newCopies(sink sinks.Sink, state *state, targets []*target, log zerolog.Logger) *copies {
-	return &copies{sink: sink, state: state, asked: make(chan *target, len(targets)), log: log}
+func newCopies(sink sinks.Sink, state *State, targets []*Target, log zerolog.Logger) *copies {
+	return &copies{sink: sink, state: state, asked: make(chan *Target, len(targets)), log: log}
 }
 
 // run copies what is asked for until ctx ends. send gives a batch to the sink and
@@ -198,11 +198,11 @@ func (c *copies) run(ctx context.Context, send func(*sinks.Batch) (<-chan struct
 // fill copies into t what it lacks, as long as it takes. The documents get
 // versions below all that t was or will be given by its definition, and so never
 // replace any of those. They go through no ingest pipeline: they have been there.
-func (c *copies) fill(ctx context.Context, t *target, send func(*sinks.Batch) (<-chan struct{}, error)) error {
+func (c *copies) fill(ctx context.Context, t *Target, send func(*sinks.Batch) (<-chan struct{}, error)) error {
 	var from, at string
-	most := t.since.Load() - 1 // it is known: t was loaded
-	c.state.view(func(*checkpoint) { from, at = t.build.From, t.build.Place })
-	c.log.Info().Str("index", t.alias).Str("from", from).Str("to", t.Physical).Msg("copying documents of rows that are gone")
+	most := t.Since.Load() - 1 // it is known: t was loaded
+	c.state.View(func(*Checkpoint) { from, at = t.Build.From, t.Build.Place })
+	c.log.Info().Str("index", t.Alias).Str("from", from).Str("to", t.Physical).Msg("copying documents of rows that are gone")
 	to := &sinks.Target{Index: t.Index, Physical: t.Physical, WriteAlias: t.WriteAlias}
 	retry := backoff.Backoff{Min: 200 * time.Millisecond, Max: 15 * time.Second}
 	var broken error // of the session
@@ -221,7 +221,7 @@ func (c *copies) fill(ctx context.Context, t *target, send func(*sinks.Batch) (<
 				}
 			}
 			at = place
-			c.state.update(func(*checkpoint) { t.build.Place = place })
+			c.state.Update(func(*Checkpoint) { t.Build.Place = place })
 			retry.Reset()
 			return nil
 		})
@@ -229,11 +229,11 @@ func (c *copies) fill(ctx context.Context, t *target, send func(*sinks.Batch) (<
 		case broken != nil || ctx.Err() != nil:
 			return broken
 		case err == nil:
-			c.log.Info().Str("index", t.alias).Str("to", t.Physical).Int64("documents", to.Written.Load()).Int64("dead_letters", to.DeadLetters.Load()).Msg("documents copied")
+			c.log.Info().Str("index", t.Alias).Str("to", t.Physical).Int64("documents", to.Written.Load()).Int64("dead_letters", to.DeadLetters.Load()).Msg("documents copied")
 			t.filling.done.Store(true)
 			return nil
 		}
-		c.log.Warn().Err(err).Str("index", t.alias).Msg("copying documents failed; trying again")
+		c.log.Warn().Err(err).Str("index", t.Alias).Msg("copying documents failed; trying again")
 		if retry.Wait(ctx, 0) != nil {
 			return nil //nolint:nilerr // the end was asked for
 		}

@@ -1,4 +1,4 @@
-package replicator
+package builds
 
 import (
 	"maps"
@@ -43,9 +43,9 @@ func (t *tableState) stale(epoch int64, what *sources.Staleness) {
 	t.Fresh = slices.Compact(t.Fresh)
 }
 
-// compare looks at what the catalog tells of the tables in use, begins an epoch
+// Compare looks at what the catalog tells of the tables in use, begins an epoch
 // of what means something else than before, and gives the tables their epochs.
-func (cp *checkpoint) compare(catalog []*sources.Table, log zerolog.Logger) {
+func (cp *Checkpoint) Compare(catalog []*sources.Table, log zerolog.Logger) {
 	epoch := int64(0)
 	for _, t := range catalog {
 		known := cp.Tables[t.String()]
@@ -64,9 +64,9 @@ func (cp *checkpoint) compare(catalog []*sources.Table, log zerolog.Logger) {
 	}
 }
 
-// use notes the tables of a plan, with what the catalog tells of them. What names
+// Use notes the tables of a plan, with what the catalog tells of them. What names
 // mean stays settled while definitions that use them are held up.
-func (cp *checkpoint) use(plan *mapping.Plan, why held) {
+func (cp *Checkpoint) Use(plan *mapping.Plan, why Held) {
 	tables := make(map[string]*tableState, len(plan.Tables))
 	for _, t := range plan.Tables {
 		known := cp.Tables[t.String()]
@@ -96,9 +96,9 @@ func (cp *checkpoint) use(plan *mapping.Plan, why held) {
 	cp.Tables, cp.Homes = tables, homes
 }
 
-// told begins an epoch of what changes of the log have made stale, and reports
+// NoteStale begins an epoch of what changes of the log have made stale, and reports
 // whether there was anything that is in use. Versions up to Told are known.
-func (cp *checkpoint) told(changes []sources.Change) bool {
+func (cp *Checkpoint) NoteStale(changes []sources.Change) bool {
 	epoch := int64(0)
 	for i := range changes {
 		c := &changes[i]
@@ -145,16 +145,16 @@ func (t *tableState) read(what *sources.Staleness) *sources.Staleness {
 }
 
 // begun notes that the log has come to where the tables are as they were planned.
-func (cp *checkpoint) begun() {
+func (cp *Checkpoint) begun() {
 	for _, t := range cp.Tables {
 		t.Fresh = nil
 	}
 }
 
-// outdate marks an index stale that is made of something that has come to a
+// Outdate marks an index stale that is made of something that has come to a
 // later epoch, and returns the epoch that it has to be of. One into which nothing
 // has come yet is of any.
-func (cp *checkpoint) outdate(w *mapping.Index) int64 {
+func (cp *Checkpoint) Outdate(w *mapping.Index) int64 {
 	if st := cp.Indexes[w.Alias]; st != nil {
 		for _, b := range []*build{st.Live, st.Next} {
 			if b != nil && b.untouched() {

@@ -1,4 +1,4 @@
-package replicator
+package builds
 
 import (
 	"context"
@@ -15,16 +15,16 @@ import (
 	"haystream/sources"
 )
 
-// A state is the checkpoint as it stands, shared by the pieces of a session
+// A State is the checkpoint as it stands, shared by the pieces of a session
 // that move it on. Saving it is a compare-and-swap: whoever loses it stops.
-type state struct {
+type State struct {
 	sink  sinks.Sink
 	name  string
 	owner string
 	log   zerolog.Logger
 
 	mu     sync.Mutex
-	cp     *checkpoint
+	cp     *Checkpoint
 	dirty  bool
 	asking time.Time // since when a save is on its way; zero: none is
 
@@ -35,24 +35,24 @@ type state struct {
 	saved  time.Time // when the last save was begun that succeeded
 }
 
-// leaseLife is how long after a save this daemon may be taken for the owner.
+// LeaseLife is how long after a save this daemon may be taken for the owner.
 // Nothing is sent on a lease older than half of it.
-const leaseLife = 30 * time.Second
+const LeaseLife = 30 * time.Second
 
-// loadState reads the saved checkpoint. A damaged one cannot be trusted in anything:
+// LoadState reads the saved checkpoint. A damaged one cannot be trusted in anything:
 // it counts as lost, so that every index is rebuilt beside the one that serves.
-func loadState(ctx context.Context, sink sinks.Sink, name, owner string, log zerolog.Logger) (*state, error) {
+func LoadState(ctx context.Context, sink sinks.Sink, name, owner string, log zerolog.Logger) (*State, error) {
 	data, token, err := sink.LoadCheckpoint(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
-	s := &state{sink: sink, name: name, owner: owner, log: log, token: token, cp: newCheckpoint(name)}
+	s := &State{sink: sink, name: name, owner: owner, log: log, token: token, cp: NewCheckpoint(name)}
 	if data == nil {
 		return s, nil
 	}
-	cp, err := parseCheckpoint(data, name)
+	cp, err := ParseCheckpoint(data, name)
 	switch {
-	case errors.Is(err, errNewer):
+	case errors.Is(err, ErrNewer):
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	case err != nil:
 		log.Error().Err(err).Msg("the checkpoint is damaged and counts as lost; every index is rebuilt beside the one that serves, then swapped")
@@ -62,23 +62,37 @@ func loadState(ctx context.Context, sink sinks.Sink, name, owner string, log zer
 	return s, nil
 }
 
-// update changes the checkpoint; the next save carries it.
-func (s *state) update(change func(*checkpoint)) {
+// Update changes the checkpoint; the next save carries it.
+func (s *State) Update(change func(*Checkpoint)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.cp)
 	s.dirty = true
 }
 
-// view reads the checkpoint. f must not keep what it is given.
-func (s *state) view(f func(*checkpoint)) {
+// Use makes the row store the one that is saved with the checkpoint; nil: none is.
+func (s *State) Use(store *rowstore.Store) {
+	s.Update(func(cp *Checkpoint) { cp.Store = StoreState{} })
+	s.store = store
+}
+
+// RowStore is the row store that is saved with the checkpoint; nil without one.
+func (s *State) RowStore() *rowstore.Store { return s.store }
+
+// Found tells of the checkpoint that was loaded who saved it, and when; ok: there was one.
+func (s *State) Found() (owner string, at time.Time, ok bool) {
+	return s.cp.Owner, s.cp.SavedAt, s.token != ""
+}
+
+// View reads the checkpoint. f must not keep what it is given.
+func (s *State) View(f func(*Checkpoint)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s.cp)
 }
 
-// save writes the checkpoint and returns the position that is now safe.
-func (s *state) save(ctx context.Context) (sources.Position, error) {
+// Save writes the checkpoint and returns the position that is now safe.
+func (s *State) Save(ctx context.Context) (sources.Position, error) {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	began := time.Now()
@@ -100,14 +114,14 @@ func (s *state) save(ctx context.Context) (sources.Position, error) {
 	return position, nil
 }
 
-func (s *state) asks(since time.Time) {
+func (s *State) asks(since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asking = since
 }
 
-// savingFor is how long a save has been on its way; 0 where none is.
-func (s *state) savingFor(now time.Time) time.Duration {
+// SavingFor is how long a save has been on its way; 0 where none is.
+func (s *State) SavingFor(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.asking.IsZero() {
@@ -117,7 +131,7 @@ func (s *state) savingFor(now time.Time) time.Duration {
 }
 
 // put syncs what the checkpoint passes, and then replaces it.
-func (s *state) put(ctx context.Context, data []byte) error {
+func (s *State) put(ctx context.Context, data []byte) error {
 	if s.store != nil {
 		if err := s.store.Sync(); err != nil {
 			return fmt.Errorf("sync row store: %w", err)
@@ -138,8 +152,8 @@ func (s *state) put(ctx context.Context, data []byte) error {
 // somebody has deleted it, damaged it, or put back one that this daemon had saved.
 // What this one knows is newer. It is safe against two daemons for it is a
 // compare-and-swap as well, and done by one that has been the owner until now.
-func (s *state) putAgain(ctx context.Context, data []byte, conflict error) (sinks.Token, error) {
-	if !s.leased() {
+func (s *State) putAgain(ctx context.Context, data []byte, conflict error) (sinks.Token, error) {
+	if !s.Leased() {
 		return "", conflict
 	}
 	found, token, err := s.sink.LoadCheckpoint(ctx, s.name)
@@ -148,9 +162,9 @@ func (s *state) putAgain(ctx context.Context, data []byte, conflict error) (sink
 	}
 	what := "deleted"
 	if found != nil {
-		cp, err := parseCheckpoint(found, s.name)
+		cp, err := ParseCheckpoint(found, s.name)
 		switch {
-		case errors.Is(err, errNewer):
+		case errors.Is(err, ErrNewer):
 			return "", err
 		case err != nil:
 			what = "damaged: " + err.Error()
@@ -167,12 +181,12 @@ func (s *state) putAgain(ctx context.Context, data []byte, conflict error) (sink
 	return token, nil
 }
 
-func (s *state) encode(now time.Time) ([]byte, sources.Position, error) {
+func (s *State) encode(now time.Time) ([]byte, sources.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cp.Owner, s.cp.SavedAt = s.owner, now.UTC()
 	if s.store != nil {
-		s.cp.Store = storeState{s.store.ID(), s.store.Sequence()}
+		s.cp.Store = StoreState{s.store.ID(), s.store.Sequence()}
 	}
 	data, err := json.Marshal(s.cp)
 	if err != nil {
@@ -182,19 +196,19 @@ func (s *state) encode(now time.Time) ([]byte, sources.Position, error) {
 	return data, s.cp.Position, nil
 }
 
-// due reports whether there is something to save, or the lease wants renewing.
-func (s *state) due() bool {
+// Due reports whether there is something to save, or the lease wants renewing.
+func (s *State) Due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dirty || time.Since(s.saved) > leaseLife/6
+	return s.dirty || time.Since(s.saved) > LeaseLife/6
 }
 
-// leased reports whether the last save is recent enough to send on, by the
+// Leased reports whether the last save is recent enough to send on, by the
 // monotonic clock and by the wall clock: the former stands still while the
 // machine is suspended.
-func (s *state) leased() bool {
+func (s *State) Leased() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	return max(now.Sub(s.saved), now.Round(0).Sub(s.saved.Round(0))) < leaseLife/2
+	return max(now.Sub(s.saved), now.Round(0).Sub(s.saved.Round(0))) < LeaseLife/2
 }
