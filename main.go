@@ -15,7 +15,7 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/internal/early"
-	"haystream/replicator"
+	"haystream/replicator/commands"
 	"haystream/replicator/config"
 )
 
@@ -26,7 +26,7 @@ const (
 	exitUsage  = 2 // wrong usage or config
 )
 
-type commands struct {
+type commandLine struct {
 	Config string `short:"c" default:"config.yaml" placeholder:"FILE" help:"Config file (${default})."`
 
 	Run     runCommand     `cmd:"" help:"Replicate until stopped."`
@@ -51,7 +51,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := early.Context()
 	defer stop()
-	var line commands
+	var line commandLine
 	parser, err := kong.New(&line, kong.Name("haystream"),
 		kong.Description("Keeps Elasticsearch a live, queryable copy of database tables."))
 	if err != nil {
@@ -103,7 +103,7 @@ func (e *environment) load() (*config.Config, *conf.Source, error) {
 func (e *environment) loadAndExplain(ctx context.Context) (*config.Config, *conf.Source, error) {
 	cfg, src, err := e.load()
 	if mistakes, ok := errors.AsType[conf.Errors](err); ok {
-		err = replicator.Explain(ctx, cfg, src, mistakes)
+		err = commands.Explain(ctx, cfg, src, mistakes)
 	}
 	return cfg, src, err
 }

@@ -105,7 +105,7 @@ func (r *renderer) changes(j *job) error {
 			}
 			switch {
 			case to.awaitsRows(j.seq):
-			case to.heir != nil && to.heir.awaitsRows(j.seq), to.target.Heir != nil && to.target.Heir.Build.Stored:
+			case to.heir != nil && to.heir.awaitsRows(j.seq), to.target.Heir != nil && to.target.Heir.Stored():
 				if !to.target.Holed.Swap(true) {
 					r.holed(to.target)
 				}

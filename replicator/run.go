@@ -17,7 +17,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,12 +24,12 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/conf"
-	"haystream/internal/preflight"
 	"haystream/internal/quiet"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
+	"haystream/replicator/inspect"
 	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
@@ -132,22 +131,6 @@ func (d *daemon) checkRetained(ctx context.Context) error {
 	return nil
 }
 
-// A refusal is what preflight found wrong. At the start it is final; a daemon
-// that has run waits for somebody to mend what went wrong since.
-type refusal struct {
-	findings []preflight.Finding
-	final    bool
-}
-
-// Error is one line for each finding.
-func (r *refusal) Error() string {
-	lines := make([]string, len(r.findings))
-	for i, f := range r.findings {
-		lines[i] = f.String()
-	}
-	return strings.Join(lines, "\n")
-}
-
 // mostShort is how many short sessions may follow one another at once. More of them
 // show that planning anew does not help.
 const mostShort = 10
@@ -196,7 +179,7 @@ const (
 // person can mend.
 func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error) {
 	var (
-		refused    *refusal
+		refused    *inspect.Refusal
 		rebuild    *rebuildError
 		incomplete *incompleteError
 		gone       *builds.LostError
@@ -235,7 +218,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.standBy(ctx, err), nil
-	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
+	case errors.As(err, &refused) && refused.Final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
 		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, builds.ErrNewer):
 		return later, err
 	case errors.Is(err, errRetained):

@@ -14,6 +14,7 @@ import (
 	"haystream/internal/preflight"
 	"haystream/mapping"
 	"haystream/replicator/builds"
+	"haystream/replicator/inspect"
 	"haystream/replicator/joins"
 	"haystream/replicator/reading"
 	"haystream/sources"
@@ -38,7 +39,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	st.Update(func(cp *builds.Checkpoint) { cp.Use(plan, pf.held) })
+	st.Update(func(cp *builds.Checkpoint) { cp.Use(plan, pf.Held) })
 	if plan.Layout == nil {
 		st.Use(nil)
 	} else if err := d.useStore(st, plan, store, &left); err != nil {
@@ -51,10 +52,10 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
 	wanted := plan.Sets[0]
 	x := &builds.Indexes{
-		Sink: d.sink, State: st, Now: time.Now, Log: d.log, Told: d.warned, Ran: d.ran, Held: pf.held,
-		Fed: old, Whole: pf.whole,
+		Sink: d.sink, State: st, Now: time.Now, Log: d.log, Told: d.warned, Ran: d.ran, Held: pf.Held,
+		Fed: old, Whole: pf.Whole,
 	}
-	unfit := maps.Clone(pf.held)
+	unfit := maps.Clone(pf.Held)
 	if err := x.Settle(ctx, wanted); err != nil {
 		return err
 	}
@@ -85,11 +86,11 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		}
 		return nil
 	}
-	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", joins.Names(plan.Tables)).Msg("replicating " + describe(pf.source, pf.sink))
+	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", joins.Names(plan.Tables)).Msg("replicating " + describe(pf.Source, pf.Sink))
 	if lasted, failed := d.ends.Over(); failed {
 		d.log.Info().Stringer("after", lasted).Msg("going on")
 	}
-	d.status.hold(pf.held)
+	d.status.hold(pf.Held)
 	d.status.running(p, targets, pf)
 	d.ran = true
 	defer p.joins.Close()
@@ -97,20 +98,20 @@ func (d *daemon) session(ctx context.Context) (err error) {
 }
 
 // look looks at both ends, at what the checkpoint says, and plans. It changes nothing.
-func (d *daemon) look(ctx context.Context) (*inspection, *builds.State, error) {
-	pf := &inspection{}
-	if err := errors.Join(pf.readSource(ctx, d.source), pf.readSink(ctx, d.sink)); err != nil {
+func (d *daemon) look(ctx context.Context) (*inspect.Inspection, *builds.State, error) {
+	pf := &inspect.Inspection{}
+	if err := errors.Join(pf.ReadSource(ctx, d.source), pf.ReadSink(ctx, d.sink)); err != nil {
 		return nil, nil, err
 	}
 	st, err := builds.LoadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err != nil {
 		return nil, nil, err
 	}
-	d.sameSource(st, pf.source)
+	d.sameSource(st, pf.Source)
 	known := d.ran
 	st.Update(func(cp *builds.Checkpoint) {
-		cp.Compare(pf.catalog, d.log)
-		pf.homes, pf.blocked = cp.Homes, cp.Blocked()
+		cp.Compare(pf.Catalog, d.log)
+		pf.Homes, pf.Blocked = cp.Homes, cp.Blocked()
 		known = known || cp.Definitions == definitions(d.cfg.Set())
 	})
 	if err := d.fit(ctx, pf, known); err != nil {
@@ -118,12 +119,12 @@ func (d *daemon) look(ctx context.Context) (*inspection, *builds.State, error) {
 	}
 	st.Update(func(cp *builds.Checkpoint) {
 		cp.Definitions = definitions(d.cfg.Set())
-		cp.Hold(pf.held)
+		cp.Hold(pf.Held)
 	})
-	for alias, why := range pf.held {
+	for alias, why := range pf.Held {
 		d.log.Error().Str("index", alias).Msg("index " + alias + " is held up: " + why)
 	}
-	d.warn(pf.findings)
+	d.warn(pf.Findings)
 	return pf, st, nil
 }
 
@@ -162,14 +163,14 @@ func (d *daemon) sameSource(st *builds.State, info sources.Info) {
 // plan compiles the definitions, and beside them saved ones of indexes that are to
 // be fed (see restore), over the tables that the row store keeps. old is what the
 // latter became, by physical index.
-func (d *daemon) plan(st *builds.State, pf *inspection, left *joins.Notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
-	options := compileOptions(pf.sink)
-	options.Kept, options.Homes = left.Kept, pf.homes
+func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
+	options := pf.Options()
+	options.Kept = left.Kept
 	var partial []string
 	st.View(func(cp *builds.Checkpoint) { partial = slices.Clone(cp.Partial) })
-	if plan = pf.plan; len(partial) > 0 || len(left.Kept) > 0 {
-		distrust(pf.catalog, partial)
-		if plan, err = options.Compile(pf.catalog, pf.set); err != nil {
+	if plan = pf.Plan; len(partial) > 0 || len(left.Kept) > 0 {
+		pf.Distrust(partial)
+		if plan, err = options.Compile(pf.Catalog, pf.Set); err != nil {
 			return nil, nil, fmt.Errorf("compile definitions: %w", err)
 		}
 	}
@@ -178,12 +179,12 @@ func (d *daemon) plan(st *builds.State, pf *inspection, left *joins.Notes) (plan
 		for _, w := range plan.Sets[0] {
 			cp.Outdate(w)
 		}
-		pf.whole = left.Loaded(plan.Stored)
-		saved = builds.Restore(cp, plan.Sets[0], left, pf.whole, d.log)
+		pf.Whole = left.Loaded(plan.Stored)
+		saved = builds.Restore(cp, plan.Sets[0], left, pf.Whole, d.log)
 	})
-	sets, physical := []mapping.Set{pf.set}, []string{""}
+	sets, physical := []mapping.Set{pf.Set}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {
-		if _, err := options.Compile(pf.catalog, saved[name]); err != nil {
+		if _, err := options.Compile(pf.Catalog, saved[name]); err != nil {
 			d.log.Warn().Err(err).Str("physical", name).Msg("the saved definition no longer fits the tables; the index gets no changes while a new one is built")
 			continue
 		}
@@ -192,7 +193,7 @@ func (d *daemon) plan(st *builds.State, pf *inspection, left *joins.Notes) (plan
 	if len(sets) == 1 {
 		return plan, nil, nil
 	}
-	plan, err = options.Compile(pf.catalog, sets...)
+	plan, err = options.Compile(pf.Catalog, sets...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("compile definitions: %w", err)
 	}
@@ -203,21 +204,6 @@ func (d *daemon) plan(st *builds.State, pf *inspection, left *joins.Notes) (plan
 		}
 	}
 	return plan, old, nil
-}
-
-// distrust makes tables ones of which the log may leave out any value but the key's.
-func distrust(catalog []*sources.Table, names []string) {
-	for _, t := range catalog {
-		if !slices.Contains(names, t.String()) {
-			continue
-		}
-		if t.Identity == sources.IdentityFull {
-			t.Identity, t.IdentityColumns = sources.IdentityKey, t.Key
-		}
-		for i := range t.Columns {
-			t.Columns[i].MayBeMissing = !slices.Contains(t.Key, i)
-		}
-	}
 }
 
 // prepare makes the source ready and settles where numbering goes on.
@@ -269,7 +255,7 @@ func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*build
 	}
 	p.loader = &snapshot{
 		source: d.source, windows: p.windows, chunks: make(chan *loadedChunk), lookups: make(chan *joins.Lookup, 1),
-		limits: d.cfg.Source.Snapshot, bytes: chunkBytes, log: d.log,
+		limits: d.cfg.Source.Snapshot, bytes: reading.ChunkBytes, log: d.log,
 		unreadable: func(t *sources.Table, err error) {
 			if d.status.unreadable(t, err) {
 				d.log.Error().Stringer("table", t).Err(err).Msg("table cannot be read; what depends on it waits, the rest goes on")
@@ -279,6 +265,3 @@ func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*build
 	}
 	return p, nil
 }
-
-// chunkBytes bounds the memory of one chunk.
-const chunkBytes = 1 << 20

@@ -14,6 +14,7 @@ import (
 	"haystream/mapping/rowstore"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
+	"haystream/replicator/inspect"
 	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
@@ -38,7 +39,7 @@ type status struct {
 	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
 	targets  []*builds.Target
-	pf       *inspection
+	pf       *inspect.Inspection
 	lags     sources.Lag
 	dead     map[string]int64 // dead letters that the sink holds, by physical index
 	counted  time.Time        // when it was asked
@@ -54,7 +55,7 @@ func newStatus(cfg *config.Config, version string, sink sinks.Sink) *status {
 }
 
 // running is called when a session's pipeline starts.
-func (s *status) running(p *pipeline, targets []*builds.Target, pf *inspection) {
+func (s *status) running(p *pipeline, targets []*builds.Target, pf *inspect.Inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
@@ -72,7 +73,7 @@ func (s *status) waiting(why error) {
 
 // forPerson reports whether waiting alone does not mend something.
 func forPerson(err error) bool {
-	var refused *refusal
+	var refused *inspect.Refusal
 	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign) ||
 		errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly)
 }
@@ -140,8 +141,8 @@ func (s *status) Status() web.Status {
 	if s.pf == nil {
 		return out
 	}
-	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.source.Kind, s.pf.source.Version, s.pf.source.Address
-	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.sink.Kind, s.pf.sink.Version, s.pf.sink.Address
+	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.Source.Kind, s.pf.Source.Version, s.pf.Source.Address
+	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.Sink.Kind, s.pf.Sink.Version, s.pf.Sink.Address
 	out.Indexes = s.indexes()
 	out.Store = s.pipeline.joins.Status()
 	return out
@@ -197,7 +198,7 @@ func snapshotStatus(t *builds.Target, rate float64) web.SnapshotStatus {
 	for _, r := range t.Definition.Renderers {
 		estimates[r.Table.String()] = r.Table.EstimatedRows
 	}
-	for name, p := range t.Build.Tables {
+	for name, p := range t.Tables() {
 		out.RowsDone += p.Rows
 		if p.Done {
 			out.RowsEstimated += p.Rows

@@ -8,30 +8,25 @@ import (
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/builds"
+	"haystream/replicator/inspect"
 	"haystream/replicator/joins"
-	"haystream/sinks"
 )
-
-// compileOptions are those of every plan of the daemon.
-func compileOptions(sink sinks.Info) mapping.Options {
-	return mapping.Options{Types: sink.Types, Complete: true}
-}
 
 // openStore opens the row store, or begins it anew where it is not what the
 // checkpoint was saved with; nil where neither the definitions nor those before
 // need one.
-func (d *daemon) openStore(st *builds.State, pf *inspection) (store *rowstore.Store, left joins.Notes, err error) {
+func (d *daemon) openStore(st *builds.State, pf *inspect.Inspection) (store *rowstore.Store, left joins.Notes, err error) {
 	needed, fresh := false, false
 	var saved builds.StoreState
 	st.View(func(cp *builds.Checkpoint) {
 		saved, fresh = cp.Store, cp.Position.IsZero()
-		needed = pf.plan.Layout != nil || cp.Stored()
+		needed = pf.Plan.Layout != nil || cp.Stored()
 	})
 	if !needed {
 		return nil, left, nil
 	}
 	dir := d.cfg.StoreDir()
-	store, err = rowstore.Open(dir, rowstore.Meta{Identity: pf.source.Identity}, rowstore.Options{Log: d.log})
+	store, err = rowstore.Open(dir, rowstore.Meta{Identity: pf.Source.Identity}, rowstore.Options{Log: d.log})
 	if err != nil && !errors.Is(err, rowstore.ErrRebuild) {
 		return nil, left, fmt.Errorf("open row store %s: %w", dir, err)
 	}

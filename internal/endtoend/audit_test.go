@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 
-	"haystream/replicator"
+	"haystream/replicator/commands"
 	"haystream/replicator/config"
 )
 
@@ -28,7 +28,7 @@ func (w *world) audit() {
 		w.t.Errorf("load the config for the audit: %v", err)
 		return
 	}
-	found, err := replicator.NewAudit(w.ctx, cfg, file)
+	found, err := commands.NewAudit(w.ctx, cfg, file)
 	if err != nil {
 		w.t.Errorf("audit: %v", err)
 		return

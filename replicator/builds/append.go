@@ -133,7 +133,7 @@ func (x *Indexes) adopt(ctx context.Context, w *mapping.Index, st *indexState, s
 // replaceable reports whether a physical index may be dropped once t serves.
 func (x *Indexes) replaceable(physical string, definition []byte, t *Target) bool {
 	saved, err := mapping.ParseSaved(definition)
-	if t.Build.From == physical || err == nil && !saved.Appends() {
+	if t.build.From == physical || err == nil && !saved.Appends() {
 		return true
 	}
 	x.Log.Warn().Str("index", t.Alias).Str("physical", physical).Msg("replaced by one without its documents of rows that are gone, so that it stays: its definition had mode: append; delete it when nobody needs it")
@@ -145,7 +145,7 @@ func (x *Indexes) replaceable(physical string, definition []byte, t *Target) boo
 // other one gets from then on comes here, too.
 func (x *Indexes) filled(t *Target) bool {
 	switch {
-	case t.Build.From == "" || t.filling.done.Load():
+	case t.build.From == "" || t.filling.done.Load():
 		return true
 	case t.filling.quiet == nil:
 		t.filling.quiet = x.barrier()
@@ -201,7 +201,7 @@ func (c *copies) run(ctx context.Context, send func(*sinks.Batch) (<-chan struct
 func (c *copies) fill(ctx context.Context, t *Target, send func(*sinks.Batch) (<-chan struct{}, error)) error {
 	var from, at string
 	most := t.Since.Load() - 1 // it is known: t was loaded
-	c.state.View(func(*Checkpoint) { from, at = t.Build.From, t.Build.Place })
+	c.state.View(func(*Checkpoint) { from, at = t.build.From, t.build.Place })
 	c.log.Info().Str("index", t.Alias).Str("from", from).Str("to", t.Physical).Msg("copying documents of rows that are gone")
 	to := &sinks.Target{Index: t.Index, Physical: t.Physical, WriteAlias: t.WriteAlias}
 	retry := backoff.Backoff{Min: 200 * time.Millisecond, Max: 15 * time.Second}
@@ -221,7 +221,7 @@ func (c *copies) fill(ctx context.Context, t *Target, send func(*sinks.Batch) (<
 				}
 			}
 			at = place
-			c.state.Update(func(*Checkpoint) { t.Build.Place = place })
+			c.state.Update(func(*Checkpoint) { t.build.Place = place })
 			retry.Reset()
 			return nil
 		})

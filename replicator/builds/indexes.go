@@ -349,7 +349,7 @@ func (x *Indexes) Targets(wanted []*mapping.Index, old map[string]*mapping.Index
 		}
 	})
 	for _, t := range all {
-		if t.Build.fresh() && t.Build.Since == 0 && !t.Unbroken {
+		if t.build.fresh() && t.build.Since == 0 && !t.Unbroken {
 			t.Since.Store(unknown) // see State.begin
 		}
 	}
@@ -359,7 +359,7 @@ func (x *Indexes) Targets(wanted []*mapping.Index, old map[string]*mapping.Index
 func newTarget(index *mapping.Index, b *build) *Target {
 	t := &Target{
 		Target: &sinks.Target{Index: index.Alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: index.Pipeline},
-		Alias:  index.Alias, Build: b, Definition: index,
+		Alias:  index.Alias, build: b, Definition: index,
 	}
 	t.Since.Store(b.Since)
 	return t
@@ -372,7 +372,7 @@ func (x *Indexes) Finish(ctx context.Context, targets []*Target) error {
 	var errs []error // of one index, which holds up no other
 	for _, t := range targets {
 		loaded := false
-		x.State.View(func(*Checkpoint) { loaded = t.Build.loaded() && !t.Build.Finished })
+		x.State.View(func(*Checkpoint) { loaded = t.build.loaded() && !t.build.Finished })
 		if !loaded || t.Retired.Load() || !x.filled(t) || !t.Serving && !x.retire(t, targets) {
 			continue
 		}
@@ -406,8 +406,8 @@ func (x *Indexes) retire(t *Target, targets []*Target) bool {
 		}
 		// Should t never come to serve, what does lacks changes from now on.
 		x.State.Update(func(cp *Checkpoint) {
-			cp.markStale(t.Alias, "its replacement was about to serve", t.Build.Epoch)
-			t.Build.Filled = t.Build.From != ""
+			cp.markStale(t.Alias, "its replacement was about to serve", t.build.Epoch)
+			t.build.Filled = t.build.From != ""
 		})
 		t.drained = x.barrier()
 	}
@@ -435,7 +435,7 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 	}
 	x.State.Update(func(cp *Checkpoint) {
 		st := cp.Indexes[t.Alias]
-		t.Build.Finished = true
+		t.build.Finished = true
 		if t.Serving {
 			return
 		}
@@ -451,8 +451,8 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 				cp.Garbage = append(cp.Garbage, old)
 			}
 		}
-		t.Build.serves()
-		st.Live, st.Next, st.Stale = t.Build, nil, ""
+		t.build.serves()
+		st.Live, st.Next, st.Stale = t.build, nil, ""
 		t.Serving = true
 	})
 	return nil

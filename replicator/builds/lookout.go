@@ -81,7 +81,7 @@ func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, e
 	if err != nil {
 		return nil, err
 	}
-	if what := lost(&s, t.Build); what != "" {
+	if what := lost(&s, t.build); what != "" {
 		return nil, &LostError{t.Alias, t.Physical, what}
 	}
 	switch r := t.Refused(); {
@@ -102,7 +102,7 @@ func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, e
 		return err
 	}
 	if s.WritesTo == "" {
-		if err := mend(t.WriteAlias, writesRefused(t.Build)); err != nil {
+		if err := mend(t.WriteAlias, writesRefused(t.build)); err != nil {
 			return nil, err
 		}
 	}

@@ -17,7 +17,7 @@ import (
 type Target struct {
 	*sinks.Target
 	Alias      string
-	Build      *build
+	build      *build
 	Definition *mapping.Index
 	Serving    bool    // the alias points to it
 	stale      bool    // and has to be replaced, whatever its definition is
@@ -40,7 +40,7 @@ func Joined(targets []*Target) (all []*joins.Target) {
 	for _, t := range targets {
 		if len(t.Definition.Joined) > 0 {
 			all = append(all, &joins.Target{
-				Target: t.Target, Alias: t.Alias, Joined: t.Definition.Joined, Round: t.Build.Round,
+				Target: t.Target, Alias: t.Alias, Joined: t.Definition.Joined, Round: t.build.Round,
 				Serving: t.Serving, Stale: t.stale, Replaced: t.Heir != nil, Since: &t.Since, Retired: &t.Retired,
 			})
 		}
@@ -55,7 +55,7 @@ func (s *State) Begin(ctx context.Context, targets []*Target, version int64) err
 	s.Update(func(cp *Checkpoint) {
 		cp.begun()
 		for _, t := range fresh {
-			t.Build.Since = version
+			t.build.Since = version
 		}
 	})
 	if len(fresh) > 0 {
@@ -75,7 +75,7 @@ func (s *State) Passed(targets []*Target, physical string, table *sources.Table)
 	s.Update(func(*Checkpoint) {
 		for _, t := range targets {
 			if t.Physical == physical {
-				if progress := t.Build.Tables[table.String()]; progress != nil {
+				if progress := t.build.Tables[table.String()]; progress != nil {
 					progress.Done = true
 				}
 			}
@@ -87,16 +87,22 @@ func (s *State) Passed(targets []*Target, physical string, table *sources.Table)
 // the heir not come to serve, another one must.
 func (s *State) Holed(t *Target) {
 	s.Update(func(cp *Checkpoint) {
-		cp.markStale(t.Alias, "the log left out a value of a row", t.Heir.Build.Epoch)
+		cp.markStale(t.Alias, "the log left out a value of a row", t.Heir.build.Epoch)
 	})
 }
 
+// Stored reports whether the documents are rendered from stored rows.
+func (t *Target) Stored() bool { return t.build.Stored }
+
+// Tables is how far each table was read into the build.
+func (t *Target) Tables() map[string]*reading.Progress { return t.build.Tables }
+
 // Progress is how far a table was read into the build.
 func (t *Target) Progress(table *sources.Table) *reading.Progress {
-	p := t.Build.Tables[table.String()]
+	p := t.build.Tables[table.String()]
 	if p == nil {
 		p = &reading.Progress{}
-		t.Build.Tables[table.String()] = p
+		t.build.Tables[table.String()] = p
 	}
 	return p
 }

@@ -1,4 +1,4 @@
-package replicator
+package commands
 
 import (
 	"errors"

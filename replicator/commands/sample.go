@@ -1,4 +1,4 @@
-package replicator
+package commands
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/reading"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -62,7 +63,7 @@ func (s *sample) load(ctx context.Context, r *mapping.JoinedRenderer) error {
 }
 
 func (s *sample) table(ctx context.Context, t *mapping.StoredTable) error {
-	request := sources.ChunkRequest{Table: t.Source, MaxRows: sampleRows, MaxBytes: chunkBytes}
+	request := sources.ChunkRequest{Table: t.Source, MaxRows: sampleRows, MaxBytes: reading.ChunkBytes}
 	for size := 0; ; {
 		chunk, err := s.source.Chunk(ctx, request)
 		if err != nil {

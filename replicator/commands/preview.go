@@ -1,4 +1,4 @@
-package replicator
+package commands
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 	"haystream/internal/conf"
 	"haystream/mapping"
 	"haystream/replicator/config"
+	"haystream/replicator/inspect"
+	"haystream/replicator/reading"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -57,21 +59,21 @@ func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{set: cfg.Set()}
-	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
+	in := &inspect.Inspection{Set: cfg.Set()}
+	if err := errors.Join(in.ReadSource(ctx, source), in.ReadSink(ctx, sink)); err != nil {
 		return err
 	}
-	if in.compile(ctx, source, file); in.plan == nil {
-		return &refusal{findings: in.findings, final: true}
+	if in.Compile(ctx, source, file); in.Plan == nil {
+		return &inspect.Refusal{Findings: in.Findings, Final: true}
 	}
 	options.config = cfg
 	p := preview{Documents: []previewDocument{}}
-	for _, index := range in.plan.Sets[0] {
+	for _, index := range in.Plan.Sets[0] {
 		if !slices.Contains(index.Names, options.Index) {
 			continue
 		}
 		p.Index, p.Mappings, p.Settings = index.Alias, index.Mappings, index.Settings
-		if err := p.read(ctx, source, in.plan, index, options); err != nil {
+		if err := p.read(ctx, source, in.Plan, index, options); err != nil {
 			return err
 		}
 	}
@@ -83,7 +85,10 @@ func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options
 
 // read renders rows of the definition's tables until there are enough documents.
 func (p *preview) read(ctx context.Context, source sources.Source, plan *mapping.Plan, index *mapping.Index, options PreviewOptions) error {
-	scratch := newDecoding(options.config, &gauges{}, zerolog.Nop()).scratch()
+	scratch := mapping.NewScratch()
+	if options.config.Source.InvalidUTF8 == sources.InvalidDeadLetter {
+		scratch.Undecodable = func(e *mapping.UndecodableError) error { return e }
+	}
 	scratch.Now = time.Now().UnixMicro()
 	for _, r := range index.Renderers {
 		if r.Name != options.Index {
@@ -136,7 +141,7 @@ func (p *preview) readJoined(ctx context.Context, source sources.Source, plan *m
 
 // table renders rows of one table until there are enough documents.
 func (p *preview) table(ctx context.Context, source sources.Source, t *sources.Table, options PreviewOptions, render func(sources.Row, *sinks.Batch) error) error {
-	request := sources.ChunkRequest{Table: t, MaxRows: options.Limit, MaxBytes: chunkBytes}
+	request := sources.ChunkRequest{Table: t, MaxRows: options.Limit, MaxBytes: reading.ChunkBytes}
 	if options.Key != "" {
 		request.After, request.Inclusive, request.MaxRows = strings.Split(options.Key, ","), true, 1
 		if len(request.After) != len(t.Key) {

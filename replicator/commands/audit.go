@@ -1,4 +1,4 @@
-package replicator
+package commands
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"haystream/mapping/rowstore"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
+	"haystream/replicator/inspect"
 	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
@@ -40,8 +41,8 @@ func NewAudit(ctx context.Context, cfg *config.Config, file *conf.Source) (a *Au
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &inspection{set: cfg.Set()}
-	if err := errors.Join(in.readSource(ctx, source), in.readSink(ctx, sink)); err != nil {
+	in := &inspect.Inspection{Set: cfg.Set()}
+	if err := errors.Join(in.ReadSource(ctx, source), in.ReadSink(ctx, sink)); err != nil {
 		return nil, err
 	}
 	st, err := builds.LoadState(ctx, sink, cfg.Name, "audit", zerolog.Nop())
@@ -50,15 +51,14 @@ func NewAudit(ctx context.Context, cfg *config.Config, file *conf.Source) (a *Au
 	}
 	stored := false
 	st.View(func(cp *builds.Checkpoint) {
-		cp.Compare(in.catalog, zerolog.Nop())
-		distrust(in.catalog, cp.Partial)
-		in.homes, stored = cp.Homes, cp.Store.ID != ""
+		cp.Compare(in.Catalog, zerolog.Nop())
+		in.Distrust(cp.Partial)
+		in.Homes, stored = cp.Homes, cp.Store.ID != ""
 	})
-	options := compileOptions(in.sink)
-	options.Homes = in.homes
+	options := in.Options()
 	var store *rowstore.Store
 	if stored {
-		if store, err = rowstore.Open(cfg.StoreDir(), rowstore.Meta{Identity: in.source.Identity}, rowstore.Options{Log: zerolog.Nop()}); err != nil {
+		if store, err = rowstore.Open(cfg.StoreDir(), rowstore.Meta{Identity: in.Source.Identity}, rowstore.Options{Log: zerolog.Nop()}); err != nil {
 			return nil, fmt.Errorf("open row store: %w", err)
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
@@ -66,7 +66,7 @@ func NewAudit(ctx context.Context, cfg *config.Config, file *conf.Source) (a *Au
 			return nil, err
 		}
 	}
-	plan, err := options.Compile(in.catalog, in.set)
+	plan, err := options.Compile(in.Catalog, in.Set)
 	if err != nil {
 		return nil, fmt.Errorf("compile definitions: %w", err)
 	}
