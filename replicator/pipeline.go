@@ -3,7 +3,6 @@ package replicator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -65,15 +64,6 @@ type pipeline struct {
 	begun    atomic.Bool  // the stream has reached the mark: rows may be read
 	waiting  []*loadedChunk
 }
-
-// A rebuildError ends a session because physical indexes must be built anew.
-type rebuildError struct {
-	aliases []string
-	reason  string
-	useless []string // physical indexes that are being built and cannot be gone on with
-}
-
-func (e *rebuildError) Error() string { return fmt.Sprintf("rebuild %v: %s", e.aliases, e.reason) }
 
 // run replicates until ctx ends, and then returns nil, or until something
 // stops it.

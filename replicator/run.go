@@ -30,6 +30,7 @@ import (
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/inspect"
+	"haystream/replicator/joins"
 	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
@@ -180,7 +181,7 @@ const (
 func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error) {
 	var (
 		refused    *inspect.Refusal
-		rebuild    *rebuildError
+		rebuild    *joins.RebuildError
 		incomplete *incompleteError
 		gone       *builds.LostError
 		blocked    *builds.BlockedError
@@ -189,8 +190,8 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	)
 	switch {
 	case errors.As(err, &rebuild):
-		d.log.Warn().Strs("indexes", rebuild.aliases).Msg(rebuild.reason + "; rebuilding")
-		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Rebuild(rebuild.aliases, rebuild.reason, rebuild.useless) }), nil
+		d.log.Warn().Strs("indexes", rebuild.Aliases).Msg(rebuild.Error() + "; rebuilding")
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Rebuild(rebuild.Aliases, rebuild.Error(), rebuild.Useless) }), nil
 	case errors.As(err, &incomplete):
 		d.log.Warn().Str("index", incomplete.alias).Msg(incomplete.Error() + "; the table's rows are stored from now on, and the index is built anew from them beside")
 		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.LeftOut(incomplete.Table, incomplete.alias) }), nil

@@ -243,9 +243,6 @@ func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*build
 	if store := st.RowStore(); store != nil {
 		var err error
 		if p.joins, err = joins.Open(store, plan, builds.Joined(targets), p.windows, p.from.Version); err != nil {
-			if again, ok := errors.AsType[*joins.RebuildError](err); ok {
-				return nil, &rebuildError{aliases: again.Aliases, reason: again.Error(), useless: again.Useless}
-			}
 			return nil, err
 		}
 		if err := p.joins.Own(!slices.ContainsFunc(p.routes, func(of []*route) bool { return len(of) > 0 })); err != nil {

@@ -24,10 +24,9 @@ import (
 
 // PreviewOptions say what Preview shows.
 type PreviewOptions struct {
-	Index  string // a definition's name
-	Limit  int    // documents
-	config *config.Config
-	Key    string // only the row with this key, its columns joined by commas; empty for the first rows
+	Index string // a definition's name
+	Limit int    // documents
+	Key   string // only the row with this key, its columns joined by commas; empty for the first rows
 }
 
 // A preview is what Preview prints.
@@ -66,14 +65,18 @@ func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options
 	if in.Compile(ctx, source, file); in.Plan == nil {
 		return &inspect.Refusal{Findings: in.Findings, Final: true}
 	}
-	options.config = cfg
+	scratch := mapping.NewScratch()
+	if cfg.Source.InvalidUTF8 == sources.InvalidDeadLetter {
+		scratch.Undecodable = func(e *mapping.UndecodableError) error { return e }
+	}
+	scratch.Now = time.Now().UnixMicro()
 	p := preview{Documents: []previewDocument{}}
 	for _, index := range in.Plan.Sets[0] {
 		if !slices.Contains(index.Names, options.Index) {
 			continue
 		}
 		p.Index, p.Mappings, p.Settings = index.Alias, index.Mappings, index.Settings
-		if err := p.read(ctx, source, in.Plan, index, options); err != nil {
+		if err := p.read(ctx, source, in.Plan, index, options, scratch); err != nil {
 			return err
 		}
 	}
@@ -84,12 +87,7 @@ func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options
 }
 
 // read renders rows of the definition's tables until there are enough documents.
-func (p *preview) read(ctx context.Context, source sources.Source, plan *mapping.Plan, index *mapping.Index, options PreviewOptions) error {
-	scratch := mapping.NewScratch()
-	if options.config.Source.InvalidUTF8 == sources.InvalidDeadLetter {
-		scratch.Undecodable = func(e *mapping.UndecodableError) error { return e }
-	}
-	scratch.Now = time.Now().UnixMicro()
+func (p *preview) read(ctx context.Context, source sources.Source, plan *mapping.Plan, index *mapping.Index, options PreviewOptions, scratch *mapping.Scratch) error {
 	for _, r := range index.Renderers {
 		if r.Name != options.Index {
 			continue
