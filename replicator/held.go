@@ -128,7 +128,7 @@ const heldEvery = 5 * time.Second
 
 // checkHeld returns errMended when other indexes than before would be held up now.
 // was is what was held up before the sink was asked to make indexes: those that
-// it refused have a look of their own, retry. It is called by the checkpoint step, often.
+// it refused have a look of their own, Indexes.Retry. It is called by the checkpoint step, often.
 func (d *daemon) checkHeld(ctx context.Context, before *inspect.Inspection, was builds.Held) error {
 	if len(was) == 0 || time.Since(d.looked) < heldEvery {
 		return nil

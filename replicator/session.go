@@ -161,7 +161,7 @@ func (d *daemon) sameSource(st *builds.State, info sources.Info) {
 }
 
 // plan compiles the definitions, and beside them saved ones of indexes that are to
-// be fed (see restore), over the tables that the row store keeps. old is what the
+// be fed (see builds.Restore), over the tables that the row store keeps. old is what the
 // latter became, by physical index.
 func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
 	options := pf.Options()

@@ -82,7 +82,7 @@ type indexState struct {
 
 	Gap bool `json:"gap,omitempty"` // it may have missed changes since
 
-	// Held: it is held up, and gets no changes (held.go).
+	// Held: it is held up, and gets no changes.
 	Held bool `json:"held,omitempty"`
 
 	// Blocked is what the sink takes no documents for, while it is held up for that.
@@ -132,7 +132,7 @@ func (b *build) fresh() bool {
 }
 
 // untouched reports whether the build is a fresh one that the stream has not come to
-// the beginning of (see pipeline.begin): no document is in it.
+// the beginning of (see Begin): no document is in it.
 func (b *build) untouched() bool { return b.fresh() && b.Since == 0 && b.Round == 0 && b.From == "" }
 
 // NewCheckpoint is the one before the first start.
@@ -141,7 +141,7 @@ func NewCheckpoint(name string) *Checkpoint {
 }
 
 // ParseCheckpoint reads a saved checkpoint of the pipeline. One that a newer version
-// has saved is errNewer; any other error says what is damaged in it.
+// has saved is ErrNewer; any other error says what is damaged in it.
 func ParseCheckpoint(data []byte, name string) (*Checkpoint, error) {
 	var head struct {
 		Format json.Number `json:"format"`

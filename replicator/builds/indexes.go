@@ -350,7 +350,7 @@ func (x *Indexes) Targets(wanted []*mapping.Index, old map[string]*mapping.Index
 	})
 	for _, t := range all {
 		if t.build.fresh() && t.build.Since == 0 && !t.Unbroken {
-			t.Since.Store(unknown) // see State.begin
+			t.Since.Store(unknown) // see Begin
 		}
 	}
 	return all

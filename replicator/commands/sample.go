@@ -86,11 +86,16 @@ func (s *sample) table(ctx context.Context, t *mapping.StoredTable) error {
 	}
 }
 
+// put stores whole rows.
 func (s *sample) put(t *mapping.StoredTable, rows ...sources.Row) error {
 	b := s.store.Batch()
 	defer func() { _ = b.Discard() }() // after Commit it does nothing
-	if err := putRows(b, &s.arena, t, rows); err != nil {
-		return err
+	for _, row := range rows {
+		s.arena.Reset()
+		if _, err := b.Put(t.Table, t.Cut(&s.arena, row)); err != nil {
+			return fmt.Errorf("store row of table %s: %w", t.Source, err)
+		}
+		b.Forget()
 	}
 	return b.Commit(false)
 }
@@ -106,16 +111,4 @@ func (s *sample) render(scratch *mapping.Scratch, r *mapping.JoinedRenderer, row
 	defer func() { _ = snapshot.Release() }() // nothing is written
 	_, err := r.Document(scratch, snapshot, b, &sinks.Target{}, r.Mark(nil, key), 1)
 	return err
-}
-
-// putRows stores whole rows.
-func putRows(b *rowstore.Batch, a *sources.Arena, t *mapping.StoredTable, rows []sources.Row) error {
-	for _, row := range rows {
-		a.Reset()
-		if _, err := b.Put(t.Table, t.Cut(a, row)); err != nil {
-			return fmt.Errorf("store row of table %s: %w", t.Source, err)
-		}
-		b.Forget()
-	}
-	return nil
 }

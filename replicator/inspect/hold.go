@@ -24,7 +24,7 @@ func (in *Inspection) Hold(errs []preflight.Finding, known bool) bool {
 }
 
 // holdFor takes out what one error is about: a definition, all that use a table,
-// or what the configuration says of a table, which holdBroken follows up.
+// or what the configuration says of a table, which HoldBroken follows up.
 func (in *Inspection) holdFor(f preflight.Finding) bool {
 	if name := longest(in.Set.Indexes, "indexes.", f.Path); name != "" {
 		return in.HoldAlias(in.Set.Alias(name), f)
