@@ -161,7 +161,7 @@ func (d *daemon) sameSource(st *builds.State, info sources.Info) {
 }
 
 // plan compiles the definitions, and beside them saved ones of indexes that are to
-// be fed (see builds.Restore), over the tables that the row store keeps. old is what the
+// be fed (see Restore), over the tables that the row store keeps. old is what the
 // latter became, by physical index.
 func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Notes) (plan *mapping.Plan, old map[string]*mapping.Index, err error) {
 	options := pf.Options()
@@ -176,11 +176,8 @@ func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Note
 	}
 	var saved map[string]mapping.Set
 	st.Update(func(cp *builds.Checkpoint) {
-		for _, w := range plan.Sets[0] {
-			cp.Outdate(w)
-		}
 		pf.Whole = left.Loaded(plan.Stored)
-		saved = builds.Restore(cp, plan.Sets[0], left, pf.Whole, d.log)
+		saved = cp.Restore(plan.Sets[0], left, pf.Whole, d.log)
 	})
 	sets, physical := []mapping.Set{pf.Set}, []string{""}
 	for _, name := range slices.Sorted(maps.Keys(saved)) {

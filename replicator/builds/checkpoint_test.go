@@ -95,7 +95,7 @@ func TestEpochs(t *testing.T) {
 	stale := func(when, want string) {
 		t.Helper()
 		cp.Indexes["titles"] = &indexState{Live: &build{Epoch: cp.Indexes["titles"].Live.Epoch, Since: 1}}
-		cp.Outdate(titles)
+		cp.outdate(titles)
 		st := cp.Indexes["titles"]
 		if st.Stale != want {
 			t.Errorf("%s: stale %q, want %q", when, st.Stale, want)
@@ -148,7 +148,7 @@ func TestEpochs(t *testing.T) {
 	cp.begin()
 	now.Epochs.Begin(cp.Epoch, &sources.Staleness{})
 	cp.Indexes["titles"] = &indexState{Live: &build{Since: 1}, Next: &build{}}
-	if epoch, st := cp.Outdate(titles), cp.Indexes["titles"]; st.Stale == "" || st.Next.Epoch < epoch {
+	if epoch, st := cp.outdate(titles), cp.Indexes["titles"]; st.Stale == "" || st.Next.Epoch < epoch {
 		t.Errorf("an index into which nothing has come has to be made again: %+v, %+v, %d", st, st.Next, epoch)
 	}
 	cp.Version = 5

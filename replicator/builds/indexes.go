@@ -52,13 +52,15 @@ func (x *Indexes) Follow(targets []*Target, barrier func() <-chan struct{}, repo
 	return l.look, x.copies.run
 }
 
-// Restore returns the saved definitions that are to be fed, by physical index:
+// Restore marks indexes stale whose tables mean something else by now, and returns
+// the saved definitions that are to be fed, by physical index:
 // of live indexes whose definition has changed, until the new one has caught up;
 // and where not all that is wanted is stored yet, of those with documents of stored
 // rows: they go on from what they were begun with.
-func Restore(cp *Checkpoint, wanted []*mapping.Index, left *joins.Notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
+func (cp *Checkpoint) Restore(wanted []*mapping.Index, left *joins.Notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
 	sets := map[string]mapping.Set{}
 	for _, w := range wanted {
+		cp.outdate(w)
 		st := cp.Indexes[w.Alias]
 		if st == nil {
 			continue
@@ -103,7 +105,7 @@ func (x *Indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 	st := &indexState{}
 	epoch, now := int64(0), int64(0)
 	x.State.Update(func(cp *Checkpoint) {
-		epoch, now = cp.Outdate(w), cp.Epoch
+		epoch, now = cp.outdate(w), cp.Epoch
 		if saved := cp.Indexes[w.Alias]; saved != nil {
 			*st = *saved
 		}

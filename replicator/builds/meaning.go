@@ -151,10 +151,10 @@ func (cp *Checkpoint) begun() {
 	}
 }
 
-// Outdate marks an index stale that is made of something that has come to a
+// outdate marks an index stale that is made of something that has come to a
 // later epoch, and returns the epoch that it has to be of. One into which nothing
 // has come yet is of any.
-func (cp *Checkpoint) Outdate(w *mapping.Index) int64 {
+func (cp *Checkpoint) outdate(w *mapping.Index) int64 {
 	if st := cp.Indexes[w.Alias]; st != nil {
 		for _, b := range []*build{st.Live, st.Next} {
 			if b != nil && b.untouched() {
