@@ -43,10 +43,23 @@ func TestDamagedCheckpoints(t *testing.T) {
 	}
 	damaged := []string{"", "null", "{}", "[]", "no JSON", `"text"`, good[:len(good)-5]}
 	for _, change := range [][2]string{
-		{`"format":1,`, ``}, {`"format":1`, `"format":0`}, {`"format":1`, `"format":"one"`}, {`"format":1`, `"format":-3`},
-		{`"blog"`, `"shop"`}, {`"0/1"`, `17`}, {`"version":7`, `"version":"7"`}, {`"version":7`, `"version":-7`}, {`"version":7,`, ``},
-		{`"notes-1"`, `""`}, {`"notes-1"`, `{}`}, {`"definition":{},`, ``}, {`,"tables":{"public.t":{"rows":3}}`, ``}, {`{"rows":3}`, `null`}, {`{"rows":3}`, `3`},
-		{`{"notes":`, `{"people":null,"notes":`}, {`"indexes":{`, `"others":{`},
+		{`"format":1,`, ``},
+		{`"format":1`, `"format":0`},
+		{`"format":1`, `"format":"one"`},
+		{`"format":1`, `"format":-3`},
+		{`"blog"`, `"shop"`},
+		{`"0/1"`, `17`},
+		{`"version":7`, `"version":"7"`},
+		{`"version":7`, `"version":-7`},
+		{`"version":7,`, ``},
+		{`"notes-1"`, `""`},
+		{`"notes-1"`, `{}`},
+		{`"definition":{},`, ``},
+		{`,"tables":{"public.t":{"rows":3}}`, ``},
+		{`{"rows":3}`, `null`},
+		{`{"rows":3}`, `3`},
+		{`{"notes":`, `{"people":null,"notes":`},
+		{`"indexes":{`, `"others":{`},
 	} {
 		damaged = append(damaged, strings.Replace(good, change[0], change[1], 1))
 	}

@@ -67,7 +67,7 @@ func (l *lookout) look(ctx context.Context, failing bool) error {
 			return err
 		}
 		if err != nil {
-			return nil //nolint:nilerr // the next look sees more
+			return nil // the next look sees more
 		}
 		complaints = append(complaints, said...)
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"haystream/internal/conf"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/builds"
@@ -34,7 +33,7 @@ type Audit struct {
 
 // NewAudit reads everything into memory. It is right only while the daemon is
 // down, has delivered all, and nobody writes.
-func NewAudit(ctx context.Context, cfg *config.Config, file *conf.Source) (a *Audit, err error) {
+func NewAudit(ctx context.Context, cfg *config.Config) (a *Audit, err error) {
 	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
 		return nil, err

@@ -179,7 +179,7 @@ func storeError(err error) error {
 // for those behind the configured aliases: an earlier removal may have left them.
 func (r *removal) planIndexes(ctx context.Context, cp *builds.Checkpoint) error {
 	looked := map[string]bool{}
-	names := append(r.aliases, cp.WriteAliases()...)
+	names := slices.Concat(r.aliases, cp.WriteAliases())
 	for _, alias := range r.aliases { // a lost checkpoint may have known of more
 		made, err := r.sink.Made(ctx, alias)
 		if err != nil {
