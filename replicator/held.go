@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -119,10 +120,7 @@ func (in *inspection) cause(f preflight.Finding) string {
 	} else {
 		return f.String()
 	}
-	text, err := yaml.Marshal(about)
-	if err != nil {
-		return f.String()
-	}
+	text := wording(about)
 	var named, all []string
 	for _, b := range in.broken {
 		all = append(all, b.why)
@@ -177,8 +175,35 @@ type broken struct {
 }
 
 // named reports whether its name is in a text; an empty one is in any.
-func (b *broken) named(text []byte) bool {
-	return regexp.MustCompile(`\b` + regexp.QuoteMeta(b.name) + `\b`).Match(text)
+func (b *broken) named(text string) bool {
+	return regexp.MustCompile(`\b` + regexp.QuoteMeta(b.name) + `\b`).MatchString(text)
+}
+
+// wording is all that a part of the configuration says: settings that are set, names and texts.
+func wording(part any) string {
+	var text strings.Builder
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			text.WriteString(v + "\n")
+		case []any:
+			for _, one := range v {
+				walk(one)
+			}
+		case map[string]any:
+			for name, one := range v {
+				text.WriteString(name + "\n")
+				walk(one)
+			}
+		}
+	}
+	encoded, err := json.Marshal(part)
+	var decoded any
+	if err == nil && json.Unmarshal(encoded, &decoded) == nil {
+		walk(decoded)
+	}
+	return text.String()
 }
 
 // takeOut takes the relation or the computed column that a path is about out of
@@ -227,7 +252,7 @@ func (in *inspection) holdBroken() (found bool) {
 // for any, has a broken's name in it.
 func (in *inspection) names(index *mapping.Index, b broken) bool {
 	for _, name := range index.Names {
-		if text, err := yaml.Marshal(in.set.Indexes[name]); err != nil || b.named(text) {
+		if b.named(wording(in.set.Indexes[name])) {
 			return true
 		}
 	}
@@ -236,7 +261,7 @@ func (in *inspection) names(index *mapping.Index, b broken) bool {
 			continue
 		}
 		for _, text := range config.Computed {
-			if b.named([]byte(text)) {
+			if b.named(text) {
 				return true
 			}
 		}
