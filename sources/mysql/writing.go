@@ -94,7 +94,7 @@ func (st *stream) undone() error {
 	for _, t := range st.tx.wrote {
 		st.catalog.reach(st.catalog.catalogName(t.Schema, t.Name), written)
 	}
-	return st.stale(written, "has rows in the log that were rolled back, in a transaction that has changed a table without transactions, too")
+	return st.stale(written, "has rows in the log that were rolled back: their transaction has also changed a table without transactions, or made a temporary one")
 }
 
 // stale makes tables in use stale, by their names in the catalog. Each table in use
