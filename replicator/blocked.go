@@ -99,7 +99,7 @@ func (d *daemon) holdBlocked(ctx context.Context, in *inspection) error {
 			return fmt.Errorf("ask whether index %s takes documents: %w", alias, err)
 		}
 		if why != "" {
-			in.holdAlias(alias, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: why})
+			in.holdAlias(alias, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: why}.String())
 		}
 	}
 	if len(in.blocked) > 0 && len(in.set.Indexes) == 0 {

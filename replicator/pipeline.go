@@ -324,9 +324,11 @@ func (p *pipeline) stale(b *sources.Batch) (found bool) {
 	}
 	changes := slices.DeleteFunc(slices.Clone(b.Changes), func(c sources.Change) bool { return c.Kind != sources.Stale })
 	p.state.update(func(cp *checkpoint) { found = cp.told(changes) })
+	said := map[string]bool{}
 	for i := range changes {
-		if found {
-			p.log.Warn().Stringer("table", changes[i].Table).Msg("table " + changes[i].Table.String() + " " + changes[i].Stale.Reason)
+		if text := "table " + changes[i].Table.String() + " " + changes[i].Stale.Reason; found && !said[text] {
+			p.log.Warn().Stringer("table", changes[i].Table).Msg(text)
+			said[text] = true
 		}
 	}
 	return found
