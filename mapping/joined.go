@@ -8,6 +8,7 @@ import (
 
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
+	"haystream/sources"
 )
 
 // A JoinedRenderer renders the documents of one definition from stored rows.
@@ -92,6 +93,15 @@ func (r *JoinedRenderer) render(s *Scratch, rows rowstore.Reader, b *sinks.Batch
 	if err != nil || !ok {
 		return 0, err
 	}
+	return r.row(s, rows, b, t, row, version, deletes)
+}
+
+// Row is Document for a row that was read already.
+func (r *JoinedRenderer) Row(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64) (due int64, err error) {
+	return r.row(s, rows, b, t, row, version, !r.Append)
+}
+
+func (r *JoinedRenderer) row(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64, deletes bool) (int64, error) {
 	defer rows.Forget()
 	s.load(rows, newLoaded(r.root, row))
 	defer s.unload()

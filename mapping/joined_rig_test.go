@@ -122,6 +122,7 @@ indexes:
 // A joinedRig is a plan with a row store and indexes that hold documents by
 // their places, and beside it the rows as a database would have them.
 type joinedRig struct {
+	dirty [2]map[string]bool // marks, by the index's place
 	testing.TB
 	plan    *Plan
 	store   *rowstore.Store
@@ -229,7 +230,7 @@ func (r *joinedRig) change(b *rowstore.Batch, table string, old, row map[string]
 	for n, index := range r.plan.Sets[0] {
 		work, err := index.Joined[0].Touched(r.scratch, b, t.Table, before, after, r.limit, func(mark []byte) error {
 			r.marked = append(r.marked, index.Alias+string(mark))
-			return b.Mark(uint32(n), mark, nil)
+			return r.mark(n, mark)
 		})
 		r.must(err)
 		for _, w := range work {
@@ -267,7 +268,7 @@ func (r *joinedRig) resume() bool {
 		w, err := ParseWork(data)
 		r.must(err)
 		n := uint32(id & 1)
-		next, err := r.plan.Sets[0][n].Joined[0].Continue(r.scratch, b, w, r.limit, func(mark []byte) error { return b.Mark(n, mark, nil) })
+		next, err := r.plan.Sets[0][n].Joined[0].Continue(r.scratch, b, w, r.limit, func(mark []byte) error { return r.mark(int(n), mark) })
 		r.must(err)
 		if next == nil {
 			return false, b.DeleteWork(id)
@@ -278,21 +279,26 @@ func (r *joinedRig) resume() bool {
 	return !done
 }
 
+func (r *joinedRig) mark(n int, mark []byte) error {
+	if r.dirty[n] == nil {
+		r.dirty[n] = map[string]bool{}
+	}
+	r.dirty[n][string(mark)] = true
+	return nil
+}
+
 // render renders what is marked.
 func (r *joinedRig) render() {
 	r.version++
-	snapshot, done := r.store.Snapshot(), r.store.Batch()
+	snapshot := r.store.Snapshot()
 	for n, index := range r.plan.Sets[0] {
 		target, out := &sinks.Target{Index: index.Alias}, &sinks.Batch{}
 		if r.due[index.Alias] == nil {
 			r.due[index.Alias], r.indexes[index.Alias] = map[string]int64{}, map[string]string{}
 		}
 		due := r.due[index.Alias]
-		var marks []string
-		r.must(snapshot.Marks(uint32(n), nil, func(key, _ []byte) (bool, error) {
-			marks = append(marks, string(key))
-			return true, done.Unmark(uint32(n), key)
-		}))
+		marks := slices.Sorted(maps.Keys(r.dirty[n]))
+		clear(r.dirty[n])
 		for mark, at := range due {
 			if at <= r.scratch.Now && !slices.Contains(marks, mark) {
 				marks = append(marks, mark)
@@ -327,7 +333,6 @@ func (r *joinedRig) render() {
 		}
 	}
 	r.must(snapshot.Release())
-	r.must(done.Commit(false))
 }
 
 func (r *joinedRig) settle() {

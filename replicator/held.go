@@ -29,8 +29,7 @@ import (
 // again and again with fewer where some must be held up. mayHold: the same
 // definitions have worked before.
 func (d *daemon) fit(ctx context.Context, in *inspect.Inspection, mayHold bool) error {
-	in.Set, in.Held = d.cfg.Set(), builds.Held{}
-	in.Set.Indexes, in.Set.Tables = maps.Clone(in.Set.Indexes), maps.Clone(in.Set.Tables)
+	in.HoldNothing(d.cfg.Set())
 	if err := d.holdBlocked(ctx, in); err != nil {
 		return err
 	}
@@ -44,14 +43,14 @@ func (d *daemon) fit(ctx context.Context, in *inspect.Inspection, mayHold bool) 
 			}
 		}
 		errs := d.unbearable(in, mayHold)
-		switch {
-		case len(errs) == 0 && !in.HoldBroken():
+		if len(errs) == 0 && !in.HoldBroken() {
 			return d.grace(in.Held)
-		case len(errs) == 0:
-		case !in.Hold(errs, mayHold):
+		}
+		told, ok := in.Hold(errs, mayHold)
+		if !ok {
 			return &inspect.Refusal{Findings: errs, Final: !d.ran}
 		}
-		if all = append(all, errs...); len(in.Set.Indexes) == 0 {
+		if all = append(all, told...); len(in.Set.Indexes) == 0 {
 			return &inspect.Refusal{Findings: all, Final: !mayHold}
 		}
 	}
@@ -111,7 +110,7 @@ func (d *daemon) holdBlocked(ctx context.Context, in *inspect.Inspection) error 
 			return fmt.Errorf("ask whether index %s takes documents: %w", alias, err)
 		}
 		if why != "" {
-			in.HoldAlias(alias, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: why})
+			in.HoldAlias(alias, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: why}.String())
 		}
 	}
 	if len(in.Blocked) > 0 && len(in.Set.Indexes) == 0 {

@@ -197,7 +197,11 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 				return err
 			}
 		case c := <-p.loader.chunks:
-			p.waiting = append(p.waiting, c)
+			if c.chunk == nil {
+				p.joins.GiveUp(c.lookup)
+			} else {
+				p.waiting = append(p.waiting, c)
+			}
 		case <-landing:
 			err = p.joins.Settle()
 		case <-due:
@@ -299,9 +303,11 @@ func (p *pipeline) stale(b *sources.Batch) (found bool) {
 	}
 	changes := slices.DeleteFunc(slices.Clone(b.Changes), func(c sources.Change) bool { return c.Kind != sources.Stale })
 	p.state.Update(func(cp *builds.Checkpoint) { found = cp.NoteStale(changes) })
+	said := map[string]bool{}
 	for i := range changes {
-		if found {
-			p.log.Warn().Stringer("table", changes[i].Table).Msg("table " + changes[i].Table.String() + " " + changes[i].Stale.Reason)
+		if text := "table " + changes[i].Table.String() + " " + changes[i].Stale.Reason; found && !said[text] {
+			p.log.Warn().Stringer("table", changes[i].Table).Msg(text)
+			said[text] = true
 		}
 	}
 	return found

@@ -45,7 +45,7 @@ const chunksAhead = 2
 // A loadedChunk waits for the stream to reach its mark.
 type loadedChunk struct {
 	scan   *scan         // it belongs to, or
-	lookup *joins.Lookup // what it was read for
+	lookup *joins.Lookup // what it was read for; without a chunk: that cannot be read
 	after  sources.Key   // the key that it was read after
 	window *reading.Window
 	chunk  *sources.Chunk
@@ -206,6 +206,7 @@ func (s *snapshot) ask(ctx context.Context, c *loadedChunk, stored bool, since i
 // look reads what the apply loop asks for by key, until ctx ends.
 func (s *snapshot) look(ctx context.Context) error {
 	retry := backoff.Backoff{Min: 5 * time.Millisecond, Max: 5 * time.Second}
+	unread := map[*sources.Table]bool{}
 	for {
 		var l *joins.Lookup
 		select {
@@ -213,29 +214,39 @@ func (s *snapshot) look(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		for merged, unread := false, false; !merged; {
-			table, since := l.Table()
-			having, after := l.Request()
-			c, err := s.ask(ctx, &loadedChunk{lookup: l}, true, since, sources.ChunkRequest{Table: table, After: after, Having: having})
-			switch {
-			case errors.Is(err, sources.ErrUnreadable):
-				unread = true
-				s.unreadable(table, err)
-			case err != nil:
-				return fmt.Errorf("read rows of table %s again: %w", table, err)
-			default:
-				if unread {
-					unread = false
-					s.unreadable(table, nil)
-				}
-				if merged, err = s.await(ctx, c); err != nil {
+		if l.Tries() == 0 {
+			retry.Reset()
+		}
+		for again := l.Tries() > 0; ; again = true {
+			if again {
+				if err := retry.Wait(ctx, 0); err != nil {
 					return err
 				}
 			}
-			if merged {
-				retry.Reset()
-			} else if err := retry.Wait(ctx, 0); err != nil {
+			table, since := l.Table()
+			having, after := l.Request()
+			c, err := s.ask(ctx, &loadedChunk{lookup: l}, true, since, sources.ChunkRequest{Table: table, After: after, Having: having})
+			if errors.Is(err, sources.ErrUnreadable) {
+				s.unreadable(table, err)
+				unread[table] = true
+				select {
+				case s.chunks <- &loadedChunk{lookup: l}:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("read rows of table %s again: %w", table, err)
+			}
+			if unread[table] {
+				delete(unread, table)
+				s.unreadable(table, nil)
+			}
+			if merged, err := s.await(ctx, c); err != nil {
 				return err
+			} else if merged {
+				break
 			}
 		}
 	}

@@ -1,16 +1,11 @@
 package sources
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
-// Undecoded gathers the values of one change in the log that cannot be decoded. They
-// end no stream: what was read of their columns is stale, and a query gives them.
-type Undecoded struct {
-	columns []string
-	first   error
-}
+// Undecoded notes that one change in the log has values that cannot be decoded. They
+// end no stream: the change is left out, so that all that was read of its table is
+// stale, whatever columns it is of; a query gives the rows.
+type Undecoded struct{ first error }
 
 // Fail notes a value. What the catalog explains is returned.
 func (u *Undecoded) Fail(column string, err error) error {
@@ -21,9 +16,6 @@ func (u *Undecoded) Fail(column string, err error) error {
 	if u.first == nil {
 		u.first = err
 	}
-	if !slices.Contains(u.columns, column) {
-		u.columns = append(u.columns, column)
-	}
 	return nil
 }
 
@@ -32,7 +24,7 @@ func (u *Undecoded) Settle(c Change) Change {
 	if u.first == nil {
 		return c
 	}
-	why := &Staleness{Columns: u.columns, Reason: "has a value in the log that cannot be decoded: " + u.first.Error()}
+	why := &Staleness{Reason: "has a value in the log that cannot be decoded: " + u.first.Error()}
 	*u = Undecoded{}
 	return Change{Table: c.Table, Kind: Stale, Version: c.Version, Tx: c.Tx, Stale: why}
 }

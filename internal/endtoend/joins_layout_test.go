@@ -193,7 +193,7 @@ func TestStoredTableAltered(t *testing.T) {
 		w.settle()
 		before, alter := w.readings("author"), "ALTER TABLE author MODIFY id integer NOT NULL AFTER name"
 		if w.server.Kind == servers.Postgres {
-			alter = "ALTER TABLE author ALTER email TYPE varchar(70)"
+			alter = "ALTER TABLE author ALTER email TYPE text"
 		}
 		w.exec(alter, "UPDATE author SET name = 'first' WHERE id = 1")
 		w.eventually("the table is read again", func() bool { return w.readings("author") > before })

@@ -101,18 +101,16 @@ func (b *Batch) Truncate(t *Table) error {
 	return nil
 }
 
-// Mark notes that a document is not delivered yet. data is what rendering will
-// need and may not find in the store, such as the id of a document whose row is
-// gone; it replaces what an earlier Mark gave. It may be nil.
-func (b *Batch) Mark(target uint32, key, data []byte) error {
-	b.to = append(appendTarget(b.to[:0], spaceMark, target), key...)
-	return b.written("mark document", b.of.Set(b.to, data, nil))
+// PutDirty notes which documents the Batch makes dirty, under its version.
+func (b *Batch) PutDirty(version int64, data []byte) error {
+	b.to = appendDirty(b.to[:0], version)
+	return b.written("store dirty documents", b.of.Set(b.to, data, nil))
 }
 
-// Unmark notes that a document is delivered.
-func (b *Batch) Unmark(target uint32, key []byte) error {
-	b.to = append(appendTarget(b.to[:0], spaceMark, target), key...)
-	return b.written("unmark document", b.of.Delete(b.to, nil))
+// DeleteDirty removes what was noted under a version.
+func (b *Batch) DeleteDirty(version int64) error {
+	b.to = appendDirty(b.to[:0], version)
+	return b.written("delete dirty documents", b.of.Delete(b.to, nil))
 }
 
 // PutWork stores work that is to be gone on with.

@@ -36,13 +36,8 @@ type Reader interface {
 	// Forget ends the validity of all rows, and keeps their memory for the next ones.
 	Forget()
 
-	// Marks gives the documents of a target that are not delivered yet, in
-	// order of their keys, from the first one after a key.
-	Marks(target uint32, after []byte, each func(key, data []byte) (more bool, err error)) error
-
-	// Marked returns what a document is marked with, valid until Forget; ok is
-	// false where it is not.
-	Marked(target uint32, key []byte) (data []byte, ok bool, err error)
+	// Dirty gives what is noted of dirty documents, in order of versions, from one on.
+	Dirty(from int64, each func(version int64, data []byte) (more bool, err error)) error
 
 	// Work gives the work that is left, in order of ids.
 	Work(each func(id uint64, data []byte) (more bool, err error)) error
@@ -128,9 +123,17 @@ func (r *reader) All(t *Table, after []byte, each func(key []byte, row sources.R
 	})
 }
 
-func (r *reader) Marks(target uint32, after []byte, each func(key, data []byte) (bool, error)) error {
-	r.key = appendTarget(r.key[:0], spaceMark, target)
-	return r.scan(r.key, after, nil, each)
+func (r *reader) Dirty(from int64, each func(version int64, data []byte) (bool, error)) error {
+	var after []byte
+	if from > 0 {
+		after = appendDirty(nil, from-1)[1:]
+	}
+	return r.scan([]byte{spaceDirty}, after, nil, func(key, data []byte) (bool, error) {
+		if len(key) != 8 {
+			return false, r.store.damaged("read dirty documents", errors.New("a version cannot be read"))
+		}
+		return each(int64(binary.BigEndian.Uint64(key)), data)
+	})
 }
 
 func (r *reader) Work(each func(id uint64, data []byte) (bool, error)) error {
@@ -164,11 +167,6 @@ func (r *reader) DueOf(target uint32, key []byte) (int64, bool, error) {
 		return 0, false, r.store.damaged("read due document", errors.New("its time cannot be read"))
 	}
 	return int64(binary.BigEndian.Uint64(data)), true, nil
-}
-
-func (r *reader) Marked(target uint32, key []byte) ([]byte, bool, error) {
-	r.key = append(appendTarget(r.key[:0], spaceMark, target), key...)
-	return r.value("mark")
 }
 
 func (r *reader) Note(name string) ([]byte, error) {

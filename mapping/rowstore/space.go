@@ -10,7 +10,7 @@ import (
 //	row:   table, key                      → row
 //	piece: table, key, stamp, column, n → part of a large text
 //	index: table, index, value, key        →
-//	mark:  target, key                     → data
+//	dirty: version                         → documents
 //	due:   time, target, key               →
 //	dueOf: target, key                     → time
 //	work:  id                              → data
@@ -18,12 +18,12 @@ import (
 //	meta, state, tables:                   → see meta, state and kept
 //
 // with tables and columns in two bytes, indexes in one, targets and n in four,
-// times, ids and stamps in eight, all big-endian.
+// times, versions, ids and stamps in eight, all big-endian.
 const (
 	spaceRow    = 'r'
 	spacePiece  = 'p'
 	spaceIndex  = 'i'
-	spaceMark   = 'm'
+	spaceDirty  = 'm'
 	spaceDue    = 't'
 	spaceDueOf  = 'u'
 	spaceWork   = 'w'
@@ -48,6 +48,10 @@ func appendTarget(dst []byte, space byte, target uint32) []byte {
 // appendDue appends a time so that times before 1970 sort first.
 func appendDue(dst []byte, at int64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, spaceDue), uint64(at)^1<<63)
+}
+
+func appendDirty(dst []byte, version int64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, spaceDirty), uint64(version))
 }
 
 func appendWork(dst []byte, id uint64) []byte {

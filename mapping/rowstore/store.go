@@ -30,7 +30,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 5
+const format = 6
 
 // Meta says whose rows a store holds.
 type Meta struct {

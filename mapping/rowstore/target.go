@@ -3,9 +3,7 @@ package rowstore
 import (
 	"encoding/binary"
 	"errors"
-	"maps"
 	"math"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -13,43 +11,33 @@ import (
 // dropKeys is how many due documents one commit of DropTarget forgets.
 const dropKeys = 4096
 
-// Targets returns the targets that documents are marked or due for, in order.
+// Targets returns the targets that documents are due for, in order.
 // It reads little, however many documents there are.
 func (s *Store) Targets() ([]uint32, error) {
-	found := map[uint32]bool{}
-	for _, space := range []byte{spaceMark, spaceDueOf} {
-		if err := s.targets(space, found); err != nil {
-			return nil, err
-		}
-	}
-	return slices.Sorted(maps.Keys(found)), nil
-}
-
-// targets finds those in one space, seeking from each to the next.
-func (s *Store) targets(space byte, found map[uint32]bool) error {
-	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
+	var found []uint32
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceDueOf}, UpperBound: []byte{spaceDueOf + 1}})
 	if err != nil {
-		return s.failed("read the row store", err)
+		return nil, s.failed("read the row store", err)
 	}
-	for ok := iter.First(); ok; {
+	for ok := iter.First(); ok; { // from each to the next
 		key := iter.Key()[1:]
 		if len(key) < 4 {
-			return errors.Join(s.damaged("read targets", errors.New("one cannot be read")), iter.Close())
+			return nil, errors.Join(s.damaged("read targets", errors.New("one cannot be read")), iter.Close())
 		}
 		target := binary.BigEndian.Uint32(key)
-		found[target] = true
+		found = append(found, target)
 		if target == math.MaxUint32 {
 			break
 		}
-		ok = iter.SeekGE(appendTarget(nil, space, target+1))
+		ok = iter.SeekGE(appendTarget(nil, spaceDueOf, target+1))
 	}
 	if err := iter.Close(); err != nil {
-		return s.failed("read the row store", err)
+		return nil, s.failed("read the row store", err)
 	}
-	return nil
+	return found, nil
 }
 
-// DropTarget forgets all marked and due documents of a target, in commits of
+// DropTarget forgets all due documents of a target, in commits of
 // bounded size. A kill in the middle of it leaves some, and Targets names it again.
 // It is called where no Batch is open.
 func (s *Store) DropTarget(target uint32) error {
@@ -86,13 +74,8 @@ func (b *Batch) dropDues(target uint32, after []byte) (last []byte, more bool, e
 }
 
 func (b *Batch) dropRest(target uint32) error {
-	for _, space := range []byte{spaceMark, spaceDueOf} {
-		prefix := appendTarget(nil, space, target)
-		if err := b.of.DeleteRange(prefix, appendEnd(nil, prefix), nil); err != nil {
-			return b.written("drop target", err)
-		}
-	}
-	return nil
+	prefix := appendTarget(nil, spaceDueOf, target)
+	return b.written("drop target", b.of.DeleteRange(prefix, appendEnd(nil, prefix), nil))
 }
 
 // Notes gives the names under which notes are Set that begin with prefix, in order.

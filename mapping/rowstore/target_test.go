@@ -21,11 +21,6 @@ func TestDropTarget(t *testing.T) {
 	for _, target := range []uint32{0, 5, 6, math.MaxUint32} {
 		for n := range map[uint32]int{0: 3, 5: many, 6: 3, math.MaxUint32: 3}[target] {
 			key := []byte(fmt.Sprint(n))
-			if target != 6 {
-				if err := b.Mark(target, key, nil); err != nil {
-					t.Fatal(err)
-				}
-			}
 			if err := b.PutDue(int64(n%100), target, key); err != nil {
 				t.Fatal(err)
 			}
@@ -56,18 +51,13 @@ func TestDropTarget(t *testing.T) {
 	snap := s.Snapshot()
 	defer snap.Release()
 	count := map[string]int{}
-	for _, target := range []uint32{0, 5, 6, math.MaxUint32} {
-		if err := snap.Marks(target, nil, func([]byte, []byte) (bool, error) { count[fmt.Sprintf("marks of %d", target)]++; return true, nil }); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if err := snap.Due(math.MaxInt64, func(_ int64, target uint32, _ []byte) (bool, error) {
 		count[fmt.Sprintf("dues of %d", target)]++
 		return true, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := fmt.Sprint(count), "map[dues of 0:3 dues of 4294967295:3 dues of 6:3 marks of 0:3 marks of 4294967295:3]"; got != want {
+	if got, want := fmt.Sprint(count), "map[dues of 0:3 dues of 4294967295:3 dues of 6:3]"; got != want {
 		t.Errorf("left are %s, want %s", got, want)
 	}
 	var names []string

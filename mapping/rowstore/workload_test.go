@@ -77,14 +77,14 @@ type model struct {
 	sequence uint64
 	position string
 	rows     [tables]map[string][]string // by key
-	marks    map[string]string
+	dirty    map[int64]string
 	work     map[uint64]string
 	due      map[string]int64
 	note     string
 }
 
 func newModel() *model {
-	m := &model{marks: map[string]string{}, work: map[uint64]string{}, due: map[string]int64{}}
+	m := &model{dirty: map[int64]string{}, work: map[uint64]string{}, due: map[string]int64{}}
 	for t := range m.rows {
 		m.rows[t] = map[string][]string{}
 	}
@@ -111,8 +111,8 @@ func (m *model) dump(l *Layout) string {
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(m.marks)) {
-		fmt.Fprintf(&b, "mark %x %q\n", key, m.marks[key])
+	for _, version := range slices.Sorted(maps.Keys(m.dirty)) {
+		fmt.Fprintf(&b, "dirty %d %q\n", version, m.dirty[version])
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.work)) {
 		fmt.Fprintf(&b, "work %d %q\n", id, m.work[id])
@@ -174,12 +174,10 @@ func dump(l *Layout, s *Store, r Reader) (string, error) {
 			}
 		}
 	}
-	for target := range uint32(2) {
-		keep(r.Marks(target, nil, func(key, data []byte) (bool, error) {
-			fmt.Fprintf(&b, "mark %x %q\n", string(appendTarget(nil, 'x', target))+string(key), data)
-			return true, nil
-		}))
-	}
+	keep(r.Dirty(0, func(version int64, data []byte) (bool, error) {
+		fmt.Fprintf(&b, "dirty %d %q\n", version, data)
+		return true, nil
+	}))
 	keep(r.Work(func(id uint64, data []byte) (bool, error) {
 		fmt.Fprintf(&b, "work %d %q\n", id, data)
 		return true, nil
@@ -232,11 +230,13 @@ func (m *model) step(b *Batch, l *Layout, r *rand.Rand) error {
 			return b.Truncate(t)
 		}
 	case 4:
-		m.marks[document] = id
-		return b.Mark(target, key, []byte(id))
+		version := int64(r.IntN(20))
+		m.dirty[version] = id
+		return b.PutDirty(version, []byte(id))
 	case 5:
-		delete(m.marks, document)
-		return b.Unmark(target, key)
+		version := int64(r.IntN(20))
+		delete(m.dirty, version)
+		return b.DeleteDirty(version)
 	case 6:
 		work := uint64(r.IntN(10))
 		m.work[work] = id

@@ -150,6 +150,13 @@ func TestEpochs(t *testing.T) {
 		t.Error("what a column was after its rows were read is not told")
 	}
 	stale("another column of that name", "table public.book had other titles")
+	cp.Tables[table.String()].Fresh = []string{"title"}
+	if !cp.told([]sources.Change{
+		{Table: table, Kind: sources.Stale, Version: 16, Stale: &older},
+		{Table: table, Kind: sources.Stale, Version: 16, Stale: &sources.Staleness{Columns: []string{"pages"}, Reason: "has a value in the log that cannot be decoded"}},
+	}) {
+		t.Error("a value that cannot be decoded is not told where the same change tells of older columns")
+	}
 
 	now := *table
 	now.Fingerprint = of("id", "pages")
@@ -168,5 +175,24 @@ func TestEpochs(t *testing.T) {
 	cp.Use(&mapping.Plan{Tables: []*sources.Table{table, {Schema: "public", Name: "tag"}}}, nil)
 	if cp.Told != 5 {
 		t.Errorf("with other tables in use, stale changes up to %d count as known", cp.Told)
+	}
+}
+
+// TestUndecodedChange: a change that cannot be decoded is left out, so that indexes
+// which use nothing of what it has that cannot be lack it, too.
+func TestUndecodedChange(t *testing.T) {
+	table := &sources.Table{Schema: "public", Name: "book", Columns: []sources.Column{{Name: "id"}, {Name: "title"}, {Name: "odd"}}}
+	titles := &mapping.Index{Alias: "titles", Uses: map[string][]string{"public.book": {"id", "title"}}}
+	cp := newCheckpoint("books")
+	cp.use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
+	cp.Indexes["titles"] = &indexState{Live: &build{Since: 1}}
+	var undecoded sources.Undecoded
+	if err := undecoded.Fail("odd", errors.New("it is odd")); err != nil {
+		t.Fatal(err)
+	}
+	cp.told([]sources.Change{undecoded.Settle(sources.Change{Table: table, Kind: sources.Insert, Version: 10})})
+	cp.outdate(titles)
+	if want := "table public.book has a value in the log that cannot be decoded: column odd: it is odd"; cp.Indexes["titles"].Stale != want {
+		t.Errorf("stale %q, want %q", cp.Indexes["titles"].Stale, want)
 	}
 }

@@ -99,12 +99,12 @@ func (cp *Checkpoint) Use(plan *mapping.Plan, why Held) {
 // NoteStale begins an epoch of what changes of the log have made stale, and reports
 // whether there was anything that is in use. Versions up to Told are known.
 func (cp *Checkpoint) NoteStale(changes []sources.Change) bool {
-	epoch := int64(0)
+	epoch, before := int64(0), cp.Told // two may have one Version
 	for i := range changes {
 		c := &changes[i]
 		known := cp.Tables[c.Table.String()]
 		what := inUse(c.Stale, c.Table)
-		if c.Version <= cp.Told || known == nil || what == nil {
+		if c.Version <= before || known == nil || what == nil {
 			continue
 		}
 		if what.Older {

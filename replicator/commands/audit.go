@@ -54,6 +54,13 @@ func NewAudit(ctx context.Context, cfg *config.Config) (a *Audit, err error) {
 		in.Distrust(cp.Partial)
 		in.Homes, stored = cp.Homes, cp.Store.ID != ""
 	})
+	if !stored { // the log has left out nothing so far
+		for _, t := range in.Catalog {
+			for i := range t.Columns {
+				t.Columns[i].MayBeMissing = false
+			}
+		}
+	}
 	options := in.Options()
 	var store *rowstore.Store
 	if stored {

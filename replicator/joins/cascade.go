@@ -102,7 +102,7 @@ func (j *Joins) cascade(b *rowstore.Batch, t *Table, old, row sources.Row) error
 			}
 		}
 		if suspected { // what is stored may not be what was acted on
-			err = j.suspect(b, child, v)
+			err = j.suspect(b, child, v, acted)
 		} else {
 			err = j.act(b, child, &h)
 		}
@@ -129,7 +129,7 @@ func (j *Joins) unknown(b *rowstore.Batch, child *Table, h *act) error {
 	}
 	if slices.ContainsFunc(columns, func(i int) bool { return slices.Contains(child.Table.Key, i) }) {
 		j.windows.Act(child.Source, to.name)
-		if err := j.suspect(b, child, to); err != nil {
+		if err := j.suspect(b, child, to, acted); err != nil {
 			return err
 		}
 	}
@@ -157,7 +157,7 @@ func (j *Joins) passOn(b *rowstore.Batch, t *Table, columns []int, from, to sour
 		}
 		done[k] = true
 		for _, texts := range []sources.Key{was, is} {
-			if err := j.suspect(b, child, child.value(passed, texts)); err != nil {
+			if err := j.suspect(b, child, child.value(passed, texts), acted); err != nil {
 				return err
 			}
 		}
@@ -215,7 +215,7 @@ func (j *Joins) actOn(b *rowstore.Batch, child *Table, key []byte, h *act) error
 		return err
 	}
 	if suspected { // what is stored may not be what was acted on
-		return j.suspectRow(b, child, old)
+		return j.suspectRow(b, child, old, acted)
 	}
 	row := h.row(a, old)
 	if !row.IsZero() && old.Same(row, h.Columns...) {
@@ -241,7 +241,5 @@ func (j *Joins) spill(b *rowstore.Batch) error {
 	if err := writeApplied(b, j.applied); err != nil {
 		return err
 	}
-	j.pause()
-	defer wake(j.rounds.marked)
-	return j.clock.spill(b)
+	return j.commit(b, true)
 }

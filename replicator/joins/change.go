@@ -74,7 +74,7 @@ func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
 		return nil // the heirs will have the row
 	}
 	// What was there is not known. The row is stored when it has been read again.
-	if err := j.suspectRow(b, t, row); err != nil {
+	if err := j.suspectRow(b, t, row, late); err != nil {
 		return err
 	}
 	return errors.Join(j.appears(b, t, acting, row, false), j.cascade(b, t, acting, row))
@@ -103,7 +103,7 @@ func (j *Joins) replace(b *rowstore.Batch, t *Table, from []byte, old, row, acti
 	}
 	if !old.IsZero() && !bytes.Equal(from, to) {
 		if to != nil {
-			if err := j.moved(b, t, from, old, row); err != nil {
+			if err := j.moved(b, t, from, to, old, row); err != nil {
 				return err
 			}
 		}
@@ -123,8 +123,8 @@ func (j *Joins) replace(b *rowstore.Batch, t *Table, from []byte, old, row, acti
 
 // moved sees to a row that gets another key: a suspect that it was stays one, and it
 // may have come to where a sweep has been.
-func (j *Joins) moved(b *rowstore.Batch, t *Table, from []byte, old, row sources.Row) error {
-	if j.sweeping != nil && j.sweeping.table == t {
+func (j *Joins) moved(b *rowstore.Batch, t *Table, from, to []byte, old, row sources.Row) error {
+	if j.sweeping != nil && j.sweeping.table == t && bytes.Compare(to, j.sweeping.after) <= 0 {
 		j.sweeping.again = true
 	}
 	if t.suspects == 0 {
@@ -139,7 +139,7 @@ func (j *Joins) moved(b *rowstore.Batch, t *Table, from []byte, old, row sources
 	}
 	for _, name := range names {
 		if suspected, err := j.suspected(b, t, name); err != nil || suspected {
-			return errors.Join(err, j.suspectRow(b, t, row))
+			return errors.Join(err, j.suspectRow(b, t, row, acted))
 		}
 	}
 	return nil
@@ -148,16 +148,16 @@ func (j *Joins) moved(b *rowstore.Batch, t *Table, from []byte, old, row sources
 // touch marks the documents that a changed row can affect.
 func (j *Joins) touch(b *rowstore.Batch, t *Table, old, row sources.Row) error {
 	for _, to := range j.targets {
-		if !to.began.Load() || to.Retired.Load() {
+		if to.began.Load() == 0 || to.Retired.Load() {
 			continue
 		}
-		mark := func(mark []byte) error { return j.mark(b, to, mark) }
+		mark := func(mark []byte) error { return j.mark(to, mark) }
 		work, err := to.renderer.Touched(j.scratch, b, t.Table, old, row, sliceKeys, mark)
 		if err != nil {
 			return fmt.Errorf("find documents of index %s: %w", to.Alias, err)
 		}
 		for i := range work {
-			if err := j.addWork(b, workFanOut, to, work[i].Append(nil)); err != nil {
+			if err := j.addWork(b, to, work[i]); err != nil {
 				return err
 			}
 		}

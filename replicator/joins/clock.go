@@ -1,7 +1,6 @@
 package joins
 
 import (
-	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
@@ -38,28 +37,23 @@ func (c *clock) begin(applied int64) {
 	c.version = max(c.version+1, applied)
 }
 
-// commit makes the batch visible, and its version with it.
-func (c *clock) commit(b *rowstore.Batch) error {
+// commit makes the batch visible, and its version with it. spill: a part of it that
+// is too large for memory, and goes on with the rest.
+func (c *clock) commit(b *rowstore.Batch, spill bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.SetPosition(c.position, c.version)
-	if err := b.Commit(false); err != nil {
+	commit := func() error { return b.Commit(false) }
+	if spill {
+		commit = b.Spill
+	}
+	if err := commit(); err != nil {
 		return fmt.Errorf("write row store: %w", err)
 	}
 	c.visible = c.version
-	return nil
-}
-
-// spill makes a part of the batch visible that is too large for memory, and goes on with the rest.
-func (c *clock) spill(b *rowstore.Batch) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b.SetPosition(c.position, c.version)
-	if err := b.Spill(); err != nil {
-		return fmt.Errorf("write row store: %w", err)
+	if spill {
+		c.version++
 	}
-	c.visible = c.version
-	c.version++
 	return nil
 }
 
@@ -75,11 +69,4 @@ func (c *clock) now() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.visible
-}
-
-// mark notes in the batch under way that a document is to be rendered.
-func (j *Joins) mark(b *rowstore.Batch, to *target, mark []byte) error {
-	var version [8]byte
-	binary.BigEndian.PutUint64(version[:], uint64(j.clock.version)) // only the apply loop changes it
-	return b.Mark(to.id, mark, version[:])
 }

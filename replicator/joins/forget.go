@@ -10,7 +10,7 @@ import (
 )
 
 // forgetGone deletes what the store holds of physical indexes that are no longer
-// fed: their marked and due documents, and how far their passes had come. Their
+// fed: their due documents, and how far their passes had come. Their
 // work is deleted when its turn comes.
 func (j *Joins) forgetGone() error {
 	found, err := j.store.Targets()
@@ -85,7 +85,9 @@ func (j *Joins) giveUp(lost []*target) error {
 		if err := j.store.DropTarget(to.id); err != nil {
 			return fmt.Errorf("forget documents of index %s: %w", to.Alias, err)
 		}
-		to.began.Store(false)
+		to.began.Store(0)
+		to.passing.Store(false)
+		to.cursor, to.sent, to.passed = nil, false, passed{}
 	}
 	return j.write(j.applied, func(b *rowstore.Batch) error {
 		err := j.dropWork(b, func(id uint32) bool {
@@ -105,7 +107,7 @@ func (j *Joins) giveUp(lost []*target) error {
 func (j *Joins) dropWork(b *rowstore.Batch, of func(target uint32) bool) error {
 	var gone []uint64
 	err := b.Work(func(id uint64, record []byte) (bool, error) {
-		if len(record) >= workHeader && of(binary.BigEndian.Uint32(record[1:])) {
+		if len(record) >= workHeader && of(binary.BigEndian.Uint32(record)) {
 			gone = append(gone, id)
 		}
 		return true, nil

@@ -18,10 +18,10 @@ func TestForgetGone(t *testing.T) {
 	}
 	kept, gone := fed("notes-2"), fed("notes-1")
 	c := newClock(store, 1)
-	j := &Joins{store: store, targets: []*target{kept}, clock: c, rounds: newRounds(c, nil)}
+	j := &Joins{store: store, targets: []*target{kept}, clock: c, rounds: newRounds(c, nil), marking: map[document]bool{}}
 	err := j.write(5, func(b *rowstore.Batch) error {
 		for _, to := range []*target{kept, gone} {
-			err := errors.Join(b.Mark(to.id, []byte("k"), nil), b.PutDue(9, to.id, []byte("k")),
+			err := errors.Join(b.PutDue(9, to.id, []byte("k")),
 				writeNote(b, noteBegan+to.name(), true), writeNote(b, notePass+to.name(), true))
 			if err != nil {
 				return err
@@ -40,14 +40,13 @@ func TestForgetGone(t *testing.T) {
 	snap := store.Snapshot()
 	defer snap.Release()
 	for _, to := range []*target{kept, gone} {
-		_, marked, err := snap.Marked(to.id, []byte("k"))
-		_, due, dueErr := snap.DueOf(to.id, []byte("k"))
+		_, due, err := snap.DueOf(to.id, []byte("k"))
 		var began, passed bool
-		if err := errors.Join(err, dueErr, readNote(snap, noteBegan+to.name(), &began), readNote(snap, notePass+to.name(), &passed)); err != nil {
+		if err := errors.Join(err, readNote(snap, noteBegan+to.name(), &began), readNote(snap, notePass+to.name(), &passed)); err != nil {
 			t.Fatal(err)
 		}
-		if want := to == kept; marked != want || due != want || began != want || passed != want {
-			t.Errorf("%s: marked %v, due %v, began %v, passed %v", to.Physical, marked, due, began, passed)
+		if want := to == kept; due != want || began != want || passed != want {
+			t.Errorf("%s: due %v, began %v, passed %v", to.Physical, due, began, passed)
 		}
 	}
 }

@@ -52,6 +52,8 @@ type Joins struct {
 	timer    *time.Timer // for documents that are due
 	arena    sources.Arena
 	scratch  *mapping.Scratch
+	marks    []document // of the batch under way
+	marking  map[document]bool
 	key      []byte
 	name     []byte
 }
@@ -74,7 +76,7 @@ const (
 func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *reading.Windows, version int64) (*Joins, error) {
 	j := &Joins{
 		twice: plan.Doubled(),
-		store: store, of: make([][]*Table, len(plan.Tables)), windows: w, acting: map[string]bool{},
+		store: store, of: make([][]*Table, len(plan.Tables)), windows: w, acting: map[string]bool{}, marking: map[document]bool{},
 		applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
 	}
 	snap := store.Snapshot()
@@ -107,16 +109,30 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 	for _, t := range targets {
 		for n, renderer := range t.Joined {
 			jt := &target{Target: t, renderer: renderer, id: targetID(t.Physical, n)}
-			var began bool
+			var began int64
 			if err := readNote(snap, noteBegan+jt.name(), &began); err != nil {
 				return nil, err
 			}
-			if began && slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.load.Done && renderer.Reads(t.Table) }) {
+			if began > 0 && slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.load.Done && renderer.Reads(t.Table) }) {
 				lost = append(lost, jt)
 			}
 			jt.began.Store(began)
+			if began > 0 {
+				if err := readNote(snap, notePass+jt.name(), &jt.passed); err != nil {
+					return nil, err
+				}
+				jt.cursor, jt.sent = jt.passed.Last, jt.passed.Done
+				jt.passing.Store(!jt.passed.Done)
+			}
 			j.targets = append(j.targets, jt)
 		}
+	}
+	timed, err := store.Targets()
+	if err != nil {
+		return nil, fmt.Errorf("read row store: %w", err)
+	}
+	for _, to := range j.targets {
+		to.timed = slices.Contains(timed, to.id)
 	}
 	for _, t := range j.tables {
 		for _, to := range j.targets {
@@ -241,14 +257,31 @@ func (j *Joins) write(applied int64, change func(*rowstore.Batch) error) error {
 	if err := writeApplied(b, applied); err != nil {
 		return err
 	}
-	j.pause()
-	if err := j.clock.commit(b); err != nil {
+	if err := j.commit(b, false); err != nil {
 		return err
 	}
-	wake(j.rounds.marked)
 	j.applied = applied
 	j.resume()
 	return nil
+}
+
+// mark notes in the batch under way that a document is to be rendered.
+func (j *Joins) mark(to *target, mark []byte) error {
+	doc := document{to.id, string(mark)}
+	if !j.marking[doc] {
+		j.marking[doc] = true
+		j.marks = append(j.marks, doc)
+	}
+	return nil
+}
+
+// commit makes the batch under way visible, or a part of it.
+func (j *Joins) commit(b *rowstore.Batch, spill bool) error {
+	j.pause()
+	marks := j.marks
+	j.marks = nil
+	clear(j.marking)
+	return j.rounds.commit(b, marks, spill)
 }
 
 // pause keeps documents from being rendered from what the batch under way leaves in
@@ -327,25 +360,35 @@ func (j *Joins) Apply(batch *sources.Batch) error {
 	return j.Begin()
 }
 
-// Settle unmarks what the sink holds by now, and notes when documents are due.
+// Settle notes what the sink holds by now, and when documents are due.
 func (j *Joins) Settle() error {
-	held := j.rounds.takeHeld()
-	if len(held) == 0 {
+	held, done := j.rounds.takeHeld()
+	if len(held)+len(done) == 0 {
 		return nil
 	}
 	timed := false
-	err := j.write(j.applied, func(b *rowstore.Batch) error {
-		for _, p := range held {
-			due, err := p.unmark(b)
-			timed = timed || due
-			if err != nil {
-				return fmt.Errorf("unmark documents: %w", err)
-			}
-		}
-		return nil
+	notes := slices.ContainsFunc(held, func(p *Piece) bool {
+		return p.pass != nil || p.to.timed || slices.ContainsFunc(p.dues, func(due int64) bool { return due > 0 })
 	})
-	if err != nil {
-		return err
+	if notes || len(done) > 0 {
+		err := j.write(j.applied, func(b *rowstore.Batch) error {
+			for _, p := range held {
+				due, err := p.settle(b)
+				timed = timed || due
+				if err != nil {
+					return fmt.Errorf("note when documents are due: %w", err)
+				}
+			}
+			for _, version := range done {
+				if err := b.DeleteDirty(version); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	j.rounds.landed(held)
 	if timed {
@@ -361,7 +404,7 @@ func (j *Joins) Due() error {
 		return b.Due(j.now().UnixMicro(), func(_ int64, target uint32, key []byte) (bool, error) {
 			n++
 			if to := j.target(target); to != nil {
-				if err := j.mark(b, to, key); err != nil {
+				if err := j.mark(to, key); err != nil {
 					return false, err
 				}
 			}

@@ -70,7 +70,7 @@ func (l *Lookup) Request() (having *sources.Values, after sources.Key) {
 // Look begins or continues to read suspects again, and returns the lookup that waits to be
 // asked of the source; nil where there is none.
 func (j *Joins) Look() (*Lookup, error) {
-	if j == nil || j.asked || !j.loaded() {
+	if j == nil || j.asked {
 		return nil, nil
 	}
 	for {
@@ -95,13 +95,19 @@ func (j *Joins) Look() (*Lookup, error) {
 	}
 }
 
-// newLookup takes some suspects of a table, of the same columns; nil where there are none.
+// newLookup takes some suspects of a table that is read whole, of the same columns; nil
+// where there are none. It does not wait for other tables: what serves may need this one.
 func (j *Joins) newLookup() (*Lookup, error) {
-	n := slices.IndexFunc(j.tables, func(t *Table) bool { return t.suspects > 0 })
-	if n < 0 {
+	var table *Table // one whose lookups bring nothing comes last
+	for _, t := range j.tables {
+		if t.load.Done && t.suspects > 0 && (table == nil || t.tried < table.tried) {
+			table = t
+		}
+	}
+	if table == nil {
 		return nil, nil
 	}
-	l := &Lookup{table: j.tables[n], since: j.since, again: map[string]bool{}, keys: map[string]sources.Key{}}
+	l := &Lookup{table: table, since: j.since, again: map[string]bool{}, keys: map[string]sources.Key{}}
 	snap := j.store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
 	prefix := l.table.Note(noteSuspect)
@@ -112,7 +118,7 @@ func (j *Joins) newLookup() (*Lookup, error) {
 			v.columns, v.encoded, err = parseSuspect(v.name)
 		}
 		if err == nil {
-			v.texts, err = parseTexts(data)
+			v.texts, err = parseTexts(data[1:])
 		}
 		if err != nil {
 			return false, fmt.Errorf("read suspects of table %s: %w", l.table.Source, err)
@@ -123,6 +129,9 @@ func (j *Joins) newLookup() (*Lookup, error) {
 		l.values = append(l.values, v)
 		return len(l.values) < lookupValues, nil
 	})
+	if err == nil && len(l.values) == 0 {
+		err = fmt.Errorf("read suspects of table %s: %d are counted and none is noted", table.Source, table.suspects)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -175,11 +184,13 @@ func (j *Joins) proceed(l *Lookup) (more bool, err error) {
 // looked ends a lookup: what was not acted on meanwhile is no suspect any more.
 func (j *Joins) looked(l *Lookup) error {
 	j.looking = nil
+	l.table.tried++
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		for _, v := range l.values {
 			if l.again[v.name] {
 				continue
 			}
+			l.table.tried = 0
 			if err := j.clear(b, l.table, v.name); err != nil {
 				return err
 			}
@@ -190,6 +201,15 @@ func (j *Joins) looked(l *Lookup) error {
 		return fmt.Errorf("clear suspects of table %s: %w", l.table.Source, err)
 	}
 	return j.Begin()
+}
+
+// Tries is how many lookups of the table before this one have brought nothing.
+func (l *Lookup) Tries() int { return l.table.tried }
+
+// GiveUp ends a lookup of a table that cannot be read now.
+func (j *Joins) GiveUp(l *Lookup) {
+	l.table.tried++
+	j.looking, j.asked = nil, false
 }
 
 // Found stores what was read for a lookup; rows that were not found have gone.
@@ -234,7 +254,7 @@ func (j *Joins) gone(b *rowstore.Batch, t *Table, key []byte, texts sources.Key,
 	case h.Changed.Has(name):
 		return nil
 	case h.Partial.Has(name), h.Acted.Has([]byte(suspectName(t.Table.Key, key))), !ok && len(h.Changed)+len(h.Partial) > 0:
-		return j.suspect(b, t, value{t.Table.Key, texts, key, suspectName(t.Table.Key, key)})
+		return j.suspect(b, t, value{t.Table.Key, texts, key, suspectName(t.Table.Key, key)}, acted)
 	}
 	old = rowstore.Merge(sources.NewArena(0), sources.Row{}, old)
 	if err := j.appears(b, t, old, sources.Row{}, true); err != nil {

@@ -38,11 +38,11 @@ func (j *Joins) mergeRow(b *rowstore.Batch, t *Table, read sources.Row, h readin
 	switch name := j.name[4:]; {
 	case h.Changed.Has(name):
 		return j.key, nil
-	case h.Acted.Has([]byte(suspectName(t.Table.Key, j.key))):
-		return j.key, j.suspectRow(b, t, row)
+	case len(h.Acted) > 0 && h.Acted.Has([]byte(suspectName(t.Table.Key, j.key))):
+		return j.key, j.suspectRow(b, t, row, acted)
 	case h.Partial.Has(name):
 		if reread {
-			return j.key, j.suspectRow(b, t, row)
+			return j.key, j.suspectRow(b, t, row, acted)
 		}
 		return j.key, nil // it is stored whole, or a suspect
 	}
@@ -77,7 +77,7 @@ func (j *Joins) mergeRow(b *rowstore.Batch, t *Table, read sources.Row, h readin
 	for _, k := range t.above {
 		columns, _ := k.Lookup()
 		if v, ok := t.valueOf(columns, row, columns); ok && h.Acted.Has([]byte(v.name)) {
-			if err := j.suspect(b, t, v); err != nil {
+			if err := j.suspect(b, t, v, acted); err != nil {
 				return nil, err
 			}
 		}

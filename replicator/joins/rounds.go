@@ -2,8 +2,8 @@ package joins
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,63 +19,75 @@ const (
 	pieceBytes = 1 << 20
 )
 
+// passPieces is how many pieces of the pass over all rows one round sends of a target.
+const passPieces = 32
+
 // measured sizes the next pieces by one that was rendered. The first have few
 // documents: nothing is known of their size.
-func (to *target) measured(marks, bytes int) {
-	each := max(bytes/max(marks, 1), 1)
+func (to *target) measured(documents, bytes int) {
+	each := max(bytes/max(documents, 1), 1)
 	to.each.Store(int64(each))
-	to.most.Store(int64(min(max(pieceBytes/each, 1), 2*marks, pieceKeys)))
+	to.most.Store(int64(min(max(pieceBytes/each, 1), 2*documents, pieceKeys)))
 }
 
-// Rounds render marked documents, each from the store as one commit has left
-// it and with that commit's version, and says when they are held. A document
-// that is marked again while it is on its way is rendered once more.
+// Rounds send off documents in pieces, each round from the store as one commit
+// has left it and with that commit's version: those that are dirty, and then some of
+// the pass over all rows of a target that is new. A document that becomes dirty again
+// while it is on its way is sent once more. In a later round it comes after.
 type rounds struct {
 	clock   *clock
 	targets []*target
 	loaded  func(*target) // is told once of each target whose pass is over and held
 
 	mu       sync.Mutex
-	flying   map[flight]int64 // and the version that each was rendered with
+	dirty    dirty
 	pieces   map[int64]*Piece // on their way, by sequence number
 	sequence int64
-	settled  int64    // the last piece that is unmarked, or about to be
-	before   int64    // the last piece when the round began that is under way; 0: none is
-	unmarked []*Piece // since then, of those up to it: what the round reads has their marks still
+	settled  int64 // the last piece that is settled, or about to be
 	waiting  []barrierAt
-	asked    []func()         // to be told once what is marked is held
-	moments  map[*moment]bool // not released yet
-	clear    int64            // the version at which nothing was marked
+	asked    []askedAt
+	shared   map[*shared]bool // not released yet
 	closed   bool
 	measured rowstore.Metrics // of the store, when it was looked at last
 
 	marked  chan struct{} // there may be something to render
-	landing chan struct{} // there is something to unmark
+	landing chan struct{} // there is something to settle
 }
 
-// A flight is a document on its way.
-type flight struct {
-	target uint32
-	mark   string
-}
-
-// A piece is some marked documents of a target, on their way.
+// A Piece is some documents of a target, on their way.
 type Piece struct {
 	rounds   *rounds
 	to       *target
 	sequence int64
 	held     bool
-	marks    []string
-	dues     []int64 // when each may change by itself, once rendered; 0: never
 	version  int64
 	rows     *rowstore.Snapshot // a fork
-	moment   *moment
+	snapshot *shared
+
+	marks []string // what is dirty, or
+	pass  *stretch // a part of the pass
+	dues  []int64  // when each may change by itself, once rendered; 0: never
 }
 
-// A moment is a snapshot that the pieces of one round read.
-type moment struct {
-	snapshot *rowstore.Snapshot
-	readers  int
+// A stretch is some rows of a pass, one after the other.
+type stretch struct {
+	keys  [][]byte
+	rows  []sources.Row
+	arena *sources.Arena
+	last  bool // no rows are left
+}
+
+// A passed is how far the pass over a target's rows has come: documents up to Last are held.
+type passed struct {
+	Last []byte `json:"last,omitempty"`
+	Rows int64  `json:"rows"`
+	Done bool   `json:"done,omitempty"`
+}
+
+// shared is a snapshot that the pieces of one round read.
+type shared struct {
+	*rowstore.Snapshot
+	readers int
 }
 
 // A barrierAt is told when every piece up to a sequence number has landed.
@@ -84,10 +96,16 @@ type barrierAt struct {
 	reached  func()
 }
 
+// An askedAt is told when what was dirty at a version is held.
+type askedAt struct {
+	version int64
+	reached func()
+}
+
 func newRounds(c *clock, targets []*target) *rounds {
 	d := &rounds{
-		clock: c, targets: targets,
-		flying: map[flight]int64{}, pieces: map[int64]*Piece{}, moments: map[*moment]bool{}, marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
+		clock: c, targets: targets, dirty: newDirty(),
+		pieces: map[int64]*Piece{}, shared: map[*shared]bool{}, marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
 	}
 	wake(d.marked)
 	return d
@@ -100,39 +118,35 @@ func wake(c chan struct{}) {
 	}
 }
 
-// unmark removes the piece's marks, but for those that were set again since. It
-// reports whether a document is due some time.
-func (p *Piece) unmark(b *rowstore.Batch) (timed bool, err error) {
-	defer b.Forget()
-	for i, mark := range p.marks {
-		data, ok, err := b.Marked(p.to.id, []byte(mark))
-		if err != nil {
-			return timed, err
-		}
-		if !ok || len(data) == 8 && int64(binary.BigEndian.Uint64(data)) > p.version {
-			continue
-		}
-		if err := b.Unmark(p.to.id, []byte(mark)); err != nil {
-			return timed, err
-		}
-		switch due := p.dues[i]; {
-		case due > 0:
-			timed = true
-			err = b.PutDue(due, p.to.id, []byte(mark))
-		case p.to.renderer.Timely():
-			err = b.DeleteDue(p.to.id, []byte(mark))
-		}
-		if err != nil {
-			return timed, err
+// commit makes the batch visible, with what it has made dirty. spill: and goes on with it.
+func (d *rounds) commit(b *rowstore.Batch, documents []document, spill bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	version := d.clock.version // only the apply loop changes it
+	if len(documents) > 0 {
+		if err := b.PutDirty(version, appendDocuments(nil, documents)); err != nil {
+			return err
 		}
 	}
-	return timed, nil
+	if err := d.clock.commit(b, spill); err != nil {
+		return err
+	}
+	d.dirty.add(version, documents)
+	if len(documents) > 0 {
+		wake(d.marked)
+	}
+	return nil
 }
 
-// Run sends off what is marked until ctx ends. loaded is told once of each target
+// Run sends off what is to be rendered until ctx ends. loaded is told once of each target
 // whose rows were all rendered and are held: its physical index, and the table.
 func (j *Joins) Run(ctx context.Context, loaded func(physical string, table *sources.Table), send func(*Piece) error) error {
 	j.rounds.loaded = func(to *target) { loaded(to.Physical, to.renderer.Table) }
+	for _, to := range j.targets {
+		if to.sent { // before this session
+			j.rounds.loaded(to)
+		}
+	}
 	return j.rounds.run(ctx, send)
 }
 
@@ -149,63 +163,310 @@ func (d *rounds) run(ctx context.Context, send func(*Piece) error) error {
 	}
 }
 
-// round sends off every document that is marked at one moment and not on its way already.
+// round sends off what is dirty at one moment, and some of each pass.
 func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
-	d.mu.Lock()
-	snapshot, version := d.clock.snapshot()
-	m := &moment{snapshot: snapshot, readers: 1}
-	d.moments[m] = true
-	asked := d.asked
-	d.asked, d.before = nil, d.sequence
-	d.mu.Unlock()
-	defer d.leave(m)
-	defer d.rounded()
-	marked, skipped := false, false
-	for _, to := range d.targets {
-		if to.Retired.Load() {
+	s, version, turns, asked, err := d.begin()
+	if err != nil {
+		return err
+	}
+	defer d.leave(s)
+	for n, to := range d.targets {
+		if turns[n] == nil || to.Retired.Load() {
 			continue
 		}
-		if to.paused.Load() {
-			skipped = true
-			continue
-		}
-		some, err := d.target(ctx, m, version, to, send)
-		if err != nil {
+		if err := d.send(ctx, s, version, to, turns[n].marks, send); err != nil {
 			return fmt.Errorf("render documents of index %s: %w", to.Alias, err)
 		}
-		if ctx.Err() != nil {
-			return nil // not all that is marked is on its way
+		if !turns[n].begun {
+			continue
 		}
-		marked = marked || some
-		if err := d.finish(m, to); err != nil {
-			return err
+		if err := d.pass(ctx, s, version, to, send); err != nil {
+			return fmt.Errorf("render documents of index %s: %w", to.Alias, err)
 		}
 	}
-	if skipped {
-		d.mu.Lock()
-		d.asked = append(asked, d.asked...)
-		d.mu.Unlock()
-		return nil
+	if ctx.Err() != nil {
+		return nil // not all is on its way
 	}
-	for _, reached := range asked {
-		d.await(reached)
-	}
-	if !marked {
-		d.mu.Lock()
-		d.clear = version
-		d.mu.Unlock()
+	for _, a := range asked {
+		d.await(a.reached)
 	}
 	return nil
 }
 
-// rounded forgets the pieces that were unmarked while the round was under way.
-func (d *rounds) rounded() {
+// A turn is what a round sends of one target.
+type turn struct {
+	marks []string
+	begun bool // its pass, too
+}
+
+// begin takes a snapshot, and with it each target's turn, nil for one that may not be
+// rendered from that, and who waits for no more than what is sent.
+func (d *rounds) begin() (s *shared, version int64, turns []*turn, asked []askedAt, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, p := range d.unmarked {
-		d.forget(p)
+	if err := d.dirty.refill(d.clock.store, d.feeds); err != nil {
+		return nil, 0, nil, nil, fmt.Errorf("read dirty documents: %w", err)
 	}
-	d.before, d.unmarked = 0, nil
+	snapshot, version := d.clock.snapshot()
+	s = &shared{Snapshot: snapshot, readers: 1}
+	d.shared[s] = true
+	all := true
+	for _, to := range d.targets {
+		switch {
+		case to.Retired.Load():
+			turns = append(turns, nil)
+		case to.paused.Load():
+			all = all && len(d.dirty.queue[to.id]) == 0
+			turns = append(turns, nil)
+		default:
+			turns = append(turns, &turn{d.dirty.next(to.id), to.began.Load() > 0})
+		}
+	}
+	kept := d.asked[:0]
+	for _, a := range d.asked {
+		if all && (d.dirty.behind == 0 || d.dirty.behind > a.version) {
+			asked = append(asked, a)
+		} else {
+			kept = append(kept, a)
+		}
+	}
+	d.asked = kept
+	return s, version, turns, asked, nil
+}
+
+// feeds reports whether a target is fed, and had begun at a version.
+func (d *rounds) feeds(target uint32, version int64) bool {
+	for _, to := range d.targets {
+		if to.id == target {
+			began := to.began.Load()
+			return began > 0 && began <= version
+		}
+	}
+	return false
+}
+
+// send sends off dirty documents.
+func (d *rounds) send(ctx context.Context, s *shared, version int64, to *target, marks []string, send func(*Piece) error) error {
+	for len(marks) > 0 && ctx.Err() == nil {
+		n := min(len(marks), max(int(to.most.Load()), 1))
+		p := d.launch(&Piece{to: to, version: version, marks: marks[:n:n], dues: make([]int64, n)}, s)
+		if err := send(p); err != nil {
+			return err
+		}
+		marks = marks[n:]
+	}
+	return nil
+}
+
+// pass goes on with the pass over all rows of a target.
+func (d *rounds) pass(ctx context.Context, s *shared, version int64, to *target, send func(*Piece) error) error {
+	for n := 0; !to.sent && ctx.Err() == nil; n++ {
+		if n == passPieces {
+			wake(d.marked)
+			break
+		}
+		part, err := to.stretch(s)
+		if err != nil {
+			return err
+		}
+		to.sent = part.last
+		p := d.launch(&Piece{to: to, version: version, pass: part, dues: make([]int64, len(part.rows))}, s)
+		if err := send(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stretch reads the next rows of the pass.
+func (to *target) stretch(s *shared) (*stretch, error) {
+	most := max(int(to.most.Load()), 1)
+	part := &stretch{arena: sources.NewArena(0), last: true}
+	err := s.All(to.renderer.Stored, to.cursor, func(key []byte, row sources.Row) (bool, error) {
+		if len(part.rows) == most || part.arena.Size() > pieceBytes {
+			part.last = false
+			return false, nil
+		}
+		part.keys = append(part.keys, append([]byte(nil), key...))
+		part.rows = append(part.rows, rowstore.Merge(part.arena, sources.Row{}, row))
+		s.Forget()
+		return true, nil
+	})
+	s.Forget()
+	if n := len(part.keys); n > 0 {
+		to.cursor = part.keys[n-1]
+	}
+	return part, err
+}
+
+func (d *rounds) launch(p *Piece, s *shared) *Piece {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sequence++
+	s.readers++
+	p.rounds, p.sequence, p.rows, p.snapshot = d, d.sequence, s.Fork(), s
+	d.pieces[p.sequence] = p
+	return p
+}
+
+// Size is about how many bytes the piece's documents will have.
+func (p *Piece) Size() int { return len(p.dues) * max(int(p.to.each.Load()), 1<<10) }
+
+// Render renders the piece, once, on any goroutine.
+func (p *Piece) Render(scratch *mapping.Scratch, out *sinks.Batch) error {
+	defer p.rendered()
+	defer func() {
+		if len(p.dues) > 0 {
+			p.to.measured(len(p.dues), out.Bodies())
+		}
+	}()
+	scratch.Now = time.Now().UnixMicro()
+	for i := range p.dues {
+		if p.to.Retired.Load() {
+			return nil
+		}
+		var err error
+		if p.pass != nil {
+			p.dues[i], err = p.to.renderer.Row(scratch, p.rows, out, p.to.Target.Target, p.pass.rows[i], p.version)
+		} else {
+			p.dues[i], err = p.to.renderer.Document(scratch, p.rows, out, p.to.Target.Target, []byte(p.marks[i]), p.version)
+		}
+		if err != nil {
+			return fmt.Errorf("render %s: %w", p.to.renderer, err)
+		}
+	}
+	return nil
+}
+
+// Hold says that the sink holds the piece. Called from any goroutine.
+func (p *Piece) Hold() {
+	d := p.rounds
+	d.mu.Lock()
+	p.held = true
+	d.mu.Unlock()
+	wake(d.landing)
+}
+
+// takeHeld takes the pieces that are held, but for those that were sent after one
+// that is not, and the records that nothing of is left. Out of order, a place that a
+// row has left would be deleted after a restart though another row has taken it.
+func (d *rounds) takeHeld() (held []*Piece, done []int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for p := d.pieces[d.settled+1]; p != nil && p.held; p = d.pieces[d.settled+1] {
+		held = append(held, p)
+		d.settled++
+		for _, mark := range p.marks {
+			d.dirty.held(document{p.to.id, mark}, p.version)
+		}
+	}
+	done, d.dirty.done = d.dirty.done, nil
+	if d.dirty.behind > 0 {
+		wake(d.marked) // there may be room for more
+	}
+	return held, done
+}
+
+// settle notes what becomes true once the piece is held: when its documents are
+// due, and how far a pass has come. It reports whether there was anything.
+func (p *Piece) settle(b *rowstore.Batch) (timed bool, err error) {
+	defer b.Forget()
+	for i, due := range p.dues {
+		if due == 0 && !p.to.timed {
+			continue
+		}
+		var mark []byte
+		if p.pass != nil {
+			mark = p.to.renderer.Mark(nil, p.pass.keys[i])
+		} else {
+			mark = []byte(p.marks[i])
+		}
+		if due > 0 {
+			timed, p.to.timed = true, true
+			err = b.PutDue(due, p.to.id, mark)
+		} else {
+			err = b.DeleteDue(p.to.id, mark)
+		}
+		if err != nil {
+			return timed, err
+		}
+	}
+	if p.pass == nil {
+		return timed, nil
+	}
+	to := p.to
+	if n := len(p.pass.keys); n > 0 {
+		to.passed.Last = p.pass.keys[n-1]
+		to.passed.Rows += int64(n)
+	}
+	to.passed.Done = p.pass.last
+	return timed, writeNote(b, notePass+to.name(), &to.passed)
+}
+
+// landed forgets pieces that are settled.
+func (d *rounds) landed(held []*Piece) {
+	d.mu.Lock()
+	for _, p := range held {
+		delete(d.pieces, p.sequence)
+	}
+	var reached []func()
+	kept := d.waiting[:0]
+	for _, w := range d.waiting {
+		if w.sequence <= d.settled {
+			reached = append(reached, w.reached)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	d.waiting = kept
+	d.mu.Unlock()
+	for _, f := range reached {
+		f()
+	}
+	for _, p := range held {
+		if p.pass != nil && p.pass.last {
+			p.to.passing.Store(false)
+			d.loaded(p.to)
+		}
+	}
+}
+
+// await calls reached once every piece that is on its way has landed.
+func (d *rounds) await(reached func()) {
+	d.mu.Lock()
+	over := d.settled == d.sequence && len(d.pieces) == 0
+	if !over {
+		d.waiting = append(d.waiting, barrierAt{d.sequence, reached})
+	}
+	d.mu.Unlock()
+	if over {
+		reached()
+	}
+}
+
+// Barrier calls reached once every document that is dirty now is held.
+func (j *Joins) Barrier(reached func()) {
+	d := j.rounds
+	d.mu.Lock()
+	d.asked = append(d.asked, askedAt{d.clock.now(), reached})
+	d.mu.Unlock()
+	wake(d.marked)
+}
+
+// rendered ends the piece's reading.
+func (p *Piece) rendered() {
+	_ = p.rows.Release() // of a fork: it cannot fail
+	p.rounds.leave(p.snapshot)
+}
+
+// leave ends one reader of a snapshot; the last one releases it.
+func (d *rounds) leave(s *shared) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.readers--; s.readers == 0 && d.shared[s] {
+		delete(d.shared, s)
+		_ = s.Release() // nothing is written
+	}
 }
 
 // Status is how the store is.
@@ -230,217 +491,24 @@ func (d *rounds) status() *Status {
 	}
 	m := &d.measured
 	out := &Status{
-		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(len(d.flying)),
+		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(len(d.dirty.documents)),
 		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
 	}
-	if out.Pending == 0 && d.clear != d.clock.now() {
-		out.Pending = 1
+	passing := slices.ContainsFunc(d.targets, func(to *target) bool { return to.passing.Load() && !to.Retired.Load() })
+	if passing || d.dirty.behind > 0 || len(d.pieces) > 0 {
+		out.Pending = max(out.Pending, 1)
 	}
 	return out
-}
-
-func (d *rounds) target(ctx context.Context, m *moment, version int64, to *target, send func(*Piece) error) (marked bool, err error) {
-	var marks []string
-	dispatch := func() error {
-		if len(marks) == 0 {
-			return nil
-		}
-		p := d.launch(m, version, to, marks)
-		marks = nil
-		return send(p)
-	}
-	err = m.snapshot.Marks(to.id, nil, func(key, data []byte) (bool, error) {
-		marked = true
-		if ctx.Err() != nil {
-			return false, nil //nolint:nilerr // the end was asked for
-		}
-		if len(data) == 8 && d.flies(flight{to.id, string(key)}, int64(binary.BigEndian.Uint64(data))) {
-			return true, nil
-		}
-		marks = append(marks, string(key))
-		if len(marks) < int(to.most.Load()) {
-			return true, nil
-		}
-		return true, dispatch()
-	})
-	if err != nil || ctx.Err() != nil {
-		return marked, err
-	}
-	return marked, dispatch()
-}
-
-// flies reports whether a document that was marked at a version is on its way
-// with that one or a later one.
-func (d *rounds) flies(f flight, marked int64) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	version, ok := d.flying[f]
-	return ok && version >= marked
-}
-
-func (d *rounds) launch(m *moment, version int64, to *target, marks []string) *Piece {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.sequence++
-	m.readers++
-	p := &Piece{rounds: d, to: to, sequence: d.sequence, marks: marks, dues: make([]int64, len(marks)), version: version, rows: m.snapshot.Fork(), moment: m}
-	d.pieces[p.sequence] = p
-	for _, mark := range marks {
-		d.flying[flight{to.id, mark}] = version
-	}
-	return p
-}
-
-// finish looks whether the pass over all rows is over: once what is marked now
-// is held, the target has every document.
-func (d *rounds) finish(m *moment, to *target) error {
-	if to.done {
-		return nil
-	}
-	var passed bool
-	if err := readNote(m.snapshot, notePass+to.name(), &passed); err != nil || !passed {
-		return err
-	}
-	to.done = true
-	d.await(func() { d.loaded(to) })
-	return nil
-}
-
-// await calls reached once every piece that is on its way has landed.
-func (d *rounds) await(reached func()) {
-	d.mu.Lock()
-	d.waiting = append(d.waiting, barrierAt{d.sequence, reached})
-	d.mu.Unlock()
-	d.landed(nil)
-}
-
-// Barrier calls reached once every document that is marked now is held.
-func (j *Joins) Barrier(reached func()) { j.rounds.awaitMarked(reached) }
-
-// awaitMarked calls reached once every document that is marked now is held.
-func (d *rounds) awaitMarked(reached func()) {
-	d.mu.Lock()
-	d.asked = append(d.asked, reached)
-	d.mu.Unlock()
-	wake(d.marked)
-}
-
-// Hold says that the sink holds the piece. Called from any goroutine.
-func (p *Piece) Hold() {
-	d := p.rounds
-	d.mu.Lock()
-	p.held = true
-	d.mu.Unlock()
-	wake(d.landing)
-}
-
-// Size is about how many bytes the piece's documents will have.
-func (p *Piece) Size() int { return len(p.marks) * max(int(p.to.each.Load()), 1<<10) }
-
-// Render renders the piece, once, on any goroutine.
-func (p *Piece) Render(scratch *mapping.Scratch, out *sinks.Batch) error {
-	defer p.rendered()
-	defer func() { p.to.measured(len(p.marks), out.Bodies()) }()
-	scratch.Now = time.Now().UnixMicro()
-	for i, mark := range p.marks {
-		if p.to.Retired.Load() {
-			return nil
-		}
-		due, err := p.to.renderer.Document(scratch, p.rows, out, p.to.Target.Target, []byte(mark), p.version)
-		if err != nil {
-			return fmt.Errorf("render %s: %w", p.to.renderer, err)
-		}
-		p.dues[i] = due
-	}
-	return nil
-}
-
-// takeHeld takes the pieces that are held, but for those that were sent after one
-// that is not. Unmarked out of order, a place that a row has left would be
-// deleted after a restart though another row has taken it.
-func (d *rounds) takeHeld() (held []*Piece) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for p := d.pieces[d.settled+1]; p != nil && p.held; p = d.pieces[d.settled+1] {
-		held = append(held, p)
-		d.settled++
-	}
-	return held
-}
-
-// landed forgets pieces that are held and unmarked.
-func (d *rounds) landed(held []*Piece) {
-	d.mu.Lock()
-	for _, p := range held {
-		delete(d.pieces, p.sequence)
-		if p.sequence <= d.before {
-			d.unmarked = append(d.unmarked, p)
-		} else {
-			d.forget(p)
-		}
-	}
-	var reached []func()
-	kept := d.waiting[:0]
-	for _, w := range d.waiting {
-		if d.overtaken(w.sequence) {
-			reached = append(reached, w.reached)
-		} else {
-			kept = append(kept, w)
-		}
-	}
-	d.waiting = kept
-	d.mu.Unlock()
-	for _, f := range reached {
-		f()
-	}
-	if len(held) > 0 {
-		wake(d.marked) // what was marked again while it was on its way
-	}
-}
-
-// forget lets the piece's documents be sent again.
-func (d *rounds) forget(p *Piece) {
-	for _, mark := range p.marks {
-		if f := (flight{p.to.id, mark}); d.flying[f] == p.version {
-			delete(d.flying, f)
-		}
-	}
-}
-
-// overtaken reports whether no piece up to the sequence number is on its way.
-func (d *rounds) overtaken(sequence int64) bool {
-	for s := range d.pieces {
-		if s <= sequence {
-			return false
-		}
-	}
-	return true
-}
-
-// rendered ends the piece's reading.
-func (p *Piece) rendered() {
-	_ = p.rows.Release() // of a fork: it cannot fail
-	p.rounds.leave(p.moment)
-}
-
-// leave ends one reader of a moment; the last one releases the snapshot.
-func (d *rounds) leave(m *moment) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if m.readers--; m.readers == 0 && d.moments[m] {
-		delete(d.moments, m)
-		_ = m.snapshot.Release() // nothing is written
-	}
 }
 
 // close releases what pieces that were never rendered have held.
 func (d *rounds) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for m := range d.moments {
-		_ = m.snapshot.Release() // nothing is written
+	for s := range d.shared {
+		_ = s.Release() // nothing is written
 	}
-	clear(d.moments)
+	clear(d.shared)
 	d.measured = d.clock.store.Metrics()
 	d.closed = true
 }

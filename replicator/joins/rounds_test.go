@@ -21,21 +21,23 @@ func emptyStore(t *testing.T) *rowstore.Store {
 	return store
 }
 
-// TestLandingDuringARound: a document that has landed and is unmarked after a round
-// has begun is still marked in what the round reads. Sent once more it would delete
-// what has taken its place.
+// TestLandingDuringARound: a document that has landed while a round is under way is
+// not sent once more. It would delete what has taken its place.
 func TestLandingDuringARound(t *testing.T) {
 	store := emptyStore(t)
 	newTarget := func(physical string, id uint32) *target {
-		return &target{Target: &Target{Target: &sinks.Target{Physical: physical}, Retired: &atomic.Bool{}}, renderer: &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}}, id: id}
+		to := &target{Target: &Target{Target: &sinks.Target{Physical: physical}, Retired: &atomic.Bool{}}, renderer: &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}}, id: id}
+		to.began.Store(1)
+		to.sent = true
+		return to
 	}
 	first, second := newTarget("first", 1), newTarget("second", 2)
 	targets := []*target{first, second}
 	c := newClock(store, 1)
-	j := &Joins{store: store, targets: targets, clock: c, rounds: newRounds(c, targets)}
+	j := &Joins{store: store, targets: targets, clock: c, rounds: newRounds(c, targets), marking: map[document]bool{}}
 	mark := func(to *target, mark string) {
 		t.Helper()
-		if err := j.write(0, func(b *rowstore.Batch) error { return j.mark(b, to, []byte(mark)) }); err != nil {
+		if err := j.write(0, func(*rowstore.Batch) error { return j.mark(to, []byte(mark)) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +91,13 @@ func TestLandingDuringARound(t *testing.T) {
 	settle()
 	round(nothing)
 	expect()
-	if len(j.rounds.flying) > 0 {
-		t.Errorf("still on their way: %v", j.rounds.flying)
+	snap := store.Snapshot()
+	defer snap.Release()
+	err := snap.Dirty(0, func(version int64, data []byte) (bool, error) {
+		t.Errorf("still dirty since %d: %q", version, data)
+		return true, nil
+	})
+	if d := &j.rounds.dirty; err != nil || len(d.documents)+len(d.left)+len(d.queue) > 0 {
+		t.Errorf("still dirty: %v, %v", d.documents, err)
 	}
 }

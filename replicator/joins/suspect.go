@@ -16,8 +16,8 @@ import (
 //   - a foreign key has acted on them, unlogged, while they were not all read; or
 //   - the log has left out a part of a row that the store does not have.
 //
-// Suspects are noted in the store, in the batch of what made them so. When all
-// tables are read, their rows are read again by key (see lookup). Documents are
+// Suspects are noted in the store, in the batch of what made them so. When their
+// table is read whole, their rows are read again by key (see lookup). Documents are
 // rendered only from tables without suspects.
 
 // noteSuspect is what the names of a table's suspects begin with.
@@ -37,7 +37,7 @@ func suspectName(columns []int, value []byte) string {
 // parseSuspect returns what suspectName was given.
 func parseSuspect(name string) (columns []int, value []byte, err error) {
 	if len(name) == 0 || len(name) < 1+2*int(name[0]) {
-		return nil, nil, errors.New("the name of a suspect cannot be read")
+		return nil, nil, errSuspect
 	}
 	n := int(name[0])
 	for i := range n {
@@ -45,6 +45,8 @@ func parseSuspect(name string) (columns []int, value []byte, err error) {
 	}
 	return columns, []byte(name[1+2*n:]), nil
 }
+
+var errSuspect = errors.New("a suspect cannot be read")
 
 // appendTexts appends a value as the source takes it, and parseTexts reads it.
 func appendTexts(dst []byte, texts sources.Key) []byte {
@@ -58,7 +60,7 @@ func parseTexts(data []byte) (texts sources.Key, err error) {
 	for len(data) > 0 {
 		n, size := binary.Uvarint(data)
 		if size <= 0 || n > uint64(len(data)-size) {
-			return nil, errors.New("a suspect cannot be read")
+			return nil, errSuspect
 		}
 		texts, data = append(texts, string(data[size:size+int(n)])), data[size+int(n):]
 	}
@@ -105,52 +107,74 @@ func (j *Joins) referring(k *mapping.Cascade, row sources.Row) (v value, ok bool
 	return j.tables[k.Child.Ordinal].valueOf(columns, row, targets)
 }
 
+// What begins the note of a suspect.
+const (
+	acted = iota // a foreign key may have acted on its rows
+	late         // the log has told a part of its row, which comes late
+)
+
 // suspect notes that rows with a value may not be as the source has them. One that
 // is being read again stays a suspect.
-func (j *Joins) suspect(b *rowstore.Batch, t *Table, v value) error {
+func (j *Joins) suspect(b *rowstore.Batch, t *Table, v value, why byte) error {
 	if l := j.looking; l != nil && l.table == t && l.has(v.name) {
 		l.again[v.name] = true
 	}
-	there, err := j.suspected(b, t, v.name)
-	if err != nil || there {
+	note, err := j.suspicion(b, t, v.name)
+	if err != nil || note != nil && note[0] <= why {
 		return err
 	}
-	t.count(v.name, 1)
-	return b.Set(t.Note(noteSuspect+v.name), appendTexts(nil, v.texts))
+	if note != nil {
+		t.count(v.name, note[0], -1)
+	}
+	t.count(v.name, why, 1)
+	return b.Set(t.Note(noteSuspect+v.name), appendTexts([]byte{why}, v.texts))
 }
 
 // suspected reports whether a value is noted.
 func (j *Joins) suspected(b *rowstore.Batch, t *Table, name string) (bool, error) {
+	note, err := j.suspicion(b, t, name)
+	return note != nil, err
+}
+
+// suspicion is what is noted of a value; nil where nothing is.
+func (j *Joins) suspicion(b *rowstore.Batch, t *Table, name string) ([]byte, error) {
 	if t.suspects == 0 {
-		return false, nil
+		return nil, nil
 	}
 	note, err := b.Note(t.Note(noteSuspect + name))
-	return note != nil, err
+	if err == nil && note != nil && len(note) == 0 {
+		err = errSuspect
+	}
+	return note, err
 }
 
 // clear takes a suspect off.
 func (j *Joins) clear(b *rowstore.Batch, t *Table, name string) error {
-	if there, err := j.suspected(b, t, name); err != nil || !there {
+	note, err := j.suspicion(b, t, name)
+	if err != nil || note == nil {
 		return err
 	}
-	t.count(name, -1)
+	t.count(name, note[0], -1)
 	return b.Set(t.Note(noteSuspect+name), nil)
 }
 
-func (t *Table) count(name string, n int) {
+func (t *Table) count(name string, why byte, n int) {
 	t.suspects += n
+	if why == late {
+		t.late += n
+	}
 	if columns, _, err := parseSuspect(name); err != nil || slices.ContainsFunc(columns, func(i int) bool { return slices.Contains(t.Table.Key, i) }) {
 		t.absent += n
 	}
 }
 
 // suspectRow makes one row a suspect, by its key.
-func (j *Joins) suspectRow(b *rowstore.Batch, t *Table, row sources.Row) error {
+func (j *Joins) suspectRow(b *rowstore.Batch, t *Table, row sources.Row, why byte) error {
 	v, ok := t.valueOf(t.Table.Key, row, t.Table.Key)
 	if !ok {
 		return errors.New("the log left out the row's key")
 	}
-	return j.suspect(b, t, v)
+	return j.suspect(b, t, v, why)
 }
 
 // suspectIfStored makes a value a suspect where the store has rows with it.
@@ -163,10 +187,11 @@ func (j *Joins) suspectIfStored(b *rowstore.Batch, t *Table, v value) error {
 	if err != nil || !found {
 		return err
 	}
-	return j.suspect(b, t, v)
+	return j.suspect(b, t, v, acted)
 }
 
 // keys gives the keys of the rows with a value of columns, from the first one after a key.
+// Where columns have no index all rows are read; that ends the validity of those before.
 func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte, each func(key []byte) (bool, error)) error {
 	if slices.Equal(columns, t.Table.Key) {
 		if after != nil {
@@ -183,6 +208,7 @@ func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte,
 	}
 	var value []byte
 	return from.All(t.Table, after, func(key []byte, row sources.Row) (bool, error) {
+		defer from.Forget()
 		var null bool
 		if value, null = rowstore.AppendKey(value[:0], t.Table, row, columns); null || string(value) != string(encoded) {
 			return true, nil
@@ -191,8 +217,9 @@ func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte,
 	})
 }
 
-// known reports whether the store has a table as the source has it.
-func (t *Table) known() bool { return t.load.Done && t.suspects == 0 && !t.sweep }
+// known reports whether the store has a table as the source has it, but for rows
+// that come late.
+func (t *Table) known() bool { return t.load.Done && t.suspects == t.late && !t.sweep }
 
 // known reports whether the store has all tables so.
 func (j *Joins) known() bool {
@@ -279,7 +306,7 @@ func (j *Joins) sweep(s *sweep) error {
 				}
 				columns, _ := k.Lookup()
 				if v, ok := t.valueOf(columns, row, columns); ok {
-					if err := j.suspect(b, t, v); err != nil {
+					if err := j.suspect(b, t, v, acted); err != nil {
 						return false, err
 					}
 				}

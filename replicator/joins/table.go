@@ -21,7 +21,9 @@ type Table struct {
 	read   bool // all that is there was read in this session, and no change
 
 	suspects int  // that are noted
+	late     int  // of those, rows that the log has told in part
 	absent   int  // of those, that may stand for rows which are not stored
+	tried    int  // lookups of it that have brought nothing, one after the other
 	sweep    bool // rows may refer to some that have gone unseen
 
 	all   []int              // columns
@@ -34,13 +36,19 @@ func (t *Table) Progress() reading.Progress { return t.load }
 
 // recall reads what the store has noted of a table.
 func (t *Table) recall(from *rowstore.Snapshot) error {
-	t.load, t.sweep, t.suspects, t.absent = reading.Progress{}, false, 0, 0
+	t.load, t.sweep, t.suspects, t.late, t.absent = reading.Progress{}, false, 0, 0, 0
 	prefix := t.Note(noteSuspect)
 	return errors.Join(
 		readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteSweep), &t.sweep),
 		from.Notes(prefix, func(note string) (bool, error) {
-			t.count(strings.TrimPrefix(note, prefix), 1)
-			return true, nil
+			data, err := from.Note(note)
+			if err == nil && len(data) == 0 {
+				err = errSuspect
+			}
+			if err == nil {
+				t.count(strings.TrimPrefix(note, prefix), data[0], 1)
+			}
+			return true, err
 		}),
 	)
 }

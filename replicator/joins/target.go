@@ -31,9 +31,14 @@ type target struct {
 	id       uint32       // in marks
 	most     atomic.Int64 // documents in the next piece; 0: one
 	each     atomic.Int64 // bytes of a document in the last piece
-	began    atomic.Bool  // the pass over all rows has begun: changes mark documents
+	began    atomic.Int64 // the version at which the pass over all rows has begun: from then on changes make documents dirty; 0: it has not
+	passing  atomic.Bool  // and is not over
 	paused   atomic.Bool  // its tables may not be as the source has them
-	done     bool         // the pass is over, and all that it marked is held; owned by Run
+
+	cursor []byte // the last row that the pass has sent; owned by Run
+	sent   bool   // and there are no more
+	passed passed // what is held of it; owned by the apply loop, as what follows
+	timed  bool   // some document is due some time
 }
 
 // A RebuildError means that documents were begun whose tables have to be read again:

@@ -311,6 +311,9 @@ func (l *lane) settle(sent []entry, answers []answer) (int, *trouble, error) {
 			a.Target.Accept(a.Op)
 			l.hold(e)
 		case impossible:
+			if a.Op != sinks.OpReject && ans.status != http.StatusRequestEntityTooLarge {
+				a.Target.Accept(a.Op) // it is this document that was refused
+			}
 			if err := l.bury(e, &ans); err != nil {
 				return 0, nil, err
 			}

@@ -155,11 +155,12 @@ func (st *stream) knowledge() []*knowledge {
 	return all
 }
 
-// changed are the columns of a statement's definitions whose values may be others now.
+// changed are the columns of a statement's definitions whose values may be others now:
+// also where the same statement gives the table another character set, which they take.
 func (st *stream) changed(t *sources.Table, e *effect) (names []string) {
 	for i := range e.defined {
 		d := &e.defined[i]
-		if !slices.ContainsFunc(st.knowledge(), func(k *knowledge) bool { return k.grows(t, d) }) {
+		if e.recodes || !slices.ContainsFunc(st.knowledge(), func(k *knowledge) bool { return k.grows(t, d) }) {
 			names = append(names, d.name)
 		}
 	}

@@ -18,7 +18,7 @@ func TestGrowth(t *testing.T) {
 			c.length = 10
 		}
 		known := &table{
-			sources: &sources.Table{Columns: []sources.Column{{Name: "a", NotNull: notNull}}}, columns: []column{{catalogColumn: c}},
+			sources: &sources.Table{Schema: "db", Name: "t", Columns: []sources.Column{{Name: "a", NotNull: notNull}}}, columns: []column{{catalogColumn: c}},
 			collation: "latin1_swedish_ci",
 		}
 		return known
@@ -69,6 +69,7 @@ func TestGrowth(t *testing.T) {
 		{enum, `MODIFY a ENUM('\x','it''s','new')`, false},
 		{enum, `MODIFY a ENUM(_latin1'x','it''s','new')`, false},
 		{short, "MODIFY a VARCHAR(20), RENAME COLUMN a TO b", false},
+		{short, "MODIFY a VARCHAR(20), DEFAULT CHARSET utf8mb4", false}, // which it takes
 	} {
 		s := parseStatement("ALTER TABLE t "+test.alter, "db", dialect{flavor: mysqlServer})
 		e := s.effects[0]
@@ -76,7 +77,8 @@ func TestGrowth(t *testing.T) {
 			t.Errorf("%s: %+v", test.alter, s)
 			continue
 		}
-		if got := len(e.columns) == 0 && len(e.defined) == 1 && e.defined[0].grows(test.was, 0); got != test.want {
+		st := &stream{catalog: &catalog{tables: map[string]*table{"db.t": test.was}}, tables: map[string]*sources.Table{"db.t": test.was.sources}}
+		if got := len(e.columns) == 0 && len(e.defined) == 1 && len(st.changed(test.was.sources, &e)) == 0; got != test.want {
 			t.Errorf("%s of %s: it only grows: %v", test.alter, test.was.columns[0].fullType, got)
 		}
 	}

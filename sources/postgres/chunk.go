@@ -26,7 +26,7 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 		return explainChunk(err, req.Table, s.config.User)
 	})
 	if err != nil {
-		s.noteEncoding(err)
+		s.noteEncoding(ctx, err)
 		return nil, fmt.Errorf("read chunk of %s: %w", req.Table, err)
 	}
 	return chunk, nil

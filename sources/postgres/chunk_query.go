@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/text/encoding/charmap"
 
 	"haystream/sources"
 )
@@ -30,11 +29,11 @@ const (
 // A chunkQuery reads one chunk.
 type chunkQuery struct {
 	sources.ChunkRequest
-	from   string           // what is read, quoted
-	rows   int              // at most
-	bytes  int              // that they are expected to take in memory
-	decode *charmap.Charmap // what makes UTF-8 of texts; nil where the server does
-	last   [][]byte         // the key of the last row, as the server printed it
+	from   string   // what is read, quoted
+	rows   int      // at most
+	bytes  int      // that they are expected to take in memory
+	decode *charset // what makes UTF-8 of texts; nil where the server does
+	last   [][]byte // the key of the last row, as the server printed it
 
 	having    [][][]byte       // what rows must have one of, as the server reads it
 	types     []string         // of having
@@ -210,7 +209,7 @@ func (q *chunkQuery) encode(text []byte) []byte {
 	if q.decode == nil {
 		return text
 	}
-	return encoded(string(text), q.decode)
+	return q.decode.encoded(string(text))
 }
 
 // isOfSchema reports whether a type is outside pg_catalog.
@@ -285,7 +284,7 @@ func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *ty
 		chunk.Last = make(sources.Key, len(q.last))
 		for n, text := range q.last {
 			if q.decode != nil {
-				text = appendDecoded(nil, text, q.decode)
+				text = q.decode.appendDecoded(nil, text)
 			}
 			chunk.Last[n] = string(text)
 		}

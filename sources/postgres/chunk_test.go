@@ -15,7 +15,6 @@ import (
 func TestChunk(t *testing.T) {
 	eachServer(t, map[string]func(*rig){
 		"raw":                      testRaw,
-		"untranslatable":           testUntranslatable,
 		"streamed_before_visible":  testStreamedBeforeVisible,
 		"visible_after_a_restart":  testVisibleAfterRestart,
 		"open_when_table_joins":    testOpenWhenTableJoins,
@@ -426,28 +425,4 @@ func (r *rig) oneByOne() string {
 		}
 		read, after = append(read, rowTexts(chunk)), chunk.Last
 	}
-}
-
-// testUntranslatable: bytes that stand for no character in the database's encoding
-// make the server end chunk and stream once; then what can be read is.
-func testUntranslatable(r *rig) {
-	r.exec("CREATE DATABASE windows ENCODING 'WIN1252' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
-	r.url = withPath(r.T, r.server.URL, "windows")
-	r.admin = connect(r.T, r.url)
-	r.exec("SET search_path = public", `CREATE TABLE "nötes" (id text PRIMARY KEY, "bödy" text)`)
-	r.source.Close()
-	r.source = r.newSource()
-	r.prepare("public.nötes")
-	f := r.follow(r.start)
-	r.exec("SET client_encoding = 'SQL_ASCII'", "INSERT INTO \"n\xf6tes\" VALUES (E'a\\xe9', E'\\x80'), (E'a\\x81', E'\\xe9'), (E'a\\x8d', E'\\xe8')")
-	if err := f.ends(); err == nil || errors.Is(err, sources.ErrConfig) {
-		r.Fatalf("the stream ends with %v", err)
-	}
-	r.must(r.again(r.start))
-	f = r.follow(r.start)
-	f.expect("insert nötes (aé,€)", "insert nötes (a\x81,é)", "insert nötes (a\x8d,è)")
-	if got, want := r.oneByOne(), "(a\x81,é) (a\x8d,è) (aé,€)"; got != want {
-		r.Errorf("read are %q, want %q", got, want)
-	}
-	r.expectByKey("(a\x81,é) (aé,€)", sources.Key{"a\x81"}, sources.Key{"aé"}, sources.Key{""})
 }

@@ -98,7 +98,6 @@ func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error)
 	if err != nil {
 		return nil, fmt.Errorf("connect for replication: %w", explain(err, s.config))
 	}
-	s.encoding.Store(conn.ParameterStatus("server_encoding"))
 	if s.decode.Load() != nil {
 		if _, err := conn.Exec(ctx, setRaw).ReadAll(); err != nil {
 			closeReplication(conn)

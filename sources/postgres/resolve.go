@@ -16,9 +16,8 @@ import (
 // stale, as are those that were others). What is in the log before the catalog
 // shows it, a later look finds.
 func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRelation, error) {
-	set := st.source.decode.Load()
-	if set != nil {
-		message.decodeNames(set)
+	if st.decode != nil {
+		message.decodeNames(st.decode)
 	}
 	whole := st.catalog.registry.table(message.oid)
 	if whole == nil {
@@ -38,7 +37,7 @@ func (st *stream) resolve(ctx context.Context, message relationMessage) (*logRel
 	}
 	r := newLogRelation(message, table, st.catalog.registry)
 	for i := range r.cells {
-		r.cells[i].convert = decoded(set, r.cells[i].convert)
+		r.cells[i].convert = decoded(st.decode, r.cells[i].convert)
 	}
 	r.outdate(&message, whole, message.oid == st.catalog.registry.roots[whole.String()])
 	return r, nil

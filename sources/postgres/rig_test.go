@@ -53,10 +53,10 @@ type rig struct {
 	start  sources.Checkpoint
 }
 
-func newRig(t *testing.T, server *servers.Server, name string) *rig {
+func newRig(t *testing.T, server *servers.Server, name string, options ...string) *rig {
 	t.Helper()
 	r := &rig{T: t, server: server, name: name, logs: &logs{}}
-	execute(t, connect(t, server.URL), "CREATE DATABASE "+name)
+	execute(t, connect(t, server.URL), "CREATE DATABASE "+name+" "+strings.Join(options, " "))
 	r.url = withPath(t, server.URL, name)
 	r.admin = connect(t, r.url)
 	// A commit must not wait for the standby that some cases pretend to have.

@@ -21,7 +21,6 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
-	"golang.org/x/text/encoding/charmap"
 
 	"haystream/internal/quiet"
 	"haystream/sources"
@@ -60,8 +59,7 @@ type Source struct {
 
 	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
 
-	encoding atomic.Value                    // the server's, a string
-	decode   atomic.Pointer[charmap.Charmap] // what makes UTF-8 here; nil: the server does
+	decode atomic.Pointer[charset] // what makes UTF-8 here; nil: the server does
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from

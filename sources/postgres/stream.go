@@ -57,6 +57,7 @@ type stream struct {
 	where   system
 	out     chan<- *sources.Batch
 	tables  map[string]*sources.Table // projected, by name
+	decode  *charset                  // what makes UTF-8 of texts; nil: the server does
 	catalog *catalog                  // what the log's relations are compared with
 	lookout *lookout                  // whether it still holds
 	decoder decoder
@@ -104,7 +105,7 @@ func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sourc
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	s.noteEncoding(err)
+	s.noteEncoding(ctx, err)
 	return fmt.Errorf("read stream: %w", explainStream(err, s.config))
 }
 
@@ -124,6 +125,9 @@ func (s *Source) startStream(ctx context.Context, tables []*sources.Table, from 
 		return nil, err
 	}
 	st := newStream(s, conn, tables, prepared, at, from.Version)
+	if conn.ParameterStatus("client_encoding") == sqlASCII { // what turns up later is not for this connection
+		st.decode = s.decode.Load()
+	}
 	if err := st.start(ctx, at); err != nil {
 		closeReplication(conn)
 		return nil, err
