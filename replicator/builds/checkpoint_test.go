@@ -151,7 +151,7 @@ func TestEpochs(t *testing.T) {
 	}
 	stale("another column of that name", "table public.book had other titles")
 	cp.Tables[table.String()].Fresh = []string{"title"}
-	if !cp.told([]sources.Change{
+	if !cp.NoteStale([]sources.Change{
 		{Table: table, Kind: sources.Stale, Version: 16, Stale: &older},
 		{Table: table, Kind: sources.Stale, Version: 16, Stale: &sources.Staleness{Columns: []string{"pages"}, Reason: "has a value in the log that cannot be decoded"}},
 	}) {
