@@ -183,14 +183,14 @@ func TestEpochs(t *testing.T) {
 func TestUndecodedChange(t *testing.T) {
 	table := &sources.Table{Schema: "public", Name: "book", Columns: []sources.Column{{Name: "id"}, {Name: "title"}, {Name: "odd"}}}
 	titles := &mapping.Index{Alias: "titles", Uses: map[string][]string{"public.book": {"id", "title"}}}
-	cp := newCheckpoint("books")
-	cp.use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
+	cp := NewCheckpoint("books")
+	cp.Use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
 	cp.Indexes["titles"] = &indexState{Live: &build{Since: 1}}
 	var undecoded sources.Undecoded
 	if err := undecoded.Fail("odd", errors.New("it is odd")); err != nil {
 		t.Fatal(err)
 	}
-	cp.told([]sources.Change{undecoded.Settle(sources.Change{Table: table, Kind: sources.Insert, Version: 10})})
+	cp.NoteStale([]sources.Change{undecoded.Settle(sources.Change{Table: table, Kind: sources.Insert, Version: 10})})
 	cp.outdate(titles)
 	if want := "table public.book has a value in the log that cannot be decoded: column odd: it is odd"; cp.Indexes["titles"].Stale != want {
 		t.Errorf("stale %q, want %q", cp.Indexes["titles"].Stale, want)
