@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"haystream/replicator"
+	"haystream/replicator/commands"
+	"haystream/replicator/web"
 )
 
 type runCommand struct{}
@@ -26,7 +28,7 @@ func (checkCommand) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	return replicator.Check(ctx, cfg, src, e.out)
+	return commands.Check(ctx, cfg, src, e.out)
 }
 
 type previewCommand struct {
@@ -40,7 +42,7 @@ func (c previewCommand) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	return replicator.Preview(ctx, cfg, src, replicator.PreviewOptions{Index: c.Index, Limit: c.Limit, Key: c.Key}, e.out)
+	return commands.Preview(ctx, cfg, src, commands.PreviewOptions{Index: c.Index, Limit: c.Limit, Key: c.Key}, e.out)
 }
 
 type removeCommand struct {
@@ -53,7 +55,7 @@ func (c removeCommand) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	return replicator.Remove(ctx, cfg, replicator.RemoveOptions{Indexes: c.Indexes, Yes: c.Yes, In: e.in}, e.out)
+	return commands.Remove(ctx, cfg, commands.RemoveOptions{Indexes: c.Indexes, Yes: c.Yes, In: e.in}, e.out)
 }
 
 type statusCommand struct {
@@ -65,7 +67,7 @@ func (c statusCommand) Run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	return replicator.ShowStatus(ctx, cfg, c.JSON, e.out)
+	return web.ShowStatus(ctx, cfg, c.JSON, e.out)
 }
 
 type versionCommand struct{}

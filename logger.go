@@ -4,15 +4,15 @@ import (
 	"os"
 	"time"
 
+	"haystream/replicator/config"
+
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
-
-	"haystream/replicator"
 )
 
 // newLogger writes JSON lines, or lines for people on a terminal. Validation
 // has seen level and format.
-func newLogger(cfg replicator.LogConfig, to *os.File) zerolog.Logger {
+func newLogger(cfg config.LogConfig, to *os.File) zerolog.Logger {
 	terminal := isatty.IsTerminal(to.Fd())
 	level, err := zerolog.ParseLevel(cfg.Level)
 	if err != nil {

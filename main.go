@@ -15,7 +15,8 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/internal/early"
-	"haystream/replicator"
+	"haystream/replicator/commands"
+	"haystream/replicator/config"
 )
 
 // Exit codes.
@@ -25,7 +26,7 @@ const (
 	exitUsage  = 2 // wrong usage or config
 )
 
-type commands struct {
+type commandLine struct {
 	Config string `short:"c" default:"config.yaml" placeholder:"FILE" help:"Config file (${default})."`
 
 	Run     runCommand     `cmd:"" help:"Replicate until stopped."`
@@ -50,7 +51,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := early.Context()
 	defer stop()
-	var line commands
+	var line commandLine
 	parser, err := kong.New(&line, kong.Name("haystream"),
 		kong.Description("Keeps Elasticsearch a live, queryable copy of database tables."))
 	if err != nil {
@@ -89,8 +90,8 @@ func fail(err error) int {
 type usageError struct{ error }
 
 // load reads the config file.
-func (e *environment) load() (*replicator.Config, *conf.Source, error) {
-	cfg, src, err := replicator.Load(e.config)
+func (e *environment) load() (*config.Config, *conf.Source, error) {
+	cfg, src, err := config.Load(e.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &usageError{fmt.Errorf("there is no config file %s; name one with -c", e.config)}
 	}
@@ -99,10 +100,10 @@ func (e *environment) load() (*replicator.Config, *conf.Source, error) {
 
 // loadAndExplain reads the config file; when there are mistakes it asks the
 // catalog for more of them, so that all are told at once.
-func (e *environment) loadAndExplain(ctx context.Context) (*replicator.Config, *conf.Source, error) {
+func (e *environment) loadAndExplain(ctx context.Context) (*config.Config, *conf.Source, error) {
 	cfg, src, err := e.load()
 	if mistakes, ok := errors.AsType[conf.Errors](err); ok {
-		err = replicator.Explain(ctx, cfg, src, mistakes)
+		err = commands.Explain(ctx, cfg, src, mistakes)
 	}
 	return cfg, src, err
 }

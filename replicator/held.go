@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +15,9 @@ import (
 
 	"haystream/internal/preflight"
 	"haystream/mapping"
-	"haystream/sources"
+	"haystream/replicator/builds"
+	"haystream/replicator/inspect"
+	"haystream/sinks"
 )
 
 // A table or a grant that is gone, or an index that the sink does not take, holds
@@ -24,37 +25,33 @@ import (
 // ones stay as they are, and are built anew once they can be again. A definition
 // that is new, or was edited, and does not fit the tables is refused with all others instead.
 
-// A held is why indexes are held up, by alias.
-type held map[string]string
-
 // fit compiles the definitions and looks at both ends with what they need,
 // again and again with fewer where some must be held up. mayHold: the same
 // definitions have worked before.
-func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
-	in.set, in.held = d.cfg.set(), held{}
-	in.set.Indexes, in.set.Tables = maps.Clone(in.set.Indexes), maps.Clone(in.set.Tables)
+func (d *daemon) fit(ctx context.Context, in *inspect.Inspection, mayHold bool) error {
+	in.HoldNothing(d.cfg.Set())
 	if err := d.holdBlocked(ctx, in); err != nil {
 		return err
 	}
 	var all []preflight.Finding
 	for {
-		in.findings, in.plan = nil, nil
-		in.compile(ctx, d.source, d.file)
-		if in.plan != nil {
-			if err := errors.Join(in.checkSource(ctx, d.source), in.checkSink(ctx, d.sink)); err != nil {
+		in.Findings, in.Plan = nil, nil
+		in.Compile(ctx, d.source, d.file)
+		if in.Plan != nil {
+			if err := errors.Join(in.CheckSource(ctx, d.source), in.CheckSink(ctx, d.sink)); err != nil {
 				return err
 			}
 		}
 		errs := d.unbearable(in, mayHold)
-		switch {
-		case len(errs) == 0 && !in.holdBroken():
-			return d.grace(in.held)
-		case len(errs) == 0:
-		case !in.hold(errs, mayHold):
-			return &refusal{findings: errs, final: !d.ran}
+		if len(errs) == 0 && !in.HoldBroken() {
+			return d.grace(in.Held)
 		}
-		if all = append(all, errs...); len(in.set.Indexes) == 0 {
-			return &refusal{findings: all, final: !mayHold}
+		told, ok := in.Hold(errs, mayHold)
+		if !ok {
+			return &inspect.Refusal{Findings: errs, Final: !d.ran}
+		}
+		if all = append(all, told...); len(in.Set.Indexes) == 0 {
+			return &inspect.Refusal{Findings: all, Final: !mayHold}
 		}
 	}
 }
@@ -64,7 +61,7 @@ func (d *daemon) fit(ctx context.Context, in *inspection, mayHold bool) error {
 const holdGrace = 2 * time.Second
 
 // grace returns an error for a while where indexes are to be held up that were not before.
-func (d *daemon) grace(now held) error {
+func (d *daemon) grace(now builds.Held) error {
 	var gone []string
 	for _, alias := range slices.Sorted(maps.Keys(now)) {
 		if !d.status.holds(alias) {
@@ -89,167 +86,6 @@ func (d *daemon) grace(now held) error {
 // errAway says that something is away which an index needs.
 var errAway = errors.New("wait for what may come back")
 
-// hold takes out what the errors are about, and reports whether that was all of
-// them. known: the definitions have worked before, so that they are not at fault.
-func (in *inspection) hold(errs []preflight.Finding, known bool) bool {
-	for _, f := range errs {
-		if !known && (f.Path != "" || f.Waits) || !in.holdFor(f) {
-			return false
-		}
-	}
-	return true
-}
-
-// holdFor takes out what one error is about: a definition, all that use a table,
-// or what the configuration says of a table, which holdBroken follows up.
-func (in *inspection) holdFor(f preflight.Finding) bool {
-	if name := longest(in.set.Indexes, "indexes.", f.Path); name != "" {
-		return in.holdAlias(in.set.Alias(name), f)
-	}
-	if name := longest(in.set.Tables, "tables.", f.Path); name != "" {
-		in.broken = append(in.broken, in.takeOut(name, f))
-		return true
-	}
-	if alias, ok := strings.CutPrefix(f.Subject, "index "); ok {
-		return in.holdAlias(alias, f)
-	}
-	table, ok := strings.CutPrefix(f.Subject, "table ")
-	if !ok || in.plan == nil {
-		return false
-	}
-	return in.holdUsers(table, f)
-}
-
-// holdUsers takes out every index that uses a table.
-func (in *inspection) holdUsers(table string, f preflight.Finding) (found bool) {
-	for _, index := range in.plan.Sets[0] {
-		if index.Uses[table] != nil {
-			found = in.holdAlias(index.Alias, f) || found
-		}
-	}
-	return found
-}
-
-// A broken is something that the configuration says of a table and that does not fit it any more.
-type broken struct {
-	table    string // as the configuration names it
-	relation string // that leads nowhere; empty: it is about the table as a whole
-	preflight.Finding
-}
-
-// takeOut takes a relation that leads nowhere out of what the configuration says
-// of a table, or all that it says.
-func (in *inspection) takeOut(table string, f preflight.Finding) broken {
-	config := in.set.Tables[table]
-	if config != nil {
-		if relation := longest(config.Relations, "tables."+table+".relations.", f.Path); relation != "" {
-			less := *config
-			less.Relations = maps.Clone(config.Relations)
-			delete(less.Relations, relation)
-			in.set.Tables[table] = &less
-			return broken{table, relation, f}
-		}
-	}
-	delete(in.set.Tables, table)
-	return broken{table, "", f}
-}
-
-// holdBroken takes out what uses a table of which the configuration says something
-// that does not fit any more; without that it would mean something else. Where that is
-// a relation, it is what names it, or may.
-func (in *inspection) holdBroken() (found bool) {
-	for _, b := range in.broken {
-		for _, t := range in.catalog {
-			if t.Name != b.table && t.String() != b.table {
-				continue
-			}
-			for _, index := range in.plan.Sets[0] {
-				if index.Uses[t.String()] != nil && in.names(index, b) {
-					found = in.holdAlias(index.Alias, b.Finding) || found
-				}
-			}
-		}
-	}
-	return found
-}
-
-// names reports whether a definition of the index, or a column that is computed
-// for any, has a relation's name in it.
-func (in *inspection) names(index *mapping.Index, b broken) bool {
-	word := regexp.MustCompile(`\b` + regexp.QuoteMeta(b.relation) + `\b`) // of an empty name it finds some in any text
-	for _, name := range index.Names {
-		if text, err := yaml.Marshal(in.set.Indexes[name]); err != nil || word.Match(text) {
-			return true
-		}
-	}
-	for _, config := range in.set.Tables {
-		if config == nil {
-			continue
-		}
-		for _, text := range config.Computed {
-			if word.MatchString(text) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// holdAlias takes out all definitions of an alias; false where there is none.
-func (in *inspection) holdAlias(alias string, f preflight.Finding) (found bool) {
-	for name := range in.set.Indexes {
-		if in.set.Alias(name) == alias {
-			found = true
-			delete(in.set.Indexes, name)
-		}
-	}
-	switch before := in.held[alias]; {
-	case before != "":
-		in.held[alias] = before + "\n" + f.String()
-		return true
-	case !found:
-		return false
-	}
-	in.held[alias] = f.String()
-	for _, b := range in.broken {
-		if text := b.String(); f.Path != "" && !strings.Contains(in.held[alias], text) {
-			in.held[alias] += "\n" + text // from which the other may follow
-		}
-	}
-	return true
-}
-
-// longest is the longest name with which a path below a section begins.
-func longest[T any](names map[string]T, section, path string) (found string) {
-	rest, ok := strings.CutPrefix(path, section)
-	for name := range names {
-		if ok && len(name) > len(found) && (rest == name || strings.HasPrefix(rest, name+".")) {
-			found = name
-		}
-	}
-	return found
-}
-
-// hold notes which indexes are held up. What they miss meanwhile has to be read
-// again.
-func (cp *checkpoint) hold(why held) {
-	epoch := int64(0)
-	for alias, st := range cp.Indexes {
-		if why[alias] == "" {
-			st.Held, st.Blocked = false, nil
-			continue
-		}
-		if st.Held {
-			continue
-		}
-		if st.Held = true; epoch == 0 {
-			epoch = cp.begin()
-		}
-		cp.markStale(alias, "it was held up", epoch)
-		st.Gap = true
-	}
-}
-
 // definitions are a mark of all that the configuration defines.
 func definitions(set mapping.Set) string {
 	text, err := yaml.Marshal(set)
@@ -260,6 +96,29 @@ func definitions(set mapping.Set) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// block notes which indexes are to be held up.
+func (d *daemon) block(ctx context.Context, e *builds.BlockedError) answer {
+	d.status.holdToo(e.Why)
+	return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Block(e.Indexes) })
+}
+
+// holdBlocked takes out the indexes that still take no documents, unless they are all that there are.
+func (d *daemon) holdBlocked(ctx context.Context, in *inspect.Inspection) error {
+	for alias, b := range in.Blocked {
+		why, err := d.sink.Takes(ctx, &sinks.Target{Index: alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: b.Pipeline})
+		if err != nil {
+			return fmt.Errorf("ask whether index %s takes documents: %w", alias, err)
+		}
+		if why != "" {
+			in.HoldAlias(alias, preflight.Finding{Level: preflight.Error, Subject: "index " + alias, Text: why}.String())
+		}
+	}
+	if len(in.Blocked) > 0 && len(in.Set.Indexes) == 0 {
+		in.Set.Indexes, in.Held = maps.Clone(d.cfg.Indexes), builds.Held{}
+	}
+	return nil
+}
+
 // errMended ends a session because what held up an index does so no more.
 const errMended = replan("what held up an index may be mended; planning anew")
 
@@ -268,63 +127,26 @@ const heldEvery = 5 * time.Second
 
 // checkHeld returns errMended when other indexes than before would be held up now.
 // was is what was held up before the sink was asked to make indexes: those that
-// it refused have a look of their own, retry. It is called by the checkpoint step, often.
-func (d *daemon) checkHeld(ctx context.Context, before *inspection, was held) error {
+// it refused have a look of their own, Indexes.Retry. It is called by the checkpoint step, often.
+func (d *daemon) checkHeld(ctx context.Context, before *inspect.Inspection, was builds.Held) error {
 	if len(was) == 0 || time.Since(d.looked) < heldEvery {
 		return nil
 	}
 	d.looked = time.Now()
-	in := &inspection{sink: before.sink, homes: before.homes, blocked: before.blocked}
-	if err := in.readSource(ctx, d.source); err != nil {
+	in := &inspect.Inspection{Sink: before.Sink, Homes: before.Homes, Blocked: before.Blocked}
+	if err := in.ReadSource(ctx, d.source); err != nil {
 		return nil //nolint:nilerr // the stream will tell
 	}
-	if err := d.fit(ctx, in, true); err != nil || maps.EqualFunc(was, in.held, func(string, string) bool { return true }) {
+	if err := d.fit(ctx, in, true); err != nil || maps.EqualFunc(was, in.Held, func(string, string) bool { return true }) {
 		return nil //nolint:nilerr // nothing is mended
 	}
 	return errMended
 }
 
-// unreadable notes why a table cannot be read, or with nil that it can again, and
-// reports whether the reason is new.
-func (s *status) unreadable(t *sources.Table, err error) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err == nil {
-		delete(s.unread, t.String())
-		return false
-	}
-	text := fmt.Sprintf("table %s: %v", t, err)
-	if s.unread[t.String()] == text {
-		return false
-	}
-	if s.unread == nil {
-		s.unread = map[string]string{}
-	}
-	s.unread[t.String()] = text
-	return true
-}
-
-// hold notes which indexes are held up.
-func (s *status) hold(why held) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.held = why
-}
-
-// holds reports whether an index is held up.
-func (s *status) holds(alias string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.held[alias] != ""
-}
-
-// forPeople lists what a person must mend while the rest goes on. The lock is held.
-func (s *status) forPeople() (all []string) {
-	for _, alias := range slices.Sorted(maps.Keys(s.held)) {
-		all = append(all, "index "+alias+" is held up: "+s.held[alias])
-	}
-	for _, table := range slices.Sorted(maps.Keys(s.unread)) {
-		all = append(all, s.unread[table])
-	}
-	return all
+// unbearable leaves out what a daemon that has run waits for: the lookout says so.
+// known: another one has run with the same definitions.
+func (d *daemon) unbearable(in *inspect.Inspection, known bool) []preflight.Finding {
+	return slices.DeleteFunc(preflight.Errors(in.Findings), func(f preflight.Finding) bool {
+		return f.Waits && (d.ran || known && !in.Defines(f.Subject))
+	})
 }

@@ -3,7 +3,6 @@ package replicator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/quiet"
+	"haystream/replicator/builds"
 	"haystream/replicator/joins"
 	"haystream/replicator/reading"
 	"haystream/sinks"
@@ -33,19 +33,19 @@ const grace = 8 * time.Second
 type pipeline struct {
 	source sources.Source
 	sink   sinks.Writer
-	state  *state
+	state  *builds.State
 	tables []*sources.Table
 	from   sources.Checkpoint
 	mark   sources.Position // from where on the tables are as they were planned
 	routes [][]*route       // by table ordinal
-	fed    []*target
+	fed    []*builds.Target
 	loader *snapshot
 	scans  []*scan
 	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
-	copies *copies                     // into builds
 	gauges *gauges
-	look   func(ctx context.Context, failing bool) error // looks at the sink; called by the checkpoint step
-	report func(error)                                   // how the checkpoint step went
+	look   func(ctx context.Context, failing bool) error                                     // looks at the sink; called by the checkpoint step
+	fill   func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error // copies documents into indexes
+	report func(error)                                                                       // how the checkpoint step went
 	log    zerolog.Logger
 
 	windows  *reading.Windows
@@ -64,15 +64,6 @@ type pipeline struct {
 	begun    atomic.Bool  // the stream has reached the mark: rows may be read
 	waiting  []*loadedChunk
 }
-
-// A rebuildError ends a session because physical indexes must be built anew.
-type rebuildError struct {
-	aliases []string
-	reason  string
-	useless []string // physical indexes that are being built and cannot be gone on with
-}
-
-func (e *rebuildError) Error() string { return fmt.Sprintf("rebuild %v: %s", e.aliases, e.reason) }
 
 // run replicates until ctx ends, and then returns nil, or until something
 // stops it.
@@ -106,7 +97,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		if p.joins == nil {
 			return nil
 		}
-		stop(p.joins.Run(reading, p.passed, func(piece *joins.Piece) error {
+		stop(p.joins.Run(reading, func(physical string, table *sources.Table) { p.state.Passed(p.fed, physical, table) }, func(piece *joins.Piece) error {
 			j := &job{piece: piece}
 			j.out = p.outputs.get(j.size())
 			return p.hand(working, j, work, ordered)
@@ -116,7 +107,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	copied := make(chan struct{})
 	g.Go(func() error {
 		defer close(copied)
-		if err := p.copies.run(reading, func(b *sinks.Batch) (<-chan struct{}, error) { return p.copy(working, b, ordered) }); err != nil {
+		if err := p.fill(reading, func(b *sinks.Batch) (<-chan struct{}, error) { return p.copy(working, b, ordered) }); err != nil {
 			stop(err)
 		}
 		return nil
@@ -129,7 +120,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		return nil
 	})
 	for range runtime.GOMAXPROCS(0) {
-		r := &renderer{routes: p.routes, scratch: p.decoding.scratch(), holed: p.holed}
+		r := &renderer{routes: p.routes, scratch: p.decoding.scratch(), holed: p.state.Holed}
 		g.Go(func() error { return r.run(working, work) })
 	}
 	g.Go(func() error {
@@ -138,7 +129,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		defer close(delivered)
-		return p.sink.Write(working, actions, p.state.leased)
+		return p.sink.Write(working, actions, p.state.Leased)
 	})
 	g.Go(func() error {
 		defer close(saved)
@@ -294,20 +285,8 @@ func (p *pipeline) begin(ctx context.Context) error {
 	if p.begun.Load() || !p.source.Reached(p.position, p.mark) {
 		return nil
 	}
-	fresh := slices.DeleteFunc(slices.Clone(p.fed), func(t *target) bool { return t.since.Load() != unknown })
-	p.state.update(func(cp *checkpoint) {
-		cp.begun()
-		for _, t := range fresh {
-			t.build.Since = p.version
-		}
-	})
-	if len(fresh) > 0 {
-		if _, err := p.state.save(ctx); err != nil {
-			return err
-		}
-	}
-	for _, t := range fresh {
-		t.since.Store(p.version)
+	if err := p.state.Begin(ctx, p.fed, p.version); err != nil {
+		return err
 	}
 	p.begun.Store(true)
 	return p.joins.Begin()
@@ -323,10 +302,12 @@ func (p *pipeline) stale(b *sources.Batch) (found bool) {
 		return false
 	}
 	changes := slices.DeleteFunc(slices.Clone(b.Changes), func(c sources.Change) bool { return c.Kind != sources.Stale })
-	p.state.update(func(cp *checkpoint) { found = cp.told(changes) })
+	p.state.Update(func(cp *builds.Checkpoint) { found = cp.NoteStale(changes) })
+	said := map[string]bool{}
 	for i := range changes {
-		if found {
-			p.log.Warn().Stringer("table", changes[i].Table).Msg("table " + changes[i].Table.String() + " " + changes[i].Stale.Reason)
+		if text := "table " + changes[i].Table.String() + " " + changes[i].Stale.Reason; found && !said[text] {
+			p.log.Warn().Stringer("table", changes[i].Table).Msg(text)
+			said[text] = true
 		}
 	}
 	return found
@@ -478,7 +459,7 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 
 // delivered is the tracker's effect: everything up to d is held by the sink.
 func (p *pipeline) delivered(d *delivery) {
-	p.state.update(func(cp *checkpoint) {
+	p.state.Update(func(cp *builds.Checkpoint) {
 		if !d.checkpoint.Position.IsZero() {
 			cp.Position, cp.Version = d.checkpoint.Position, max(cp.Version, d.checkpoint.Version)
 		}
@@ -545,8 +526,8 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 // save saves the checkpoint where that is due, acknowledges it, and finishes
 // what is loaded.
 func (p *pipeline) save(ctx context.Context) error {
-	if p.state.due() {
-		position, err := p.state.save(ctx)
+	if p.state.Due() {
+		position, err := p.state.Save(ctx)
 		if err != nil {
 			return errors.Join(err, p.ahead(err))
 		}
@@ -562,7 +543,7 @@ func (p *pipeline) ahead(why error) error {
 		return nil
 	}
 	var position sources.Position
-	p.state.view(func(cp *checkpoint) { position = cp.Position })
+	p.state.View(func(cp *builds.Checkpoint) { position = cp.Position })
 	if err := p.joins.Sync(); err != nil {
 		return err
 	}
@@ -588,12 +569,4 @@ func (p *pipeline) barrier() <-chan struct{} {
 	}
 	p.tracker.barrier(reached)
 	return both
-}
-
-// holed notes that a target lacks a change that only its heir will have: should
-// the heir not come to serve, another one must.
-func (p *pipeline) holed(t *target) {
-	p.state.update(func(cp *checkpoint) {
-		cp.markStale(t.alias, "the log left out a value of a row", t.heir.build.Epoch)
-	})
 }

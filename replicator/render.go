@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"haystream/mapping"
+	"haystream/replicator/builds"
 	"haystream/replicator/joins"
 	"haystream/sinks"
 	"haystream/sources"
@@ -56,7 +57,7 @@ func (e *incompleteError) Unwrap() error { return e.IncompleteError }
 type renderer struct {
 	routes  [][]*route
 	scratch *mapping.Scratch
-	holed   func(*target) // is told once of each target that lacks something
+	holed   func(*builds.Target) // is told once of each target that lacks something
 }
 
 // run renders jobs until work is closed.
@@ -91,7 +92,7 @@ func (r *renderer) changes(j *job) error {
 		}
 		for _, to := range r.routes[c.Table.Ordinal] {
 			// What came up to the cause of a rebuild is in the rows that are read for it.
-			if to.target.retired.Load() || c.Version <= to.target.since.Load() {
+			if to.target.Retired.Load() || c.Version <= to.target.Since.Load() {
 				continue
 			}
 			err := to.renderer.Change(r.scratch, j.out, to.target.Target, c)
@@ -104,12 +105,12 @@ func (r *renderer) changes(j *job) error {
 			}
 			switch {
 			case to.awaitsRows(j.seq):
-			case to.heir != nil && to.heir.awaitsRows(j.seq), to.target.heir != nil && to.target.heir.build.Stored:
-				if !to.target.holed.Swap(true) {
+			case to.heir != nil && to.heir.awaitsRows(j.seq), to.target.Heir != nil && to.target.Heir.Stored():
+				if !to.target.Holed.Swap(true) {
 					r.holed(to.target)
 				}
 			default:
-				return &incompleteError{IncompleteError: incomplete, alias: to.target.alias}
+				return &incompleteError{IncompleteError: incomplete, alias: to.target.Alias}
 			}
 		}
 	}
@@ -119,7 +120,7 @@ func (r *renderer) changes(j *job) error {
 // rows renders the rows of a chunk.
 func (r *renderer) rows(j *job) error {
 	for _, to := range j.chunk.scan.routes {
-		if to.target.retired.Load() {
+		if to.target.Retired.Load() {
 			continue
 		}
 		for _, row := range j.rows {

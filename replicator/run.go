@@ -16,9 +16,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -26,17 +24,21 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/conf"
-	"haystream/internal/preflight"
 	"haystream/internal/quiet"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
+	"haystream/replicator/builds"
+	"haystream/replicator/config"
+	"haystream/replicator/inspect"
+	"haystream/replicator/joins"
+	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
 )
 
 // A daemon holds what lives longer than a session.
 type daemon struct {
-	cfg    *Config
+	cfg    *config.Config
 	file   *conf.Source
 	source sources.Source
 	sink   sinks.Sink
@@ -56,13 +58,13 @@ type daemon struct {
 // Run replicates until ctx ends, then delivers what was read, saves the
 // checkpoint and returns nil. It returns an error for what only a person can
 // mend. version is what /status shows. out gets the progress bar when it is a terminal.
-func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, log zerolog.Logger, out io.Writer) error {
-	source, err := openSource(cfg, log)
+func Run(ctx context.Context, version string, cfg *config.Config, file *conf.Source, log zerolog.Logger, out io.Writer) error {
+	source, err := cfg.OpenSource(log)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	sink, err := openSink(cfg, log)
+	sink, err := cfg.OpenSink(log)
 	if err != nil {
 		return err
 	}
@@ -75,14 +77,14 @@ func Run(ctx context.Context, version string, cfg *Config, file *conf.Source, lo
 	}
 	d.decoding = newDecoding(cfg, &d.status.gauges, log)
 	limitMemory(cfg)
-	server, err := listen(ctx, cfg, d.status)
+	server, err := web.Listen(ctx, cfg.HTTP, d.status)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	ended, end := context.WithCancel(ctx)
-	g.Go(func() error { return server.serve(ended) })
-	g.Go(func() error { return progress(ended, d.status, out, log) })
+	g.Go(func() error { return server.Serve(ended) })
+	g.Go(func() error { return web.Progress(ended, d.status, out, log) })
 	g.Go(func() error {
 		defer end()
 		return d.supervise(ctx)
@@ -128,22 +130,6 @@ func (d *daemon) checkRetained(ctx context.Context) error {
 		return fmt.Errorf("%w: %s, limits.max_retained_log is %s", errRetained, conf.Bytes(lag.Retained), d.cfg.Limits.MaxRetainedLog)
 	}
 	return nil
-}
-
-// A refusal is what preflight found wrong. At the start it is final; a daemon
-// that has run waits for somebody to mend what went wrong since.
-type refusal struct {
-	findings []preflight.Finding
-	final    bool
-}
-
-// Error is one line for each finding.
-func (r *refusal) Error() string {
-	lines := make([]string, len(r.findings))
-	for i, f := range r.findings {
-		lines[i] = f.String()
-	}
-	return strings.Join(lines, "\n")
 }
 
 // mostShort is how many short sessions may follow one another at once. More of them
@@ -194,36 +180,25 @@ const (
 // person can mend.
 func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error) {
 	var (
-		refused    *refusal
-		rebuild    *rebuildError
+		refused    *inspect.Refusal
+		rebuild    *joins.RebuildError
 		incomplete *incompleteError
-		gone       *lostError
-		blocked    *blockedError
+		gone       *builds.LostError
+		blocked    *builds.BlockedError
 		problems   mapping.Problems
 		anew       replan
 	)
 	switch {
 	case errors.As(err, &rebuild):
-		d.log.Warn().Strs("indexes", rebuild.aliases).Msg(rebuild.reason + "; rebuilding")
-		return d.amend(ctx, func(cp *checkpoint) {
-			epoch := cp.begin()
-			for _, alias := range rebuild.aliases {
-				cp.markStale(alias, rebuild.reason, epoch)
-				if st := cp.Indexes[alias]; st != nil && slices.Contains(rebuild.useless, st.Next.name()) {
-					cp.Garbage, st.Next = append(cp.Garbage, st.Next.Physical), nil
-				}
-			}
-		}), nil
+		d.log.Warn().Strs("indexes", rebuild.Aliases).Msg(rebuild.Error() + "; rebuilding")
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Rebuild(rebuild.Aliases, rebuild.Error(), rebuild.Useless) }), nil
 	case errors.As(err, &incomplete):
 		d.log.Warn().Str("index", incomplete.alias).Msg(incomplete.Error() + "; the table's rows are stored from now on, and the index is built anew from them beside")
-		return d.amend(ctx, func(cp *checkpoint) {
-			cp.leftOut(incomplete.Table)
-			cp.markStale(incomplete.alias, "the log left out a value of table "+incomplete.Table, cp.begin())
-		}), nil
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.LeftOut(incomplete.Table, incomplete.alias) }), nil
 	case errors.As(err, &gone):
 		d.status.waiting(err)
 		d.warned[err.Error()] = true
-		d.log.Error().Str("index", gone.alias).Str("physical", gone.physical).Msg(err.Error())
+		d.log.Error().Str("index", gone.Alias).Str("physical", gone.Physical).Msg(err.Error())
 		return again, nil
 	case errors.As(err, &blocked):
 		return d.block(ctx, blocked), nil
@@ -241,16 +216,16 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		return again, nil
 	case errors.Is(err, sources.ErrPositionLost):
 		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
-		return d.amend(ctx, func(cp *checkpoint) { cp.restart(err.Error()) }), nil
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Restart(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.standBy(ctx, err), nil
-	case errors.As(err, &refused) && refused.final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
-		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, errNewer):
+	case errors.As(err, &refused) && refused.Final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
+		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, builds.ErrNewer):
 		return later, err
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil
 	case errors.Is(err, rowstore.ErrFull), errors.Is(err, rowstore.ErrReadOnly):
-		err = noRoom(err, storeDir(d.cfg))
+		err = noRoom(err, d.cfg.StoreDir())
 		return d.later(err, zerolog.ErrorLevel, "waiting until the row store can be written to"), nil
 	}
 	return d.later(err, zerolog.ErrorLevel, "stopped; trying again"), nil
@@ -266,11 +241,11 @@ func (d *daemon) later(why error, level zerolog.Level, text string) answer {
 }
 
 // amend changes the saved checkpoint between sessions.
-func (d *daemon) amend(ctx context.Context, change func(*checkpoint)) answer {
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
+func (d *daemon) amend(ctx context.Context, change func(*builds.Checkpoint)) answer {
+	st, err := builds.LoadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
 	if err == nil {
-		st.update(change)
-		_, err = st.save(ctx)
+		st.Update(change)
+		_, err = st.Save(ctx)
 	}
 	if err != nil {
 		return d.later(err, zerolog.ErrorLevel, "checkpoint not changed; trying again")
@@ -287,7 +262,7 @@ func (d *daemon) giveUp(ctx context.Context, why error) answer {
 	if err != nil {
 		d.log.Error().Err(err).Msg("replication slot not dropped")
 	}
-	return d.amend(ctx, func(cp *checkpoint) { cp.restart(why.Error()) })
+	return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Restart(why.Error()) })
 }
 
 // errRetained ends a session whose source keeps too much log.
@@ -298,7 +273,7 @@ const programBytes = 32 << 20
 
 // limitMemory tells the runtime what it may use, so that it collects rather
 // than grows. A limit in the environment stands.
-func limitMemory(cfg *Config) {
+func limitMemory(cfg *config.Config) {
 	if limit := int64(cfg.Limits.MaxMemory); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(max(limit-max(programBytes, limit/5), limit/2))
 	}

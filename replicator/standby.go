@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/internal/backoff"
+	"haystream/replicator/builds"
 	"haystream/sources"
 )
 
@@ -31,7 +32,7 @@ func (d *daemon) standBy(ctx context.Context, why error) answer {
 	d.later(why, zerolog.WarnLevel, "standing by")
 	if errors.Is(why, sources.ErrBusy) && d.hung(ctx, time.Now()) {
 		d.log.Warn().Str("owner", d.rival.owner).Time("saved_at", d.rival.saved).
-			Msgf("the daemon that holds the source has not saved its checkpoint for %s; ending its connection and taking over", leaseLife)
+			Msgf("the daemon that holds the source has not saved its checkpoint for %s; ending its connection and taking over", builds.LeaseLife)
 		if err := d.source.Evict(ctx); err != nil {
 			d.log.Error().Err(err).Msg("cannot take over")
 		} else {
@@ -48,16 +49,20 @@ func (d *daemon) standBy(ctx context.Context, why error) answer {
 // hung looks at the rival's checkpoint, and reports whether it has been looked
 // at, without a gap, for so long that the rival cannot be alive.
 func (d *daemon) hung(ctx context.Context, now time.Time) bool {
-	st, err := loadState(ctx, d.sink, d.cfg.Name, d.owner, zerolog.Nop())
-	if err != nil || st.token == "" {
+	st, err := builds.LoadState(ctx, d.sink, d.cfg.Name, d.owner, zerolog.Nop())
+	if err != nil {
 		d.rival = rival{}
 		return false
 	}
-	var next rival
-	st.view(func(cp *checkpoint) { next = rival{owner: cp.Owner, saved: cp.SavedAt, since: now, seen: now} })
-	if d.rival.owner == next.owner && d.rival.saved.Equal(next.saved) && now.Sub(d.rival.seen) < leaseLife/2 {
+	owner, saved, ok := st.Found()
+	if !ok {
+		d.rival = rival{}
+		return false
+	}
+	next := rival{owner: owner, saved: saved, since: now, seen: now}
+	if d.rival.owner == next.owner && d.rival.saved.Equal(next.saved) && now.Sub(d.rival.seen) < builds.LeaseLife/2 {
 		next.since = d.rival.since
 	}
 	d.rival = next
-	return now.Sub(next.since) >= leaseLife
+	return now.Sub(next.since) >= builds.LeaseLife
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"haystream/replicator/builds"
+	"haystream/replicator/config"
 	"haystream/sinks"
 	"haystream/sinks/ndjson"
 )
@@ -18,11 +20,11 @@ func TestHung(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	first, err := loadState(t.Context(), sink, "blog", "first", zerolog.Nop())
+	first, err := builds.LoadState(t.Context(), sink, "blog", "first", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cfg: &Config{Name: "blog"}, sink: sink, owner: "second"}
+	d := &daemon{cfg: &config.Config{Name: "blog"}, sink: sink, owner: "second"}
 	now := time.Now()
 	look := func(after time.Duration, want bool) {
 		t.Helper()
@@ -33,7 +35,7 @@ func TestHung(t *testing.T) {
 	}
 	save := func() {
 		t.Helper()
-		if _, err := first.save(t.Context()); err != nil {
+		if _, err := first.Save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

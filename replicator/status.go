@@ -5,80 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"haystream/mapping/rowstore"
-	"haystream/replicator/joins"
+	"haystream/replicator/builds"
+	"haystream/replicator/config"
+	"haystream/replicator/inspect"
+	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
 )
 
-// Status is the answer of GET /status.
-type Status struct {
-	Name    string        `json:"name"`
-	Version string        `json:"version"`
-	State   string        `json:"state"` // starting, running, waiting, stopped
-	Reason  string        `json:"reason,omitempty"`
-	Source  SourceStatus  `json:"source"`
-	Sink    SinkStatus    `json:"sink"`
-	Indexes []IndexStatus `json:"indexes"`
-	Store   *joins.Status `json:"row_store,omitempty"`
-	Since   time.Time     `json:"since"` // when the process started
-}
-
-// SourceStatus is the source's part of Status. Sizes are -1 where unknown.
-type SourceStatus struct {
-	Kind          string  `json:"kind"`
-	Version       string  `json:"version"`
-	Address       string  `json:"address"`
-	Position      string  `json:"position"`
-	LagSeconds    float64 `json:"lag_seconds"`
-	LagBytes      int64   `json:"lag_bytes"`
-	RetainedBytes int64   `json:"retained_bytes"`
-	SafeBytes     int64   `json:"safe_bytes"` // log that may be written before the server gives the slot up
-	Transactions  int64   `json:"transactions"`
-	Changes       int64   `json:"changes"`
-}
-
-// SinkStatus is the sink's part of Status.
-type SinkStatus struct {
-	Kind    string `json:"kind"`
-	Version string `json:"version"`
-	Address string `json:"address"`
-	Healthy bool   `json:"healthy"`
-	Reason  string `json:"reason,omitempty"`
-}
-
-// IndexStatus is one alias's part of Status. Documents are counted since the
-// process started; dead letters are those that the sink holds.
-type IndexStatus struct {
-	Name        string         `json:"name"`
-	Alias       string         `json:"alias"`
-	Physical    string         `json:"physical_index"`
-	Building    string         `json:"building,omitempty"` // the physical index built beside, or the same one, to be read into again
-	Written     int64          `json:"documents_written"`
-	Deleted     int64          `json:"documents_deleted"`
-	Superseded  int64          `json:"documents_superseded"`
-	Dropped     int64          `json:"documents_dropped"` // by an ingest pipeline
-	DeadLetters int64          `json:"dead_letters"`
-	Nulled      int64          `json:"values_nulled"`
-	Snapshot    SnapshotStatus `json:"snapshot"`
-}
-
-// SnapshotStatus is how far an index's tables were read.
-type SnapshotStatus struct {
-	State         string  `json:"state"` // running, done
-	RowsDone      int64   `json:"rows_done"`
-	RowsEstimated int64   `json:"rows_estimated"`
-	RowsPerSecond float64 `json:"rows_per_second"`
-	ETASeconds    float64 `json:"eta_seconds"` // -1 where unknown
-}
-
 // status gathers what the sessions do, for /status, /readyz, the metrics and
 // the progress bar.
 type status struct {
-	cfg     *Config
+	cfg     *config.Config
 	version string
 	sink    sinks.Writer
 	started time.Time
@@ -90,11 +35,11 @@ type status struct {
 	mend     bool              // the reason is one that a person must see to
 	trouble  string            // of the checkpoint step; empty while it goes well
 	wrong    []string          // what a person must mend in the sink
-	held     held              // indexes that are held up
+	held     builds.Held       // indexes that are held up
 	unread   map[string]string // tables that cannot be read, and why
 	pipeline *pipeline
-	targets  []*target
-	pf       *inspection
+	targets  []*builds.Target
+	pf       *inspect.Inspection
 	lags     sources.Lag
 	dead     map[string]int64 // dead letters that the sink holds, by physical index
 	counted  time.Time        // when it was asked
@@ -102,7 +47,7 @@ type status struct {
 	rowsAt   int64            // gauges.rows at since
 }
 
-func newStatus(cfg *Config, version string, sink sinks.Writer) *status {
+func newStatus(cfg *config.Config, version string, sink sinks.Writer) *status {
 	return &status{
 		cfg: cfg, version: version, sink: sink, started: time.Now(), state: "starting",
 		lags: sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1},
@@ -110,7 +55,7 @@ func newStatus(cfg *Config, version string, sink sinks.Writer) *status {
 }
 
 // running is called when a session's pipeline starts.
-func (s *status) running(p *pipeline, targets []*target, pf *inspection) {
+func (s *status) running(p *pipeline, targets []*builds.Target, pf *inspect.Inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
@@ -128,7 +73,7 @@ func (s *status) waiting(why error) {
 
 // forPerson reports whether waiting alone does not mend something.
 func forPerson(err error) bool {
-	var refused *refusal
+	var refused *inspect.Refusal
 	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign) ||
 		errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly)
 }
@@ -172,18 +117,19 @@ func (s *status) acked() (position sources.Position) {
 	p := s.pipeline
 	s.mu.Unlock()
 	if p != nil {
-		p.state.view(func(cp *checkpoint) { position = cp.Position })
+		p.state.View(func(cp *builds.Checkpoint) { position = cp.Position })
 	}
 	return position
 }
 
 // Status is the state of everything at this moment.
-func (s *status) Status() Status {
+func (s *status) Status() web.Status {
 	position := string(s.acked())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.reason, Since: s.started, Indexes: []IndexStatus{}}
-	out.Source = SourceStatus{
+	out := web.Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.reason, Since: s.started, Indexes: []web.IndexStatus{}}
+	out.CheckpointFailures, out.ValuesReplaced, out.SnapshotRows = s.gauges.unsaved.Load(), s.gauges.replaced.Load(), s.gauges.rows.Load()
+	out.Source = web.SourceStatus{
 		Position: position, LagSeconds: s.gauges.lag(time.Now()).Seconds(),
 		LagBytes: s.lags.Bytes, RetainedBytes: s.lags.Retained, SafeBytes: s.lags.SafeLeft,
 		Transactions: s.gauges.transactions.Load(), Changes: s.gauges.changes.Load(),
@@ -195,25 +141,25 @@ func (s *status) Status() Status {
 	if s.pf == nil {
 		return out
 	}
-	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.source.Kind, s.pf.source.Version, s.pf.source.Address
-	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.sink.Kind, s.pf.sink.Version, s.pf.sink.Address
+	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.Source.Kind, s.pf.Source.Version, s.pf.Source.Address
+	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.Sink.Kind, s.pf.Sink.Version, s.pf.Sink.Address
 	out.Indexes = s.indexes()
 	out.Store = s.pipeline.joins.Status()
 	return out
 }
 
 // indexes is one line for each alias: its newest target, with the counters of all.
-func (s *status) indexes() []IndexStatus {
-	out := []IndexStatus{}
+func (s *status) indexes() []web.IndexStatus {
+	out := []web.IndexStatus{}
 	at := map[string]int{}
 	rate := s.rate()
-	s.pipeline.state.view(func(*checkpoint) {
+	s.pipeline.state.View(func(*builds.Checkpoint) {
 		for _, t := range s.targets {
-			i, ok := at[t.alias]
+			i, ok := at[t.Alias]
 			if !ok {
 				i = len(out)
-				at[t.alias] = i
-				out = append(out, IndexStatus{Name: t.index.Names[0], Alias: t.alias})
+				at[t.Alias] = i
+				out = append(out, web.IndexStatus{Name: t.Definition.Names[0], Alias: t.Alias})
 			}
 			line := &out[i]
 			line.Written += t.Written.Load()
@@ -221,16 +167,16 @@ func (s *status) indexes() []IndexStatus {
 			line.Superseded += t.Superseded.Load()
 			line.Dropped += t.Dropped.Load()
 			line.DeadLetters += s.dead[t.Physical]
-			for _, r := range t.index.Renderers {
+			for _, r := range t.Definition.Renderers {
 				line.Nulled += r.Nulled.Load()
 			}
-			for _, r := range t.index.Joined {
+			for _, r := range t.Definition.Joined {
 				line.Nulled += r.Nulled.Load()
 			}
-			if t.serving {
+			if t.Serving {
 				line.Physical, line.Building = t.Physical, ""
 			}
-			if !t.serving || t.waiting {
+			if !t.Serving || t.Waiting {
 				line.Building = t.Physical
 			}
 			line.Snapshot = snapshotStatus(t, rate)
@@ -247,13 +193,13 @@ func (s *status) rate() float64 {
 	return 0
 }
 
-func snapshotStatus(t *target, rate float64) SnapshotStatus {
-	out := SnapshotStatus{State: "done", ETASeconds: 0}
+func snapshotStatus(t *builds.Target, rate float64) web.SnapshotStatus {
+	out := web.SnapshotStatus{State: "done", ETASeconds: 0}
 	estimates := map[string]int64{}
-	for _, r := range t.index.Renderers {
+	for _, r := range t.Definition.Renderers {
 		estimates[r.Table.String()] = r.Table.EstimatedRows
 	}
-	for name, p := range t.build.Tables {
+	for name, p := range t.Tables() {
 		out.RowsDone += p.Rows
 		if p.Done {
 			out.RowsEstimated += p.Rows
@@ -274,8 +220,8 @@ func snapshotStatus(t *target, rate float64) SnapshotStatus {
 // maxLag is how far behind a ready daemon may be.
 const maxLag = time.Minute
 
-// notReady lists why the daemon is not ready; empty when it is.
-func (s *status) notReady() []string {
+// NotReady lists why the daemon is not ready; empty when it is.
+func (s *status) NotReady() []string {
 	st := s.Status()
 	var why []string
 	if st.State != "running" {
@@ -320,7 +266,7 @@ func (s *status) unanswered() (why []string) {
 	if d := s.pipeline.source.Silence(); d > maxSilence {
 		why = append(why, fmt.Sprintf("source: the server has said nothing for %s", d.Round(time.Second)))
 	}
-	if d := s.pipeline.state.savingFor(time.Now()); d > maxSaving {
+	if d := s.pipeline.state.SavingFor(time.Now()); d > maxSaving {
 		why = append(why, fmt.Sprintf("sink: the checkpoint has been on its way for %s", d.Round(time.Second)))
 	}
 	return why
@@ -344,4 +290,73 @@ func (s *status) countDeadLetters(ctx context.Context) {
 	if err == nil {
 		s.dead = dead
 	}
+}
+
+// Unhealthy says why the process does not do its work; empty while it does.
+// Waiting for a server that is down is work. What a person must mend is not,
+// though the rest goes on.
+func (s *status) Unhealthy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == "stopped" || s.state == "waiting" && s.mend {
+		return s.reason
+	}
+	return strings.Join(s.forPeople(), "\n")
+}
+
+// holdToo notes that more indexes are held up.
+func (s *status) holdToo(why builds.Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := maps.Clone(s.held)
+	if all == nil {
+		all = builds.Held{}
+	}
+	maps.Copy(all, why)
+	s.held = all
+}
+
+// unreadable notes why a table cannot be read, or with nil that it can again, and
+// reports whether the reason is new.
+func (s *status) unreadable(t *sources.Table, err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.unread, t.String())
+		return false
+	}
+	text := fmt.Sprintf("table %s: %v", t, err)
+	if s.unread[t.String()] == text {
+		return false
+	}
+	if s.unread == nil {
+		s.unread = map[string]string{}
+	}
+	s.unread[t.String()] = text
+	return true
+}
+
+// hold notes which indexes are held up.
+func (s *status) hold(why builds.Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = why
+}
+
+// holds reports whether an index is held up.
+func (s *status) holds(alias string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[alias] != ""
+}
+
+// forPeople lists what a person must mend while the rest goes on. The lock is held.
+func (s *status) forPeople() (all []string) {
+	for _, alias := range slices.Sorted(maps.Keys(s.held)) {
+		all = append(all, "index "+alias+" is held up: "+s.held[alias])
+	}
+	for _, table := range slices.Sorted(maps.Keys(s.unread)) {
+		all = append(all, s.unread[table])
+	}
+	return all
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/mapping"
+	"haystream/replicator/config"
 	"haystream/sources"
 )
 
@@ -18,7 +19,7 @@ type decoding struct {
 	told   sync.Map // columns that were logged
 }
 
-func newDecoding(cfg *Config, g *gauges, log zerolog.Logger) *decoding {
+func newDecoding(cfg *config.Config, g *gauges, log zerolog.Logger) *decoding {
 	return &decoding{refuse: cfg.Source.InvalidUTF8 == sources.InvalidDeadLetter, gauges: g, log: log}
 }
 

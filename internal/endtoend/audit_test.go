@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"reflect"
 
-	"haystream/replicator"
+	"haystream/replicator/commands"
+	"haystream/replicator/config"
 )
 
 // audit stops a daemon that is well, and compares what it has come to with the
@@ -22,12 +23,12 @@ func (w *world) audit() {
 	if w.stop(); w.t.Failed() {
 		return
 	}
-	cfg, file, err := replicator.Load(w.path())
+	cfg, _, err := config.Load(w.path())
 	if err != nil {
 		w.t.Errorf("load the config for the audit: %v", err)
 		return
 	}
-	found, err := replicator.NewAudit(w.ctx, cfg, file)
+	found, err := commands.NewAudit(w.ctx, cfg)
 	if err != nil {
 		w.t.Errorf("audit: %v", err)
 		return

@@ -25,15 +25,21 @@ func TestNameThatMeansAnotherTable(t *testing.T) {
 			"CREATE TABLE note (id int PRIMARY KEY, title varchar(50))", "INSERT INTO note VALUES (1, 'note')",
 			create, fmt.Sprintf("CREATE TABLE %s.label (id int PRIMARY KEY, name varchar(50))", other), fmt.Sprintf("INSERT INTO %s.label VALUES (1, 'theirs'), (2, 'theirs')", other))
 		w.config("\n  NAME:\n    table: label\n    fields: {name: {}}\n  NAME-notes:\n    table: note\n    fields: {title: {}}\n" +
-			"  NAME-joined:\n    table: note\n    fields: {title: {}, labels: labels.name}\ntables:\n  note: {relations: {labels: {table: label, column: id, many: true}}}\n")
+			"  NAME-joined:\n    table: note\n    fields: {title: {}, labels: labels.name}\n" +
+			"  NAME-computed:\n    table: note\n    fields: {title: {}, all: {}}\n" +
+			"tables:\n  note: {relations: {labels: {table: label, column: id, many: true}}, computed: {all: \"{{ range .labels }}{{ .name }}{{ end }}\"}}\n")
 		w.start()
 		w.settle()
 		w.exec("ALTER TABLE label RENAME TO label_old")
 		w.eventually("the indexes are held up, by name", func() bool {
 			code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port))
 			return code == http.StatusServiceUnavailable && strings.Contains(string(body), "index "+w.name+" is held up") && strings.Contains(string(body), "label") &&
-				strings.Contains(string(body), "index "+w.name+"-joined is held up")
+				strings.Contains(string(body), "index "+w.name+"-joined is held up") && strings.Contains(string(body), "index "+w.name+"-computed is held up") &&
+				!strings.Contains(string(body), "index "+w.name+"-notes is held up")
 		})
+		if _, body := w.get(w.readyURL()); strings.Contains(string(body), "no column") {
+			t.Errorf("/readyz says what follows, too: %s", body)
+		}
 		if code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/healthz", w.port)); code != http.StatusServiceUnavailable {
 			t.Errorf("/healthz answers %d %s", code, body)
 		}

@@ -114,6 +114,12 @@ var meanings = []meaning{
 	}, rebuilt: "joined tags"},
 	{name: "versions kept", on: servers.MariaDB, exec: []string{"ALTER TABLE tag ADD SYSTEM VERSIONING"}, rebuilt: "joined tags"},
 	{name: "versions kept no more", on: servers.MariaDB, exec: []string{"UPDATE tag SET weight = weight + 1", "DELETE FROM tag WHERE id = 8", "ALTER TABLE tag DROP SYSTEM VERSIONING"}, rebuilt: "joined tags"},
+	{name: "written as a statement", on: onMySQL, exec: []string{
+		"SET SESSION binlog_format = STATEMENT", "UPDATE book SET title = CONCAT(title, '!')", "DELETE FROM book WHERE id = 2", "SET SESSION binlog_format = ROW",
+	}, rebuilt: "flat joined"},
+	{name: "written as a statement while down", on: onMySQL, down: true, exec: []string{
+		"SET SESSION binlog_format = STATEMENT", "INSERT INTO tag SELECT id + 5000, book_id, 'stated', other, weight FROM tag", "SET SESSION binlog_format = ROW",
+	}, rebuilt: "joined tags"},
 	{name: "several tables at once", exec: []string{"TRUNCATE TABLE tag", "TRUNCATE TABLE book", "INSERT INTO book VALUES (1, 'last', '', 1, ''), (3, 'third', '', 3, '')"}, rebuilt: "flat joined tags"},
 
 	{name: "indexes", exec: []string{"CREATE INDEX book_title ON book (title)", "CREATE INDEX tag_name ON tag (name)"}},
@@ -126,6 +132,9 @@ var meanings = []meaning{
 	{name: "longer texts", on: onPostgres, exec: []string{"ALTER TABLE book ALTER title TYPE varchar(60)", "ALTER TABLE tag ALTER name TYPE varchar(60)"}},
 	{name: "files", on: onPostgres, exec: []string{"VACUUM FULL book", "VACUUM FULL tag", "ANALYZE book"}},
 	{name: "settings", on: onPostgres, down: true, exec: []string{"ALTER TABLE book ALTER title SET STATISTICS 50", "ALTER TABLE tag ALTER name SET NOT NULL", "COMMENT ON COLUMN tag.name IS 'x'"}},
+	{name: "another table written as a statement", on: onMySQL, exec: []string{
+		"CREATE TABLE another (id int PRIMARY KEY)", "SET SESSION binlog_format = STATEMENT", "INSERT INTO another SELECT id FROM book", "SET SESSION binlog_format = ROW",
+	}},
 	{name: "files and settings", on: onMySQL, down: true, exec: []string{"ALTER TABLE book ENGINE=InnoDB, COMMENT='x'", "ANALYZE TABLE tag", "ALTER TABLE tag AUTO_INCREMENT=100", "OPTIMIZE TABLE book"}},
 }
 

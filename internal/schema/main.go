@@ -1,7 +1,7 @@
 // Command schema prints the JSON Schema of Haystream's config file, so that
 // editors complete and check it. It is made from the Go types that the file is
 // decoded into: names from their yaml tags, descriptions from their comments,
-// defaults from replicator.NewConfig.
+// defaults from config.New.
 package main
 
 import (

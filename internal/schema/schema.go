@@ -9,7 +9,7 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/mapping"
-	"haystream/replicator"
+	"haystream/replicator/config"
 )
 
 // A schema is the part of JSON Schema (draft 7) that a config needs.
@@ -37,12 +37,12 @@ type builder struct {
 }
 
 func newBuilder(docs comments) *builder {
-	return &builder{docs: docs, choices: replicator.Choices(), definitions: make(map[string]*schema)}
+	return &builder{docs: docs, choices: config.Choices(), definitions: make(map[string]*schema)}
 }
 
 // config is the whole file's schema.
 func (b *builder) config() *schema {
-	s := b.structure(reflect.ValueOf(*replicator.NewConfig()), "")
+	s := b.structure(reflect.ValueOf(*config.New()), "")
 	s.Schema = "http://json-schema.org/draft-07/schema#"
 	s.Title = "Haystream configuration"
 	s.Definitions = b.definitions

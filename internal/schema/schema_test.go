@@ -57,7 +57,7 @@ func TestEverySettingIsDescribed(t *testing.T) {
 }
 
 func TestConfigsFitTheSchema(t *testing.T) {
-	good, err := filepath.Glob(root + "/replicator/testdata/config/*.good.yaml")
+	good, err := filepath.Glob(root + "/replicator/config/testdata/*.good.yaml")
 	if err != nil || len(good) == 0 {
 		t.Fatal("no configs", err)
 	}

@@ -24,3 +24,6 @@ func (t *Progress) Advance(last sources.Key, rows int64, done bool) {
 
 // SameKey reports whether two readers stand at the same row; nil is before the first.
 func SameKey(a, b sources.Key) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
+
+// ChunkBytes bounds the memory of one chunk.
+const ChunkBytes = 1 << 20

@@ -40,7 +40,7 @@ func (t *touched) size() int { return len(t.keys) + len(t.partial) + len(t.acted
 // it is read again later.
 const maxTouched = 8 << 20
 
-// A window is open from before a chunk is read until it is merged.
+// A Window is open from before a chunk is read until it is merged.
 type Window struct {
 	table  *sources.Table
 	of     *touched
@@ -222,6 +222,7 @@ func newNames(count int, names []byte) Names {
 	return s
 }
 
+// Has reports whether a name is among them.
 func (s Names) Has(name []byte) bool {
 	_, ok := s[string(name)]
 	return ok

@@ -46,7 +46,8 @@ type catalog struct {
 	tables map[string]*table // by catalogName
 	fold   bool              // letter case of names does not matter
 
-	cascadesLogged bool // the server carries out foreign keys itself, and logs what they do
+	actedOn        map[string][]tableName // the tables that foreign keys change where rows of one go or change, by its catalogName
+	cascadesLogged bool                   // the server carries out foreign keys itself, and logs what they do
 
 	flavor   flavor
 	charsets map[uint64]string // by the number that the log has for a collation

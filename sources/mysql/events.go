@@ -230,7 +230,7 @@ func (st *stream) content(h header, data []byte, began uint64) error {
 
 // openTransaction begins with a transaction's number.
 func (st *stream) openTransaction(h header, data []byte, began uint64) error {
-	st.tx = transaction{open: true, began: began, id: transactionID(st.file, began), commit: time.Unix(int64(h.time), 0)}
+	st.tx = transaction{wrote: st.tx.wrote[:0], open: true, began: began, id: transactionID(st.file, began), commit: time.Unix(int64(h.time), 0)}
 	body := data[headerSize:]
 	switch h.kind {
 	case replication.MARIADB_GTID_EVENT:
@@ -307,7 +307,7 @@ func (st *stream) closeTransaction() error {
 		st.batch.Transactions++
 		st.number = st.versions.Last()
 	}
-	st.tx = transaction{}
+	st.tx = transaction{wrote: st.tx.wrote[:0]}
 	st.moved()
 	return st.ended()
 }

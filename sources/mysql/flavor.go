@@ -65,7 +65,7 @@ func (f flavor) omitsGenerated(version string) bool {
 }
 
 // completable reports whether what a partial row image leaves out is as it was
-// before. In MariaDB it need not be (see logTable.completable).
+// before. In MariaDB it need not be (see logTable.lacks).
 func (f flavor) completable() bool { return f == mysqlServer }
 
 // set is the statement that changes a global variable for good. MariaDB's

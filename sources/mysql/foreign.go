@@ -66,6 +66,7 @@ func (c *catalog) readUnlogged(ctx context.Context, conn *conn) error {
 		return fmt.Errorf("read who carries them out: %w", err)
 	}
 	c.cascadesLogged = err == nil && row[1] == "OFF"
+	c.actedOn = map[string][]tableName{}
 	for _, t := range c.tables {
 		for _, keys := range [][]sources.ForeignKey{t.sources.ForeignKeys, t.unseen} {
 			for i := range keys {
@@ -74,13 +75,26 @@ func (c *catalog) readUnlogged(ctx context.Context, conn *conn) error {
 					continue
 				}
 				k.Unlogged = !c.cascadesLogged
-				if parent := c.table(k.Schema, k.Table); parent != nil {
+				parent := c.catalogName(k.Schema, k.Table)
+				c.actedOn[parent] = append(c.actedOn[parent], tableName{t.sources.Schema, t.sources.Name})
+				if parent := c.tables[parent]; parent != nil {
 					parent.acts = true
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// reach adds a table and those that foreign keys change with it, by their catalogNames.
+func (c *catalog) reach(name string, all map[string]bool) {
+	if all[name] {
+		return
+	}
+	all[name] = true
+	for _, child := range c.actedOn[name] {
+		c.reach(c.catalogName(child.schema, child.name), all)
+	}
 }
 
 // readActions reads what a table's foreign keys do from the statement that

@@ -45,18 +45,22 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("rows of %s: %w", t.table, err)
 	}
+	if !slices.Contains(st.tx.wrote, t.table) {
+		st.tx.wrote = append(st.tx.wrote, t.table)
+	}
 	cascades := false
 	if change != sources.Insert {
 		if cascades, err = st.cascades(t, body); err != nil {
 			return err
 		}
 	}
+	lacks := ""
 	if st.conn.flavor == mariadbServer && change != sources.Delete {
-		if err := t.completable(images); err != nil {
-			return fmt.Errorf("%w; run: %s, and let no session set another", err, st.conn.flavor.set("binlog_row_image", "FULL"))
+		if lacks = t.lacks(images); lacks != "" && t.acts && change == sources.Update { // what foreign keys have done cannot be worked out
+			return fmt.Errorf("%w: %s %s", sources.ErrPositionLost, t.table, st.incomplete(lacks))
 		}
 	}
-	for len(data) > 0 {
+	for first := true; len(data) > 0; first = false {
 		var before, after sources.Row
 		was, is := images.before != nil, images.after != nil
 		a := st.arena()
@@ -80,7 +84,15 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 			}
 			is = st.rows.present(t, image, was)
 		}
-		if err := st.append(st.rows.undecoded.Settle(t.change(was, is, cascades, before, after))); err != nil {
+		c := st.rows.undecoded.Settle(t.change(was, is, cascades, before, after))
+		switch {
+		case lacks == "":
+		case first:
+			c = sources.Change{Table: t.table, Kind: sources.Stale, Stale: &sources.Staleness{Reason: st.incomplete(lacks)}}
+		default: // it takes its Version all the same, as it does where other columns are in use
+			c = sources.Change{Table: t.table, Kind: nothing}
+		}
+		if err := st.append(c); err != nil {
 			return err
 		}
 	}
@@ -194,11 +206,12 @@ func splitRows(kind replication.EventType, body []byte, columns int) (rows []byt
 	return data, images, change, err
 }
 
-// completable returns an error where new images leave out values that are not
-// known. MariaDB leaves out of a new row what has its column's default. It logs
-// as an update what a REPLACE does to a row, and leaves out the columns that it has
-// set to their defaults; it also leaves out generated columns that have changed with others.
-func (t *logTable) completable(images imageSet) error {
+// lacks is a column that new images leave out and that need not be as it was; empty:
+// there is none. MariaDB leaves out of a new row what has its column's default, which
+// is not known. It logs as an update what a REPLACE does
+// to a row, and leaves out the columns that it has set to their defaults; it
+// also leaves out generated columns that have changed with others.
+func (t *logTable) lacks(images imageSet) string {
 	has := func(image []byte, i int) bool { return image[i>>3]&(1<<(i&7)) != 0 }
 	for i := range t.cells {
 		cell := &t.cells[i]
@@ -206,13 +219,19 @@ func (t *logTable) completable(images imageSet) error {
 			continue
 		}
 		if images.before == nil {
-			return fmt.Errorf("%w: rows of %s: MariaDB has left column %s of new rows out of the log", sources.ErrPositionLost, t.table, t.names[cell.at])
+			return t.names[cell.at]
 		}
 		if cell.computed || !slices.ContainsFunc(t.replacing, func(at int) bool { return !has(images.after, at) }) {
-			return fmt.Errorf("%w: rows of %s: MariaDB has left column %s out of the log though it may have changed", sources.ErrPositionLost, t.table, t.names[cell.at])
+			return t.names[cell.at]
 		}
 	}
-	return nil
+	return ""
+}
+
+// incomplete says that a column's values are not in the log.
+func (st *stream) incomplete(column string) string {
+	return fmt.Sprintf("was changed without its column %s in the log, though that may be another now; run: %s, and let no session set another",
+		column, st.conn.flavor.set("binlog_row_image", "FULL"))
 }
 
 // row adds an image.

@@ -38,10 +38,17 @@ func (st *stream) query(data []byte) error {
 	case commitStatement:
 		return st.closeTransaction()
 	case rollbackStatement:
-		if st.tx.numbers {
-			return fmt.Errorf("%w: a transaction that has changed rows of a table without transactions was rolled back", sources.ErrPositionLost)
+		if len(st.tx.wrote) > 0 {
+			if err := st.undone(); err != nil {
+				return err
+			}
 		}
 		return st.closeTransaction()
+	case rollbackToStatement:
+		if len(st.tx.wrote) > 0 {
+			return st.undone()
+		}
+		return nil
 	case xaStartStatement:
 		st.tx.begun = true
 		if st.prepared.open == nil {

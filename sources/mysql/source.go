@@ -3,7 +3,7 @@
 //
 // The guarantee: Stream emits every committed change of the tables in use, in
 // the order of the log, from its checkpoint on; what the log has in a form that
-// cannot be followed ends it with an error and is never passed over. Chunk reads
+// cannot be followed makes tables stale, or ends it with an error, and is never passed over. Chunk reads
 // rows that have seen all that the stream had emitted when it was called. No
 // method changes anything on the server.
 //

@@ -59,7 +59,8 @@ const (
 	beginStatement                  // BEGIN
 	commitStatement
 	rollbackStatement
-	savepointStatement // within a transaction: says nothing
+	rollbackToStatement // a savepoint
+	savepointStatement  // within a transaction: says nothing
 	xaStartStatement
 	xaEndStatement
 	xaCommitStatement
@@ -110,7 +111,7 @@ func (s *scanner) statement() (st statement, known bool) {
 		return statement{kind: commitStatement}, true
 	case "ROLLBACK":
 		if s.skip("WORK"); s.skip("TO") {
-			return statement{kind: savepointStatement}, true
+			return statement{kind: rollbackToStatement}, true
 		}
 		return statement{kind: rollbackStatement}, true
 	case "SAVEPOINT", "RELEASE":

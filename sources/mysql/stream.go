@@ -88,7 +88,8 @@ type transaction struct {
 	began   uint64 // offset
 	id      uint64
 	commit  time.Time
-	numbers bool // its changes are being numbered
+	numbers bool             // its changes are being numbered
+	wrote   []*sources.Table // in use, whose rows it has changed
 }
 
 // Stream sends batches until the context or the connection ends. The context's

@@ -76,75 +76,109 @@ func (s *scanner) calls() (all []tableName) {
 	return all
 }
 
-// statementFormat refuses a statement that has changed rows and is in the log
-// as text only, where it may have changed those of a table in use.
+// statementFormat says what became stale by a statement that has changed rows and
+// is in the log as text only.
 func (st *stream) statementFormat(s statement) error {
-	t, err := st.mayWrite(s)
-	if err != nil || t == nil {
+	written, err := st.mayWrite(s)
+	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: a statement (%s …) may have changed %s and is not in the log as rows; run: %s, and let no session set another",
-		sources.ErrPositionLost, s.verb, t, st.conn.flavor.set("binlog_format", "'ROW'"))
+	return st.stale(written, fmt.Sprintf("may have been changed by a statement (%s …) that is not in the log as rows; run: %s, and let no session set another",
+		s.verb, st.conn.flavor.set("binlog_format", "'ROW'")))
 }
 
-// mayWrite finds a table in use that a statement may have changed: one that it
-// names, or one that triggers, views and functions name which it has used.
-func (st *stream) mayWrite(s statement) (*sources.Table, error) {
-	all := st.inOrder(func(*sources.Table) bool { return true })
-	if len(all) == 0 {
-		return nil, nil
+// undone says what became stale by a rollback, whole or to a savepoint, that is in
+// the log: rows of the transaction came before it.
+func (st *stream) undone() error {
+	written := map[string]bool{}
+	for _, t := range st.tx.wrote {
+		st.catalog.reach(st.catalog.catalogName(t.Schema, t.Name), written)
 	}
-	if s.kind != writingStatement || s.unknown != "" {
-		return all[0], nil
-	}
-	for _, n := range s.mentions {
-		if t := st.tables[st.catalog.catalogName(n.schema, n.name)]; t != nil {
-			return t, nil
+	return st.stale(written, "has rows in the log that were rolled back: their transaction has also changed a table without transactions, or made a temporary one")
+}
+
+// stale makes tables in use stale, by their names in the catalog. Each table in use
+// takes one Version, stale or not: what triggers and foreign keys have done to others is
+// known by today's catalog, and a replay under another one numbers the same.
+func (st *stream) stale(which map[string]bool, reason string) error {
+	for _, t := range st.inOrder(func(*sources.Table) bool { return true }) {
+		c := sources.Change{Table: t, Kind: nothing}
+		if which[st.catalog.catalogName(t.Schema, t.Name)] {
+			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Reason: reason}
 		}
-	}
-	if st.programs == nil {
-		ctx, cancel := context.WithTimeout(st.ctx, queryTimeout)
-		defer cancel()
-		err := st.source.pool.use(ctx, func(c *conn) (err error) {
-			st.programs, err = readPrograms(ctx, c, st.catalog)
+		if err := st.append(c); err != nil {
 			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read triggers, views and functions: %w", err)
 		}
 	}
-	seen := map[*program]bool{}
+	return nil
+}
+
+// mayWrite are the tables that a statement may have changed, as the catalog names
+// them: those that it names, those that triggers, views and functions name which it
+// has used, and those that foreign keys have acted on; or else all in use.
+func (st *stream) mayWrite(s statement) (written map[string]bool, err error) {
+	all := map[string]bool{}
+	for name := range st.tables {
+		all[name] = true
+	}
+	if len(all) == 0 || s.kind != writingStatement || s.unknown != "" {
+		return all, nil
+	}
+	if !st.altered.IsZero() { // foreign keys may be others
+		if err := st.compareCatalog(); err != nil {
+			return nil, err
+		}
+	}
+	if err := st.knowPrograms(); err != nil {
+		return nil, err
+	}
+	written, seen := map[string]bool{}, map[*program]bool{}
 	tables, functions := s.mentions, s.called
-	for {
+	for len(tables)+len(functions) > 0 {
 		var found []*program
+		var reached []tableName
 		for _, n := range tables {
-			found = append(found, st.programs[programOf{false, st.catalog.catalogName(n.schema, n.name)}]...)
+			if name := st.catalog.catalogName(n.schema, n.name); !written[name] {
+				written[name] = true
+				found = append(found, st.programs[programOf{false, name}]...)
+				reached = append(reached, st.catalog.actedOn[name]...)
+			}
 		}
 		for _, n := range functions {
 			found = append(found, st.programs[programOf{true, strings.ToLower(n.schema + "." + n.name)}]...)
 		}
-		tables, functions = nil, nil
+		tables, functions = reached, nil
 		for _, p := range found {
 			if seen[p] {
 				continue
 			}
 			seen[p] = true
-			if p.body == "" { // it may not be read
-				return all[0], nil
-			}
 			body := scanner{dialect: dialect{flavor: st.conn.flavor}, text: p.body, schema: p.schema}
 			named := body.mentioned()
-			for _, n := range named {
-				if t := st.tables[st.catalog.catalogName(n.schema, n.name)]; t != nil {
-					return t, nil
-				}
+			if p.body == "" || body.odd { // it may not be read, or is not understood
+				return all, nil
 			}
 			tables, functions = append(tables, named...), append(functions, named...)
 		}
-		if len(tables) == 0 {
-			return nil, nil
-		}
 	}
+	return written, nil
+}
+
+// knowPrograms reads what statements run besides, unless it is known.
+func (st *stream) knowPrograms() error {
+	if st.programs != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(st.ctx, queryTimeout)
+	defer cancel()
+	err := st.source.pool.use(ctx, func(c *conn) (err error) {
+		st.programs, err = readPrograms(ctx, c, st.catalog)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read triggers, views and functions: %w", err)
+	}
+	return nil
 }
 
 // A program is what a server runs besides a statement: a trigger or a view of a

@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/replicator"
+	"haystream/replicator/config"
 )
 
 func main() {
@@ -30,7 +31,7 @@ func main() {
 func run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cfg, src, err := replicator.Load("config.yaml")
+	cfg, src, err := config.Load("config.yaml")
 	if err != nil {
 		return fmt.Errorf("load configuration: %w", err)
 	}

@@ -1,0 +1,502 @@
+package builds
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/mapping"
+	"haystream/replicator/joins"
+	"haystream/replicator/reading"
+	"haystream/sinks"
+)
+
+// Indexes decides which physical indexes a session feeds, and makes those that
+// are missing. There is one way to bring an index up to date with anything
+// that the log cannot tell: build a fresh one beside it, then swap the alias.
+type Indexes struct {
+	Sink  sinks.Sink
+	State *State
+	Now   func() time.Time
+	Log   zerolog.Logger
+	Told  map[string]bool           // of losses, that were logged
+	Ran   bool                      // a session has replicated: one alias that somebody has taken holds up no other index
+	Held  Held                      // gets those that the sink refuses to make, too
+	Fed   map[string]*mapping.Index // by saved definitions, by physical index
+	Whole bool                      // all that the wanted definitions need is stored
+
+	refused []*mapping.Index // that the sink has refused to make
+	retried time.Time        // when it was asked last
+	amended map[string]bool  // physical indexes that are fed by the changed definition instead
+	waiting []string         // aliases that go on as they were until all is stored
+	copies  *copies
+	barrier func() <-chan struct{}
+}
+
+// Follow is called before a session runs. barrier returns a channel that is closed once
+// everything now on its way to the sink is held there. look is to be called often, and
+// tells report what a person must mend in the sink. fill copies documents until ctx ends.
+func (x *Indexes) Follow(targets []*Target, barrier func() <-chan struct{}, report func([]string)) (
+	look func(ctx context.Context, failing bool) error,
+	fill func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error,
+) {
+	x.barrier, x.copies = barrier, newCopies(x.Sink, x.State, targets, x.Log)
+	l := &lookout{sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
+	return l.look, x.copies.run
+}
+
+// Restore marks indexes stale whose tables mean something else by now, and returns
+// the saved definitions that are to be fed, by physical index:
+// of live indexes whose definition has changed, until the new one has caught up;
+// and where not all that is wanted is stored yet, of those with documents of stored
+// rows: they go on from what they were begun with.
+func (cp *Checkpoint) Restore(wanted []*mapping.Index, left *joins.Notes, whole bool, log zerolog.Logger) map[string]mapping.Set {
+	sets := map[string]mapping.Set{}
+	for _, w := range wanted {
+		cp.outdate(w)
+		st := cp.Indexes[w.Alias]
+		if st == nil {
+			continue
+		}
+		for _, b := range []*build{st.Live, st.Next} {
+			switch {
+			case b == nil, b.Stored && !left.Begun(b.Physical), b == st.Next && !b.is(w), b.is(w) && (whole || !b.Stored):
+				continue
+			}
+			set, err := mapping.Restore(b.Definition)
+			if err != nil {
+				log.Warn().Err(err).Str("physical", b.Physical).Msg("the saved definition cannot be read; the index gets no changes while a new one is built")
+				continue
+			}
+			set.Stored, set.Former = b.Stored, b == st.Live && st.Stale != ""
+			sets[b.Physical] = set
+		}
+	}
+	return sets
+}
+
+// Settle brings the checkpoint in line with the definitions and with what the
+// sink holds: afterwards every alias has a live build, a next one, or both.
+func (x *Indexes) Settle(ctx context.Context, wanted []*mapping.Index) error {
+	for _, w := range wanted {
+		err := x.settleAlias(ctx, w)
+		if errors.Is(err, sinks.ErrRefused) {
+			x.Log.Error().Str("index", w.Alias).Err(err).Msg("index cannot be made; the others go on")
+			x.Held[w.Alias] = err.Error()
+			x.refused, x.retried = append(x.refused, w), x.Now()
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("index %s: %w", w.Alias, err)
+		}
+	}
+	x.forget(wanted)
+	return nil
+}
+
+func (x *Indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
+	st := &indexState{}
+	epoch, now := int64(0), int64(0)
+	x.State.Update(func(cp *Checkpoint) {
+		epoch, now = cp.outdate(w), cp.Epoch
+		if saved := cp.Indexes[w.Alias]; saved != nil {
+			*st = *saved
+		}
+	})
+	serving, err := x.Sink.Index(ctx, w.Alias)
+	if errors.Is(err, sinks.ErrForeign) && x.Ran {
+		serving, err = &sinks.Index{}, nil // not ours; the lookout says so
+	}
+	if err != nil {
+		return err
+	}
+	if st.Live == nil && st.Next == nil {
+		if err := x.leftovers(ctx, w.Alias, serving); err != nil {
+			return err
+		}
+	}
+	for _, b := range []**build{&st.Live, &st.Next} {
+		if *b, err = x.existing(ctx, *b, w); err != nil {
+			return err
+		}
+	}
+	x.State.Update(func(*Checkpoint) {
+		for _, b := range []*build{st.Live, st.Next} {
+			if b.by(w) { // whose columns may have grown
+				b.Definition = w.Normalized
+			}
+		}
+	})
+	if keeps(w) {
+		if err := x.keep(ctx, w, st, serving, epoch, now); err != nil {
+			return err
+		}
+	}
+	st.Gap = false
+	reason := x.reasonToBuild(st, w, serving)
+	if n := st.Next; n != nil && (reason == "" || !n.is(w) || n.Epoch < epoch) {
+		x.discard(n)
+		st.Next = nil
+	}
+	if reason != "" && st.Next == nil {
+		fresh := newBuild(w, now, x.Now())
+		if serving == nil && st.Live == nil {
+			st.Live, st.Stale = fresh, ""
+		} else {
+			if st.Next = fresh; keeps(w) && st.Live != nil {
+				fresh.From = st.Live.Physical
+				reason += "; it gets the other one's documents, too"
+			}
+			x.Log.Warn().Str("index", w.Alias).Str("physical", fresh.Physical).Msg("building the index anew beside the one that serves, because " + reason)
+		}
+	}
+	x.State.Update(func(cp *Checkpoint) { cp.Indexes[w.Alias] = st })
+	if err := x.make(ctx, w, st); err != nil {
+		return err
+	}
+	return x.serve(ctx, w.Alias, st, serving)
+}
+
+// serve points the alias to the live index where somebody, or a swap that was
+// not saved, has pointed it elsewhere. An index that loads and serves already is kept.
+func (x *Indexes) serve(ctx context.Context, alias string, st *indexState, serving *sinks.Index) error {
+	if st.Live == nil || serving == nil && st.Live.fresh() {
+		return nil
+	}
+	if serving != nil && (serving.Physical == st.Live.Physical || st.Next != nil && serving.Physical == st.Next.Physical) {
+		return nil
+	}
+	err := x.Sink.Swap(ctx, alias, st.Live.Physical)
+	if errors.Is(err, sinks.ErrForeign) && x.Ran {
+		return nil
+	}
+	if err == nil {
+		x.Log.Warn().Str("index", alias).Str("physical", st.Live.Physical).Msg("the alias " + alias + " did not lead to the index that serves; it is set right")
+	}
+	return err
+}
+
+// reasonToBuild says why a fresh physical index is needed; empty where none is.
+func (x *Indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks.Index) string {
+	switch {
+	case slices.Contains(x.waiting, w.Alias):
+		return ""
+	case st.Stale != "":
+		return st.Stale
+	case st.Live == nil && serving == nil:
+		return "there is none yet"
+	case st.Live == nil:
+		return "the checkpoint does not know the one that serves"
+	case !st.Live.by(w):
+		return "its definition, or a table that it is made of, has changed"
+	case !st.Live.is(w) && st.Live.Stored:
+		return "its tables' rows need not be stored any more"
+	case !st.Live.is(w):
+		return "its tables' rows are stored from now on"
+	}
+	return ""
+}
+
+// existing returns the build if the sink still holds its index, else nil. One
+// that was planned and not yet made is kept while it is still what is wanted.
+func (x *Indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*build, error) {
+	switch {
+	case b == nil || b.UUID == "" && b.is(w):
+		return b, nil
+	case b.UUID == "":
+		x.discard(b)
+		return nil, nil
+	}
+	if ok, err := x.stands(ctx, w.Alias, b); err != nil || !ok {
+		return nil, err
+	}
+	return b, nil
+}
+
+// newBuild plans a physical index. Its name tells when it was made, in UTC.
+func newBuild(w *mapping.Index, epoch int64, now time.Time) *build {
+	stamp := strings.Replace(now.UTC().Format("20060102-150405.000"), ".", "-", 1)
+	return &build{Physical: w.Alias + "-" + stamp, Definition: w.Normalized, Epoch: epoch, Stored: len(w.Joined) > 0, Tables: unreadTables(w)}
+}
+
+// unreadTables is the progress before anything was read.
+func unreadTables(w *mapping.Index) map[string]*reading.Progress {
+	tables := map[string]*reading.Progress{}
+	for _, r := range w.Renderers {
+		tables[r.Table.String()] = &reading.Progress{}
+	}
+	for _, r := range w.Joined {
+		tables[r.Table.String()] = &reading.Progress{}
+	}
+	return tables
+}
+
+// is reports whether the build was made by the definition, in the same way.
+func (b *build) is(w *mapping.Index) bool { return b.by(w) && b.Stored == (len(w.Joined) > 0) }
+
+// by reports whether the build was made by the definition.
+func (b *build) by(w *mapping.Index) bool {
+	return b != nil && mapping.Same(b.Definition, w.Normalized)
+}
+
+// make creates the planned indexes that do not exist yet. The plan is saved
+// first, so that a crash leaves no index that nobody knows of.
+func (x *Indexes) make(ctx context.Context, w *mapping.Index, st *indexState) error {
+	for _, b := range []*build{st.Live, st.Next} {
+		if b == nil || b.UUID != "" {
+			continue
+		}
+		if _, err := x.State.Save(ctx); err != nil {
+			return err
+		}
+		index, err := x.Sink.Create(ctx, sinks.IndexSpec{
+			Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
+			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized, Keep: b.From,
+		})
+		if err != nil {
+			return err
+		}
+		x.Log.Info().Str("index", w.Alias).Str("physical", b.Physical).Msg("index created")
+		x.State.Update(func(*Checkpoint) { b.UUID = index.UUID })
+	}
+	return nil
+}
+
+// Waits reports whether an index goes on as it was until all is stored.
+func (x *Indexes) Waits() bool { return len(x.waiting) > 0 }
+
+// retryEvery is how often the sink is asked again for an index that it has refused to make.
+const retryEvery = 5 * time.Second
+
+// Retry asks the sink again for what it has refused, once in a while, and reports
+// whether it takes one.
+func (x *Indexes) Retry(ctx context.Context) (made bool, err error) {
+	if len(x.refused) == 0 || x.Now().Sub(x.retried) < retryEvery {
+		return false, nil
+	}
+	x.retried = x.Now()
+	for _, w := range x.refused {
+		var st *indexState
+		x.State.View(func(cp *Checkpoint) { st = cp.Indexes[w.Alias] })
+		switch err := x.make(ctx, w, st); {
+		case err == nil:
+			return true, nil
+		case !errors.Is(err, sinks.ErrRefused):
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// discard puts a build's index on the list of those to be dropped.
+func (x *Indexes) discard(b *build) {
+	x.State.Update(func(cp *Checkpoint) { cp.Garbage = append(cp.Garbage, b.Physical) })
+}
+
+// forget drops from the checkpoint what the configuration no longer defines.
+// Its indexes stay, with a word about it.
+func (x *Indexes) forget(wanted []*mapping.Index) {
+	x.State.Update(func(cp *Checkpoint) {
+		for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
+			if slices.ContainsFunc(wanted, func(w *mapping.Index) bool { return w.Alias == alias }) || x.Held[alias] != "" {
+				continue
+			}
+			x.Log.Warn().Str("index", alias).Msg("no longer defined: it stays as it is and gets no more changes")
+			delete(cp.Indexes, alias)
+		}
+	})
+}
+
+// Targets lists what the session feeds: for each alias its live build, by the
+// definition that it was made from, and its next one. old are saved definitions,
+// by physical index.
+func (x *Indexes) Targets(wanted []*mapping.Index, old map[string]*mapping.Index) []*Target {
+	var all []*Target
+	made := func(b *build, w *mapping.Index) *Target {
+		switch {
+		case b == nil, b.UUID == "":
+		case old[b.Physical] != nil && !x.amended[b.Physical]:
+			return newTarget(old[b.Physical], b)
+		case b.is(w):
+			return newTarget(w, b)
+		}
+		return nil
+	}
+	x.State.Update(func(cp *Checkpoint) {
+		for _, w := range wanted {
+			st := cp.Indexes[w.Alias]
+			live, next := made(st.Live, w), made(st.Next, w)
+			if live != nil {
+				live.Waiting = slices.Contains(x.waiting, w.Alias)
+				live.Serving, live.Heir, live.stale, live.Unbroken = true, next, st.Stale != "", st.Live.Round > 0
+				all = append(all, live)
+			} else if st.Live != nil && st.Stale == "" && st.Next != nil {
+				cp.markStale(w.Alias, "it got no changes for a while", st.Next.Epoch)
+			}
+			if next != nil {
+				if live == nil && st.Next.From != "" && st.Next.fresh() {
+					st.Next.Since = cp.Version
+					next.Since.Store(cp.Version)
+					next.Unbroken = true // nothing else gets the changes that come first
+				}
+				all = append(all, next)
+			}
+		}
+	})
+	for _, t := range all {
+		if t.build.fresh() && t.build.Since == 0 && !t.Unbroken {
+			t.Since.Store(unknown) // see Begin
+		}
+	}
+	return all
+}
+
+func newTarget(index *mapping.Index, b *build) *Target {
+	t := &Target{
+		Target: &sinks.Target{Index: index.Alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: index.Pipeline},
+		Alias:  index.Alias, build: b, Definition: index,
+	}
+	t.Since.Store(b.Since)
+	return t
+}
+
+// Finish makes loaded builds serve: the index that is to be replaced gets
+// nothing more; once all that was on its way is held, settings for serving, then
+// the alias. Each step may be repeated, in this process or after a crash.
+func (x *Indexes) Finish(ctx context.Context, targets []*Target) error {
+	var errs []error // of one index, which holds up no other
+	for _, t := range targets {
+		loaded := false
+		x.State.View(func(*Checkpoint) { loaded = t.build.loaded() && !t.build.Finished })
+		if !loaded || t.Retired.Load() || !x.filled(t) || !t.Serving && !x.retire(t, targets) {
+			continue
+		}
+		if err := x.finishOne(ctx, t); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, x.dropGarbage(ctx))...)
+}
+
+func (x *Indexes) finishOne(ctx context.Context, t *Target) error {
+	if err := x.Sink.Finish(ctx, t.Physical); err != nil {
+		return fmt.Errorf("finish index %s: %w", t.Physical, err)
+	}
+	if err := x.swap(ctx, t); err != nil {
+		return err
+	}
+	x.Log.Info().Str("index", t.Alias).Str("physical", t.Physical).Msg("index loaded; it follows the source from now on")
+	return nil
+}
+
+// retire stops the writes to the index that t replaces, and reports whether
+// all earlier ones, and all that t got until then, are held: otherwise a reader
+// of the alias could see a document of t that is older than what was there.
+func (x *Indexes) retire(t *Target, targets []*Target) bool {
+	if t.drained == nil {
+		for _, other := range targets {
+			if other.Heir == t {
+				other.Retired.Store(true)
+			}
+		}
+		// Should t never come to serve, what does lacks changes from now on.
+		x.State.Update(func(cp *Checkpoint) {
+			cp.markStale(t.Alias, "its replacement was about to serve", t.build.Epoch)
+			t.build.Filled = t.build.From != ""
+		})
+		t.drained = x.barrier()
+	}
+	select {
+	case <-t.drained:
+		return true
+	default:
+		return false
+	}
+}
+
+// swap points the alias to a build that has caught up.
+func (x *Indexes) swap(ctx context.Context, t *Target) error {
+	serving, err := x.Sink.Index(ctx, t.Alias)
+	if err != nil {
+		return fmt.Errorf("look up alias %s: %w", t.Alias, err)
+	}
+	if serving == nil || serving.Physical != t.Physical {
+		if err := x.Sink.Swap(ctx, t.Alias, t.Physical); err != nil {
+			return fmt.Errorf("swap alias %s: %w", t.Alias, err)
+		}
+		if t.Serving {
+			x.Log.Warn().Str("index", t.Alias).Str("physical", t.Physical).Msg("the alias " + t.Alias + " did not lead to the index that serves; it is set right")
+		}
+	}
+	x.State.Update(func(cp *Checkpoint) {
+		st := cp.Indexes[t.Alias]
+		t.build.Finished = true
+		if t.Serving {
+			return
+		}
+		replaced := map[string]json.RawMessage{}
+		if serving != nil {
+			replaced[serving.Physical] = serving.Meta
+		}
+		if st.Live != nil {
+			replaced[st.Live.Physical] = st.Live.Definition
+		}
+		for _, old := range slices.Sorted(maps.Keys(replaced)) {
+			if old != t.Physical && !slices.Contains(cp.Garbage, old) && x.replaceable(old, replaced[old], t) {
+				cp.Garbage = append(cp.Garbage, old)
+			}
+		}
+		t.build.serves()
+		st.Live, st.Next, st.Stale = t.build, nil, ""
+		t.Serving = true
+	})
+	return nil
+}
+
+func (b *build) name() string {
+	if b == nil {
+		return ""
+	}
+	return b.Physical
+}
+
+func nameOf(index *sinks.Index) string {
+	if index == nil {
+		return ""
+	}
+	return index.Physical
+}
+
+// Swapped reports whether no index is built beside another.
+func Swapped(targets []*Target) bool {
+	return !slices.ContainsFunc(targets, func(t *Target) bool { return t.Heir != nil && !t.Heir.Serving })
+}
+
+// dropGarbage deletes replaced indexes, after the checkpoint no longer names them.
+func (x *Indexes) dropGarbage(ctx context.Context) error {
+	var garbage []string
+	x.State.View(func(cp *Checkpoint) { garbage = slices.Clone(cp.Garbage) })
+	if len(garbage) == 0 {
+		return nil
+	}
+	if _, err := x.State.Save(ctx); err != nil {
+		return err
+	}
+	for _, physical := range garbage {
+		if err := x.Sink.Drop(ctx, physical); err != nil && !errors.Is(err, sinks.ErrForeign) {
+			return fmt.Errorf("drop index %s: %w", physical, err)
+		}
+		x.Log.Info().Str("physical", physical).Msg("replaced index dropped")
+	}
+	x.State.Update(func(cp *Checkpoint) {
+		cp.Garbage = slices.DeleteFunc(cp.Garbage, func(g string) bool { return slices.Contains(garbage, g) })
+	})
+	return nil
+}

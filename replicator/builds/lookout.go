@@ -1,0 +1,206 @@
+package builds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/sinks"
+)
+
+// lookEvery is how often the sink is looked at while all is well. Where it does not
+// take documents, or the checkpoint step fails, it is looked at sooner, for the reason.
+const (
+	lookEvery = 3 * time.Second
+	lookSoon  = 300 * time.Millisecond
+)
+
+// A lookout looks whether what a session relies on in the sink is as it was left:
+// physical indexes, write aliases, aliases. It puts right what is this pipeline's and
+// only that, ends the session where an index has to be built anew, and says what a
+// person must mend. Called by the checkpoint step only.
+type lookout struct {
+	sink    sinks.Catalog
+	writer  sinks.Writer
+	leased  func() bool
+	targets []*Target
+	report  func(complaints []string)
+	log     zerolog.Logger
+	looked  time.Time
+	told    map[string]bool // complaints of the last look
+}
+
+// A LostError ends a session because a physical index is not what it was.
+type LostError struct {
+	Alias, Physical string
+	what            string
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("index %s: %s; it is built anew", e.Alias, e.what)
+}
+
+// look looks at every target when that is due. Its error is a LostError: where the
+// sink cannot be asked, the checkpoint step says so.
+func (l *lookout) look(ctx context.Context, failing bool) error {
+	wait := lookEvery
+	if failing || l.writer.Health() != nil {
+		wait = lookSoon
+	}
+	if time.Since(l.looked) < wait || !l.leased() {
+		return nil
+	}
+	l.looked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var complaints []string
+	for _, t := range l.targets {
+		if t.Retired.Load() {
+			continue // it is about to be replaced
+		}
+		said, err := l.target(ctx, t)
+		if _, lost := errors.AsType[*LostError](err); lost {
+			return err
+		}
+		if err != nil {
+			return nil // the next look sees more
+		}
+		complaints = append(complaints, said...)
+	}
+	l.complain(complaints)
+	return l.blocked(ctx)
+}
+
+// target looks at one physical index and what leads to it.
+func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, err error) {
+	s, err := l.sink.Standing(ctx, t.Alias, t.Physical)
+	if err != nil {
+		return nil, err
+	}
+	if what := lost(&s, t.build); what != "" {
+		return nil, &LostError{t.Alias, t.Physical, what}
+	}
+	switch r := t.Refused(); {
+	case s.Blocked != "":
+		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.Alias, s.Blocked))
+	case r != nil:
+		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.Alias, r.Why))
+	}
+	mend := func(alias, told string) error {
+		err := l.sink.Swap(ctx, alias, t.Physical)
+		switch {
+		case errors.Is(err, sinks.ErrForeign):
+			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.Alias, err))
+			return nil
+		case err == nil:
+			l.log.Warn().Str("index", t.Alias).Str("physical", t.Physical).Msg(told)
+		}
+		return err
+	}
+	if s.WritesTo == "" {
+		if err := mend(t.WriteAlias, writesRefused(t.build)); err != nil {
+			return nil, err
+		}
+	}
+	if !t.Serving && len(s.Serving) > 0 && t.first(l.targets) {
+		if _, err := l.sink.Index(ctx, t.Alias); errors.Is(err, sinks.ErrForeign) {
+			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.Alias, err))
+		}
+	}
+	if t.Serving && !slices.Equal(s.Serving, []string{t.Physical}) && !t.replaced(s.Serving) {
+		was := "was removed or got a filter"
+		if len(s.Serving) > 0 {
+			was = "led to " + strings.Join(s.Serving, " and ")
+		}
+		err = mend(t.Alias, "the alias "+t.Alias+" was changed by hand: it "+was+"; it is set right")
+	}
+	return complaints, err
+}
+
+// replaced reports whether the alias leads to the target's heir as it should.
+func (t *Target) replaced(serving []string) bool {
+	return t.Heir != nil && t.Heir.drained != nil && slices.Equal(serving, []string{t.Heir.Physical})
+}
+
+// first reports whether nothing serves until the target does.
+func (t *Target) first(all []*Target) bool {
+	return !slices.ContainsFunc(all, func(other *Target) bool { return other.Alias == t.Alias && other.Serving })
+}
+
+// lost says what has become of a physical index that cannot be gone on with; empty
+// where it can.
+func lost(s *sinks.Standing, b *build) string {
+	switch {
+	case s.UUID == "":
+		return fmt.Sprintf("the physical index %s is gone: somebody has deleted it", b.Physical)
+	case s.UUID != b.UUID:
+		return fmt.Sprintf("the physical index %s was replaced by another one of that name", b.Physical)
+	case s.WritesTo != "" && s.WritesTo != b.Physical:
+		return fmt.Sprintf("the write alias %s was pointed to %s by hand, and what was written since is there", sinks.WriteAlias(b.Physical), s.WritesTo)
+	}
+	return ""
+}
+
+func writesRefused(b *build) string {
+	return "the write alias " + sinks.WriteAlias(b.Physical) + " was removed or shared by hand; it is set right, and nothing is lost, since writes without it are refused"
+}
+
+// complain shows what a person must mend, and logs what is news of it.
+func (l *lookout) complain(complaints []string) {
+	told := map[string]bool{}
+	for _, text := range complaints {
+		if told[text] = true; !l.told[text] {
+			l.log.Error().Msg(text)
+		}
+	}
+	l.told = told
+	l.report(complaints)
+}
+
+// stands reports whether a build's physical index is there to be gone on with, and
+// sets its write alias right. One that is there and cannot is dropped, unless readers
+// still see it: then the swap drops it.
+func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, error) {
+	s, err := x.Sink.Standing(ctx, alias, b.Physical)
+	if err != nil {
+		return false, err
+	}
+	what := lost(&s, b)
+	if what == "" {
+		if s.WritesTo == "" {
+			if err = x.Sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical); err == nil {
+				x.Log.Warn().Str("index", alias).Str("physical", b.Physical).Msg(writesRefused(b))
+			}
+		}
+		return true, err
+	}
+	if e := (&LostError{alias, b.Physical, what}); !x.Told[e.Error()] {
+		x.Log.Error().Str("index", alias).Str("physical", b.Physical).Msg(e.Error())
+	}
+	if s.UUID == b.UUID && !slices.Contains(s.Serving, b.Physical) {
+		x.discard(b)
+	}
+	return false, nil
+}
+
+// leftovers puts on the list of those to be dropped the physical indexes that nobody
+// knows of any more, since the checkpoint was lost. What readers see stays until the swap.
+func (x *Indexes) leftovers(ctx context.Context, alias string, serving *sinks.Index) error {
+	made, err := x.Sink.Made(ctx, alias)
+	if err != nil {
+		return err
+	}
+	x.State.Update(func(cp *Checkpoint) {
+		for _, physical := range made {
+			if physical != nameOf(serving) && !slices.Contains(cp.Garbage, physical) {
+				cp.Garbage = append(cp.Garbage, physical)
+			}
+		}
+	})
+	return nil
+}

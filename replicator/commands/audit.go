@@ -1,0 +1,241 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"haystream/mapping"
+	"haystream/mapping/rowstore"
+	"haystream/replicator/builds"
+	"haystream/replicator/config"
+	"haystream/replicator/inspect"
+	"haystream/replicator/joins"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// An Audit is what a stopped pipeline must have come to, found by a way of its
+// own: by reading the source's tables whole.
+type Audit struct {
+	// Faults say where the row store differs from the tables.
+	Faults []string
+
+	// Documents are those that the rows give, by alias and id. Rows that have none
+	// because of an error are left out.
+	Documents map[string]map[string]json.RawMessage
+}
+
+// NewAudit reads everything into memory. It is right only while the daemon is
+// down, has delivered all, and nobody writes.
+func NewAudit(ctx context.Context, cfg *config.Config) (a *Audit, err error) {
+	source, sink, err := cfg.Open(zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	defer sink.Close()
+	in := &inspect.Inspection{Set: cfg.Set()}
+	if err := errors.Join(in.ReadSource(ctx, source), in.ReadSink(ctx, sink)); err != nil {
+		return nil, err
+	}
+	st, err := builds.LoadState(ctx, sink, cfg.Name, "audit", zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
+	stored := false
+	st.View(func(cp *builds.Checkpoint) {
+		cp.Compare(in.Catalog, zerolog.Nop())
+		in.Distrust(cp.Partial)
+		in.Homes, stored = cp.Homes, cp.Store.ID != ""
+	})
+	if !stored { // the log has left out nothing so far
+		for _, t := range in.Catalog {
+			for i := range t.Columns {
+				t.Columns[i].MayBeMissing = false
+			}
+		}
+	}
+	options := in.Options()
+	var store *rowstore.Store
+	if stored {
+		if store, err = rowstore.Open(cfg.StoreDir(), rowstore.Meta{Identity: in.Source.Identity}, rowstore.Options{Log: zerolog.Nop()}); err != nil {
+			return nil, fmt.Errorf("open row store: %w", err)
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+		if options.Kept, err = store.Kept(); err != nil {
+			return nil, err
+		}
+	}
+	plan, err := options.Compile(in.Catalog, in.Set)
+	if err != nil {
+		return nil, fmt.Errorf("compile definitions: %w", err)
+	}
+	if store != nil && plan.Layout != nil {
+		if err := store.Use(plan.Layout); err != nil {
+			return nil, fmt.Errorf("use row store: %w", err)
+		}
+	}
+	a = &Audit{Documents: map[string]map[string]json.RawMessage{}}
+	return a, a.read(ctx, source, store, plan)
+}
+
+func (a *Audit) read(ctx context.Context, source sources.Source, store *rowstore.Store, plan *mapping.Plan) error {
+	for _, index := range plan.Sets[0] {
+		a.Documents[index.Alias] = map[string]json.RawMessage{}
+	}
+	for _, t := range plan.Tables {
+		rows, err := readAll(ctx, source, t)
+		if err != nil {
+			return err
+		}
+		if err := a.flat(plan, t, rows); err != nil {
+			return err
+		}
+		for _, stored := range plan.Stored {
+			if stored.Source == t {
+				if err := a.stored(store, stored, rows); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return a.joined(store, plan)
+}
+
+func readAll(ctx context.Context, source sources.Source, t *sources.Table) ([]sources.Row, error) {
+	var rows []sources.Row
+	request := sources.ChunkRequest{Table: t, MaxRows: 10_000, MaxBytes: 16 << 20}
+	for {
+		chunk, err := source.Chunk(ctx, request)
+		if err != nil {
+			return nil, fmt.Errorf("read table %s: %w", t, err)
+		}
+		rows, request.After = append(rows, chunk.Rows...), chunk.Last
+		if chunk.Done {
+			return rows, nil
+		}
+	}
+}
+
+// flat renders the rows of a table for definitions that need no store.
+func (a *Audit) flat(plan *mapping.Plan, t *sources.Table, rows []sources.Row) error {
+	scratch := mapping.NewScratch()
+	for _, index := range plan.Sets[0] {
+		for _, r := range index.Renderers {
+			if r.Table != t {
+				continue
+			}
+			for _, row := range rows {
+				b := &sinks.Batch{}
+				if err := r.Row(scratch, b, &sinks.Target{}, row, 1); err != nil {
+					return fmt.Errorf("render %s: %w", r.Name, err)
+				}
+				a.add(index.Alias, b)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *Audit) add(alias string, b *sinks.Batch) {
+	for _, action := range b.Actions {
+		if action.Op == sinks.OpIndex {
+			a.Documents[alias][string(action.ID)] = action.Body
+		}
+	}
+}
+
+// stored compares a stored table with the rows that it is made of.
+func (a *Audit) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sources.Row) error {
+	if store == nil {
+		a.faultf("there is no row store, and table %s has to be stored", t.Source)
+		return nil
+	}
+	notes, err := joins.ReadNotes(store)
+	if err != nil {
+		return err
+	}
+	snap := store.Snapshot()
+	defer func() { _ = snap.Release() }() // nothing is written
+	if !notes.Loaded([]*mapping.StoredTable{t}) {
+		a.faultf("stored table %s is not noted as read whole", t.Source)
+	}
+	want, arena := map[string]string{}, &sources.Arena{}
+	for _, row := range rows {
+		key, _ := t.Key(nil, arena, row)
+		want[string(key)] = describeRow(t.Cut(arena, row))
+	}
+	count := 0
+	err = snap.All(t.Table, nil, func(key []byte, row sources.Row) (bool, error) {
+		defer snap.Forget()
+		count++
+		if have := describeRow(row); want[string(key)] != have {
+			a.faultf("stored table %s has a row that the source has otherwise\n is %s\nnot %s", t.Source, have, want[string(key)])
+		}
+		return true, nil
+	})
+	if count != len(want) {
+		a.faultf("stored table %s has %d rows, the source %d", t.Source, count, len(want))
+	}
+	return err
+}
+
+func describeRow(row sources.Row) string {
+	var text []byte
+	for i := range row.Len() {
+		switch {
+		case row.Missing(i):
+			text = append(text, "? "...)
+		case row.Null(i):
+			text = append(text, "NULL "...)
+		default:
+			text = append(strconv.AppendQuote(text, string(row.Text(i))), ' ')
+		}
+	}
+	return string(text)
+}
+
+func (a *Audit) faultf(format string, args ...any) {
+	const most = 10
+	if len(a.Faults) < most {
+		a.Faults = append(a.Faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// joined renders every document that is made of stored rows.
+func (a *Audit) joined(store *rowstore.Store, plan *mapping.Plan) error {
+	if store == nil || plan.Layout == nil {
+		return nil
+	}
+	snap := store.Snapshot()
+	defer func() { _ = snap.Release() }() // nothing is written
+	scratch := mapping.NewScratch()
+	scratch.Now = time.Now().UnixMicro()
+	for _, index := range plan.Sets[0] {
+		for _, r := range index.Joined {
+			var marks [][]byte
+			err := snap.All(r.Stored, nil, func(key []byte, _ sources.Row) (bool, error) {
+				marks = append(marks, r.Mark(nil, key))
+				snap.Forget()
+				return true, nil
+			})
+			if err != nil {
+				return err
+			}
+			for _, mark := range marks {
+				b := &sinks.Batch{}
+				if _, err := r.Document(scratch, snap, b, &sinks.Target{}, mark, 1); err != nil {
+					return fmt.Errorf("render %s: %w", r, err)
+				}
+				a.add(index.Alias, b)
+			}
+		}
+	}
+	return nil
+}

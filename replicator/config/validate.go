@@ -1,0 +1,147 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
+
+	"haystream/internal/conf"
+	"haystream/sinks/kinds"
+	"haystream/sources"
+)
+
+// Choices lists the valid texts of settings that have only a few, by path; a *
+// stands for a name.
+func Choices() map[string][]string {
+	choices := map[string][]string{
+		"log.level":           {"debug", "info", "warn", "error"},
+		"log.format":          {"auto", "json", "console"},
+		"source.tinyint1":     {sources.Tinyint1Boolean, sources.Tinyint1Number},
+		"source.invalid_utf8": {sources.InvalidReplace, sources.InvalidDeadLetter},
+		"indexes.*.mode":      {"append"},
+	}
+	maps.Copy(choices, kinds.Choices())
+	return choices
+}
+
+var (
+	validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+	validSlot = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+)
+
+// validate finds settings that are well-formed and still cannot be used.
+func (c *Config) validate(src *conf.Source) conf.Errors {
+	v := src.Section("")
+	if c.Name == "" {
+		v.Failf("name", "the pipeline has no name; give it one, such as blog")
+	} else if !validName.MatchString(c.Name) {
+		v.Failf("name", "must be letters, digits, _, . and -, at most 100, the first a letter or digit")
+	}
+	c.validateSource(v)
+	v.Errs = append(v.Errs, c.Sink.Complete(src)...)
+	c.validateHTTP(v)
+	v.OneOf("log.level", c.Log.Level, Choices()["log.level"])
+	v.OneOf("log.format", c.Log.Format, Choices()["log.format"])
+	v.AtLeastBytes("limits.max_memory", c.Limits.MaxMemory, minMemory)
+	v.AtLeast("limits.max_dead_letters", int64(c.Limits.MaxDeadLetters), 0)
+	if c.Limits.MaxRetainedLog > 0 && hasBinaryLog(c.Source.URL) {
+		v.Failf("limits.max_retained_log", "MySQL and MariaDB keep no log for the daemon, but all of it for as long as binlog_expire_logs_seconds says; set that on the server, and take this out")
+	}
+	if c.State.Path == "" {
+		v.Failf("state.path", "must name a folder")
+	}
+	if len(c.Indexes) == 0 {
+		v.Failf("indexes", "there is no index; define at least one")
+	}
+	return v.Errs
+}
+
+func (c *Config) validateSource(v *conf.Section) {
+	s, before := c.Source, len(v.Errs)
+	validateURL(v, "source.url", s.URL)
+	if s.Slot != "" && !validSlot.MatchString(s.Slot) {
+		v.Failf("source.slot", "must be a-z, 0-9 and _, at most 63")
+	}
+	if len(s.Publication) > maxIdentifier {
+		v.Failf("source.publication", "must be at most %d bytes long", maxIdentifier)
+	}
+	v.OneOf("source.tinyint1", s.Tinyint1, Choices()["source.tinyint1"])
+	v.OneOf("source.invalid_utf8", s.InvalidUTF8, Choices()["source.invalid_utf8"])
+	v.AtLeast("source.snapshot.chunk_rows", int64(s.Snapshot.ChunkRows), 1)
+	v.AtLeast("source.snapshot.parallel", int64(s.Snapshot.Parallel), 1)
+	v.AtLeast("source.snapshot.max_rows_per_second", int64(s.Snapshot.MaxRowsPerSecond), 0)
+	if len(v.Errs) > before {
+		return
+	}
+	source, err := c.OpenSource(zerolog.Nop())
+	if err != nil {
+		v.Failf("source.url", "%v", innermost(err))
+		return
+	}
+	source.Close()
+}
+
+// innermost is the part of an error that says what is wrong with a setting,
+// without the part that says where: the line does that.
+func innermost(err error) error {
+	if url, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		return url
+	}
+	if _, reason, ok := strings.Cut(err.Error(), "parse source.url: "); ok {
+		return errors.New(reason)
+	}
+	return err
+}
+
+// validateURL never repeats the URL: it may hold a password.
+func validateURL(v *conf.Section, path string, secret conf.Secret) {
+	const example = "write it like postgres://user@host:5432/database, or with mysql:// or mariadb://"
+	if secret == "" {
+		v.Failf(path, "the database's URL is missing; %s", example)
+		return
+	}
+	u, err := url.Parse(secret.Reveal())
+	switch {
+	case err != nil || u.Scheme == "" || u.Opaque != "":
+		v.Failf(path, "is not a URL; %s, and a special character in a user name or password as %%40", example)
+	case !slices.Contains([]string{"postgres", "postgresql", "mysql", "mariadb"}, u.Scheme):
+		v.Failf(path, "the scheme is not known; %s", example)
+	case u.Query().Has("password"):
+		v.Failf(path, "must not hold the password as a parameter; write it like postgres://user:password@host, or use password_file")
+	}
+}
+
+// hasBinaryLog reports whether the URL is of a server that keeps its log by its own rules.
+func hasBinaryLog(secret conf.Secret) bool {
+	u, err := url.Parse(secret.Reveal())
+	return err == nil && (u.Scheme == "mysql" || u.Scheme == "mariadb")
+}
+
+// minMemory is what the pipeline needs to make progress at all.
+const minMemory = 16 << 20
+
+func (c *Config) validateHTTP(v *conf.Section) {
+	if c.HTTP.Listen == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(c.HTTP.Listen)
+	if err != nil || port == "" {
+		v.Failf("http.listen", "is not an address; write it like 127.0.0.1:9600")
+		return
+	}
+	if !loopback(host) && c.HTTP.Token == "" {
+		v.Failf("http.listen", "listens beyond this machine; set http.token, too, or listen on 127.0.0.1")
+	}
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

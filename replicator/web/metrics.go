@@ -1,0 +1,66 @@
+package web
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// A collector gives /metrics what /status shows, so that both always agree.
+type collector struct{ d Daemon }
+
+// Describe sends nothing: the metrics depend on the definitions.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	st := c.d.Status()
+	emit := func(name, help string, kind prometheus.ValueType, value float64, labels ...string) {
+		var keys, values []string
+		for i := 0; i < len(labels); i += 2 {
+			keys, values = append(keys, labels[i]), append(values, labels[i+1])
+		}
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("haystream_"+name, help, keys, nil), kind, value, values...)
+	}
+	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
+	emit("running", "1 while a session replicates.", gauge, flag(st.State == "running"))
+	emit("ready", "1 while /readyz answers 200.", gauge, flag(len(c.d.NotReady()) == 0))
+	emit("sink_healthy", "1 while the sink takes documents.", gauge, flag(st.Sink.Healthy))
+	emit("lag_seconds", "Age of the oldest change not yet delivered.", gauge, st.Source.LagSeconds)
+	emit("changes_total", "Changes received from the source.", counter, float64(st.Source.Changes))
+	emit("transactions_total", "Transactions received from the source.", counter, float64(st.Source.Transactions))
+	emit("checkpoint_failures_total", "Checkpoint steps that failed; each is tried again.", counter, float64(st.CheckpointFailures))
+	emit("values_replaced_total", "Values with bytes that are not UTF-8, which became U+FFFD.", counter, float64(st.ValuesReplaced))
+	emit("snapshot_rows_total", "Rows read by snapshots.", counter, float64(st.SnapshotRows))
+	if st.Source.LagBytes >= 0 {
+		emit("lag_bytes", "Log of the source after the last acknowledged position.", gauge, float64(st.Source.LagBytes))
+	}
+	if st.Source.RetainedBytes >= 0 {
+		emit("retained_bytes", "Log that the source keeps on disk for this daemon.", gauge, float64(st.Source.RetainedBytes))
+	}
+	if st.Source.SafeBytes >= 0 {
+		emit("safe_bytes", "Log that may be written before the source gives the slot up.", gauge, float64(st.Source.SafeBytes))
+	}
+	if store := st.Store; store != nil {
+		emit("row_store_bytes", "Size of the row store on disk.", gauge, float64(store.Bytes))
+		emit("row_store_memory_bytes", "Memory that the row store holds.", gauge, float64(store.MemoryBytes))
+		emit("row_store_pending", "Documents of several tables that are to be rendered or on their way, at least; 0 only where there is none.", gauge, float64(store.Pending))
+		emit("row_store_cache_hits_total", "Blocks of the row store found in memory.", counter, float64(store.CacheHits))
+		emit("row_store_cache_misses_total", "Blocks of the row store read from disk.", counter, float64(store.CacheMisses))
+		emit("row_store_compactions_total", "Compactions of the row store.", counter, float64(store.Compactions))
+	}
+	for _, index := range st.Indexes {
+		emit("documents_written_total", "Documents indexed.", counter, float64(index.Written), "index", index.Alias)
+		emit("documents_deleted_total", "Documents deleted.", counter, float64(index.Deleted), "index", index.Alias)
+		emit("documents_superseded_total", "Writes answered with a newer version being there.", counter, float64(index.Superseded), "index", index.Alias)
+		emit("documents_dropped_total", "Documents that the ingest pipeline dropped, so that nothing was written.", counter, float64(index.Dropped), "index", index.Alias)
+		emit("dead_letters", "Documents that the sink refused and holds as dead letters.", gauge, float64(index.DeadLetters), "index", index.Alias)
+		emit("values_nulled_total", "Values without a JSON form (NaN, infinity) that became null.", counter, float64(index.Nulled), "index", index.Alias)
+		emit("snapshot_running", "1 while existing rows are read.", gauge, flag(index.Snapshot.State == "running"), "index", index.Alias)
+		emit("snapshot_rows_done", "Rows read so far into the newest physical index.", gauge, float64(index.Snapshot.RowsDone), "index", index.Alias)
+		emit("snapshot_rows_estimated", "Rows that the planner expects.", gauge, float64(index.Snapshot.RowsEstimated), "index", index.Alias)
+	}
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
