@@ -8,7 +8,7 @@ STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT       = mvdan.cc/gofumpt@v0.12.0
 
 # Built by all cores; run one package after the other, as two cores carry the servers of no more.
-TEST = go build -race ./... && go test -race -p 1 -timeout 30m $(TESTFLAGS)
+TEST = go build -race ./... && go test -race -ldflags=-w -p 1 -timeout 30m $(TESTFLAGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-nightly servers check demo bench lint fmt schema clean

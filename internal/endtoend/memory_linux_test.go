@@ -27,7 +27,10 @@ func TestMemoryOfLargeRows(t *testing.T) {
 			c.databases = all
 		}
 		for _, server := range c.databases {
-			t.Run(c.name+"/"+server.Spec.Kind, func(t *testing.T) { testLargeRows(t, server.Get(t), c.fields, c.times) })
+			t.Run(c.name+"/"+server.Spec.Kind, func(t *testing.T) {
+				t.Parallel()
+				testLargeRows(t, server.Get(t), c.fields, c.times)
+			})
 		}
 	}
 }
