@@ -318,11 +318,13 @@ func (f *follower) expect(want ...string) {
 // ends drains the stream and returns its error.
 func (f *follower) ends() error {
 	f.Helper()
-	for {
+	for until := time.Now().Add(patience); time.Now().Before(until); {
 		if _, err := f.next(); err != nil {
 			return err
 		}
 	}
+	f.Fatalf("the stream goes on after %s; so far %q", patience, f.changes)
+	return nil
 }
 
 // stop ends the stream.
