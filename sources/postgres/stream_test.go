@@ -370,7 +370,7 @@ func testAlteredWhileDown(r *rig) {
 		r.Fatalf("Prepare with the old columns gives %v", err)
 	}
 	f := r.replan(r.start, "public.notes")
-	f.expect("insert notes (1,1,?,?)", "insert notes (2,2,two,2)", "insert notes (3,3,three,3)", "update notes (1,9,1,5)")
+	f.expect("stale notes", "insert notes (1,1,?,?)", "insert notes (2,2,two,2)", "insert notes (3,3,three,3)", "update notes (1,9,1,5)")
 	r.exec("ALTER TABLE notes ADD last int", "INSERT INTO notes VALUES (4, 4, 'four', 4, 4)")
 	f.endsWithSchemaChange("new column last")
 }
