@@ -65,11 +65,6 @@ func (r *JoinedRenderer) Document(s *Scratch, rows rowstore.Reader, b *sinks.Bat
 	return r.render(s, rows, b, t, mark, version, !r.Append)
 }
 
-// First is Document for an index that has no documents yet: it deletes nothing.
-func (r *JoinedRenderer) First(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, mark []byte, version int64) (due int64, err error) {
-	return r.render(s, rows, b, t, mark, version, false)
-}
-
 func (r *JoinedRenderer) render(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, mark []byte, version int64, deletes bool) (int64, error) {
 	if len(mark) > 0 && mark[0] == markPlace {
 		p, err := parsePlace(mark)

@@ -132,8 +132,7 @@ func (j *Joins) moved(b *rowstore.Batch, t *Table, from, to []byte, old, row sou
 	}
 	names := []string{suspectName(t.Table.Key, from)}
 	for _, k := range t.above {
-		columns, _ := k.Lookup()
-		if v, ok := t.valueOf(columns, old, columns); ok {
+		if v, ok := t.referred(k, old); ok {
 			names = append(names, v.name)
 		}
 	}

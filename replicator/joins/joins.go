@@ -1,10 +1,9 @@
 // Package joins follows the tables that documents of several tables are made of,
 // keeps what is to be rendered, and hands out pieces of it.
 //
-// The guarantee: a document is marked in the same atomic batch of the row store as
-// the row that touches it, and unmarked once the sink holds it. So a checkpoint may
-// pass a change when its batch is synced: what is not delivered by then is found in
-// the marks. A document is rendered from the store as one commit has left it, with
+// The guarantee: a document is noted as dirty in the same atomic batch of the row store
+// as the row that touches it, until the sink holds it. So a checkpoint may pass a change
+// when its batch is synced: what is not delivered by then is found in these notes. A document is rendered from the store as one commit has left it, with
 // that commit's version, and only from tables that are known whole.
 //
 // It owns no goroutine. One, the apply loop, calls all methods of Joins but Run,
@@ -63,8 +62,8 @@ const (
 	noteApplied = "applied"
 	noteTables  = "tables" // in use: the numbering depends on them
 	noteFrom    = "from"   // where to go on: what came before needs nothing but the store
-	notePass    = "pass/"  // and the physical index: the pass is over
-	noteBegan   = "began/" // and the physical index: the pass has begun
+	notePass    = "pass/"  // and the physical index: how far the pass has come
+	noteBegan   = "began/" // and the physical index: the version at which the pass has begun
 
 	// Of one table.
 	noteLoad  = "load"
@@ -287,7 +286,7 @@ func (j *Joins) commit(b *rowstore.Batch, spill bool) error {
 // pause keeps documents from being rendered from what the batch under way leaves in
 // tables that are not known then. It comes before the commit, resume after it.
 func (j *Joins) pause() {
-	if known := j.known(); known && !j.doubtful {
+	if j.known() && !j.doubtful {
 		return
 	}
 	j.doubtful = true

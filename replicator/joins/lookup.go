@@ -14,7 +14,7 @@ import (
 // lookupValues is how many values are looked up at a time.
 const lookupValues = 200
 
-// A lookup reads rows with suspected values of a table again, in several requests
+// A Lookup reads rows with suspected values of a table again, in several requests
 // to the source. Rows that the store has with a value are read by key, so that
 // those that have gone, or have another value now, are found. Rows that the store
 // lacks are read by the value; there can be some only where the value is a part of

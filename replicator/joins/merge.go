@@ -75,8 +75,7 @@ func (j *Joins) mergeRow(b *rowstore.Batch, t *Table, read sources.Row, h readin
 		return j.key, nil
 	}
 	for _, k := range t.above {
-		columns, _ := k.Lookup()
-		if v, ok := t.valueOf(columns, row, columns); ok && h.Acted.Has([]byte(v.name)) {
+		if v, ok := t.referred(k, row); ok && h.Acted.Has([]byte(v.name)) {
 			if err := j.suspect(b, t, v, acted); err != nil {
 				return nil, err
 			}

@@ -18,7 +18,7 @@ import (
 //
 // Suspects are noted in the store, in the batch of what made them so. When their
 // table is read whole, their rows are read again by key (see lookup). Documents are
-// rendered only from tables without suspects.
+// rendered only from tables without suspects of the first kind; rows of the second come late.
 
 // noteSuspect is what the names of a table's suspects begin with.
 const noteSuspect = "suspect/"
@@ -105,6 +105,12 @@ func (t *Table) value(columns []int, texts sources.Key) value {
 func (j *Joins) referring(k *mapping.Cascade, row sources.Row) (v value, ok bool) {
 	columns, targets := k.Lookup()
 	return j.tables[k.Child.Ordinal].valueOf(columns, row, targets)
+}
+
+// referred is the value by which a row refers to another by a foreign key.
+func (t *Table) referred(k *mapping.Cascade, row sources.Row) (v value, ok bool) {
+	columns, _ := k.Lookup()
+	return t.valueOf(columns, row, columns)
 }
 
 // What begins the note of a suspect.
@@ -304,8 +310,7 @@ func (j *Joins) sweep(s *sweep) error {
 					}
 					continue
 				}
-				columns, _ := k.Lookup()
-				if v, ok := t.valueOf(columns, row, columns); ok {
+				if v, ok := t.referred(k, row); ok {
 					if err := j.suspect(b, t, v, acted); err != nil {
 						return false, err
 					}
