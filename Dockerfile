@@ -1,4 +1,4 @@
-FROM golang:1.26.8-bookworm AS source
+FROM golang:1.26.10-bookworm AS source
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

@@ -6,12 +6,14 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT       = mvdan.cc/gofumpt@v0.12.0
+GITLEAKS      = github.com/zricethezav/gitleaks/v8@v8.30.1
 
 # Built by all cores; run one package after the other, as two cores carry the servers of no more.
-TEST = go build -race ./... && go test -race -ldflags=-w -p 1 -timeout 30m $(TESTFLAGS)
+TEST = go build -race ./... && go test -race -ldflags=-w -p 1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS)
+TEST_TIMEOUT = 60m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-nightly servers check demo bench lint fmt schema clean
+.PHONY: help build test test-nightly servers check demo screenshot bench lint audit fmt schema clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +25,9 @@ test: check servers ## every test, on real servers that it fetches and starts
 	$(TEST) ./...
 
 test-nightly: export HAYSTREAM_TEST_VERSIONS = all
-test-nightly: check servers ## the same, on every server version that is supported
+test-nightly: export HAYSTREAM_EVENTS = 1000000
+test-nightly: TEST_TIMEOUT = 90m
+test-nightly: check servers ## the same, on every server version that is supported, and with a million events
 	$(TEST) ./...
 
 servers: ## fetch the servers that the tests start
@@ -36,13 +40,22 @@ check:
 demo: ## a live demo on real servers, DB=postgres, mysql or mariadb; CHECK=1: for some seconds, compare and exit
 	go run ./internal/demo $(if $(DB),-db $(DB)) $(if $(CHECK),-check)
 
+screenshot: ## the picture of the page in docs/, of a daemon on real servers
+	HAYSTREAM_SCREENSHOT=$(CURDIR)/docs/page.png go test -ldflags=-w -count=1 -run TestPageOfARunningDaemon ./internal/endtoend
+
 bench: ## one table of throughput ratios, all taken in one run; BENCHFLAGS="-db mysql stream": those only
 	go run ./internal/bench $(BENCHFLAGS)
 
-lint: ## golangci-lint, staticcheck and gofumpt, at pinned versions
+lint: audit ## audit, then golangci-lint, staticcheck and gofumpt, at pinned versions
 	go run $(GOLANGCI_LINT) run ./...
 	go run $(STATICCHECK) ./...
 	@unformatted=$$(go run $(GOFUMPT) -l .) && test -z "$$unformatted" || { echo "not formatted, type: make fmt"; echo "$$unformatted"; exit 1; }
+
+# A minute on two cores: CI runs it. golangci-lint and staticcheck take several to be built alone.
+audit: ## that modules are as published, that none has a known vulnerability which is reached, and that there is no secret in the files and their history
+	go mod verify
+	go run ./internal/vulns
+	go run $(GITLEAKS) git --no-banner --redact .
 
 fmt: ## format the source
 	go run $(GOFUMPT) -w .

@@ -29,11 +29,21 @@ const (
 type commandLine struct {
 	Config string `short:"c" default:"config.yaml" placeholder:"FILE" help:"Config file (${default})."`
 
-	Run     runCommand     `cmd:"" help:"Replicate until stopped."`
-	Check   checkCommand   `cmd:"" help:"Look at the config, the database and the sink, and say what is wrong. Changes nothing."`
-	Preview previewCommand `cmd:"" help:"Print the documents and the mapping that real rows would give. Writes nothing."`
-	Remove  removeCommand  `cmd:"" help:"Drop the checkpoint, the row store, and in PostgreSQL the replication slot and the publication."`
+	Init       initCommand       `cmd:"" help:"Print a config that has a definition for each table of a database. Changes nothing."`
+	Run        runCommand        `cmd:"" help:"Replicate until stopped."`
+	Check      checkCommand      `cmd:"" help:"Look at the config, the database and the sink, and say what is wrong. Changes nothing."`
+	Preview    previewCommand    `cmd:"" help:"Print the documents and the mapping that real rows would give. Writes nothing."`
+	Adopt      adoptCommand      `cmd:"" help:"Take the place of an index or alias that the daemon did not make. Says what will be done first."`
+	Remove     removeCommand     `cmd:"" help:"Drop the checkpoint, the row store, and in PostgreSQL the replication slot and the publication."`
+	Dashboards dashboardsCommand `cmd:"" help:"Write the widgets and indexes as dashboards of Kibana, OpenSearch Dashboards or Grafana, or put them there."`
+
 	Status  statusCommand  `cmd:"" help:"Show what the running daemon does."`
+	Pause   pauseCommand   `cmd:"" help:"Have the running daemon read and deliver nothing, until resume. The source keeps its log."`
+	Resume  resumeCommand  `cmd:"" help:"Have the running daemon go on after pause."`
+	Reindex reindexCommand `cmd:"" help:"Have the running daemon build indexes anew beside those that serve, and swap."`
+
+	DeadLetters deadLettersCommand `cmd:"" help:"See to the documents that the sink refused, through the running daemon."`
+
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

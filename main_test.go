@@ -42,7 +42,7 @@ func TestCommands(t *testing.T) {
 		RequireExplicitExec: true,
 		UpdateScripts:       *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "sql": sql, "search": request, "await": await,
+			"exits": exits, "sql": sql, "search": request, "await": await, "push": push,
 		},
 		Setup: func(env *testscript.Env) error {
 			name := strings.ReplaceAll(strings.TrimPrefix(env.Vars[0], "WORK="), "/", "_")
@@ -143,6 +143,20 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(errors.Join(err, response.Body.Close()))
 	if neg != (response.StatusCode >= 400) {
 		ts.Fatalf("%s %s: %s", args[0], args[1], response.Status)
+	}
+}
+
+// push NAME EVENT: pushes an event to the daemon, which takes it, and prints the answer.
+func push(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: push NAME EVENT")
+	}
+	response, err := http.Post("http://"+ts.Getenv("LISTEN")+"/events/"+args[0], "application/json", strings.NewReader(args[1])) //nolint:noctx // the script's end ends it
+	ts.Check(err)
+	_, err = io.Copy(ts.Stdout(), response.Body)
+	ts.Check(errors.Join(err, response.Body.Close()))
+	if response.StatusCode != http.StatusAccepted {
+		ts.Fatalf("push %s: %s", args[0], response.Status)
 	}
 }
 

@@ -48,6 +48,51 @@ func BenchmarkRowTemplate(b *testing.B) {
 	benchmarkRow(b, Fields{Named: map[string]*Field{"text": {Template: "{{ object.title }}\n{{ .status | upper }}"}}}, -1)
 }
 
+// tenLines is one template in both languages.
+var tenLines = map[string]string{
+	engineGo: `{{ .title }}
+{{ .status | upper }}: {{ .quantity }} x {{ .price }}
+{{ if .published }}published{{ else }}draft{{ end }}
+{{ range .tags }}{{ . }} {{ end }}
+{{ .none | default "nothing" }}
+{{ .day | date "2006-01-02" }}
+{{ .title | truncatewords 1 }}
+{{ .title | lower }} {{ .id }}
+{{ if and .published (gt .quantity 2) }}many{{ end }}
+{{ .status }} {{ .count }}`,
+	engineDjango: `{{ object.title }}
+{{ object.status|upper }}: {{ object.quantity }} x {{ object.price }}
+{% if object.published %}published{% else %}draft{% endif %}
+{% for tag in object.tags %}{{ tag }} {% endfor %}
+{{ object.none|default:"nothing" }}
+{{ object.day|date:"Y-m-d" }}
+{{ object.title|truncatewords:1 }}
+{{ object.title|lower }} {{ object.id }}
+{% if object.published and object.quantity > 2 %}many{% endif %}
+{{ object.status }} {{ object.count }}`,
+}
+
+func BenchmarkTenLinesGo(b *testing.B) {
+	benchmarkRow(b, Fields{Named: map[string]*Field{"text": {Template: tenLines[engineGo]}}}, -1)
+}
+
+// BenchmarkTenLinesDjango wants the text of the other one, at far fewer allocations.
+func BenchmarkTenLinesDjango(b *testing.B) {
+	bodies := map[string]string{}
+	for engine, text := range tenLines {
+		r, row := benchmarkPlan(b, Fields{Named: map[string]*Field{"text": {Template: text}}})
+		batch := &sinks.Batch{}
+		if err := r.Row(NewScratch(), batch, &sinks.Target{}, row, 1); err != nil {
+			b.Fatal(err)
+		}
+		bodies[engine] = string(batch.Actions[0].Body)
+	}
+	if bodies[engineGo] != bodies[engineDjango] {
+		b.Fatalf("the templates print %s and %s", bodies[engineGo], bodies[engineDjango])
+	}
+	benchmarkRow(b, Fields{Named: map[string]*Field{"text": {Template: tenLines[engineDjango]}}}, 20)
+}
+
 func BenchmarkRowExpression(b *testing.B) {
 	benchmarkRow(b, Fields{Named: map[string]*Field{"total": {Expr: "price * quantity"}}}, -1)
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"haystream/mapping/expression"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -13,7 +14,8 @@ import (
 // can be told without a catalog. Compile finds them, too, in the same words,
 // where it gets to them. rules are those of the sink that is configured.
 func (s Set) Check(rules sinks.Rules) Problems {
-	p := &planner{infer: &inferrer{rules: rules, missed: func(string, string) {}}}
+	p := &planner{infer: &inferrer{rules: rules, warn: func(string) {}}}
+	p.zone("time_zone", s.TimeZone)
 	for _, name := range slices.Sorted(maps.Keys(s.Tables)) {
 		p.checkTable("tables."+name, name, s.Tables[name])
 	}
@@ -30,11 +32,13 @@ func (s Set) Check(rules sinks.Rules) Problems {
 		for name, f := range u.def.Fields.Named {
 			u.fields[name] = f.full(name)
 		}
+		p.facets(&u)
 		u.glob = parsed.glob
 		u.compile(anyTree(), p.infer, &p.problems)
 		p.unitsFound = append(p.unitsFound, &u)
 	}
 	for alias, units := range p.grouped(0) {
+		p.eventsApart(alias, units)
 		p.apart(units)
 		p.together(alias, units)
 	}
@@ -59,7 +63,14 @@ func (p *planner) checkTable(at, name string, config *TableConfig) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
-		p.computed(at+".computed."+name, config.Computed[name], anyTree().root(anyTable))
+		at, c := at+".computed."+name, config.Computed[name]
+		if err := checkEngine(c.Engine, true); err != nil {
+			p.problems.add(at+".engine", "%v", err)
+		}
+		t := templateText{text: c.Text, engine: c.Engine, plain: true, includes: config.Includes}
+		if _, err := t.compile(anyTree().root(anyTable)); err != nil {
+			p.problems.addEach(at, err)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(config.Relations)) {
 		at, r := at+".relations."+name, config.Relations[name]
@@ -71,7 +82,12 @@ func (p *planner) checkTable(at, name string, config *TableConfig) {
 		if r.Through != "" {
 			p.oneTable(at+".through", r.Through)
 		}
-		p.ordered(at, r)
+		p.relation(at, r)
+		if r.Where != "" {
+			if _, err := expression.CompileFilter(r.Where, anyTree().root(anyTable)); err != nil {
+				p.problems.addEach(at+".where", err)
+			}
+		}
 	}
 }
 
@@ -87,16 +103,21 @@ func (p *planner) oneTable(at, name string) {
 
 var errGlob = fmt.Errorf("a glob has no meaning here; name one table")
 
-// ordered checks that there are rows to be sorted.
-func (p *planner) ordered(at string, r *Relation) {
-	if len(r.OrderBy) > 0 && !r.Many && r.Through == "" {
+// relation checks which settings of a relation go together.
+func (p *planner) relation(at string, r *Relation) {
+	switch {
+	case r.Limit < 0:
+		p.problems.add(at+".limit", "must be above 0, or left out for all rows")
+	case r.Limit > 0 && !r.many():
+		p.problems.add(at+".limit", "goes with many rows, and this relation leads to one; add many: true, or leave it out")
+	}
+	if len(r.OrderBy) > 0 && !r.many() && r.Through == "" && len(r.TargetColumn) == 0 {
 		p.problems.add(at+".order_by", "sorts related rows, and this relation leads to one; it goes with many: true or through")
 	}
-}
-
-// computed checks a computed column's template.
-func (p *planner) computed(at, text string, rows *scope) {
-	if _, err := compileTemplate(text, rows); err != nil {
-		p.problems.addEach(at, err)
+	switch {
+	case r.Distinct && r.Through == "":
+		p.problems.add(at+".distinct", "goes with through only; without a table in between no row is led to twice")
+	case r.Distinct && !r.many():
+		p.problems.add(at+".distinct", "goes with many rows, and this relation leads to one")
 	}
 }

@@ -26,7 +26,7 @@ func TestDueDocuments(t *testing.T) {
 	} {
 		set := Set{
 			Indexes: map[string]*Definition{"notes": {Table: "note", Where: where, Fields: Fields{Named: map[string]*Field{"title": nil}}}},
-			Tables:  map[string]*TableConfig{"note": {Relations: map[string]*Relation{"comments": {Table: "comment", Many: true}}}},
+			Tables:  map[string]*TableConfig{"note": {Relations: map[string]*Relation{"comments": {Table: "comment", Many: new(true)}}}},
 		}
 		plan, err := Options{}.Compile(joinedTables(t), set)
 		if err != nil {

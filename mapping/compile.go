@@ -13,7 +13,8 @@ import (
 	"haystream/sources"
 )
 
-const modeAppend = "append"
+// ModeAppend is the mode of definitions whose documents stay when their rows go.
+const ModeAppend = "append"
 
 // A Plan is what Compile makes of definitions.
 type Plan struct {
@@ -78,7 +79,7 @@ type Options struct {
 // be fed as well. The error is Problems: everything that is wrong, at once; beside it the
 // plan has only Tables and the Alias of indexes, as far as they are known.
 func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
-	p := &planner{catalog: catalog, plan: &Plan{Homes: map[string]string{}}, options: o, sets: sets}
+	p := &planner{catalog: catalog, plan: &Plan{Homes: map[string]string{}}, options: o, sets: sets, keyless: map[*sources.Table]bool{}}
 	p.infer = &inferrer{rules: o.Rules}
 	for i := range sets {
 		p.units(i, sets[i], p.tables(sets[i]))
@@ -105,9 +106,9 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 		}
 	}
 	if len(p.problems) > 0 {
-		return p.partial(used[0]), p.problems.sorted()
+		return p.partial(used[0]), p.folded().sorted()
 	}
-	p.infer.missed = func(string, string) {} // told by the first pass
+	p.infer.warn = func(string) {} // told by the first pass
 	p.layouts()
 	all := map[*sources.Table][]bool{}
 	for i, g := range p.storages {
@@ -138,6 +139,9 @@ func (p *planner) partial(used map[*sources.Table][]bool) *Plan {
 			delete(used, u.table)
 		}
 	}
+	for t := range p.keyless {
+		delete(used, t)
+	}
 	p.project(used)
 	p.plan.Sets = make([][]*Index, len(p.sets))
 	for _, alias := range slices.Sorted(maps.Keys(p.grouped(0))) {
@@ -155,8 +159,8 @@ func (p *planner) completes(set int) bool {
 }
 
 func use(used map[*sources.Table][]bool, t *sources.Table, columns []bool) {
-	if used[t] == nil {
-		used[t] = make([]bool, len(t.Columns))
+	for len(used[t]) < len(t.Columns) { // an open table has got some
+		used[t] = append(used[t], false)
 	}
 	for i := range columns {
 		used[t][i] = used[t][i] || columns[i]
@@ -173,21 +177,26 @@ type planner struct {
 	sets       []Set
 	storages   []*storage // of each set
 	unitsFound []*unit
+	keyless    map[*sources.Table]bool // tables that relations lead to and that cannot be followed
 }
 
 // tables checks the `tables:` of a set and returns what they say.
 func (p *planner) tables(set Set) *schema {
 	s := &schema{
 		catalog: p.catalog, lookup: tableNames{before: p.options.Homes, now: p.plan.Homes}, views: p.options.Views, keys: map[*sources.Table]keyConfig{},
-		computed: map[*sources.Table]map[string]string{}, relations: map[*sources.Table]map[string]*relation{},
-		broken: map[*sources.Table][]string{}, unsure: map[*sources.Table]bool{}, allUnsure: set.Unsure,
+		computed: map[*sources.Table]map[string]Template{}, relations: map[*sources.Table]map[string]*relation{},
+		broken: map[*sources.Table][]string{}, astray: map[string]bool{}, unsure: map[*sources.Table]bool{}, allUnsure: set.Unsure,
+		includes: map[*sources.Table]map[string]string{}, choices: map[*sources.Table]map[string]map[string]string{},
+		endless: map[*relation]bool{},
 	}
+	s.zone = p.zone("time_zone", set.TimeZone)
 	found := map[string]*sources.Table{}
 	for _, name := range slices.Sorted(maps.Keys(set.Tables)) {
 		config, at := set.Tables[name], "tables."+name
 		t, err := s.find(name)
 		if err != nil {
 			p.problems.add(at, "%v", err)
+			s.stray(config)
 			continue
 		}
 		if config == nil {
@@ -211,8 +220,26 @@ func (p *planner) tables(set Set) *schema {
 	s.discover()
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		p.computedColumns(s, found[name], "tables."+name, set.Tables[name])
+		p.filters(s, found[name], "tables."+name, set.Tables[name])
 	}
 	return s
+}
+
+// stray notes names that are declared for a table that is not there: that they are unknown
+// elsewhere may only follow from that.
+func (s *schema) stray(config *TableConfig) {
+	if config == nil {
+		return
+	}
+	for name := range config.Computed {
+		s.astray[name] = true
+	}
+	for column := range config.Choices {
+		s.astray[displayName(column)] = true
+	}
+	for name := range config.Relations {
+		s.astray[name] = true
+	}
 }
 
 // computedColumns checks the templates of a table's computed columns, used or not.
@@ -232,26 +259,57 @@ func (p *planner) computedColumns(s *schema, t *sources.Table, at string, config
 	}
 }
 
+// filters checks the conditions of a table's relations, used or not.
+func (p *planner) filters(s *schema, t *sources.Table, at string, config *TableConfig) {
+	for _, name := range slices.Sorted(maps.Keys(config.Relations)) {
+		r := s.relations[t][name]
+		if r == nil || r.where == "" || config.Relations[name] == nil {
+			continue
+		}
+		tree := &tree{schema: s, at: func(t *sources.Table) *sources.Table { return t }, purpose: forFields}
+		child, err := tree.root(t).follow(r)
+		if err != nil {
+			continue // told with the relation
+		}
+		at := at + ".relations." + name + ".where"
+		if child.filter.err != nil {
+			p.problems.addEach(at, child.filter.err)
+		}
+		if s.endless[r] {
+			p.problems.add(at, "the condition of relation %q needs the relation itself", name)
+		}
+	}
+}
+
 // virtual checks what a table is given beyond its columns.
 func (p *planner) virtual(s *schema, t *sources.Table, at string, config *TableConfig) {
 	for _, name := range slices.Sorted(maps.Keys(config.Computed)) {
-		switch path := at + ".computed." + name; {
+		path := at + ".computed." + name
+		if err := checkEngine(config.Computed[name].Engine, true); err != nil {
+			p.problems.add(path+".engine", "%v", err)
+		}
+		switch {
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
+		case config.Computed[name].Text == "":
+			s.broken[t] = append(s.broken[t], name)
+			p.problems.add(path, "the template is empty")
 		}
 	}
-	s.computed[t] = config.Computed
+	s.computed[t], s.includes[t] = config.Computed, config.Includes
+	p.choices(s, t, at, config)
 	for _, name := range slices.Sorted(maps.Keys(config.Relations)) {
 		path, r := at+".relations."+name, config.Relations[name]
 		switch {
 		case t.Column(name) >= 0:
 			p.problems.add(path, "table %s has a column of that name", t)
-		case config.Computed[name] != "":
+		case config.Computed[name].Text != "":
 			p.problems.add(path, "table %s has a computed column of that name", t)
 		case r == nil || r.Table == "":
+			s.broken[t] = append(s.broken[t], name)
 			p.problems.add(path+".table", "name the table")
 		default:
-			p.ordered(path, r)
+			p.relation(path, r)
 			s.declare(t, name, r, func(setting string, err error) { p.problems.add(path+"."+setting, "%v", err) })
 		}
 	}
@@ -282,11 +340,20 @@ func (p *planner) units(n int, set Set, s *schema) {
 		for _, t := range tables {
 			one := u
 			one.table = t
-			one.fields = expandFields(d, t, s, func(column string) { p.notLogged(&one, column) })
+			one.warn = func(t *sources.Table, column string) { p.notLogged(&one, t, column) }
+			one.fields = expandFields(d, t, s, one.warn)
+			p.facets(&one)
 			one.key = p.key(&one, s.keys[t])
 			p.unitsFound = append(p.unitsFound, &one)
 		}
 	}
+}
+
+// facets adds the fields that follow from settings of others.
+func (p *planner) facets(u *unit) {
+	u.def.form().expand(u.def.Fields.Named, u.fields, func(name, setting, message string) {
+		p.problems.add(u.path("fields", name, setting), "%s", message)
+	})
 }
 
 // excluded checks that each excluded column is in one of the tables.
@@ -318,14 +385,23 @@ func only(tables []*sources.Table, names []string) []*sources.Table {
 // definition checks what needs no table.
 func (p *planner) definition(u *unit) {
 	d := u.def
-	if d.Mode != "" && d.Mode != modeAppend {
-		p.problems.add(u.path("mode"), "must be append, or left out%s", conf.DidYouMean(d.Mode, []string{modeAppend}))
+	if d.Mode != "" && d.Mode != ModeAppend {
+		p.problems.add(u.path("mode"), "must be append, or left out%s", conf.DidYouMean(d.Mode, []string{ModeAppend}))
+	}
+	if d.Partition != nil {
+		d.Partition.check(u, &p.problems)
+	}
+	if d.KeepOld < 0 {
+		p.problems.add(u.path("keep_old"), "must not be below 0")
 	}
 	if len(d.Exclude) > 0 && !d.Fields.All {
 		p.problems.add(u.path("exclude"), `goes with fields: "*" only`)
 	}
 	if len(d.Fields.Named) == 0 && !d.Fields.All {
 		p.problems.add(u.path("fields"), `name the fields, or write "*" for every column`)
+	}
+	if d.Events != nil {
+		p.events(u)
 	}
 	d.form().check(u, &p.problems)
 	if reason := p.badAlias(u.alias); reason != "" {
@@ -352,15 +428,15 @@ func (p *planner) badAlias(alias string) string {
 // are used.
 func (p *planner) firstPass(u *unit, used map[*sources.Table][]bool) {
 	before := len(p.problems)
-	p.infer.missed = func(wanted, instead string) {
-		p.warn(preflight.Finding{
-			Level: preflight.Warning, Subject: "index " + u.alias,
-			Text: "the sink has no field type " + wanted + "; " + instead + " is used instead",
-		})
+	p.infer.warn = func(text string) {
+		p.warn(preflight.Finding{Level: preflight.Warning, Subject: "index " + u.alias, Text: text})
 	}
 	tree := &tree{schema: u.schema, at: func(t *sources.Table) *sources.Table { return t }}
 	out := u.compile(tree, p.infer, &p.problems)
 	root := out.renderer.root
+	if u.table.LogOnly && u.def.Mode != ModeAppend {
+		p.problems.add(u.path("mode"), "must be append: the table %s keeps no rows, so that an index of what is in it would be empty", configName(u.table))
+	}
 	use(used, u.table, root.columns())
 	for _, name := range u.key {
 		used[u.table][u.table.Column(name)] = true
@@ -417,7 +493,9 @@ func (p *planner) reasons(u *unit, out compiled) []string {
 func (p *planner) related(u *unit, s *scope) {
 	one := *u
 	one.table = s.source
-	p.key(&one, u.schema.keys[s.source])
+	if p.key(&one, u.schema.keys[s.source]) == nil {
+		p.keyless[s.source] = true
+	}
 	p.compared(s.source, s.step().to)
 }
 
@@ -441,10 +519,10 @@ func (p *planner) warn(f preflight.Finding) {
 	}
 }
 
-func (p *planner) notLogged(u *unit, column string) {
+func (p *planner) notLogged(u *unit, t *sources.Table, column string) {
 	p.warn(preflight.Finding{
 		Level: preflight.Warning, Subject: "index " + u.alias,
-		Text: "column " + column + " of table " + u.table.String() + ` is computed by the server and absent from its log; fields: "*" leaves it out`,
+		Text: "column " + column + " of table " + t.String() + ` is computed by the server and absent from its log; fields: "*" leaves it out`,
 	})
 }
 
@@ -452,7 +530,7 @@ func (p *planner) notLogged(u *unit, column string) {
 func (p *planner) project(used map[*sources.Table][]bool) map[*sources.Table]*sources.Table {
 	projected := map[*sources.Table]*sources.Table{}
 	for _, t := range slices.SortedFunc(maps.Keys(used), compareTables) {
-		small := t.Project(func(i int) bool { return used[t][i] })
+		small := t.Project(func(i int) bool { return i < len(used[t]) && used[t][i] })
 		small.Ordinal = len(p.plan.Tables)
 		for _, g := range p.storages {
 			if keys := g.keys[t]; keys != nil {

@@ -85,11 +85,11 @@ func TestNormalized(t *testing.T) {
 	for name, change := range map[string]func(d *Definition, t *sources.Table){
 		"template":  func(d *Definition, _ *sources.Table) { d.Fields.Named["body"] = &Field{Template: "y"} },
 		"where":     func(d *Definition, _ *sources.Table) { d.Where = "published" },
-		"routing":   func(d *Definition, _ *sources.Table) { d.Routing = "id" },
+		"routing":   func(d *Definition, _ *sources.Table) { d.Routing = Template{Text: "id"} },
 		"settings":  func(d *Definition, _ *sources.Table) { d.Settings = []byte(`{"number_of_shards": 2}`) },
 		"pipeline":  func(d *Definition, _ *sources.Table) { d.Pipeline = "p" },
 		"omit_null": func(d *Definition, _ *sources.Table) { d.Fields.Named["title"] = &Field{OmitNull: true} },
-		"mode":      func(d *Definition, _ *sources.Table) { d.Mode = modeAppend },
+		"mode":      func(d *Definition, _ *sources.Table) { d.Mode = ModeAppend },
 		"a column's type": func(_ *Definition, t *sources.Table) {
 			t.Columns[t.Column("title")].Type.SQL = "character varying"
 		},
@@ -128,10 +128,10 @@ func TestNormalized(t *testing.T) {
 
 func TestMixedModesAreToldOf(t *testing.T) {
 	field := Fields{Named: map[string]*Field{"title": {}}}
-	for mode, want := range map[string]int{"": 1, modeAppend: 0} {
+	for mode, want := range map[string]int{"": 1, ModeAppend: 0} {
 		plan, err := Compile([]*sources.Table{sample()}, nil, definitions(map[string]*Definition{
-			"log":   {Table: "sample", Index: "both", ID: "log-{{ .id }}", Mode: modeAppend, Fields: field},
-			"notes": {Table: "sample", Index: "both", ID: "note-{{ .id }}", Mode: mode, Fields: field},
+			"log":   {Table: "sample", Index: "both", ID: Template{Text: "log-{{ .id }}"}, Mode: ModeAppend, Fields: field},
+			"notes": {Table: "sample", Index: "both", ID: Template{Text: "note-{{ .id }}"}, Mode: mode, Fields: field},
 		}))
 		if err != nil {
 			t.Fatal(err)
@@ -141,6 +141,24 @@ func TestMixedModesAreToldOf(t *testing.T) {
 		}
 		if saved, err := ParseSaved(plan.Sets[0][0].Normalized); err != nil || !saved.Appends() {
 			t.Errorf("mode %q beside append: the saved form does not tell: %v", mode, err)
+		}
+	}
+}
+
+// TestLogOnlyTablesAppend: what a table does not keep, no other mode could tell.
+func TestLogOnlyTablesAppend(t *testing.T) {
+	for mode, refused := range map[string]bool{"": true, ModeAppend: false} {
+		table := sample()
+		table.LogOnly = true
+		_, err := Compile([]*sources.Table{table}, nil, definitions(map[string]*Definition{
+			"presses": {Table: "sample", Mode: mode, Fields: Fields{Named: map[string]*Field{"title": {}}}},
+		}))
+		var problems Problems
+		if errors.As(err, &problems) != refused || err != nil != refused {
+			t.Fatalf("mode %q: %v", mode, err)
+		}
+		if refused && (len(problems) != 1 || problems[0].Path != "indexes.presses.mode" || !strings.Contains(problems[0].Message, "must be append: the table public.sample keeps no rows")) {
+			t.Errorf("problems are %v", problems)
 		}
 	}
 }
@@ -248,7 +266,7 @@ func TestIncompleteErrorIsTyped(t *testing.T) {
 // race detector watches.
 func TestRenderersAreConcurrent(t *testing.T) {
 	plan, err := Compile([]*sources.Table{sample()}, nil, definitions(map[string]*Definition{"notes": {
-		Table: "sample", Where: `published && "go" in tags`, Routing: "id",
+		Table: "sample", Where: `published && "go" in tags`, Routing: Template{Text: "id"},
 		Fields: Fields{All: true, Named: map[string]*Field{
 			"text": {Template: "{{ .title | upper }} {{ range .tags }}{{ . }}{{ end }}"}, "total": {Expr: "sum(doc.items, .p)", Type: "double"}, "sku": {From: "doc.a.b.3.c"},
 		}},

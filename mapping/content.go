@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"haystream/mapping/expression"
 	"haystream/mapping/value"
@@ -99,15 +100,14 @@ func quoteObjects(dst []byte, start int) []byte {
 		return dst[:start+copy(dst[start:], dst[end:])]
 	}
 	dst = append(dst, '[')
-	for i := skipSpace(value, 1); i < len(value) && value[i] != ']'; {
-		stop := skipValue(value, i)
-		if element := value[i:stop]; element[0] == '{' || element[0] == '[' {
+	for w := sources.WalkJSON(value); w.Next(); {
+		if dst[len(dst)-1] != '[' {
+			dst = append(dst, ',')
+		}
+		if element := w.Value(); element[0] == '{' || element[0] == '[' {
 			dst = sources.AppendJSONString(dst, element)
 		} else {
 			dst = append(dst, element...)
-		}
-		if i = skipSpace(value, stop); i < len(value) && value[i] == ',' {
-			dst, i = append(dst, ','), skipSpace(value, i+1)
 		}
 	}
 	dst = append(dst, ']')
@@ -170,6 +170,7 @@ func (c *geoShape) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 type dateContent struct {
 	column int
 	format string
+	zone   *time.Location // nil for UTC
 }
 
 func (c *dateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
@@ -177,7 +178,7 @@ func (c *dateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	if text == nil {
 		return dst, true, nil
 	}
-	dst, infinite, err := appendDate(dst, text, c.format)
+	dst, infinite, err := appendDate(dst, text, c.format, c.zone)
 	if infinite {
 		s.nulled++
 	}
@@ -191,7 +192,7 @@ const (
 )
 
 // appendDate appends a cell's date as date_format says; null for an infinite one.
-func appendDate(dst []byte, text []byte, format string) (out []byte, null bool, err error) {
+func appendDate(dst []byte, text []byte, format string, zone *time.Location) (out []byte, null bool, err error) {
 	if !sources.IsDay(text) {
 		return dst, true, nil
 	}
@@ -205,25 +206,43 @@ func appendDate(dst []byte, text []byte, format string) (out []byte, null bool, 
 	case epochSecond:
 		return strconv.AppendInt(dst, t.Unix(), 10), false, nil
 	}
+	if zone != nil {
+		t, _ = value.InZone(t, zone).(value.Time)
+	}
 	return sources.AppendJSONString(dst, t.AppendFormat(nil, format)), false, nil
 }
 
+// valuesIn are the boxed values of the row, with times in a zone; nil for the pipeline's.
+func (s *Scratch) valuesIn(zone *time.Location) map[string]any {
+	if zone == nil {
+		return s.view.values
+	}
+	values, _ := value.InZone(s.view.values, zone).(map[string]any)
+	return values
+}
+
 // templateContent is what a template prints; never NULL.
-type templateContent struct{ template *textTemplate }
+type templateContent struct {
+	template *textTemplate
+	zone     *time.Location // the field's own, of a template of Go's; nil for none
+}
 
 func (c *templateContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	s.text = s.text[:0]
-	if err := c.template.run(s.view.values, &s.text); err != nil {
+	if err := c.template.run(s, s.here(s.row, s.at), s.valuesIn(c.zone), &s.text); err != nil {
 		return dst, false, err
 	}
 	return sources.AppendJSONString(dst, s.text), false, nil
 }
 
 // expressionContent is an expression's value.
-type expressionContent struct{ expression *expression.Expression }
+type expressionContent struct {
+	expression *expression.Expression
+	zone       *time.Location // the field's own; nil for none
+}
 
 func (c *expressionContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
-	v, err := s.view.machine.Run(c.expression, s.view.values)
+	v, err := s.view.machine.Run(c.expression, s.valuesIn(c.zone))
 	if err != nil || value.IsNull(v) {
 		return dst, true, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"haystream/internal/conf"
 	"haystream/mapping/expression"
 	"haystream/sources"
 )
@@ -19,7 +20,7 @@ type fieldPlan struct {
 // field compiles one field. Its content is nil where it has problems.
 func (c *unitCompiler) field(name string, f *Field, at *scope) fieldPlan {
 	before := len(*c.problems)
-	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || f.Default == nil && c.def.form().omitsNull(), fallback: []byte("null")}}
+	plan := fieldPlan{docField: docField{omitNull: f.OmitNull || f.Default == nil && c.form().omitsNull(), fallback: []byte("null")}}
 	var inferred object
 	c.fieldForm(name, f)
 	if alone := f.alone(); len(alone) == 1 {
@@ -49,7 +50,7 @@ func (c *unitCompiler) fieldForm(name string, f *Field) {
 	if f.content() > 1 {
 		c.problems.add(c.fieldPath(name), "give one of from, template, template_file, expr and value")
 	}
-	if len(f.Fields) > 0 && f.From == "" {
+	if f.Fields.any() && f.From == "" {
 		fail("fields", "goes with from only, the relation to the rows that have them")
 	}
 	if f.TemplateFile != "" && !f.inlined {
@@ -64,15 +65,62 @@ func (c *unitCompiler) fieldForm(name string, f *Field) {
 	if f.hasTemplate() && (f.Default != nil || f.OmitNull) {
 		c.problems.add(c.fieldPath(name), "a template never gives NULL, so default and omit_null have no effect; use {{ … | default \"…\" }} in it")
 	}
+	if len(f.Exclude) > 0 && !f.Fields.All {
+		fail("exclude", `goes with fields: "*" only`)
+	}
 	if f.DateFormat != "" && f.From == "" {
 		fail("date_format", "goes with a date or timestamp column only")
 	}
-	if f.Document && !c.def.form().marksDocument() {
-		fail("document", "goes with haystack only")
+	for _, s := range []struct {
+		name string
+		set  bool
+	}{
+		{"document", f.Document},
+		{"faceted", f.Faceted},
+		{"facet_for", f.FacetFor != ""},
+		{"indexed", f.Indexed != nil},
+		{"stored", f.Stored != nil},
+		{"boost", f.Boost != 0},
+	} {
+		if s.set && !c.form().haystack() {
+			fail(s.name, "goes with haystack only")
+		}
+	}
+	if err := checkEngine(f.Engine, f.hasTemplate()); err != nil {
+		fail("engine", err.Error())
+	}
+	if f.TimeZone != "" && !f.hasTemplate() && f.Expr == "" && f.DateFormat == "" {
+		fail("time_zone", "goes with a template, an expr or date_format")
 	}
 	if reserved, _, _ := strings.Cut(name, "."); slices.Contains(c.infer.rules.Reserved, reserved) {
 		c.problems.add(c.fieldPath(name), "%q is a name of the sink's own; give the field another, or exclude the column", reserved)
 	}
+}
+
+// fieldZone is a field's own time zone; nil for none.
+func (c *unitCompiler) fieldZone(name string, f *Field) *time.Location {
+	if f.TimeZone == "" {
+		return nil
+	}
+	zone, err := parseZone(f.TimeZone)
+	if err != nil {
+		c.problems.add(c.fieldPath(name, "time_zone"), "%v", err)
+	}
+	return zone
+}
+
+// A zonedScope is a scope at which times are shown in another zone than the pipeline's, if there is one.
+type zonedScope struct {
+	*scope
+	zone *time.Location
+}
+
+// Zone is the zone.
+func (s zonedScope) Zone() *time.Location {
+	if s.zone != nil {
+		return s.zone
+	}
+	return s.scope.Zone()
 }
 
 // content compiles where a field's value comes from, and infers its mapping
@@ -86,26 +134,31 @@ func (c *unitCompiler) content(name string, f *Field, at *scope) (content, objec
 		if f.inlined {
 			setting = "template_file"
 		}
-		t, err := compileTemplate(f.Template, at)
+		t := templateText{text: f.Template, engine: f.Engine, prefers: c.form().engine(), zone: c.fieldZone(name, f), file: f.File, includes: f.Includes}
+		compiled, err := t.compile(at)
 		if err != nil {
 			c.problems.addEach(c.fieldPath(name, setting), err)
 			return nil, nil
 		}
-		return &templateContent{t}, textWithKeyword()
+		if compiled.engine == engineDjango || t.prefers == engineDjango {
+			f.Engine = compiled.engine // it is saved as it was understood
+		}
+		return c.form().value(&templateContent{compiled, t.zone}, c.form().text(), f.wantedType())
 	case f.Expr != "":
-		e, err := expression.Compile(f.Expr, at)
+		zone := c.fieldZone(name, f)
+		e, err := expression.Compile(f.Expr, zonedScope{at, zone})
 		if err != nil {
 			c.problems.addEach(c.fieldPath(name, "expr"), err)
 			return nil, nil
 		}
-		return &expressionContent{e}, expressionMapping(e.Type())
+		return c.form().value(&expressionContent{e, zone}, expressionMapping(e.Type()), f.wantedType())
 	case f.Value != nil:
 		value, err := canonical(f.Value)
 		if err != nil {
 			c.problems.add(c.fieldPath(name, "value"), "%v", err)
 			return nil, nil
 		}
-		return valueContent(value), valueMapping(value)
+		return c.form().value(valueContent(value), valueMapping(value), f.wantedType())
 	}
 	return c.pathField(name, f, at)
 }
@@ -124,13 +177,13 @@ func (c *unitCompiler) pathField(name string, f *Field, at *scope) (content, obj
 	var inferred object
 	switch {
 	case p.computed != nil && f.DateFormat == "":
-		of, inferred = &computedContent{p.scope, p.computed}, c.def.form().text()
-		if len(f.Fields) > 0 {
+		of, inferred = c.form().value(&computedContent{p.scope, p.computed}, c.form().text(), f.wantedType())
+		if f.Fields.any() {
 			c.problems.add(c.fieldPath(name, "fields"), "%s is no relation", f.From)
 		}
 	case p.column < 0 && f.DateFormat == "":
 		of, inferred = c.rowsField(name, f, p)
-	case len(f.Fields) > 0:
+	case f.Fields.any():
 		c.problems.add(c.fieldPath(name, "fields"), "%s is a column, no relation", f.From)
 	case p.column < 0:
 		c.problems.add(c.fieldPath(name, "date_format"), "goes with a date or timestamp column only")
@@ -151,7 +204,7 @@ func (c *unitCompiler) unknownField(name string, f *Field, at *scope) (content, 
 	if f.DateFormat != "" && f.DateFormat != epochMillis && f.DateFormat != epochSecond {
 		c.checkLayout(name, f)
 	}
-	if len(f.Fields) > 0 {
+	if f.Fields.any() {
 		return c.rowsField(name, f, fieldPath{scope: at, column: -1})
 	}
 	return valueContent("null"), nil
@@ -159,22 +212,40 @@ func (c *unitCompiler) unknownField(name string, f *Field, at *scope) (content, 
 
 // rowsField compiles a field that shows related rows as objects.
 func (c *unitCompiler) rowsField(name string, f *Field, p fieldPath) (content, object) {
-	if len(f.Fields) == 0 {
+	if !f.Fields.any() {
 		c.problems.add(c.fieldPath(name), "%s leads to rows of table %s; write %s and a dot before one of their columns, or list their columns under fields", f.From, p.scope.table, f.From)
 		return nil, nil
 	}
 	properties := object{}
 	root := &docField{}
+	c.expand(name, f, p.scope)
 	c.within = append(c.within, name, "fields")
-	for _, inner := range slices.Sorted(maps.Keys(f.Fields)) {
-		if plan := c.field(inner, f.Fields[inner], p.scope); plan.content != nil {
+	for _, inner := range slices.Sorted(maps.Keys(f.Fields.Named)) {
+		if plan := c.field(inner, f.Fields.Named[inner], p.scope); plan.content != nil {
 			c.place(root, properties, inner, plan)
 		}
 	}
 	c.within = c.within[:len(c.within)-2]
 	root.sort()
-	boxes := slices.ContainsFunc(slices.Collect(maps.Values(f.Fields)), func(f *Field) bool { return f.hasTemplate() || f.Expr != "" })
+	boxes := slices.ContainsFunc(slices.Collect(maps.Values(f.Fields.Named)), func(f *Field) bool { return f.hasTemplate() || f.Expr != "" })
 	return &objectContent{scope: p.scope, fields: root.fields, boxes: boxes}, object{"properties": properties}
+}
+
+// expand writes out "*" of a field that shows related rows.
+func (c *unitCompiler) expand(name string, f *Field, at *scope) {
+	if !f.Fields.All || at.unknown() {
+		return
+	}
+	names := at.source.Names(every(len(at.source.Columns)))
+	for _, column := range f.Exclude {
+		if !slices.Contains(names, column) {
+			c.problems.add(c.fieldPath(name, "exclude"), "no column %q in %s%s", column, at.source, conf.DidYouMean(column, names))
+		}
+	}
+	fields := map[string]*Field{}
+	expandColumns(fields, at.source, f.Exclude, f.Fields.Named, c.warn)
+	maps.Copy(fields, f.Fields.Named)
+	f.Fields, f.Exclude = Fields{Named: fields}, nil // for what is saved, too
 }
 
 // columnField compiles a field that shows a column, or a value inside one.
@@ -186,12 +257,20 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 	case f.DateFormat != "" && (!isDate || p.into != nil):
 		c.problems.add(at+".date_format", "goes with a date or timestamp column only; %s is %s", f.From, t.SQL)
 	case f.DateFormat == epochMillis || f.DateFormat == epochSecond:
-		return &dateContent{i, f.DateFormat}, object{"type": "date", "format": f.DateFormat}
+		return &dateContent{i, f.DateFormat, nil}, object{"type": "date", "format": f.DateFormat}
 	case f.DateFormat != "":
 		c.checkLayout(name, f)
-		return &dateContent{i, f.DateFormat}, object{"type": "keyword"}
+		return &dateContent{i, f.DateFormat, c.fieldZone(name, f)}, object{"type": "keyword"}
+	case p.scope.table.Open && t.Kind == sources.JSON: // nothing is known of it, so that the field must have a type
+		var of content = &columnContent{i, t}
+		if p.into != nil {
+			of = &pathContent{i, p.into}
+		}
+		of, _ = jsonContent(of, f.wantedType(), nil)
+		return c.form().value(of, nil, f.wantedType())
 	case p.into != nil:
-		return jsonContent(&pathContent{i, p.into}, f.wantedType(), textWithKeyword())
+		of, inferred := jsonContent(&pathContent{i, p.into}, f.wantedType(), c.form().text())
+		return c.form().value(of, inferred, f.wantedType())
 	case f.wantedType() == "geo_point" && t.Kind == sources.JSON && isGeometry(t.SQL):
 		return &geoPoint{columnContent{i, t}}, object{"type": "geo_point"}
 	case f.wantedType() == "geo_shape" && t.Kind == sources.Point:
@@ -201,7 +280,7 @@ func (c *unitCompiler) columnField(name string, f *Field, p fieldPath) (content,
 	case t.Kind == sources.Int && f.wantedType() == "boolean":
 		return &numberBool{i}, object{"type": "boolean"}
 	}
-	return c.def.form().column(c.infer, i, t, f.wantedType())
+	return c.form().column(c.infer, i, t, f.wantedType())
 }
 
 // jsonContent is JSON as a field of that type takes it; empty: the inferred one.
@@ -279,12 +358,14 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 		c.problems.add(at+".mapping", "%v", err)
 	}
 	if f.Document && inferred != nil {
-		inferred = c.def.form().text()
+		inferred = c.form().text()
 	}
-	m := inferred
+	m, own := inferred, c.form().types()
 	switch {
+	case own[f.Type] != nil:
+		m = own[f.Type]
 	case f.Type != "":
-		if hint := c.infer.misspelt(f.Type); hint != "" {
+		if hint := c.infer.misspelt(f.Type, own); hint != "" {
 			c.problems.add(at+".type", "there is no type %q%s", f.Type, hint)
 		}
 		m = typed(f.Type, inferred)
@@ -296,7 +377,7 @@ func (c *unitCompiler) fieldMapping(name string, f *Field, inferred object, comp
 	case m == nil && compiled && (!c.root.unknown() || f.Value != nil):
 		c.problems.add(at, "the type of its values is not known; give it a type")
 	}
-	m = cloneObject(m)
+	m = cloneObject(c.form().mapping(c.infer, f, m))
 	override(m, over)
 	if m["type"] == "scaled_float" && m["scaling_factor"] == nil && (!c.root.unknown() || f.From == "") {
 		c.problems.add(at, "scaled_float wants mapping: {scaling_factor: …}")

@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -125,6 +126,11 @@ func decodeSet(in map[string]string) (Set, error) {
 	var config struct {
 		Indexes map[string]*Definition  `yaml:"indexes"`
 		Tables  map[string]*TableConfig `yaml:"tables"`
+
+		TimeZone string `yaml:"time_zone"`
+	}
+	if len(node.Content) == 0 {
+		return Set{}, errors.New("an empty file")
 	}
 	if err := conf.Decode(node.Content[0], &config); err != nil {
 		return Set{}, err
@@ -133,7 +139,7 @@ func decodeSet(in map[string]string) (Set, error) {
 	for name, text := range in {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	set := Set{Indexes: config.Indexes, Tables: config.Tables}
+	set := Set{Indexes: config.Indexes, Tables: config.Tables, TimeZone: config.TimeZone}
 	if problems := set.ReadTemplates(files); len(problems) > 0 {
 		return set, problems
 	}
@@ -361,7 +367,7 @@ func parseType(t testing.TB, sql string) sources.Type {
 	plain := map[string]sources.Type{
 		"smallint": {Kind: sources.Int, Size: 2}, "integer": {Kind: sources.Int, Size: 4}, "bigint": {Kind: sources.Int, Size: 8},
 		"ubigint": {Kind: sources.Int, Size: 8, Unsigned: true}, "oid": {Kind: sources.Int, Size: 4, Unsigned: true},
-		"text": {Kind: sources.Text}, "varchar": {Kind: sources.Text, Size: number(1)}, "character": {Kind: sources.Keyword, Size: number(1)},
+		"text": {Kind: sources.Text}, "char": {Kind: sources.Text, Size: number(1)}, "varchar": {Kind: sources.Text, Size: number(1)}, "character": {Kind: sources.Keyword, Size: number(1)},
 		"uuid": {Kind: sources.Keyword}, "boolean": {Kind: sources.Bool},
 		"numeric": {Kind: sources.Decimal, Precision: number(1), Scale: number(2)},
 		"real":    {Kind: sources.Float, Size: 4}, "double": {Kind: sources.Float, Size: 8},

@@ -25,6 +25,7 @@ type documentName struct {
 	escaped  bool   // the key's values are percent-escaped
 	template *textTemplate
 	scope    *scope // of the template
+	uuids    bool   // those of 32 characters are UUIDs without their hyphens
 	required bool   // empty is an error rather than "none"
 	columns  []int  // of the row itself
 }
@@ -37,7 +38,7 @@ func (n *documentName) append(dst []byte, s *Scratch, t *sources.Table, row sour
 			return dst, err
 		}
 		s.text = s.text[:0]
-		if err := n.template.run(s.view.values, &s.text); err != nil {
+		if err := n.template.run(s, s.here(row, s.at), s.view.values, &s.text); err != nil {
 			return dst, err
 		}
 		dst = append(dst, s.text...)
@@ -63,6 +64,10 @@ func (n *documentName) appendKey(dst []byte, t *sources.Table, row sources.Row) 
 			dst = append(dst, ':')
 		}
 		text := row.Text(column)
+		if n.uuids && isHexUUID(&t.Columns[column].Type) {
+			dst = appendUUID(dst, text)
+			continue
+		}
 		if t.Columns[column].Type.Kind == sources.Bytes {
 			dst = base64.RawURLEncoding.AppendEncode(dst, text)
 			continue

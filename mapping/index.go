@@ -3,10 +3,13 @@ package mapping
 import (
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"haystream/internal/preflight"
+	"haystream/sinks"
 	"haystream/sources"
 )
 
@@ -19,6 +22,11 @@ type Index struct {
 	Mappings  json.RawMessage   // {"dynamic":"strict","properties":{…}}
 	Settings  json.RawMessage   // as configured; nil for none
 	Pipeline  string
+	KeepOld   int // how many replaced physical indexes are kept
+
+	// Partition is how documents come into the indexes of their periods; nil where all
+	// are in one.
+	Partition *Partitioning
 
 	// Uses names the columns that documents are made of, by table, keys among them.
 	Uses map[string][]string
@@ -27,6 +35,26 @@ type Index struct {
 	// and the physical index: fields written out, template texts, keys, column
 	// types, mappings. Equal bytes mean the same index. Restore reads it back.
 	Normalized json.RawMessage
+}
+
+// Preview is a target of no sink, for documents that are only looked at.
+func (index *Index) Preview(now time.Time) *sinks.Target {
+	t := &sinks.Target{}
+	if p := index.Partition; p != nil {
+		t.Oldest.Store(int64(p.Oldest(now.In(p.Zone))))
+	}
+	return t
+}
+
+// Expired counts the documents of periods that are not kept.
+func (index *Index) Expired() (n int64) {
+	for _, r := range index.Renderers {
+		n += r.Expired.Load()
+	}
+	for _, r := range index.Joined {
+		n += r.Expired.Load()
+	}
+	return n
 }
 
 // indexes compiles the units of a set against the projected tables and puts
@@ -62,6 +90,7 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 	index := &Index{Alias: alias, Uses: map[string][]string{}}
 	var made []compiled
 	for _, u := range units {
+		index.KeepOld = max(index.KeepOld, u.def.KeepOld)
 		stored := p.storages[u.set].stored
 		tree := &tree{schema: u.schema, stored: stored, at: func(t *sources.Table) *sources.Table { return projected[t] }}
 		if len(u.joined) > 0 {
@@ -77,6 +106,11 @@ func (p *planner) index(alias string, units []*unit, projected map[*sources.Tabl
 		}
 		if !slices.Contains(index.Names, u.name) {
 			index.Names = append(index.Names, u.name)
+		}
+	}
+	for _, u := range units {
+		if u.def.Partition != nil {
+			index.Partition = &Partitioning{u.def.Partition, u.schema.location()}
 		}
 	}
 	mappings, settings, pipeline := p.together(alias, units)
@@ -126,6 +160,9 @@ func (p *planner) together(alias string, units []*unit) (mappings, settings obje
 		}
 		if u.def.Pipeline != "" {
 			pipeline = u.def.Pipeline
+		}
+		if !reflect.DeepEqual(u.def.Partition, units[0].def.Partition) {
+			p.problems.add(u.path("partition"), "is another one in another definition of the index %s; all that share an index must agree", alias)
 		}
 	}
 	return mappings, settings, pipeline
@@ -186,17 +223,17 @@ func (p *planner) apart(units []*unit) {
 	ids := map[string]string{}
 	for _, u := range units {
 		_, form := u.def.form().ids()
-		if len(names) > 1 && u.def.ID == "" && form == "" && !u.glob {
+		if len(names) > 1 && u.def.ID.Text == "" && form == "" && !u.glob {
 			p.problems.add(u.path("id"), "definitions that share the index %s need ids that differ; set id to the name and the key's columns, such as id: %q", u.alias, u.name+"-{{ .id }}")
 			continue
 		}
-		id := "id: " + u.def.ID
+		id := "id: " + u.def.ID.Text
 		switch {
-		case form != "":
+		case u.def.ID.Text == "" && form != "":
 			id = form
-		case u.def.ID == "" && u.table == anyTable:
+		case u.def.ID.Text == "" && u.table == anyTable:
 			continue
-		case u.def.ID == "":
+		case u.def.ID.Text == "":
 			id = "the default id " + u.idPrefix() + "…"
 		}
 		if other, taken := ids[id]; taken && other != u.name {

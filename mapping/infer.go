@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,12 @@ const (
 type inferrer struct {
 	rules sinks.Rules
 
-	missed func(wanted, instead string) // called where the sink lacks a type
+	warn func(text string) // of what the sink lacks
+}
+
+// missed warns of a type that the sink lacks.
+func (x *inferrer) missed(wanted, instead string) {
+	x.warn("the sink has no field type " + wanted + "; " + instead + " is used instead")
 }
 
 func (x *inferrer) has(t string) bool { return x.rules.Types == nil || x.rules.Types[t] }
@@ -267,9 +273,9 @@ func typed(t string, inferred object) object {
 }
 
 // misspelt returns a suggestion where t is no known type but close to one.
-func (x *inferrer) misspelt(t string) string {
+func (x *inferrer) misspelt(t string, own map[string]object) string {
 	if slices.Contains(x.rules.FieldTypes, t) {
 		return ""
 	}
-	return conf.DidYouMean(t, x.rules.FieldTypes)
+	return conf.DidYouMean(t, slices.AppendSeq(slices.Clone(x.rules.FieldTypes), maps.Keys(own)))
 }

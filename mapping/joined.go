@@ -13,7 +13,7 @@ import (
 
 // A JoinedRenderer renders the documents of one definition from stored rows.
 //
-// Its documents are named by marks: opaque keys that Touched and Continue give,
+// Its documents are named by marks: opaque keys that Affected and Continue give,
 // and Document takes. Marks of places that rows have left sort before all
 // others and must be rendered first, since another row may have taken the place.
 type JoinedRenderer struct {
@@ -33,27 +33,42 @@ func (r *JoinedRenderer) Timely() bool { return r.where != nil && r.where.expres
 
 // What marks begin with.
 const (
-	markPlace = 0 // a place that a row's document has left: its id's length, id, routing
+	markPlace = 0 // a place that a row's document has left: its period where there are such, its id's length, id, routing
 	markRow   = 1 // the row's key in the row store
 )
 
 // Mark appends the mark of the row with a key in the row store.
 func (r *JoinedRenderer) Mark(dst, key []byte) []byte { return append(append(dst, markRow), key...) }
 
-func appendPlace(dst []byte, p place) []byte {
-	dst = binary.AppendUvarint(append(dst, markPlace), uint64(len(p.id)))
+func (r *JoinedRenderer) appendPlace(dst []byte, p place) []byte {
+	dst = append(dst, markPlace)
+	if r.partition != nil {
+		dst = binary.AppendVarint(dst, int64(p.period))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(p.id)))
 	return append(append(dst, p.id...), p.routing...)
 }
 
+// IsPlace reports whether a mark is of a place that a row's document has left.
+func IsPlace(mark string) bool { return mark != "" && mark[0] == markPlace }
+
 var errMark = errors.New("a mark cannot be read")
 
-func parsePlace(mark []byte) (place, error) {
-	n, size := binary.Uvarint(mark[1:])
-	if rest := mark[1:]; size > 0 && n <= uint64(len(rest)-size) {
-		id, routing := rest[size:size+int(n)], rest[size+int(n):]
-		return place{id: id, routing: routing, known: true}, nil
+func (r *JoinedRenderer) parsePlace(mark []byte) (p place, err error) {
+	rest := mark[1:]
+	if r.partition != nil {
+		period, size := binary.Varint(rest)
+		if size <= 0 {
+			return p, errMark
+		}
+		p.period, rest = Period(period), rest[size:]
 	}
-	return place{}, errMark
+	n, size := binary.Uvarint(rest)
+	if size <= 0 || n > uint64(len(rest)-size) {
+		return p, errMark
+	}
+	p.id, p.routing, p.known = rest[size:size+int(n)], rest[size+int(n):], true
+	return p, nil
 }
 
 // Document appends what a mark stands for: the document of a row as it is now,
@@ -62,14 +77,15 @@ func parsePlace(mark []byte) (place, error) {
 // the answer of `where` may change next, in microseconds since 1970; 0 for never.
 // It ends the validity of the rows that were read from rows.
 func (r *JoinedRenderer) Document(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, mark []byte, version int64) (due int64, err error) {
-	return r.render(s, rows, b, t, mark, version, !r.Append)
-}
-
-func (r *JoinedRenderer) render(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, mark []byte, version int64, deletes bool) (int64, error) {
 	if len(mark) > 0 && mark[0] == markPlace {
-		p, err := parsePlace(mark)
-		if err != nil || !deletes {
+		p, err := r.parsePlace(mark)
+		if err != nil || r.Append && r.partition == nil {
 			return 0, err
+		}
+		if r.partition != nil {
+			if t = r.partition.Part(b, t, p.period); t == nil {
+				return 0, nil
+			}
 		}
 		kept := b.Keep(mark[len(mark)-len(p.id)-len(p.routing):])
 		p.id = kept[:len(p.id):len(p.id)]
@@ -88,28 +104,24 @@ func (r *JoinedRenderer) render(s *Scratch, rows rowstore.Reader, b *sinks.Batch
 	if err != nil || !ok {
 		return 0, err
 	}
-	return r.row(s, rows, b, t, row, version, deletes)
+	return r.Row(s, rows, b, t, row, version)
 }
 
 // Row is Document for a row that was read already.
 func (r *JoinedRenderer) Row(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64) (due int64, err error) {
-	return r.row(s, rows, b, t, row, version, !r.Append)
-}
-
-func (r *JoinedRenderer) row(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64, deletes bool) (int64, error) {
 	defer rows.Forget()
-	s.load(rows, newLoaded(r.root, row))
+	s.load(rows, r.root, row)
 	defer s.unload()
 	s.view.machine.SetNow(s.Now)
 	matches, err := r.matches(s, row)
 	if isStoreError(err) {
 		return 0, err
 	}
-	due := s.view.machine.Due()
+	due = s.view.machine.Due()
 	if err != nil {
 		return due, r.refused(s, b, t, row, version, err)
 	}
-	if !matches && !deletes {
+	if !matches && r.Append {
 		return due, nil
 	}
 	to, err := r.place(s, b, row)
@@ -127,8 +139,11 @@ func (r *JoinedRenderer) row(s *Scratch, rows rowstore.Reader, b *sinks.Batch, t
 	return due, r.index(s, b, t, row, to, version)
 }
 
-func (s *Scratch) load(rows rowstore.Reader, root *loaded) {
-	s.loader.rows, s.row, s.at = rows, root.row, root
+// load begins with a row of a scope.
+func (s *Scratch) load(rows rowstore.Reader, at *scope, row sources.Row) *loaded {
+	s.loader.begin(rows)
+	s.row, s.at = row, s.loader.loaded(at, row)
+	return s.at
 }
 
 func (s *Scratch) unload() {

@@ -5,6 +5,7 @@ import (
 
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
+	"haystream/sources"
 )
 
 // BenchmarkDocument renders a note with two comments and two tags.
@@ -15,18 +16,20 @@ func BenchmarkDocument(b *testing.B) {
 	mark, target, out := j.Mark(nil, key), &sinks.Target{}, &sinks.Batch{}
 	snapshot := r.store.Snapshot()
 	defer func() { r.must(snapshot.Release()) }()
+	fork := snapshot.Fork(sources.NewArena(1 << 10))
+	defer func() { r.must(fork.Release()) }()
 	b.ReportAllocs()
 	for b.Loop() {
 		out.Reset()
-		if _, err := j.Document(r.scratch, snapshot, out, target, mark, 1); err != nil {
+		if _, err := j.Document(r.scratch, fork, out, target, mark, 1); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.SetBytes(int64(len(out.Actions[0].Body)))
 }
 
-// BenchmarkTouched finds the documents of a person that has two.
-func BenchmarkTouched(b *testing.B) {
+// BenchmarkAffected finds the documents of a person that has two.
+func BenchmarkAffected(b *testing.B) {
 	r := touchRig(b)
 	j, t := r.plan.Sets[0][0].Joined[0], r.stored("person")
 	old := image(t.Table.Table, r.tables["person"]["1"])
@@ -36,7 +39,7 @@ func BenchmarkTouched(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		found := 0
-		if _, err := j.Touched(r.scratch, snapshot, t.Table, old, row, 100, func([]byte) error { found++; return nil }); err != nil || found == 0 {
+		if _, err := j.Affected(r.scratch, snapshot, t.Table, old, row, 100, func([]byte) error { found++; return nil }); err != nil || found == 0 {
 			b.Fatal(found, err)
 		}
 	}

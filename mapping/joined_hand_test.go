@@ -94,6 +94,10 @@ func (r *joinedRig) notes() map[string]string {
 			d["editor"] = map[string]any{"name": null1(editor, "name"), "loud": strings.ToUpper(r.full(editor))}
 		}
 		category := r.get("category", note, "category_id")
+		d["named"] = r.full(author)
+		if editor != nil {
+			d["named"] = r.full(author) + strings.ToUpper(r.full(editor))
+		}
 		d["grand"] = null1(r.get("category", r.get("category", category, "parent_id"), "parent_id"), "name")
 		d["siblings"] = []string{}
 		if category != nil {
@@ -148,6 +152,7 @@ func (r *joinedRig) many(note, editor map[string]string, d map[string]any) {
 		text += "E"
 	}
 	d["text"] = text + strconv.Itoa(len(tags))
+	d["django"] = d["text"]
 	d["comments"], d["commenters"], d["total"], d["involved"], d["first"] = objects, commenters, total, involved, nil
 	if len(comments) > 0 {
 		d["first"] = null1(comments[0], "body")

@@ -54,10 +54,13 @@ created integer
 table public.tag key
 id integer key
 name text
+region text
 table public.note_tag key
 id integer key
 note_id integer
 tag_id integer
+kind text
+rank integer
 `
 
 func joinedTables(t testing.TB) []*sources.Table {
@@ -110,6 +113,9 @@ indexes:
       place: place.name
       text:
         template: "{{ object.title }}|{{ range .comments }}{{ .body }}:{{ .person.name }};{{ end }}|{{ range $i, $t := .tags }}{{ $i }}{{ $t.name }}{{ end }}|{{ if .editor }}E{{ end }}{{ len .tags }}"
+      django:
+        template: "{% autoescape off %}{{ object.title|default_if_none:'' }}|{% for c in comments %}{{ c.body|default_if_none:'' }}:{{ c.person.name|default_if_none:'' }};{% endfor %}|{% for t in object.tags.all %}{{ forloop.counter0 }}{{ t.name|default_if_none:'' }}{% endfor %}|{% if editor %}E{% endif %}{{ tags.count }}{% endautoescape %}"
+      named: {template: "{% autoescape off %}{{ author.full }}{% with e=editor %}{{ e.loud }}{% endwith %}{% endautoescape %}"}
       total: {expr: 'sum(comments, .created) + count(tags, .name startsWith "a")', type: long}
       involved: {expr: 'any(comments, .person.org.name == "a")'}
       first: {expr: 'first(comments).body', type: keyword}
@@ -122,8 +128,8 @@ indexes:
 // A joinedRig is a plan with a row store and indexes that hold documents by
 // their places, and beside it the rows as a database would have them.
 type joinedRig struct {
-	dirty [2]map[string]bool // marks, by the index's place
 	testing.TB
+	dirty   []map[string]bool // marks, by the index's place
 	plan    *Plan
 	store   *rowstore.Store
 	scratch *Scratch
@@ -140,9 +146,11 @@ type joinedRig struct {
 	compared int // documents
 }
 
-func newJoinedRig(t testing.TB, seed uint64) *joinedRig {
+func newJoinedRig(t testing.TB, seed uint64) *joinedRig { return newRig(t, seed, joinedConfig) }
+
+func newRig(t testing.TB, seed uint64, config string) *joinedRig {
 	t.Helper()
-	set, err := decodeSet(map[string]string{"config.yaml": joinedConfig})
+	set, err := decodeSet(map[string]string{"config.yaml": config})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +166,7 @@ func newJoinedRig(t testing.TB, seed uint64) *joinedRig {
 	})
 	r := &joinedRig{
 		TB: t, plan: plan, store: store, scratch: NewScratch(), random: rand.New(rand.NewPCG(seed, 1)), limit: 2,
-		tables: map[string]map[string]map[string]string{}, indexes: map[string]map[string]string{}, seen: map[string]int64{}, due: map[string]map[string]int64{},
+		dirty: make([]map[string]bool, len(plan.Sets[0])), tables: map[string]map[string]map[string]string{}, indexes: map[string]map[string]string{}, seen: map[string]int64{}, due: map[string]map[string]int64{},
 	}
 	for _, table := range plan.Layout.Tables {
 		r.tables[table.Name] = map[string]map[string]string{}
@@ -228,14 +236,14 @@ func (r *joinedRig) change(b *rowstore.Batch, table string, old, row map[string]
 		after = t.Cut(&a, image(t.Source, row))
 	}
 	for n, index := range r.plan.Sets[0] {
-		work, err := index.Joined[0].Touched(r.scratch, b, t.Table, before, after, r.limit, func(mark []byte) error {
+		work, err := index.Joined[0].Affected(r.scratch, b, t.Table, before, after, r.limit, func(mark []byte) error {
 			r.marked = append(r.marked, index.Alias+string(mark))
 			return r.mark(n, mark)
 		})
 		r.must(err)
 		for _, w := range work {
 			r.work++
-			r.must(b.PutWork(r.work<<1|uint64(n), w.Append(nil)))
+			r.must(b.PutWork(r.work<<2|uint64(n), w.Append(nil)))
 		}
 	}
 	if old != nil {
@@ -267,7 +275,7 @@ func (r *joinedRig) resume() bool {
 		done = false
 		w, err := ParseWork(data)
 		r.must(err)
-		n := uint32(id & 1)
+		n := uint32(id & 3)
 		next, err := r.plan.Sets[0][n].Joined[0].Continue(r.scratch, b, w, r.limit, func(mark []byte) error { return r.mark(int(n), mark) })
 		r.must(err)
 		if next == nil {
@@ -344,8 +352,10 @@ func (r *joinedRig) settle() {
 // compare wants the indexes to hold what the rows give when joined by hand.
 func (r *joinedRig) compare(what string) {
 	r.Helper()
-	for alias, want := range map[string]map[string]string{"notes": r.notes(), "people": r.people()} {
-		got := r.indexes[alias]
+	byHand := map[string]func() map[string]string{"notes": r.notes, "people": r.people, "briefs": r.briefs}
+	for _, index := range r.plan.Sets[0] {
+		alias := index.Alias
+		want, got := byHand[alias](), r.indexes[alias]
 		r.compared += len(want)
 		for _, place := range slices.Sorted(maps.Keys(want)) {
 			if got[place] != want[place] {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"haystream/mapping/rowstore"
@@ -12,6 +13,7 @@ import (
 // asked for.
 type loaded struct {
 	row     sources.Row
+	via     *loaded       // the row in between that has led to it; nil for none
 	related []relatedRows // by child of its scope
 }
 
@@ -25,10 +27,74 @@ type relatedRows struct {
 type loader struct {
 	rows  rowstore.Reader
 	value []byte
+	pool  []*loaded // the first ones are in use
+	used  int
+
+	// Rows that were read by key from one snapshot: documents have many in common.
+	snapshot any
+	shared   map[string]sources.Row // by table and key; the zero Row: there is none
+	arena    sources.Arena          // of them
+	key      []byte
 }
 
-func newLoaded(at *scope, row sources.Row) *loaded {
-	return &loaded{row: row, related: make([]relatedRows, len(at.children))}
+// begin is called before a document's rows are read.
+func (l *loader) begin(rows rowstore.Reader) {
+	l.rows, l.used = rows, 0
+	if len(l.pool) > pooled {
+		l.pool = nil
+	}
+	var snapshot any
+	if s, ok := rows.(*rowstore.Snapshot); ok {
+		snapshot = s.Identity()
+	}
+	if snapshot == nil || snapshot != l.snapshot || l.arena.Size() > sharedBytes {
+		l.snapshot = snapshot
+		clear(l.shared)
+		l.arena.Reset()
+	}
+}
+
+// loaded takes a row of a scope.
+func (l *loader) loaded(at *scope, row sources.Row) *loaded {
+	if l.used == len(l.pool) {
+		l.pool = append(l.pool, &loaded{})
+	}
+	r := l.pool[l.used]
+	l.used++
+	r.row, r.via = row, nil
+	r.related = slices.Grow(r.related[:0], len(at.children))[:len(at.children)]
+	for i := range r.related {
+		r.related[i].rows, r.related[i].read = r.related[i].rows[:0], false
+	}
+	return r
+}
+
+// What is kept for the next document, of its rows and of those that were read by key.
+const (
+	pooled      = 1 << 12 // rows
+	sharedBytes = 1 << 20
+	sharedRow   = 4 << 10 // bytes; larger ones are read again
+)
+
+// get returns the row with a key, which is valid until the document is rendered.
+func (l *loader) get(t *rowstore.Table, key []byte) (sources.Row, error) {
+	l.key = append(binary.BigEndian.AppendUint32(l.key[:0], uint32(t.Ordinal)), key...)
+	row, ok := l.shared[string(l.key)]
+	if ok {
+		return row, nil
+	}
+	row, _, err := l.rows.Get(t, key)
+	if err != nil || l.snapshot == nil || row.Size() > sharedRow || l.arena.Size() > sharedBytes {
+		return row, err
+	}
+	if !row.IsZero() {
+		row = rowstore.Merge(&l.arena, sources.Row{}, row)
+	}
+	if l.shared == nil {
+		l.shared = map[string]sources.Row{}
+	}
+	l.shared[string(l.key)] = row
+	return row, nil
 }
 
 // related returns the rows that a scope's child has for a row, in their order.
@@ -38,28 +104,53 @@ func (s *Scratch) related(at *scope, from *loaded, i int) ([]*loaded, error) {
 		return r.rows, nil
 	}
 	child := at.children[i]
-	add := func(row sources.Row) error { //nolint:unparam // as find wants it
-		r.rows = append(r.rows, newLoaded(child, row))
-		return nil
-	}
-	var err error
-	if between := child.parent; between.between {
-		err = s.loader.find(at, between, from.row, func(row sources.Row) error {
-			return s.loader.find(between, child, row, add)
-		})
-	} else {
-		err = s.loader.find(at, child, from.row, add)
-	}
+	rows, err := s.found(at, child, from, r.rows[:0])
 	if err != nil {
 		return nil, storeError{err}
 	}
-	if child.relation.many {
-		err = child.sort(r.rows)
-	} else if len(r.rows) > 1 {
-		r.rows = r.rows[:1]
+	if child.filter != nil {
+		if rows, err = s.filtered(child, rows); err != nil {
+			return nil, err
+		}
 	}
-	r.read = true
-	return r.rows, err
+	if err = child.sort(rows); err != nil {
+		return nil, err
+	}
+	if child.relation.distinct {
+		rows = child.distinct(rows)
+	}
+	most := child.relation.limit
+	if !child.relation.many {
+		most = 1
+	}
+	if most > 0 && len(rows) > most {
+		rows = rows[:most]
+	}
+	r.rows, r.read = rows, true
+	return rows, nil
+}
+
+// found appends the rows that a row leads to, with the ones in between.
+func (s *Scratch) found(at, child *scope, from *loaded, into []*loaded) (rows []*loaded, err error) {
+	rows = into
+	via := child.via()
+	if via == nil {
+		err = s.loader.find(at, child, from.row, func(row sources.Row) error {
+			rows = append(rows, s.loader.loaded(child, row))
+			return nil
+		})
+		return rows, err
+	}
+	err = s.loader.find(at, via, from.row, func(row sources.Row) error {
+		between := s.loader.loaded(via, row)
+		return s.loader.find(via, child, row, func(row sources.Row) error {
+			to := s.loader.loaded(child, row)
+			to.via = between
+			rows = append(rows, to)
+			return nil
+		})
+	})
+	return rows, err
 }
 
 // find gives the rows of a scope that a row of the one above leads to.
@@ -69,8 +160,15 @@ func (l *loader) find(above, at *scope, row sources.Row, each func(sources.Row) 
 	if null {
 		return nil
 	}
+	if at.down.index < 0 {
+		row, err := l.get(at.down.table, value)
+		if err != nil || row.IsZero() {
+			return err
+		}
+		return each(row)
+	}
 	return at.down.rows(l.rows, value, nil, func(_ []byte, row sources.Row) (bool, error) {
-		return at.relation.many, each(row)
+		return true, each(row)
 	})
 }
 
@@ -112,7 +210,11 @@ func (s *scope) sort(rows []*loaded) error {
 	for n, r := range rows {
 		values := make([]any, len(s.order))
 		for i, o := range s.order {
-			v, err := value.Box(&s.table.Columns[o.column].Type, r.row.Text(o.column))
+			t, row := s.table, r.row
+			if o.between {
+				t, row = s.via().table, r.via.row
+			}
+			v, err := value.Box(&t.Columns[o.column].Type, row.Text(o.column))
 			if err != nil {
 				return err
 			}
@@ -137,6 +239,17 @@ func (s *scope) sort(rows []*loaded) error {
 		rows[n] = entries[n].row
 	}
 	return failed
+}
+
+// distinct keeps the first of the rows with one key.
+func (s *scope) distinct(rows []*loaded) []*loaded {
+	t, seen := s.layoutTable(), map[string]bool{}
+	return slices.DeleteFunc(rows, func(r *loaded) bool {
+		key, _ := rowstore.AppendKey(nil, t, r.row, t.Key)
+		again := seen[string(key)]
+		seen[string(key)] = true
+		return again
+	})
 }
 
 func compareNullable(a, b any, reverse bool) (int, error) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"haystream/sources"
 )
@@ -19,6 +20,9 @@ type Saved struct {
 	Mappings    json.RawMessage        `json:"mappings"`
 	Settings    json.RawMessage        `json:"settings,omitempty"`
 	Pipeline    string                 `json:"pipeline,omitempty"`
+
+	// TimeZone is what times are shown in, where templates or expressions see some.
+	TimeZone string `json:"time_zone,omitempty"`
 }
 
 // savedTable is what an index took from the catalog.
@@ -26,7 +30,11 @@ type savedTable struct {
 	Key     []string          `json:"key"`
 	Columns map[string]string `json:"columns"` // SQL types of the columns in use
 
-	Computed  map[string]string    `json:"computed,omitempty"`  // those in use
+	Computed map[string]Template `json:"computed,omitempty"` // those in use
+	Includes map[string]string   `json:"includes,omitempty"` // files that they include
+
+	Choices map[string]map[string]string `json:"choices,omitempty"` // those in use
+
 	Relations map[string]*Relation `json:"relations,omitempty"` // those in use, in full
 }
 
@@ -48,6 +56,12 @@ func normalize(index *Index, units []*unit, made []compiled) (json.RawMessage, e
 func (s *Saved) add(u *unit, made compiled) error {
 	name := configName(u.table)
 	made.renderer.root.all(s.addTable)
+	if use, zone := u.form().useTZ(), u.schema.zone; use != nil && !*use && zone != time.UTC {
+		s.TimeZone = zone.String()
+	}
+	if u.def.Partition != nil && u.schema.location() != time.UTC {
+		s.TimeZone = u.schema.zone.String()
+	}
 	d := s.Definitions[u.name]
 	if d == nil {
 		d = &Definition{}
@@ -74,18 +88,34 @@ func (s *Saved) addTable(at *scope) {
 		t = &savedTable{Key: at.tree.schema.key(at.source), Columns: map[string]string{}}
 		s.Tables[name] = t
 	}
+	if at.tree.zoned && at.zone() != time.UTC {
+		s.TimeZone = at.zone().String()
+	}
 	for i, used := range at.used {
 		if used != 0 {
 			t.Columns[at.table.Columns[i].Name] = typeName(&at.table.Columns[i].Type)
 		}
+		if kind := at.table.Columns[i].Type.Kind; at.seen[i] != 0 && (kind == sources.Timestamp || kind == sources.TimestampTZ) && at.zone() != time.UTC {
+			s.TimeZone = at.zone().String()
+		}
 	}
 	for _, c := range at.computed {
-		if t.Computed == nil {
-			t.Computed = map[string]string{}
+		if c.choices != nil {
+			if t.Choices == nil {
+				t.Choices = map[string]map[string]string{}
+			}
+			t.Choices[at.table.Columns[c.column].Name] = c.choices
+			continue
 		}
-		t.Computed[c.name] = at.tree.schema.computed[at.source][c.name]
+		if t.Computed == nil {
+			t.Computed = map[string]Template{}
+		}
+		t.Computed[c.name], t.Includes = at.tree.schema.computed[at.source][c.name], at.tree.schema.includes[at.source]
 	}
 	for _, c := range at.children {
+		if c.via() == at {
+			continue // of the table that has the relation
+		}
 		if t.Relations == nil {
 			t.Relations = map[string]*Relation{}
 		}
@@ -119,10 +149,10 @@ func rawFields(fields map[string]*Field) []*json.RawMessage {
 	var raws []*json.RawMessage
 	for name, f := range fields {
 		own := *f
-		own.Fields = maps.Clone(f.Fields)
+		own.Fields.Named = maps.Clone(f.Fields.Named)
 		fields[name] = &own
 		raws = append(raws, &own.Value, &own.Mapping, &own.Default)
-		raws = append(raws, rawFields(own.Fields)...)
+		raws = append(raws, rawFields(own.Fields.Named)...)
 	}
 	return raws
 }
@@ -158,11 +188,22 @@ func ParseSaved(normalized json.RawMessage) (saved Saved, err error) {
 // Appends reports whether documents of rows that are gone stay in the index.
 func (s *Saved) Appends() bool {
 	for _, d := range s.Definitions {
-		if d.Mode == modeAppend {
+		if d.Appends() {
 			return true
 		}
 	}
 	return false
+}
+
+// Partition is how the documents come into indexes of their periods, and in which zone;
+// nil where all are in one.
+func (s *Saved) Partition() (p *Partition, zone string) {
+	for _, d := range s.Definitions {
+		if d.Partition != nil {
+			return d.Partition, s.TimeZone
+		}
+	}
+	return nil, ""
 }
 
 // Restore returns the set that gives an index again: from its Normalized form,
@@ -172,9 +213,9 @@ func Restore(normalized json.RawMessage) (Set, error) {
 	if err != nil {
 		return Set{}, fmt.Errorf("restore definition: %w", err)
 	}
-	set := Set{Indexes: saved.Definitions, Tables: map[string]*TableConfig{}}
+	set := Set{Indexes: saved.Definitions, Tables: map[string]*TableConfig{}, TimeZone: saved.TimeZone}
 	for name, t := range saved.Tables {
-		set.Tables[name] = &TableConfig{Key: t.Key, Computed: t.Computed, Relations: t.Relations}
+		set.Tables[name] = &TableConfig{Key: t.Key, Computed: t.Computed, Includes: t.Includes, Choices: t.Choices, Relations: t.Relations}
 	}
 	return set, nil
 }

@@ -3,13 +3,8 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"path"
 	"slices"
 	"strings"
-
-	"haystream/internal/conf"
 )
 
 // A Problem is one mistake in a Set.
@@ -19,7 +14,10 @@ type Problem struct {
 }
 
 // String is the problem on one line.
-func (p Problem) String() string { return p.Path + ": " + p.Message }
+func (p Problem) String() string { return lineBreaks.Replace(p.Path) + ": " + p.Message }
+
+// lineBreaks are those within names, which must not look like the end of a problem.
+var lineBreaks = strings.NewReplacer("\n", `\n`, "\r", `\r`)
 
 // Problems are all the mistakes found, in the order of their paths.
 type Problems []Problem
@@ -33,6 +31,14 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Err is the problems, or nil where there are none.
+func (p Problems) Err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return p
+}
+
 // add notes a problem once, and none that only follows from one told elsewhere.
 func (p *Problems) add(path, format string, args ...any) {
 	for _, a := range args {
@@ -40,7 +46,7 @@ func (p *Problems) add(path, format string, args ...any) {
 			return
 		}
 	}
-	problem := Problem{Path: path, Message: fmt.Sprintf(format, args...)}
+	problem := Problem{Path: path, Message: lineBreaks.Replace(fmt.Sprintf(format, args...))}
 	if !slices.Contains(*p, problem) {
 		*p = append(*p, problem)
 	}
@@ -57,42 +63,43 @@ func (p Problems) sorted() Problems {
 	return p
 }
 
-// ReadTemplates puts the content of every template_file in its place, so that
-// the Set stands alone. Files are relative to fsys and cannot be outside of it.
-func (s *Set) ReadTemplates(fsys fs.FS) Problems {
-	var problems Problems
-	for _, name := range slices.Sorted(maps.Keys(s.Indexes)) {
-		d := s.Indexes[name]
-		if d == nil {
+// folded are the problems, with one for all tables of a glob that have the same.
+func (p *planner) folded() Problems {
+	type one struct{ path, message string }
+	tables := map[string][]string{} // of globs, by the path of their definition
+	for _, u := range p.unitsFound {
+		if u.glob {
+			tables[u.path()] = append(tables[u.path()], u.table.String())
+		}
+	}
+	var folded Problems
+	first, others := map[one]int{}, map[int][]string{}
+	for _, problem := range p.problems {
+		about := ""
+		for path, names := range tables {
+			for _, name := range names {
+				if strings.HasPrefix(problem.Path, path+".") && len(name) > len(about) && strings.Contains(problem.Message, name) {
+					about = name
+				}
+			}
+		}
+		key := one{problem.Path, strings.ReplaceAll(problem.Message, about, "")}
+		if at, ok := first[key]; ok && about != "" {
+			others[at] = append(others[at], about)
 			continue
 		}
-		d.Fields.readTemplates(fsys, "indexes."+name, &problems)
+		first[key] = len(folded)
+		folded = append(folded, problem)
 	}
-	return problems
+	for at, names := range others {
+		more := ""
+		if n := len(names); n > maxNamed {
+			names, more = names[:maxNamed], fmt.Sprintf(" and %d more", n-maxNamed)
+		}
+		folded[at].Message += "; the same goes for " + strings.Join(names, ", ") + more
+	}
+	return folded
 }
 
-// readTemplates reads the template files of fields, and of those of related rows.
-func (f *Fields) readTemplates(fsys fs.FS, within string, problems *Problems) {
-	for _, name := range slices.Sorted(maps.Keys(f.Named)) {
-		field, at := f.Named[name], within+".fields."+name
-		if field == nil {
-			continue
-		}
-		(&Fields{Named: field.Fields}).readTemplates(fsys, at, problems)
-		if field.TemplateFile == "" || field.Template != "" {
-			continue
-		}
-		at += ".template_file"
-		file := path.Clean(field.TemplateFile)
-		if !fs.ValidPath(file) {
-			problems.add(at, "%q is not a relative path below the configuration's folder", field.TemplateFile)
-			continue
-		}
-		text, err := conf.ReadFileIn(fsys, file, conf.MaxFile)
-		if err != nil {
-			problems.add(at, "read template: %v", err)
-			continue
-		}
-		field.Template, field.inlined = string(text), true
-	}
-}
+// maxNamed is how many tables one problem names beside the first.
+const maxNamed = 5

@@ -1,10 +1,10 @@
 package mapping
 
 import (
-	"fmt"
 	"slices"
 
 	"haystream/mapping/rowstore"
+	"haystream/mapping/value"
 	"haystream/sources"
 )
 
@@ -22,6 +22,9 @@ func (r *JoinedRenderer) Related() []*rowstore.Table {
 // along renders what is at the end of a path: a value, or an array where many
 // rows are on the way.
 func along(p fieldPath, of content) content {
+	if list, ok := of.(*listOf); ok && slices.ContainsFunc(p.rows, func(row shape) bool { return row.many }) {
+		of = list.of // there is a list already
+	}
 	for i, row := range slices.Backward(p.rows) {
 		inner := false // an array of arrays is one array
 		for _, later := range p.rows[i+1:] {
@@ -101,7 +104,7 @@ type objectContent struct {
 
 func (c *objectContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	values := s.view.values
-	if c.boxes {
+	if c.boxes && !c.scope.plan[fieldsNumber].empty() {
 		s.view.values = map[string]any{}
 		if err := s.fill(s.view.values, c.scope, s.row, s.at, fieldsNumber); err != nil {
 			s.view.values = values
@@ -120,13 +123,14 @@ type computedContent struct {
 }
 
 func (c *computedContent) append(dst []byte, s *Scratch) ([]byte, bool, error) {
-	values := map[string]any{}
-	if err := s.fill(values, c.scope, s.row, s.at, fieldsNumber); err != nil {
-		return dst, true, err
+	if c.column.choices != nil {
+		v, err := c.column.label(c.scope, s.row)
+		if err != nil || value.IsNull(v) {
+			return dst, true, err
+		}
+		text, err := value.Text(v)
+		return sources.AppendJSONString(dst, []byte(text)), false, err
 	}
-	text, ok := values[c.column.name].(string)
-	if !ok {
-		return dst, true, fmt.Errorf("computed column %s is not there", c.column.name)
-	}
-	return sources.AppendJSONString(dst, []byte(text)), false, nil
+	text, err := s.compute(c.column, c.scope, s.here(s.row, s.at), fieldsNumber)
+	return sources.AppendJSONString(dst, []byte(text)), false, err
 }

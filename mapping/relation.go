@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"haystream/internal/conf"
 	"haystream/sources"
@@ -13,10 +14,14 @@ import (
 
 // A relation leads from the rows of a table to those of another one.
 type relation struct {
-	name  string
-	steps []step // two through a table, else one
-	many  bool
-	order []ordering
+	name     string
+	steps    []step // two through a table, else one
+	many     bool
+	unique   bool // at most one row has the values that lead to it
+	order    []ordering
+	where    string
+	limit    int
+	distinct bool
 }
 
 // A step leads to the rows of a table where the values of to are those of from.
@@ -30,6 +35,7 @@ type step struct {
 type ordering struct {
 	column  string
 	reverse bool
+	between bool // of the row in between
 }
 
 // A schema is what a set says of the tables, beside the catalog.
@@ -38,10 +44,17 @@ type schema struct {
 	lookup    tableNames
 	views     []sources.View
 	keys      map[*sources.Table]keyConfig
-	computed  map[*sources.Table]map[string]string
+	computed  map[*sources.Table]map[string]Template
+	includes  map[*sources.Table]map[string]string            // files of computed columns' templates
+	choices   map[*sources.Table]map[string]map[string]string // labels, by column and value
+	zone      *time.Location                                  // of times; nil for UTC
 	relations map[*sources.Table]map[string]*relation
-	broken    map[*sources.Table][]string // names of declared relations that lead nowhere
+	broken    map[*sources.Table][]string // names of relations and computed columns whose mistakes are told where they are declared
 
+	ambiguous map[*sources.Table]map[string][]*relation // what foreign keys would have given one name
+	astray    map[string]bool                           // names that the configuration gives to tables that are not there
+
+	endless   map[*relation]bool      // their conditions follow themselves
 	unsure    map[*sources.Table]bool // what the configuration says of them was not understood
 	allUnsure bool
 }
@@ -61,6 +74,7 @@ func (s *schema) key(t *sources.Table) []string {
 func (s *schema) names(t *sources.Table) []string {
 	names := t.Names(every(len(t.Columns)))
 	names = slices.AppendSeq(names, maps.Keys(s.computed[t]))
+	names = append(names, s.displayNames(t)...)
 	names = slices.AppendSeq(names, maps.Keys(s.relations[t]))
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -69,7 +83,7 @@ func (s *schema) names(t *sources.Table) []string {
 // knows reports whether a path begins with something that rows of the table have.
 func (s *schema) knows(t *sources.Table, path string) bool {
 	head, _, _ := strings.Cut(path, ".")
-	return t.Column(path) >= 0 || slices.Contains(s.names(t), head)
+	return t.Column(path) >= 0 || slices.Contains(s.names(t), head) || s.relation(t, head) != nil
 }
 
 func every(n int) []int {
@@ -112,6 +126,21 @@ func (s *schema) find(name string) (*sources.Table, error) {
 	return found[0], nil
 }
 
+// Discover returns the relations of each table that its foreign keys make without being
+// declared, by name, each as configuration would declare it in full.
+func Discover(catalog []*sources.Table) map[*sources.Table]map[string]*Relation {
+	s := &schema{catalog: catalog, relations: map[*sources.Table]map[string]*relation{}}
+	s.discover()
+	found := map[*sources.Table]map[string]*Relation{}
+	for t, all := range s.relations {
+		found[t] = map[string]*Relation{}
+		for name, r := range all {
+			found[t][name] = r.save()
+		}
+	}
+	return found
+}
+
 // discover adds a relation for each foreign key: user for the column user_id,
 // else the name of the table that it refers to. A name that two could have, or
 // that is a column's or declared, stands for none.
@@ -129,10 +158,21 @@ func (s *schema) discover() {
 			}
 		}
 		for name, all := range found {
-			if len(all) > 1 || s.relations[t][name] != nil || s.computed[t][name] != "" || t.Column(name) >= 0 {
+			if len(all) > 1 {
+				if s.ambiguous == nil {
+					s.ambiguous = map[*sources.Table]map[string][]*relation{}
+				}
+				if s.ambiguous[t] == nil {
+					s.ambiguous[t] = map[string][]*relation{}
+				}
+				s.ambiguous[t][name] = all
 				continue
 			}
-			if joinable(t, all[0].steps[0].from, all[0].steps[0].table, all[0].steps[0].to) == nil {
+			if s.relations[t][name] != nil || s.computed[t][name].Text != "" || t.Column(name) >= 0 || slices.Contains(s.broken[t], name) {
+				continue
+			}
+			if step := all[0].steps[0]; joinable(t, step.from, step.table, step.to) == nil {
+				all[0].unique = sameNames(step.to, s.key(step.table))
 				s.add(t, all[0])
 			}
 		}
@@ -157,7 +197,7 @@ func (s *schema) tableOf(k *sources.ForeignKey) *sources.Table {
 
 // declare adds the relation that the configuration declares for a table.
 func (s *schema) declare(t *sources.Table, name string, config *Relation, fail func(setting string, err error)) {
-	r := &relation{name: name, many: config.Many}
+	r := &relation{name: name, many: config.many(), where: config.Where, limit: config.Limit, distinct: config.Distinct}
 	s.broken[t] = append(s.broken[t], name) // until it is sound
 	target, err := s.find(config.Table)
 	if err != nil {
@@ -166,9 +206,8 @@ func (s *schema) declare(t *sources.Table, name string, config *Relation, fail f
 	}
 	switch {
 	case config.Through != "":
-		r.many = true
 		r.steps, err = s.through(t, target, config, fail)
-	case config.Many:
+	case r.many:
 		var k reference
 		if k, err = s.refer(target, config.Column, t, config.TargetColumn); err == nil {
 			r.steps = []step{{from: k.to, table: target, to: k.from}}
@@ -180,22 +219,36 @@ func (s *schema) declare(t *sources.Table, name string, config *Relation, fail f
 		}
 	}
 	if err != nil {
-		fail("column", err)
+		fail("column", s.meant(t, target, config, err))
 		return
 	}
-	for _, column := range config.OrderBy {
-		o := ordering{column: column}
-		if target.Column(column) < 0 {
-			o.column, o.reverse = strings.CutPrefix(column, "-")
+	if len(r.steps) > 0 {
+		s.order(r, config, fail)
+		s.broken[t] = slices.DeleteFunc(s.broken[t], func(n string) bool { return n == name })
+		s.add(t, r)
+	}
+}
+
+// order resolves the columns that rows of a relation are sorted by.
+func (s *schema) order(r *relation, config *Relation, fail func(string, error)) {
+	last := r.steps[len(r.steps)-1]
+	r.unique = len(r.steps) == 1 && sameNames(last.to, s.key(last.table))
+	if r.unique && len(config.OrderBy) > 0 && len(config.TargetColumn) > 0 {
+		fail("order_by", fmt.Errorf("sorts rows, and this relation leads to one: %s is the key of table %s", listed(last.to), last.table))
+		return
+	}
+	for _, name := range config.OrderBy {
+		o, at := ordering{column: name}, last.table
+		if at.Column(name) < 0 {
+			o.column, o.reverse = strings.CutPrefix(name, "-")
 		}
-		if _, err := newScope(target).use(o.column); err != nil {
+		if column, ok := strings.CutPrefix(o.column, throughName+"."); ok && len(r.steps) == 2 && at.Column(o.column) < 0 {
+			o.column, o.between, at = column, true, r.steps[0].table
+		}
+		if _, err := newScope(at).use(o.column); err != nil {
 			fail("order_by", err)
 		}
 		r.order = append(r.order, o)
-	}
-	if len(r.steps) > 0 {
-		s.broken[t] = slices.DeleteFunc(s.broken[t], func(n string) bool { return n == name })
-		s.add(t, r)
 	}
 }
 
@@ -206,16 +259,30 @@ func (s *schema) through(t, target *sources.Table, config *Relation, fail func(s
 		fail("through", err)
 		return nil, nil
 	}
+	if err := s.exchanged(between, t, target, config); err != nil {
+		return nil, err
+	}
 	own, err := s.refer(between, config.Column, t, nil)
 	if err != nil {
 		return nil, err
 	}
 	other, err := s.refer(between, config.TargetColumn, target, nil)
 	if err != nil {
-		fail("target_column", err)
+		fail("target_column", s.meantThrough(target, err))
 		return nil, nil
 	}
 	return []step{{from: own.to, table: between, to: own.from}, {from: other.from, table: target, to: other.to}}, nil
+}
+
+// keysTo are the foreign keys of a table that refer to another one.
+func (s *schema) keysTo(t, other *sources.Table) []*sources.ForeignKey {
+	var keys []*sources.ForeignKey
+	for i := range t.ForeignKeys {
+		if k := &t.ForeignKeys[i]; s.tableOf(k) == other {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 // A reference is the columns of one table that refer to those of another.
@@ -224,17 +291,13 @@ type reference struct{ from, to []string }
 // refer finds how rows of a table refer to those of another: by the given
 // columns, or by the one foreign key that does.
 func (s *schema) refer(t *sources.Table, columns []string, other *sources.Table, targets []string) (reference, error) {
-	var keys []*sources.ForeignKey
-	for i := range t.ForeignKeys {
-		k := &t.ForeignKeys[i]
-		if s.tableOf(k) == other && (len(columns) == 0 || slices.Equal(columns, k.Columns)) && (len(targets) == 0 || slices.Equal(targets, k.Targets)) {
-			keys = append(keys, k)
-		}
-	}
+	keys := slices.DeleteFunc(s.keysTo(t, other), func(k *sources.ForeignKey) bool {
+		return len(columns) > 0 && !slices.Equal(columns, k.Columns) || len(targets) > 0 && !slices.Equal(targets, k.Targets)
+	})
 	r := reference{from: columns, to: targets}
 	switch {
 	case len(columns) == 0 && len(keys) == 0:
-		return r, fmt.Errorf("no foreign key of table %s refers to %s; name the column that does", t, other)
+		return r, &noKeyError{t, other}
 	case len(columns) == 0 && len(keys) > 1:
 		return r, fmt.Errorf("several foreign keys of table %s refer to %s; name the column: %s", t, other, foreignColumns(keys))
 	case len(columns) == 0:
@@ -309,7 +372,10 @@ func joinKind(t *sources.Type) sources.Kind {
 // save is the relation as configuration declares it, in full.
 func (r *relation) save() *Relation {
 	last := r.steps[len(r.steps)-1]
-	saved := &Relation{Table: configName(last.table), Many: r.many}
+	saved := &Relation{Table: configName(last.table), Where: r.where, Limit: r.limit, Distinct: r.distinct}
+	if r.many || len(r.steps) == 2 {
+		saved.Many = &r.many
+	}
 	switch {
 	case len(r.steps) == 2:
 		saved.Through = configName(r.steps[0].table)
@@ -321,6 +387,9 @@ func (r *relation) save() *Relation {
 	}
 	for _, o := range r.order {
 		name := o.column
+		if o.between {
+			name = throughName + "." + name
+		}
 		if o.reverse {
 			name = "-" + name
 		}
@@ -332,10 +401,38 @@ func (r *relation) save() *Relation {
 // unknownName is the error for a name that stands for nothing at a table's rows.
 func (s *scope) unknownName(name string) error {
 	if s.tree != nil && slices.Contains(s.tree.schema.broken[s.source], name) {
-		return toldError{fmt.Errorf("relation %q of %s leads nowhere", name, s.table)}
+		return toldError{fmt.Errorf("%q of %s is not sound", name, s.table)}
+	}
+	switch {
+	case s.tree == nil:
+	case s.tree.schema.astray[name]:
+		return toldError{fmt.Errorf("%q is declared for a table that is not there", name)}
+	case s.tree.schema.computed[s.source][name].Text != "":
+		return fmt.Errorf("%q is a computed column of %s: a text, into which no path leads", name, s.table)
+	case s.tree.schema.relations[s.source][name] != nil:
+		return fmt.Errorf("%q is a relation of %s; write it and a dot before a column of the rows that it leads to", name, s.table)
 	}
 	if s.tree != nil && s.tree.schema.isUnsure(s.source) && conf.Nearest(name, s.names()) == "" {
 		return toldError{fmt.Errorf("not all is known that %s has", s.table)}
 	}
-	return fmt.Errorf("no column %q in %s%s", name, s.table, conf.DidYouMean(name, s.names()))
+	return fmt.Errorf("no column %q in %s%s", name, s.table, s.remedy(name))
+}
+
+// remedy says what a name may have been meant for.
+func (s *scope) remedy(name string) string {
+	if column, ok := strings.CutSuffix(name, "_display"); ok && strings.HasPrefix(column, "get_") && s.table.Column(column[4:]) >= 0 {
+		return fmt.Sprintf("; the labels of %s are declared by choices: {%s: {VALUE: LABEL}} under tables.%s", column[4:], column[4:], TableName(s.source))
+	}
+	if s.tree != nil {
+		if unnamed := s.tree.schema.unnamed(s.source, name); unnamed != "" {
+			return unnamed
+		}
+	}
+	if near := conf.DidYouMean(name, s.names()); near != "" {
+		return near
+	}
+	if strings.HasPrefix(name, "get_") || strings.HasPrefix(name, "__") {
+		return fmt.Sprintf("; what a method gives is declared by computed: {%s: TEMPLATE} under tables.%s", name, TableName(s.source))
+	}
+	return ""
 }

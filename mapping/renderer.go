@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"haystream/mapping/expression"
+	"haystream/mapping/template/django"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -23,12 +24,17 @@ type Renderer struct {
 	// cannot hold them: NaN, Infinity, infinite dates.
 	Nulled atomic.Int64
 
+	// Expired counts the documents of periods that are not kept.
+	Expired atomic.Int64
+
 	root    *scope
 	where   *condition // nil: every row has a document
 	fields  []*docField
 	needs   []int // columns of fields
 	id      *documentName
 	routing *documentName // nil for none
+
+	partition *partitioning // nil where all documents are in one index
 }
 
 // A condition is a definition's `where`.
@@ -48,7 +54,9 @@ type Scratch struct {
 
 	row      sources.Row
 	at       *loaded // the row with what its relations lead to; nil where it has none
+	flat     loaded  // the row where it has none, for templates of Django's
 	view     *view
+	machine  django.Machine
 	text     textBuffer
 	computed textBuffer
 	out      []byte // an id, routing or document until the batch keeps it
@@ -82,7 +90,8 @@ func isIncomplete(err error) bool {
 type place struct {
 	id, routing []byte
 	known       bool
-	empty       bool // the old image has no document there, for certain
+	period      Period // where documents come into indexes of their periods
+	empty       bool   // the old image has no document there, for certain
 }
 
 // Row appends the document of an existing row, with the given version.
@@ -160,12 +169,48 @@ func (r *Renderer) update(s *Scratch, b *sinks.Batch, t *sinks.Target, c *source
 	case err != nil:
 		err = r.refused(s, b, t, c.After, c.Version, err)
 	case matches:
-		err = r.index(s, b, t, c.After, to, c.Version)
+		if err = r.index(s, b, t, c.After, to, c.Version); err == nil && r.partition != nil {
+			r.leave(b, t, c, to)
+		}
 	}
 	if err != nil {
 		b.Actions = b.Actions[:actions]
 	}
 	return err
+}
+
+// part is where a row's document goes: the index of its period where there are such. nil
+// where that is not kept.
+func (r *Renderer) part(b *sinks.Batch, t *sinks.Target, row sources.Row) *sinks.Target {
+	if r.partition == nil {
+		return t
+	}
+	return r.partition.Part(b, t, r.partition.row(row))
+}
+
+// leave deletes the document that an updated row had in another period; in every
+// other one where the log does not say which.
+func (r *Renderer) leave(b *sinks.Batch, t *sinks.Target, c *sources.Change, at place) {
+	now := r.partition.row(c.After)
+	if !c.Before.IsZero() && !c.Before.Missing(r.partition.column) {
+		r.deleteIn(b, t, at, now, r.partition.row(c.Before), c.Version)
+		return
+	}
+	for _, other := range t.All() {
+		if n, ok := r.partition.Parse(other.Period); ok {
+			r.deleteIn(b, t, at, now, n, c.Version)
+		}
+	}
+}
+
+// deleteIn deletes a document in a period, unless it is there now.
+func (r *Renderer) deleteIn(b *sinks.Batch, t *sinks.Target, at place, now, n Period, version int64) {
+	if n == now {
+		return
+	}
+	if from := r.partition.Part(b, t, n); from != nil {
+		r.delete(b, from, at, version)
+	}
 }
 
 // oldPlace is where the old image's document is. It is not known where the
@@ -245,6 +290,10 @@ func (r *Renderer) index(s *Scratch, b *sinks.Batch, t *sinks.Target, row source
 	if err := r.complete(row, r.needs); err != nil {
 		return err
 	}
+	if t = r.part(b, t, row); t == nil {
+		r.Expired.Add(1)
+		return nil
+	}
 	s.row, s.nulled = row, 0
 	err := s.fill(s.view.values, r.root, row, s.at, fieldsNumber)
 	body := s.out[:0]
@@ -302,9 +351,15 @@ func (r *Renderer) refused(s *Scratch, b *sinks.Batch, t *sinks.Target, row sour
 	if isIncomplete(reason) {
 		return reason
 	}
+	if r.partition != nil && !row.Missing(r.partition.column) {
+		if t = r.part(b, t, row); t == nil {
+			r.Expired.Add(1)
+			return nil
+		}
+	}
 	to, err := r.place(s, b, row)
 	if err != nil {
-		key := documentName{key: r.Table.Key, escaped: len(r.Table.Key) > 1, what: "id", longest: r.id.longest}
+		key := documentName{key: r.Table.Key, escaped: len(r.Table.Key) > 1, what: "id", longest: r.id.longest, uuids: r.id.uuids}
 		id, err := key.append(s.out[:0], s, r.Table, row)
 		if err != nil {
 			return fmt.Errorf("name rejected row: %w", err)

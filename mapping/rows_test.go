@@ -46,7 +46,8 @@ func TestRowsInExpressionsAndTemplates(t *testing.T) {
 		{Field{From: "editor.notes.title"}, `[]`},
 		{Field{From: "author.full"}, `"a (o)"`},
 		{Field{From: "comments.person.full"}, `["a (o)"]`},
-		{Field{From: "comments.person", Fields: map[string]*Field{"name": nil}}, `[{"name":"a"}]`},
+		{Field{From: "comments.person", Fields: Fields{Named: map[string]*Field{"name": nil}}}, `[{"name":"a"}]`},
+		{Field{From: "comments.person", Fields: Fields{All: true, Named: map[string]*Field{"org_id": {Expr: "org_id + 1", Type: "long"}}}, Exclude: []string{"code", "id"}}, `[{"name":"a","org_id":2,"region":null}]`},
 	}
 	rows := map[string][]string{
 		"org": {"id=1 name=o"}, "person": {"id=1 code=c name=a org_id=1"}, "note": {"id=1 title=t author_id=1"},

@@ -35,3 +35,9 @@ var sampleRow = map[string]string{
 	"doc":  `{"a": {"b": [1, 2.50, null, {"c": "x"}]}, "big": 123456789012345678901234567890, "items": [{"p": 0.1}, {"p": 0.2}, {"q": 1}]}`,
 	"tags": `["go","sql"]`, "count": "7", "Odd Name": "5", "nan": "NaN",
 }
+
+// newTree is the scope of a definition's own rows of a table.
+func newTree(table *sources.Table) *scope {
+	tree := &tree{schema: &schema{catalog: []*sources.Table{table}}, at: func(t *sources.Table) *sources.Table { return t }, purpose: forFields}
+	return tree.root(table)
+}

@@ -1,9 +1,12 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
+	"time"
 
 	"haystream/mapping/expression"
 	"haystream/mapping/rowstore"
@@ -16,7 +19,8 @@ type purpose uint8
 const (
 	forFields purpose = 1 << iota
 	forWhere
-	forName // id and routing
+	forName   // id and routing
+	forFilter // the conditions of relations
 )
 
 // Purposes as numbers, and how many there are.
@@ -24,6 +28,7 @@ const (
 	fieldsNumber = iota
 	whereNumber
 	nameNumber
+	filterNumber
 	purposes
 )
 
@@ -35,7 +40,8 @@ type scope struct {
 	tree   *tree          // nil: only the table's columns have names here
 
 	used  []purpose // by column
-	boxed []purpose // by column: what templates and expressions read
+	boxed []purpose // by column: what templates of Go's and expressions read
+	seen  []purpose // by column: what those of Django's read, too
 
 	parent   *scope
 	relation *relation
@@ -43,6 +49,7 @@ type scope struct {
 	between  bool   // rows of the table that a relation goes through
 	many     bool   // of a table in between there are many, of what it leads to one each
 	order    []sortColumn
+	filter   *filter // of the relation; nil where it has no condition
 	shown    purpose // templates and expressions see the rows
 	children []*scope
 	computed []*computedColumn
@@ -52,10 +59,15 @@ type scope struct {
 
 // A tree is what all scopes of one definition share.
 type tree struct {
-	schema  *schema
-	at      func(*sources.Table) *sources.Table // the table to compile against
-	purpose purpose                             // of what is being compiled
-	stored  map[*sources.Table]*rowstore.Table  // nil in the first pass
+	schema    *schema
+	at        func(*sources.Table) *sources.Table // the table to compile against
+	purpose   purpose                             // of what is being compiled
+	uuids     bool                                // as of form
+	useTZ     *bool                               // as of form
+	zoned     bool                                // an expression has a date without a zone
+	reached   purpose                             // of what follows the relation whose condition is being compiled
+	filtering []*relation                         // whose conditions are being compiled
+	stored    map[*sources.Table]*rowstore.Table  // nil in the first pass
 }
 
 // A lookup finds the rows of a table by values of another one's row.
@@ -69,15 +81,19 @@ type lookup struct {
 type sortColumn struct {
 	column  int
 	reverse bool
+	between bool // of the row in between
 }
 
 // A computedColumn is a virtual column of a scope that is used.
 type computedColumn struct {
 	name     string
-	template *textTemplate // nil while it is compiled
+	template *textTemplate     // nil while it is compiled, and with choices
+	choices  map[string]string // labels by the value of column
+	column   int
 	purpose  purpose
 	compiled purpose // what its template was compiled for
 	err      error
+	place    int // among those of the scope: behind the ones that it reads
 }
 
 // boxing is what templates and expressions of one purpose see of a row.
@@ -87,9 +103,12 @@ type boxing struct {
 	computed []*computedColumn // each after those that it reads
 }
 
+// empty reports whether nothing is boxed.
+func (b *boxing) empty() bool { return len(b.columns)+len(b.children)+len(b.computed) == 0 }
+
 // newScope returns a scope that knows the columns of a table only.
 func newScope(t *sources.Table) *scope {
-	return &scope{table: t, source: t, used: make([]purpose, len(t.Columns)), boxed: make([]purpose, len(t.Columns))}
+	return &scope{table: t, source: t, used: make([]purpose, len(t.Columns)), boxed: make([]purpose, len(t.Columns)), seen: make([]purpose, len(t.Columns))}
 }
 
 // root returns the scope of a definition's own rows.
@@ -117,6 +136,9 @@ func (s *scope) names() []string {
 	return s.table.Names(every(len(s.table.Columns)))
 }
 
+// purposeNumber is the number of what is being compiled for.
+func (s *scope) purposeNumber() int { return bits.TrailingZeros8(uint8(s.purpose())) }
+
 func (s *scope) purpose() purpose {
 	if s.tree == nil {
 		return forFields
@@ -124,19 +146,41 @@ func (s *scope) purpose() purpose {
 	return s.tree.purpose
 }
 
+// purposes are all that what is being compiled is needed for.
+func (s *scope) purposes() purpose {
+	if s.tree == nil {
+		return forFields
+	}
+	return s.tree.purpose | s.tree.reached
+}
+
+// find returns the named column's index, or -1. An open table gets the column where it has
+// none of that name.
+func (s *scope) find(name string) int {
+	i := s.table.Column(name)
+	if i < 0 && s.table.Open {
+		i = len(s.table.Columns)
+		s.table.Columns = append(s.table.Columns, sources.Member(name))
+	}
+	for len(s.used) <= i { // another scope may have had the table make it
+		s.used, s.boxed, s.seen = append(s.used, 0), append(s.boxed, 0), append(s.seen, 0)
+	}
+	return i
+}
+
 // use returns the named column's index and notes its use.
 func (s *scope) use(name string) (int, error) {
 	if s.unknown() {
 		return 0, nil
 	}
-	i := s.table.Column(name)
+	i := s.find(name)
 	if i < 0 {
 		return -1, s.unknownName(name)
 	}
 	if s.table.Columns[i].NotLogged {
 		return -1, fmt.Errorf("column %q of table %s is computed by the server and absent from its log, so it cannot be replicated", name, s.table)
 	}
-	s.used[i] |= s.purpose()
+	s.used[i] |= s.purposes()
 	return i, nil
 }
 
@@ -155,38 +199,79 @@ type shape struct {
 	many  bool
 }
 
-// member looks a name up, and notes that templates or expressions read it.
-func (s *scope) member(name string) (named, error) {
+// look looks a name up, and notes its use.
+func (s *scope) look(name string) (named, error) {
 	if s.table.Column(name) < 0 && s.tree != nil {
-		if s.tree.schema.computed[s.source][name] != "" {
+		if s.tree.schema.isComputed(s.source, name) {
 			c, err := s.compute(name)
 			return named{column: -1, computed: c}, err
 		}
-		if r := s.tree.schema.relations[s.source][name]; r != nil {
+		if r := s.tree.schema.relation(s.source, name); r != nil {
 			child, err := s.follow(r)
 			if err != nil {
 				return named{column: -1}, err
 			}
-			child.shown |= s.purpose()
 			return named{column: -1, rows: shape{child, r.many}}, nil
 		}
 	}
 	i, err := s.use(name)
-	if err == nil {
-		s.boxed[i] |= s.purpose()
-	}
 	return named{column: i}, err
 }
 
+// member is look, for what reads boxed values: templates of Go's, and expressions.
+func (s *scope) member(name string) (named, error) {
+	m, err := s.look(name)
+	switch {
+	case err != nil:
+	case m.computed != nil:
+		m.computed.purpose |= s.purpose()
+	case m.rows.scope != nil:
+		m.rows.scope.shown |= s.purpose()
+	default:
+		s.boxed[m.column] |= s.purpose()
+		s.seen[m.column] |= s.purpose()
+	}
+	return m, err
+}
+
+// zone is what times are shown in.
+func (s *scope) zone() *time.Location {
+	if s.tree == nil || s.tree.schema.zone == nil {
+		return time.UTC
+	}
+	return s.tree.schema.zone
+}
+
+// Zone is zone, for dates in expressions that are written without one.
+func (s *scope) Zone() *time.Location {
+	if s.tree != nil {
+		s.tree.zoned = true
+	}
+	return s.zone()
+}
+
+// trial is a scope like this one, to see whether something can be compiled for it.
+func (s *scope) trial() *scope {
+	if s.tree == nil {
+		return newScope(s.table)
+	}
+	t := s.tree.root(s.source)
+	for _, c := range s.computed {
+		same := *c
+		t.computed = append(t.computed, &same)
+	}
+	return t
+}
+
 // Has reports whether a name has a meaning here.
-func (s *scope) Has(name string) bool { return slices.Contains(s.names(), name) }
+func (s *scope) Has(name string) bool { return s.table.Open || slices.Contains(s.names(), name) }
 
 // Column returns the type of a column.
 func (s *scope) Column(name string) (expression.Type, bool) {
 	if i := s.table.Column(name); i >= 0 {
 		return expression.TypeOf(&s.column(i).Type), true
 	}
-	return expression.AnyType, false
+	return expression.AnyType, s.table.Open
 }
 
 // Member is member, for expressions.
@@ -220,12 +305,17 @@ func (s *scope) follow(r *relation) (*scope, error) {
 		}
 		s.children = append(s.children, child)
 	}
-	return child, child.useEdges()
+	if err := child.useEdges(); err != nil {
+		return child, err
+	}
+	child.useFilter()
+	return child, nil
 }
 
+// child is where a relation of the table leads to, as far as it is followed already.
 func (s *scope) child(r *relation) *scope {
 	for _, c := range s.children {
-		if c.relation.name == r.name {
+		if c.relation == r {
 			return c
 		}
 	}
@@ -241,10 +331,18 @@ func (s *scope) lead(table *sources.Table) *scope {
 
 // owner is the scope that has this one among its children.
 func (s *scope) owner() *scope {
-	if s.parent.between {
-		return s.parent.parent
+	if via := s.via(); via != nil {
+		return via.parent
 	}
 	return s.parent
+}
+
+// via is the scope of the table in between that leads here; nil for none.
+func (s *scope) via() *scope {
+	if s.parent != nil && s.parent.between && s.parent.relation == s.relation {
+		return s.parent
+	}
+	return nil
 }
 
 // step is the part of the relation that leads here.
@@ -266,28 +364,38 @@ func (s *scope) useEdges() error {
 			return err
 		}
 	}
+	if err := s.useOrder(); err != nil {
+		return err
+	}
+	if via := s.via(); via != nil {
+		return via.useEdges()
+	}
+	return nil
+}
+
+// useOrder notes the use of the columns that the rows are sorted by: ties by the key.
+func (s *scope) useOrder() error {
 	s.order = s.order[:0]
+	if s.between || s.relation.unique {
+		return nil
+	}
 	for _, o := range s.relation.order {
-		if s.between {
-			break
+		at := s
+		if o.between {
+			at = s.via()
 		}
-		i, err := s.use(o.column)
+		i, err := at.use(o.column)
 		if err != nil {
 			return err
 		}
-		s.order = append(s.order, sortColumn{i, o.reverse})
+		s.order = append(s.order, sortColumn{i, o.reverse, o.between})
 	}
-	if !s.between && s.relation.many { // ties are sorted by the key
-		for _, name := range s.tree.schema.key(s.source) {
-			i, err := s.use(name)
-			if err != nil {
-				return err
-			}
-			s.order = append(s.order, sortColumn{column: i})
+	for _, name := range s.tree.schema.key(s.source) {
+		i, err := s.use(name)
+		if err != nil {
+			return err
 		}
-	}
-	if s.parent.between {
-		return s.parent.useEdges()
+		s.order = append(s.order, sortColumn{column: i})
 	}
 	return nil
 }
@@ -300,25 +408,34 @@ func (s *scope) compute(name string) (*computedColumn, error) {
 		s.computed = append(s.computed, &computedColumn{name: name})
 	}
 	c := s.computed[i]
-	if c.compiled&s.purpose() != 0 {
+	if wanted := s.purposes(); c.compiled&wanted == wanted {
 		if c.template == nil && c.err == nil {
 			return nil, &selfError{name, s.source}
 		}
-		c.purpose |= s.purpose()
 		return c, c.err
 	}
-	c.compiled |= s.purpose()
+	if column, labels := s.tree.schema.choicesOf(s.source, name); labels != nil {
+		i, err := s.use(column)
+		if err != nil {
+			return nil, err
+		}
+		s.seen[i] |= s.purpose()
+		c.choices, c.column = labels, i
+		return c, nil
+	}
+	first := c.compiled == 0
+	c.compiled |= s.purposes()
 	c.template = nil
-	t, err := compileTemplate(s.tree.schema.computed[s.source][name], s)
+	t, err := s.tree.schema.computedText(s.source, name).compile(s)
 	if err != nil {
 		c.err = toldError{err}
 		return nil, c.err
 	}
 	c.template = t
-	c.purpose |= s.purpose()
-	// behind the ones that it reads
-	at := slices.Index(s.computed, c)
-	s.computed = append(slices.Delete(s.computed, at, at+1), c)
+	if first { // behind the ones that it reads
+		at := slices.Index(s.computed, c)
+		s.computed = append(slices.Delete(s.computed, at, at+1), c)
+	}
 	return c, nil
 }
 
@@ -350,8 +467,8 @@ func (s *scope) usePath(text string) (fieldPath, error) {
 		at := p.scope
 		relation, computed := (*relation)(nil), false
 		if at.tree != nil && at.table.Column(rest) < 0 && at.table.Column(head) < 0 {
-			relation = at.tree.schema.relations[at.source][head]
-			computed = !dotted && at.tree.schema.computed[at.source][head] != ""
+			relation = at.tree.schema.relation(at.source, head)
+			computed = !dotted && at.tree.schema.isComputed(at.source, head)
 		}
 		switch {
 		case computed:
@@ -386,12 +503,16 @@ func (s *scope) columnPath(path string) (column int, into []string, err error) {
 	if s.unknown() {
 		return 0, nil, nil
 	}
-	i := s.table.Column(head)
+	i := s.find(head)
 	if i < 0 {
 		return -1, nil, s.unknownName(head)
 	}
 	if kind := s.column(i).Type.Kind; kind != sources.JSON && kind != sources.Array {
-		return -1, nil, fmt.Errorf("column %q of table %s is %s; a path leads on into json columns only", head, s.table, s.column(i).Type.SQL)
+		hint := "; a path leads on into json columns only"
+		if s.tree != nil {
+			hint = cmp.Or(s.tree.schema.referring(s.source, head), hint)
+		}
+		return -1, nil, fmt.Errorf("column %q of table %s is %s%s", head, s.table, s.column(i).Type.SQL, hint)
 	}
 	column, err = s.use(head)
 	return column, strings.Split(rest, "."), err
@@ -414,9 +535,12 @@ func (s *scope) way() string {
 		leads = " leads through its rows"
 	}
 	var names []string
-	for at := s; at.parent != nil; at = at.parent {
-		if at == s || !at.between {
+	for at, below := s, (*scope)(nil); at.parent != nil; at, below = at.parent, at {
+		switch {
+		case at == s || !at.between:
 			names = append([]string{at.relation.name}, names...)
+		case below.via() == nil:
+			names = append([]string{at.relation.name, throughName}, names...)
 		}
 	}
 	return strings.Join(names, ".") + leads
@@ -427,15 +551,22 @@ func (s *scope) way() string {
 func (s *scope) all(each func(*scope)) {
 	each(s)
 	for _, c := range s.children {
-		if c.parent.between {
-			each(c.parent)
+		switch via := c.via(); via {
+		case nil:
+			c.all(each)
+		case s: // its owner comes to it
+		default:
+			via.all(each)
+			c.all(each)
 		}
-		c.all(each)
 	}
 }
 
 // settle makes what rendering needs of what was noted.
 func (s *scope) settle() {
+	for i, c := range s.computed {
+		c.place = i
+	}
 	for p := range purposes {
 		plan := &s.plan[p]
 		*plan = boxing{}
@@ -445,7 +576,7 @@ func (s *scope) settle() {
 			}
 		}
 		for i, c := range s.children {
-			if c.shown&(1<<p) != 0 {
+			if c.shown&(1<<p) != 0 && c.via() != s {
 				plan.children = append(plan.children, i)
 			}
 		}
@@ -456,15 +587,22 @@ func (s *scope) settle() {
 		}
 	}
 	for _, c := range s.children {
-		c.settle()
+		switch via := c.via(); via {
+		case nil:
+			c.settle()
+		case s:
+		default:
+			via.settle()
+			c.settle()
+		}
 	}
 }
 
-// read are the columns that templates and expressions of a purpose read, those
+// readFor are the columns that templates and expressions of a purpose read, those
 // of computed columns too, other than the given ones.
-func (s *scope) read(p purpose, without []int) []int {
+func (s *scope) readFor(p purpose, without []int) []int {
 	var columns []int
-	for i, b := range s.boxed {
+	for i, b := range s.seen {
 		if b&p != 0 && !slices.Contains(without, i) {
 			columns = append(columns, i)
 		}

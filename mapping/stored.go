@@ -159,7 +159,7 @@ func (p *planner) layouts() {
 		for i, old := range saved {
 			for t := range old.used {
 				if old.stored[t] == nil {
-					old.stored[t] = p.kept(old, t, p.sets[i+1].Former, kept, followed)
+					old.stored[t] = p.kept(old, t, p.sets[i+1].Replaced, kept, followed)
 				}
 			}
 		}
@@ -193,12 +193,12 @@ func (p *planner) layouts() {
 }
 
 // kept is a table that the row store holds and that has all that is needed of t;
-// nil where there is none. former: rows of an earlier epoch will do. followed are
+// nil where there is none. earlier: rows of an earlier epoch will do. followed are
 // foreign keys that other sets follow, by print.
-func (p *planner) kept(g *storage, t *sources.Table, former bool, made map[string]*rowstore.Table, followed map[string][]*sources.ForeignKey) *rowstore.Table {
+func (p *planner) kept(g *storage, t *sources.Table, earlier bool, made map[string]*rowstore.Table, followed map[string][]*sources.ForeignKey) *rowstore.Table {
 	for i := range p.options.Kept {
 		d := &p.options.Kept[i]
-		if d.Schema != t.Schema || d.Name != t.Name || !g.fits(t, d, followed[d.Print]) || !former && g.outdated(t, d) {
+		if d.Schema != t.Schema || d.Name != t.Name || !g.fits(t, d, followed[d.Print]) || !earlier && g.outdated(t, d) {
 			continue
 		}
 		if made[d.Print] == nil {

@@ -12,7 +12,7 @@ import (
 // TestWhatIsStored: only definitions that cannot do without are rendered from
 // stored rows.
 func TestWhatIsStored(t *testing.T) {
-	outside := &Definition{Table: "person", Routing: "region", Fields: Fields{Named: map[string]*Field{"name": nil}}}
+	outside := &Definition{Table: "person", Routing: Template{Text: "region"}, Fields: Fields{Named: map[string]*Field{"name": nil}}}
 	toast := &Definition{Table: "note", Fields: Fields{Named: map[string]*Field{"title": nil}}}
 	plain := &Definition{Table: "note", Where: "published", Fields: Fields{Named: map[string]*Field{"pub": nil}}}
 	tests := []struct {

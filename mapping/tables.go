@@ -118,6 +118,12 @@ func (n tableNames) find(catalog []*sources.Table, text string) ([]*sources.Tabl
 	return found, nil
 }
 
+// FindTables returns the tables that `table:` of a definition would stand for, a glob too. Of
+// a name that is a view's the error says so.
+func FindTables(catalog []*sources.Table, views []sources.View, name string) ([]*sources.Table, error) {
+	return (&schema{catalog: catalog, views: views}).tables(name)
+}
+
 func compareTables(a, b *sources.Table) int {
 	return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
 }

@@ -175,9 +175,9 @@ func TestNamesOfViews(t *testing.T) {
 		Indexes: map[string]*Definition{"a": {Table: "recent", Fields: Fields{All: true}}, "b": {Table: "lost", Fields: Fields{All: true}}},
 		Tables:  map[string]*TableConfig{"other.recent": {}},
 	})
-	want := `indexes.a.table: public.recent is a view over public.notes; name that
+	want := `indexes.a.table: public.recent is a view over public.notes; name that: its condition becomes where, its joins become relations
 indexes.b.table: there is no table lost that the source's role can see
-tables.other.recent: other.recent is a view over other.x; name that`
+tables.other.recent: other.recent is a view over other.x; name that: its condition becomes where, its joins become relations`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}

@@ -3,368 +3,196 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"reflect"
+	"regexp"
 	"slices"
 	"strings"
-	"text/template"
-	"text/template/parse"
+	"time"
 
-	"haystream/internal/conf"
-	"haystream/mapping/expression"
-	"haystream/mapping/value"
+	"haystream/mapping/template/django"
 )
 
-// A textTemplate is a compiled template over a view.
-type textTemplate struct {
-	template *template.Template
-	columns  []int
-	loops    bool
+// The languages of templates, as the setting engine has them.
+const (
+	engineGo     = "go"
+	engineDjango = "django"
+)
+
+// Engines are the languages that templates are written in.
+func Engines() []string { return []string{engineDjango, engineGo} }
+
+// A templateText is a template and what decides about it.
+type templateText struct {
+	text   string
+	engine string // as it is set; empty: the text tells
+
+	// prefers is the language of a text that could be of either; empty: Go.
+	prefers string
+
+	plain    bool // Django's does not escape
+	zone     *time.Location
+	file     string            // the path of the text; empty: of the configuration's folder
+	includes map[string]string // files, by path
 }
 
-// rowName is the row's other name in templates, beside the dot.
-const rowName = "object"
+// A textTemplate is a compiled template.
+type textTemplate struct {
+	engine  string
+	golang  *goTemplate
+	django  *django.Template
+	columns []int // of the row itself that it reads
+}
 
-// Functions that every value printed, and every condition, goes through. No
-// template can spell them.
-const (
-	showName  = "_show"
-	truthName = "_true"
-)
-
-// compileTemplate compiles text for the rows of a scope.
-func compileTemplate(text string, c *scope) (*textTemplate, error) {
-	tree := parse.New("template")
-	tree.Mode = parse.SkipFuncCheck // the walker tells all unknown ones, not the first
-	trees := map[string]*parse.Tree{}
-	if _, err := tree.Parse(text, "", "", trees); err != nil {
-		return nil, templateError(err)
-	}
-	if text == "" {
+// compile compiles the template for the rows of a scope.
+func (t templateText) compile(at *scope) (*textTemplate, error) {
+	if t.text == "" {
 		return nil, errors.New("the template is empty")
 	}
-	root := shape{scope: c}
-	functions := templateFunctions()
-	counted := loopFunctions(functions)
-	w := &templateWalker{root: root, tree: tree, rows: map[string]shape{"$": root}, functions: templateFunctionNames(), counted: counted}
-	if len(trees) > 1 {
-		w.fail(tree.Root, "define and block are not available")
-	}
-	w.list(tree.Root, root)
-	if len(w.errs) > 0 {
-		return nil, errors.Join(w.errs...)
-	}
-	t, err := template.New("template").Funcs(functions).Funcs(counted).AddParseTree("template", tree)
+	engine, err := t.language(at)
 	if err != nil {
-		return nil, fmt.Errorf("make template: %w", err)
+		return nil, err
 	}
-	slices.Sort(w.found)
-	return &textTemplate{template: t, columns: w.found, loops: w.looped}, nil
+	return t.compileAs(engine, at)
 }
 
-// templateError is an error of text/template without the template's name.
-func templateError(err error) error {
-	text := strings.TrimPrefix(err.Error(), "template: template:")
-	text = strings.TrimPrefix(text, "template: ")
-	line, message, ok := strings.Cut(text, ": ")
-	switch message {
-	case "unclosed action":
-		message = "a {{ is not closed by }}"
-	case "unexpected EOF":
-		message = "an {{ if }}, {{ range }} or {{ with }} has no {{ end }}"
-	case "unexpected {{end}}":
-		message = "an {{ end }} is without its {{ if }}, {{ range }} or {{ with }}"
+func (t templateText) compileAs(engine string, at *scope) (*textTemplate, error) {
+	compiled := &textTemplate{engine: engine}
+	var err error
+	if engine == engineGo {
+		compiled.golang, compiled.columns, err = compileGo(t.text, at)
+		return compiled, err
 	}
-	if ok {
-		return fmt.Errorf("%s (template line %s)", message, line)
+	view := &djangoScope{scope: at, found: &compiled.columns}
+	zone := t.zone
+	if zone == nil {
+		zone = at.zone()
 	}
-	return errors.New(text)
+	compiled.django, err = django.Compile(t.text, django.Options{Scope: view, Zone: zone, Plain: t.plain, File: t.file, Include: t.include})
+	slices.Sort(compiled.columns)
+	return compiled, err
 }
 
-// run renders a boxed row onto out.
-func (t *textTemplate) run(row map[string]any, out *textBuffer) error {
-	if t.loops {
-		row[budgetName] = value.NewBudget()
-	}
-	if err := t.template.Execute(out, row); err != nil {
-		if exec, ok := errors.AsType[template.ExecError](err); ok {
-			text := exec.Err.Error()
-			if _, after, ok := strings.Cut(text, ">: "); ok {
-				text = after
-			}
-			return errors.New(text)
-		}
-		return fmt.Errorf("render template: %w", err)
-	}
-	return nil
-}
-
-// A textBuffer is a reused io.Writer.
-type textBuffer []byte
-
-// Write fails where the text becomes too long.
-func (b *textBuffer) Write(p []byte) (int, error) {
-	if err := value.Fits(len(*b) + len(p)); err != nil {
-		return 0, err
-	}
-	*b = append(*b, p...)
-	return len(p), nil
-}
-
-// A templateWalker checks the names that a template uses, notes its columns,
-// and rewrites it: `object` becomes $, and what is printed goes through show.
-type templateWalker struct {
-	root      shape
-	tree      *parse.Tree
-	rows      map[string]shape // variables that hold rows
-	functions []string         // sorted
-	found     []int            // columns of the root
-	errs      []error
-
-	counted template.FuncMap // functions that count what they make
-
-	looped bool // there is a range
-	loops  int  // that the walker is in
-}
-
-func (w *templateWalker) fail(n parse.Node, format string, args ...any) {
-	location, _ := w.tree.ErrorContext(n)
-	_, place, _ := strings.Cut(location, ":")
-	line, _, _ := strings.Cut(place, ":")
-	w.errs = append(w.errs, fmt.Errorf(format+" (template line %s)", append(args, line)...))
-}
-
-// list walks nodes; dot says what the dot is there.
-func (w *templateWalker) list(l *parse.ListNode, dot shape) {
-	if l == nil {
-		return
-	}
-	for _, n := range l.Nodes {
-		switch n := n.(type) {
-		case *parse.ActionNode:
-			v := w.pipe(n.Pipe, dot)
-			if len(n.Pipe.Decl) == 0 {
-				w.noRow(n, v)
-				w.appendFunction(n.Pipe, showName)
-			}
-		case *parse.IfNode:
-			if v := w.pipe(n.Pipe, dot); v == w.root {
-				w.noRow(n, v)
-			}
-			if len(n.Pipe.Decl) == 0 {
-				w.appendFunction(n.Pipe, truthName)
-			}
-			w.branches(&n.BranchNode, dot, dot)
-		case *parse.RangeNode:
-			inside := w.element(n, dot)
-			w.appendFunction(n.Pipe, spanName, w.rootNode(n.Pipe.Pos))
-			w.looped = true
-			w.loops++
-			w.list(n.List, inside)
-			w.loops--
-			w.list(n.ElseList, dot)
-		case *parse.WithNode:
-			w.branches(&n.BranchNode, w.pipe(n.Pipe, dot), dot)
-		case *parse.TemplateNode:
-			w.fail(n, "template is not available")
+// language tells which language the text is of: the one whose forms it has. Where
+// it could be either, that is the preferred one, unless only the other can be compiled.
+func (t templateText) language(at *scope) (string, error) {
+	signs := signsOf(t.text)
+	of := map[string]*sign{}
+	for i := range signs {
+		if s := &signs[i]; of[s.engine] == nil {
+			of[s.engine] = s
 		}
 	}
-}
-
-// noRow refuses the row itself where a value is wanted: it would stand for
-// every column.
-func (w *templateWalker) noRow(n parse.Node, v shape) {
+	isGo, isDjango := of[engineGo], of[engineDjango]
 	switch {
-	case v.many:
-		w.fail(n, "rows are no value of their own; range over them, and use their columns by name")
-	case v.scope != nil:
-		w.fail(n, "the row is no value of its own; use its columns by name")
+	case t.engine == engineGo && isDjango != nil:
+		return "", fmt.Errorf("%s is of Django's templates, and engine says that this is one of Go's%s (template line %d)", isDjango.text, isDjango.hint(), isDjango.line)
+	case slices.Contains(Engines(), t.engine):
+		return t.engine, nil
+	case isGo != nil && isDjango != nil:
+		return "", fmt.Errorf("%s is of Go's templates and %s (line %d) is of Django's; write it in one of the two (template line %d)", isGo.text, isDjango.text, isDjango.line, isGo.line)
+	case isGo != nil:
+		return engineGo, nil
+	case isDjango != nil:
+		return engineDjango, nil
 	}
-}
-
-func (w *templateWalker) branches(n *parse.BranchNode, inside, outside shape) {
-	w.list(n.List, inside)
-	w.list(n.ElseList, outside)
-}
-
-// appendFunction pipes a pipeline's value through a function of ours.
-func (w *templateWalker) appendFunction(p *parse.PipeNode, name string, args ...parse.Node) {
-	id := parse.NewIdentifier(name).SetTree(w.tree).SetPos(p.Pos)
-	p.Cmds = append(p.Cmds, &parse.CommandNode{NodeType: parse.NodeCommand, Pos: p.Pos, Args: append([]parse.Node{id}, args...)})
-}
-
-// pipe walks a pipeline and returns what its value is.
-func (w *templateWalker) pipe(p *parse.PipeNode, dot shape) shape {
-	if p == nil {
-		return shape{}
+	first, second := engineGo, engineDjango
+	if t.prefers == engineDjango {
+		first, second = second, first
 	}
-	var v shape
-	if len(p.Cmds) == 1 && len(p.Cmds[0].Args) == 1 {
-		p.Cmds[0].Args[0], v = w.operand(p.Cmds[0].Args[0], dot, 0)
-	} else {
-		for _, c := range p.Cmds {
-			w.command(c, dot)
+	if _, err := t.compileAs(first, at.trial()); err != nil {
+		if _, err := t.compileAs(second, at.trial()); err == nil {
+			return second, nil
 		}
 	}
-	for _, d := range p.Decl {
-		w.rows[d.Ident[0]] = v
+	return first, nil
+}
+
+// A sign is a form that only one of the languages has.
+type sign struct {
+	engine string
+	text   string
+	line   int
+}
+
+// hint says how Go writes what Django has a form for.
+func (s *sign) hint() string {
+	if filter, argument, ok := strings.Cut(s.text, ":"); ok && strings.HasPrefix(s.text, "{{") {
+		filter = strings.TrimSpace(filter[strings.LastIndexByte(filter, '|')+1:])
+		argument = strings.TrimSpace(strings.TrimSuffix(argument, "}}"))
+		return fmt.Sprintf("; there the argument stands behind a space: {{ … | %s %s }}", filter, argument)
 	}
-	return v
+	return ""
 }
 
-func (w *templateWalker) rootNode(pos parse.Pos, fields ...string) parse.Node {
-	return &parse.VariableNode{NodeType: parse.NodeVariable, Pos: pos, Ident: append([]string{"$"}, fields...)}
+var (
+	actionPattern = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+	tagPattern    = regexp.MustCompile(`\{%(?:.*?%\})?|\{#(?s:.*?#\})?|[%#]\}`)
+	quotedPattern = regexp.MustCompile(`"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'`)
+	goPattern     = regexp.MustCompile("^\\s*-\\s|\\s-\\s*$|\n|^\\s*/\\*|(^|[\\s(|])[.$]|`|:=|(^|[^_])\\(|" +
+		`^\s*(if|else|end|range|with|define|template|block|break|continue)(\s|$)|(^|\|)\s*[\w.]+\s+[^\s|]`)
+	namePattern   = regexp.MustCompile(`^\s*([a-zA-Z_]\w*)`)
+	filterPattern = regexp.MustCompile(`\|\s*(\w+)(:?)`)
+)
+
+// signsOf finds the forms in a text that tell its language.
+func signsOf(text string) []sign {
+	var signs []sign
+	add := func(engine, form string, at int) {
+		if r := []rune(form); len(r) > 40 {
+			form = string(r[:39]) + "…"
+		}
+		signs = append(signs, sign{engine, form, 1 + strings.Count(text[:at], "\n")})
+	}
+	done := 0
+	between := func(end int) {
+		for _, place := range tagPattern.FindAllStringIndex(text[done:end], -1) {
+			add(engineDjango, text[done+place[0]:done+place[1]], done+place[0])
+		}
+	}
+	for _, place := range actionPattern.FindAllStringIndex(text, -1) {
+		between(place[0])
+		done = place[1]
+		action := text[place[0]:place[1]]
+		if engine := languageOf(action[2 : len(action)-2]); engine != "" {
+			add(engine, action, place[0])
+		}
+	}
+	between(len(text))
+	return signs
 }
 
-func (w *templateWalker) command(c *parse.CommandNode, dot shape) {
-	first := 0
-	if id, ok := c.Args[0].(*parse.IdentifierNode); ok {
+// languageOf tells the language of what stands in {{ }}; empty where both have it.
+func languageOf(action string) string {
+	action = quotedPattern.ReplaceAllString(action, `""`)
+	if goPattern.MatchString(action) {
+		return engineGo
+	}
+	if found := namePattern.FindStringSubmatch(action); found != nil && found[1] != rowName && !slices.Contains([]string{"true", "false", "nil"}, found[1]) {
+		return engineDjango // a column; in Go's it begins with a dot, and a function has arguments
+	}
+	for _, found := range filterPattern.FindAllStringSubmatch(action, -1) {
+		_, inGo := slices.BinarySearch(templateFunctionNames(), found[1])
+		_, inDjango := slices.BinarySearch(django.FilterNames(), found[1])
 		switch {
-		case id.Ident == "index" && len(c.Args) > 2:
-			row, v := w.operand(c.Args[1], dot, 0)
-			c.Args[1] = row
-			if name, ok := c.Args[2].(*parse.StringNode); ok && v.scope != nil && !v.many {
-				w.noRow(c, w.names(c, v, []string{name.Text}, 0))
-				return
-			}
-			w.noRow(c, v)
-			first = 2
-		case (id.Ident == "len" || id.Ident == "not") && len(c.Args) == 2:
-			row, v := w.operand(c.Args[1], dot, 0)
-			c.Args[1] = row
-			if !v.many && (v == w.root || id.Ident == "len") {
-				w.noRow(c, v)
-			}
-			return
-		case id.Ident == rowName && len(c.Args) > 1:
-			w.fail(c, "%s takes no arguments", rowName)
-			return
+		case found[2] != "" || inDjango && !inGo:
+			return engineDjango
+		case inGo && !inDjango:
+			return engineGo
 		}
 	}
-	defer w.countText(c)
-	for i := first; i < len(c.Args); i++ {
-		arguments := 0
-		if i == 0 {
-			arguments = len(c.Args) - 1
-		}
-		var v shape
-		c.Args[i], v = w.operand(c.Args[i], dot, arguments)
-		w.noRow(c, v)
-	}
+	return ""
 }
 
-// countText makes a function that makes text count it, in a loop.
-func (w *templateWalker) countText(c *parse.CommandNode) {
-	id, ok := c.Args[0].(*parse.IdentifierNode)
-	if !ok || w.loops == 0 {
-		return
-	}
-	if _, makes := w.counted[loopPrefix+id.Ident]; makes {
-		name := parse.NewIdentifier(loopPrefix + id.Ident).SetTree(w.tree).SetPos(id.Pos)
-		c.Args = append([]parse.Node{name, w.rootNode(id.Pos)}, c.Args[1:]...)
-	}
+// isTemplate reports whether a setting that may be a name is a template.
+func isTemplate(text string) bool {
+	return strings.Contains(text, "{{") || tagPattern.MatchString(text)
 }
 
-// operand checks one operand, called with so many arguments, and returns what
-// stands in its place and what its value is.
-func (w *templateWalker) operand(n parse.Node, dot shape, arguments int) (parse.Node, shape) {
-	switch n := n.(type) {
-	case *parse.DotNode:
-		return n, dot
-	case *parse.IdentifierNode:
-		if n.Ident == rowName {
-			return w.rootNode(n.Pos), w.root
-		}
-		if _, known := slices.BinarySearch(w.functions, n.Ident); !known {
-			w.fail(n, "there is no function %q%s", n.Ident, conf.DidYouMean(n.Ident, w.functions))
-		}
-	case *parse.FieldNode:
-		if dot.scope != nil {
-			return n, w.names(n, dot, n.Ident, arguments)
-		}
-	case *parse.VariableNode:
-		if v := w.rows[n.Ident[0]]; v.scope != nil {
-			return n, w.names(n, v, n.Ident[1:], arguments)
-		}
-	case *parse.PipeNode:
-		return n, w.pipe(n, dot)
-	case *parse.ChainNode:
-		inner, v := w.operand(n.Node, dot, 0)
-		if v.scope == nil {
-			n.Node = inner
-			return n, shape{}
-		}
-		if id, ok := n.Node.(*parse.IdentifierNode); ok && id.Ident == rowName {
-			return w.rootNode(n.Pos, n.Field...), w.names(n, v, n.Field, arguments)
-		}
-		n.Node = inner
-		return n, w.names(n, v, n.Field, arguments)
+// run renders the template for a row onto out. values are the row's boxed ones.
+func (t *textTemplate) run(s *Scratch, row *loaded, values map[string]any, out *textBuffer) error {
+	if t.golang != nil {
+		return t.golang.run(values, out)
 	}
-	return n, shape{}
-}
-
-// names follows names from a row, one after the other, and returns what the
-// last one is.
-func (w *templateWalker) names(n parse.Node, v shape, names []string, arguments int) shape {
-	for len(names) > 0 {
-		if v.many {
-			w.fail(n, "there may be many rows before %q; range over them", names[0])
-			return shape{}
-		}
-		m, err := v.scope.member(names[0])
-		if err != nil {
-			w.fail(n, "%w", err)
-			return shape{}
-		}
-		if m.rows.scope == nil {
-			w.value(n, v.scope, m, names, arguments)
-			return shape{}
-		}
-		v, names = m.rows, names[1:]
-	}
-	if arguments > 0 && v.scope != nil {
-		w.fail(n, "a relation takes no arguments")
-	}
-	return v
-}
-
-// value notes a column, and checks the names after it.
-func (w *templateWalker) value(n parse.Node, s *scope, m named, names []string, arguments int) {
-	if m.column >= 0 && s.parent == nil && !slices.Contains(w.found, m.column) {
-		w.found = append(w.found, m.column)
-	}
-	if len(names) == 1 {
-		if arguments > 0 {
-			w.fail(n, "column %q takes no arguments", names[0])
-		}
-		return
-	}
-	if m.computed != nil {
-		w.fail(n, "column %q is computed and has no member %q", names[0], names[1])
-		return
-	}
-	switch t := &s.column(m.column).Type; expression.TypeOf(t) {
-	case expression.AnyType, expression.ObjectType:
-	case expression.TimeType:
-		if _, ok := reflect.TypeFor[value.Time]().MethodByName(names[1]); !ok {
-			w.fail(n, "a time has no method %q", names[1])
-		}
-	default:
-		w.fail(n, "column %q is %s and has no member %q", names[0], t.SQL, names[1])
-	}
-}
-
-// element walks the pipeline of a range and returns what the dot is in it.
-func (w *templateWalker) element(n *parse.RangeNode, dot shape) shape {
-	list := w.pipe(n.Pipe, dot)
-	if list.scope != nil && !list.many {
-		w.noRow(n, list)
-	}
-	row := shape{scope: list.scope}
-	for i, d := range n.Pipe.Decl {
-		w.rows[d.Ident[0]] = shape{}
-		if i == len(n.Pipe.Decl)-1 {
-			w.rows[d.Ident[0]] = row
-		}
-	}
-	return row
+	text, err := s.machine.Render(t.django, s, row, *out)
+	*out = text
+	return err
 }

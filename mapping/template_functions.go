@@ -1,10 +1,13 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"text/template"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -18,6 +21,7 @@ func templateFunctions() template.FuncMap {
 	return template.FuncMap{
 		rowName:  func() any { return nil }, // replaced when a template is compiled
 		showName: value.Text, truthName: isTrue,
+		nullName: value.IsNull, notNullName: func(v any) bool { return !value.IsNull(v) },
 
 		"lower": onText(strings.ToLower), "upper": onText(strings.ToUpper),
 		"trim": onText(strings.TrimSpace), "title": onText(title), "striptags": onText(stripTags),
@@ -34,6 +38,9 @@ func templateFunctions() template.FuncMap {
 		"number": formatNumber, "intcomma": groupDigits,
 		"add": arithmetic("+"), "sub": arithmetic("-"), "mul": arithmetic("*"), "div": arithmetic("/"),
 
+		// text/template's own count bytes, and would cut characters in two
+		"slice": slice, "len": length,
+
 		// text/template's own would refuse NULL, and numbers that keep their digits
 		"eq": func(a any, others ...any) bool { return isAnyOf(a, others) },
 		"ne": func(a, b any) bool { return !value.Equal(a, b) },
@@ -46,7 +53,7 @@ func templateFunctions() template.FuncMap {
 // templateFunctionNames lists what templates may call, text/template's own too,
 // sorted.
 func templateFunctionNames() []string {
-	names := []string{"and", "or", "index", "slice", "len", "print", "printf", "println"}
+	names := []string{"and", "or", "index"}
 	for name := range templateFunctions() {
 		if !strings.HasPrefix(name, "_") {
 			names = append(names, name)
@@ -54,6 +61,34 @@ func templateFunctionNames() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// slice is a part of a text or list, up to its end where no other one is given.
+func slice(v any, bounds ...any) (any, error) {
+	switch len(bounds) {
+	case 0:
+		return v, nil
+	case 1:
+		return value.Slice(v, bounds[0], nil)
+	case 2:
+		return value.Slice(v, bounds[0], bounds[1])
+	}
+	return nil, errors.New("slice takes two bounds at most")
+}
+
+// length is how many characters a text has, or elements a list. NULL has none.
+func length(v any) (int, error) {
+	if value.IsNull(v) {
+		return 0, nil
+	}
+	if s, ok := v.(string); ok {
+		return utf8.RuneCountInString(s), nil
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Slice, reflect.Map:
+		return r.Len(), nil
+	}
+	return 0, fmt.Errorf("len wants a text or a list, not %s", value.Describe(v))
 }
 
 // isTrue is a value as a condition of a template: NULL, zero, and what is empty
@@ -207,7 +242,7 @@ func formatDate(layout string, v any) (string, error) {
 		}
 		return v.Format(layout), nil
 	case string:
-		t, err := value.ParseTimeLiteral(v)
+		t, err := value.ParseTimeLiteral(v, time.UTC)
 		if err != nil {
 			return "", err
 		}

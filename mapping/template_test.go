@@ -24,6 +24,9 @@ func TestTemplates(t *testing.T) {
 		{`{{ (index .doc "items") | len }} {{ len .none }}`, "3 0"},
 		{"{{ if .deleted }}a{{ else if .published }}b{{ end }}", "b"},
 		{"{{ if gt .price 19.5 }}dear{{ end }}{{ if lt .none 5 }}x{{ end }}{{ if eq .status \"new\" \"open\" }} open{{ end }}", "dear open"},
+		{`{{ len .title }} {{ slice .title 0 2 }} {{ slice .title 13 }} {{ slice .tags 1 | json }} {{ len .tags }} {{ len .none }}{{ slice .none 1 2 }}`, `13 Žl  ["sql"] 2 0`},
+		{`{{ if eq .none nil }}null{{ end }}{{ if ne .price nil }} not{{ end }}{{ if .none | eq nil }} piped{{ end }}{{ range .tags }}{{ if ne . nil }}.{{ end }}{{ end }}`, "null not piped.."},
+		{`{{ if eq .price 1 nil }}x{{ end }}`, "ERROR eq compares nil with one value only (template line 1)"},
 		{`{{ if eq .price 19.9 }}=`, "ERROR an {{ if }}, {{ range }} or {{ with }} has no {{ end }}"},
 		{`{{ if eq .price 19.9 }}={{ end }}{{ if ne .none "x" }}!={{ end }}{{ if not .none }} not{{ end }}`, "=!= not"},
 		{"{{ lower .title }} {{ upper .status }} {{ title \"o'neil and SONS\" }}", "žluťoučký kůň OPEN O'neil And Sons"},
@@ -69,7 +72,7 @@ func TestTemplates(t *testing.T) {
 func render(t *testing.T, text string) string {
 	table := sample()
 	at := newScope(table)
-	tmpl, err := compileTemplate(text, at)
+	tmpl, err := templateText{text: text, engine: engineGo}.compile(at)
 	if err != nil {
 		return "ERROR " + err.Error()
 	}
@@ -79,7 +82,7 @@ func render(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	var out textBuffer
-	if err := tmpl.run(s.view.values, &out); err != nil {
+	if err := tmpl.run(s, nil, s.view.values, &out); err != nil {
 		return "ERROR " + err.Error()
 	}
 	return string(out)

@@ -24,10 +24,11 @@ type unit struct {
 	table   *sources.Table
 	schema  *schema
 	key     []string
-	fields  map[string]*Field // "*" expanded
-	root    *scope            // of the first pass
-	first   compiled          // by the first pass; without a mapping where there are problems
-	joined  []string          // why its rows must be stored; none where they need not be
+	fields  map[string]*Field                     // "*" expanded
+	root    *scope                                // of the first pass
+	first   compiled                              // by the first pass; without a mapping where there are problems
+	warn    func(t *sources.Table, column string) // of a column that "*" leaves out
+	joined  []string                              // why its rows must be stored; none where they need not be
 }
 
 // newUnit returns a unit that has no table yet; d may be nil.
@@ -35,7 +36,7 @@ func newUnit(set int, name string, d *Definition, s *schema) unit {
 	if d == nil {
 		d = &Definition{}
 	}
-	u := unit{set: set, name: name, alias: name, def: d, schema: s}
+	u := unit{set: set, name: name, alias: name, def: d.ofEvents(name), schema: s}
 	if d.Index != "" {
 		u.alias = d.Index
 	}
@@ -61,6 +62,15 @@ type unitCompiler struct {
 	out      compiled
 }
 
+// form is the definition's, which writes times in the pipeline's zone.
+func (u *unit) form() form {
+	if h, ok := u.def.form().(haystackForm); ok && u.schema.zone != nil {
+		h.zone = u.schema.zone
+		return h
+	}
+	return u.def.form()
+}
+
 // path is where a setting of the definition is in the configuration.
 func (u *unit) path(parts ...string) string {
 	return strings.Join(append([]string{"indexes", u.name}, parts...), ".")
@@ -73,18 +83,23 @@ func (c *unitCompiler) fieldPath(name string, parts ...string) string {
 
 // compile compiles the unit against the tables of a tree.
 func (u *unit) compile(tree *tree, infer *inferrer, problems *Problems) compiled {
+	tree.uuids, tree.useTZ = u.form().uuids(), u.form().useTZ()
 	root := tree.root(u.table)
 	c := &unitCompiler{unit: u, table: root.table, tree: tree, root: root, infer: infer, problems: problems}
-	r := &Renderer{Name: u.name, Table: c.table, Append: u.def.Mode == modeAppend, root: root}
+	r := &Renderer{Name: u.name, Table: c.table, Append: u.def.Mode == ModeAppend, root: root}
 	c.out = compiled{renderer: r}
 	tree.purpose = forWhere
 	c.where(r)
 	tree.purpose = forName
 	c.names(r)
+	c.partition(r)
 	tree.purpose = forFields
 	c.document(r)
 	for _, i := range r.id.columns {
 		root.used[i] |= forName
+	}
+	if r.partition != nil {
+		root.used[r.partition.column] |= forName
 	}
 	root.settle()
 	return c.out
@@ -99,15 +114,18 @@ func (c *unitCompiler) where(r *Renderer) {
 		c.problems.addEach(c.path("where"), err)
 		return
 	}
-	r.where = &condition{e, c.root.read(forWhere, nil)}
+	if e.Timed() && c.def.Events != nil {
+		c.problems.add(c.path("where"), "an event is looked at once, when it comes, so that now() has no meaning; ask for the time in searches")
+	}
+	r.where = &condition{e, c.root.readFor(forWhere, nil)}
 }
 
 // names compiles the id and the routing.
 func (c *unitCompiler) names(r *Renderer) {
-	r.id = &documentName{what: "id", longest: c.infer.rules.LongestID, key: c.keyColumns()}
+	r.id = &documentName{what: "id", longest: c.infer.rules.LongestID, key: c.keyColumns(), uuids: c.form().uuids()}
 	r.id.columns = r.id.key
-	switch prefix, form := c.def.form().ids(); {
-	case c.def.ID != "":
+	switch prefix, form := c.form().ids(); {
+	case c.def.ID != (Template{}):
 		if n := c.name("id", c.def.ID); n != nil {
 			n.required = true
 			r.id = n
@@ -121,7 +139,7 @@ func (c *unitCompiler) names(r *Renderer) {
 	default:
 		r.id.escaped = len(r.id.key) > 1
 	}
-	if c.def.Routing != "" {
+	if c.def.Routing != (Template{}) {
 		r.routing = c.name("routing", c.def.Routing)
 	}
 }
@@ -148,23 +166,28 @@ func (c *unitCompiler) keyColumns() []int {
 }
 
 // name compiles an id or routing: a column, a path, or a template.
-func (c *unitCompiler) name(what, text string) *documentName {
-	n := &documentName{what: what, longest: c.infer.rules.LongestID, scope: c.root}
+func (c *unitCompiler) name(what string, setting Template) *documentName {
+	text := setting.Text
+	if err := checkEngine(setting.Engine, isTemplate(text)); err != nil {
+		c.problems.add(c.path(what, "engine"), "%v", err)
+		return nil
+	}
+	n := &documentName{what: what, longest: c.infer.rules.LongestID, scope: c.root, uuids: c.form().uuids()}
 	switch {
-	case strings.Contains(text, "{{") || c.table.Column(text) >= 0:
-	case c.schema.computed[c.unit.table][text] != "":
+	case isTemplate(text) || c.table.Column(text) >= 0:
+	case c.schema.isComputed(c.unit.table, text):
 		text = fmt.Sprintf("{{ index . %q }}", text)
 	case strings.Contains(text, "."):
 		text = "{{ ." + text + " }}" // a path
 	}
-	if strings.Contains(text, "{{") {
-		before := c.root.read(forName, nil)
-		t, err := compileTemplate(text, c.root)
+	if isTemplate(text) {
+		before := c.root.readFor(forName, nil)
+		t, err := templateText{text: text, engine: setting.Engine, plain: true}.compile(c.root)
 		if err != nil {
 			c.problems.addEach(c.path(what), err)
 			return nil
 		}
-		n.template, n.columns = t, append(t.columns, c.root.read(forName, append(before, t.columns...))...)
+		n.template, n.columns = t, slices.Concat(t.columns, c.root.readFor(forName, append(before, t.columns...)))
 	} else {
 		i, err := c.root.use(text)
 		if err != nil {
@@ -174,7 +197,7 @@ func (c *unitCompiler) name(what, text string) *documentName {
 		n.key, n.columns = []int{i}, []int{i}
 	}
 	for _, i := range n.columns { // without the old value the document that a row leaves could not be found
-		if c.def.Mode != modeAppend && !carriesOld(c.table, i) {
+		if c.def.Mode != ModeAppend && !carriesOld(c.table, i) {
 			c.out.outside = append(c.out.outside, "its "+what+" comes from column "+c.table.Columns[i].Name+", whose old value is not in the log")
 		}
 	}
@@ -204,7 +227,9 @@ func (c *unitCompiler) document(r *Renderer) {
 			c.place(root, properties, name, f)
 		}
 	}
-	for name, f := range c.def.form().fields(r.id, c.table) {
+	key := &documentName{what: "id", longest: r.id.longest, key: c.keyColumns(), uuids: c.form().uuids()}
+	key.escaped = len(key.key) > 1
+	for name, f := range c.form().fields(r.id, key, c.table) {
 		if _, taken := c.fields[name]; !taken { // check reports it
 			c.place(root, properties, name, f)
 		}
@@ -274,21 +299,16 @@ func (f *docField) sort() {
 }
 
 // expandFields returns the definition's fields with "*" written out.
-func expandFields(d *Definition, table *sources.Table, schema *schema, warn func(column string)) map[string]*Field {
+func expandFields(d *Definition, table *sources.Table, schema *schema, warn func(t *sources.Table, column string)) map[string]*Field {
 	fields := map[string]*Field{}
 	if d.Fields.All {
+		without := slices.Clone(d.Exclude)
 		for i := range table.Columns {
-			column := &table.Columns[i]
-			switch {
-			case slices.Contains(d.Exclude, column.Name), d.form().reserves(column.Name):
-			case column.NotLogged:
-				if d.Fields.Named[column.Name] == nil {
-					warn(column.Name)
-				}
-			default:
-				fields[column.Name] = &Field{From: column.Name}
+			if name := table.Columns[i].Name; d.form().reserves(name) {
+				without = append(without, name)
 			}
 		}
+		expandColumns(fields, table, without, d.Fields.Named, warn)
 	}
 	for name, f := range d.Fields.Named {
 		full := f.full(name)
@@ -300,6 +320,20 @@ func expandFields(d *Definition, table *sources.Table, schema *schema, warn func
 	return fields
 }
 
+// expandColumns adds a field for every column of a table but for those to be left out.
+// One that the log does not have is warned of, unless a field of its name is given.
+func expandColumns(fields map[string]*Field, table *sources.Table, without []string, given map[string]*Field, warn func(t *sources.Table, column string)) {
+	for i := range table.Columns {
+		switch column := &table.Columns[i]; {
+		case slices.Contains(without, column.Name) || given[column.Name] != nil && column.NotLogged:
+		case column.NotLogged:
+			warn(table, column.Name)
+		default:
+			fields[column.Name] = &Field{From: column.Name}
+		}
+	}
+}
+
 // full is the field with what it leaves out filled in; f may be nil.
 func (f *Field) full(name string) *Field {
 	full := Field{}
@@ -309,12 +343,12 @@ func (f *Field) full(name string) *Field {
 	if full.content() == 0 {
 		full.From = name
 	}
-	if len(full.Fields) > 0 {
+	if full.Fields.any() {
 		inner := map[string]*Field{}
-		for name, f := range full.Fields {
+		for name, f := range full.Fields.Named {
 			inner[name] = f.full(name)
 		}
-		full.Fields = inner
+		full.Fields.Named = inner
 	}
 	return &full
 }

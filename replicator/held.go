@@ -14,8 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"haystream/internal/preflight"
-	"haystream/mapping"
 	"haystream/replicator/builds"
+	"haystream/replicator/config"
 	"haystream/replicator/inspect"
 	"haystream/sinks"
 )
@@ -87,10 +87,17 @@ func (d *daemon) grace(now builds.Held) error {
 var errAway = errors.New("wait for what may come back")
 
 // definitions are a mark of all that the configuration defines.
-func definitions(set mapping.Set) string {
-	text, err := yaml.Marshal(set)
+func definitions(cfg *config.Config) string {
+	text, err := yaml.Marshal(cfg.Set())
 	if err != nil {
 		return "" // never equal to what was saved
+	}
+	if len(cfg.Widgets) > 0 {
+		shown, err := yaml.Marshal(cfg.Widgets)
+		if err != nil {
+			return ""
+		}
+		text = append(text, shown...)
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
@@ -133,7 +140,7 @@ func (d *daemon) checkHeld(ctx context.Context, before *inspect.Inspection, was 
 		return nil
 	}
 	d.looked = time.Now()
-	in := &inspect.Inspection{Sink: before.Sink, Homes: before.Homes, Blocked: before.Blocked}
+	in := &inspect.Inspection{Sink: before.Sink, Homes: before.Homes, Blocked: before.Blocked, Adopts: before.Adopts}
 	if err := in.ReadSource(ctx, d.source); err != nil {
 		return nil //nolint:nilerr // the stream will tell
 	}
@@ -143,10 +150,11 @@ func (d *daemon) checkHeld(ctx context.Context, before *inspect.Inspection, was 
 	return errMended
 }
 
-// unbearable leaves out what a daemon that has run waits for: the lookout says so.
+// unbearable leaves out what a daemon that has run waits for: the lookout says so. It also
+// leaves out widgets that have fitted before: they say themselves what they lack.
 // known: another one has run with the same definitions.
 func (d *daemon) unbearable(in *inspect.Inspection, known bool) []preflight.Finding {
 	return slices.DeleteFunc(preflight.Errors(in.Findings), func(f preflight.Finding) bool {
-		return f.Waits && (d.ran || known && !in.Defines(f.Subject))
+		return f.Waits && (d.ran || known && !in.Defines(f.Subject)) || known && strings.HasPrefix(f.Path, "widgets.")
 	})
 }

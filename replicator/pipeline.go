@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"haystream/replicator/builds"
 	"haystream/replicator/joins"
 	"haystream/replicator/reading"
+	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -31,22 +33,25 @@ const grace = 8 * time.Second
 // A stop, whatever its cause, ends reading first; what was read is delivered
 // and checkpointed before run returns, as far as the sink takes it in time.
 type pipeline struct {
-	source sources.Source
-	sink   sinks.Writer
-	state  *builds.State
-	tables []*sources.Table
-	from   sources.Checkpoint
-	mark   sources.Position // from where on the tables are as they were planned
-	routes [][]*route       // by table ordinal
-	fed    []*builds.Target
-	loader *snapshot
-	scans  []*scan
-	finish func(context.Context) error // makes loaded builds serve; called by the checkpoint step
-	gauges *gauges
-	look   func(ctx context.Context, failing bool) error                                     // looks at the sink; called by the checkpoint step
-	fill   func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error // copies documents into indexes
-	report func(error)                                                                       // how the checkpoint step went
-	log    zerolog.Logger
+	source  sources.Source
+	sink    sinks.Writer
+	state   *builds.State
+	tables  []*sources.Table
+	from    sources.Checkpoint
+	mark    sources.Position // from where on the tables are as they were planned
+	routes  [][]*route       // by table ordinal
+	fed     []*builds.Target
+	loader  *snapshot
+	scans   []*scan
+	finish  func(context.Context) error // makes loaded builds serve; called by the checkpoint step
+	gauges  *gauges
+	look    func(ctx context.Context, failing bool) error                                     // looks at the sink; called by the checkpoint step
+	fill    func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error // copies documents into indexes
+	take    func(context.Context, []sources.Message) error                                    // puts messages into the event queue
+	need    func(context.Context, []*sinks.Target) error                                      // blocks until the indexes of periods are made
+	replays chan *replay                                                                      // dead letters that are to be sent again
+	report  func(error)                                                                       // how the checkpoint step went
+	log     zerolog.Logger
 
 	windows  *reading.Windows
 	tracker  *tracker
@@ -61,7 +66,7 @@ type pipeline struct {
 	position sources.Position
 	version  int64
 	applied  atomic.Int64 // version, for others
-	begun    atomic.Bool  // the stream has reached the mark: rows may be read
+	reached  atomic.Bool  // the stream has reached the mark: rows may be read
 	waiting  []*loadedChunk
 }
 
@@ -73,7 +78,6 @@ func (p *pipeline) run(ctx context.Context) error {
 	working, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	g, working := errgroup.WithContext(working)
-	defer context.AfterFunc(working, func() { stop(context.Cause(working)) })()
 
 	batches := make(chan *sources.Batch, 1)
 	work := make(chan *job, 2)
@@ -81,46 +85,40 @@ func (p *pipeline) run(ctx context.Context) error {
 	actions := make(chan *sinks.Batch)
 	delivered, saved := make(chan struct{}), make(chan struct{})
 
+	read := func(work func() error) { // a failure ends the reading, in order
+		g.Go(func() error {
+			if err := work(); err != nil {
+				stop(err)
+			}
+			return nil
+		})
+	}
 	g.Go(func() error {
 		stop(p.source.Stream(reading, p.tables, p.from, batches))
 		return nil
 	})
-	g.Go(func() error {
-		if err := p.loader.run(reading, p.scans); err != nil {
-			stop(err)
-		}
-		return nil
-	})
-	drained := make(chan struct{})
-	g.Go(func() error {
-		defer close(drained)
-		if p.joins == nil {
-			return nil
-		}
-		stop(p.joins.Run(reading, func(physical string, table *sources.Table) { p.state.Passed(p.fed, physical, table) }, func(piece *joins.Piece) error {
-			j := &job{piece: piece}
-			j.out = p.outputs.get(j.size())
-			return p.hand(working, j, work, ordered)
-		}))
-		return nil
-	})
-	copied := make(chan struct{})
-	g.Go(func() error {
-		defer close(copied)
-		if err := p.fill(reading, func(b *sinks.Batch) (<-chan struct{}, error) { return p.copy(working, b, ordered) }); err != nil {
-			stop(err)
-		}
-		return nil
-	})
+	read(func() error { return p.loader.run(reading, p.scans) })
+	var beside sync.WaitGroup // what hands work on beside apply
+	feed := func(work func() error) {
+		beside.Add(1)
+		read(func() error {
+			defer beside.Done()
+			return work()
+		})
+	}
+	send := func(b *sinks.Batch) (<-chan struct{}, error) { return p.copy(working, b, ordered) }
+	feed(func() error { return p.renderStored(reading, working, work, ordered) })
+	feed(func() error { return p.fill(reading, send) })
+	feed(func() error { return p.replay(reading, send) })
 	g.Go(func() error {
 		defer close(ordered)
 		defer close(work)
-		defer func() { <-drained; <-copied }()
+		defer beside.Wait()
 		stop(p.apply(reading, working, batches, work, ordered))
 		return nil
 	})
 	for range runtime.GOMAXPROCS(0) {
-		r := &renderer{routes: p.routes, scratch: p.decoding.scratch(), holed: p.state.Holed}
+		r := &renderer{routes: p.routes, scratch: p.decoding.scratch(), incomplete: p.state.Incomplete}
 		g.Go(func() error { return r.run(working, work) })
 	}
 	g.Go(func() error {
@@ -136,13 +134,11 @@ func (p *pipeline) run(ctx context.Context) error {
 		return p.checkpoint(working, delivered, stop)
 	})
 	g.Go(func() error {
-		<-reading.Done()
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
 		select {
-		case <-saved:
-		case <-timer.C:
-			abort()
+		case <-working.Done(): // something has failed
+			stop(context.Cause(working))
+		case <-reading.Done():
+			expire(saved, abort)
 		}
 		return nil
 	})
@@ -156,15 +152,39 @@ func (p *pipeline) run(ctx context.Context) error {
 	return err
 }
 
+// expire aborts what takes longer than the grace.
+func expire(done <-chan struct{}, abort func()) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		abort()
+	}
+}
+
+// renderStored hands on pieces of stored rows until reading ends.
+func (p *pipeline) renderStored(reading, working context.Context, work, ordered chan<- *job) error {
+	if p.joins == nil {
+		return nil
+	}
+	loaded := func(physical string, table *sources.Table) { p.state.Passed(p.fed, physical, table) }
+	return p.joins.Run(reading, loaded, func(piece *joins.Piece) error {
+		j := &job{piece: piece}
+		j.out = p.outputs.get(j.size())
+		return p.hand(working, j, work, ordered)
+	})
+}
+
 // apply is the main loop: one step for each batch of the stream, one for each
-// chunk of a snapshot whose moment the stream has reached.
+// chunk of a snapshot whose mark the stream has reached.
 func (p *pipeline) apply(reading, working context.Context, batches <-chan *sources.Batch, work, ordered chan<- *job) error {
-	send := func(j *job) error { return p.send(working, j, work, ordered) }
+	send := func(j *job) error { return p.dispatch(working, j, work, ordered) }
 	if err := p.joins.Begin(); err != nil {
 		return err
 	}
 	for {
-		if err := p.begin(reading); err != nil {
+		if err := p.atMark(reading); err != nil {
 			return err
 		}
 		l, err := p.joins.Look()
@@ -179,14 +199,19 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		case <-reading.Done():
 			return nil
 		case b := <-batches:
-			p.gauges.batch(b)
 			if p.stale(b) {
 				return p.gather(reading, batches)
+			}
+			if len(b.Messages) > 0 { // after that what made the batch come again
+				if err := p.take(reading, b.Messages); err != nil {
+					return err
+				}
 			}
 			p.windows.Record(b)
 			if err := p.joins.Apply(b); err != nil {
 				return err
 			}
+			p.gauges.batch(b)
 			p.position = b.Checkpoint.Position
 			if n := len(b.Changes); n > 0 {
 				p.version = b.Changes[n-1].Version
@@ -220,8 +245,8 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 	}
 }
 
-// send hands a job to the renderers and, in order, to delivery.
-func (p *pipeline) send(ctx context.Context, j *job, work, ordered chan<- *job) error {
+// dispatch hands a job to the renderers and, in order, to delivery.
+func (p *pipeline) dispatch(ctx context.Context, j *job, work, ordered chan<- *job) error {
 	p.tracker.add(j.delivery)
 	if j.chunk == nil && !p.routed(j.batch) {
 		p.tracker.finish(j.delivery)
@@ -275,21 +300,21 @@ func (p *pipeline) hand(ctx context.Context, j *job, work, ordered chan<- *job) 
 	return nil
 }
 
-// begin lets rows be read once the stream has come to where the tables are as
+// atMark lets rows be read once the stream has come to where the tables are as
 // they were planned: what is read into a fresh index then has all changes so
 // far, and none of them may come into it from the log, as rows had another
 // meaning in the past, or have gone since without a word. Where it begins is saved
 // before anything comes into it: a later session that began it elsewhere would
 // pass over deletes of what is there.
-func (p *pipeline) begin(ctx context.Context) error {
-	if p.begun.Load() || !p.source.Reached(p.position, p.mark) {
+func (p *pipeline) atMark(ctx context.Context) error {
+	if p.reached.Load() || !p.source.Reached(p.position, p.mark) {
 		return nil
 	}
-	if err := p.state.Begin(ctx, p.fed, p.version); err != nil {
+	if err := p.state.Reached(ctx, p.fed, p.version); err != nil {
 		return err
 	}
-	p.begun.Store(true)
-	return p.joins.Begin()
+	p.reached.Store(true)
+	return p.joins.Reached()
 }
 
 // errStale ends a session because what was read of tables is stale.
@@ -360,7 +385,7 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 	case c.scan.stored != nil:
 		return p.store(c)
 	}
-	rows, ok := p.windows.Merge(c.window, c.chunk)
+	rows, ok := p.windows.Unchanged(c.window, c.chunk)
 	if !ok || !reading.SameKey(c.after, c.scan.last) {
 		c.answer <- false
 		return nil
@@ -448,6 +473,11 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			out.Done()
 			continue
 		}
+		if len(out.Unmade) > 0 {
+			if err := p.need(ctx, out.Unmade); err != nil {
+				return err
+			}
+		}
 		select {
 		case actions <- out:
 		case <-ctx.Done():
@@ -507,12 +537,15 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			return err
 		case err != nil && ctx.Err() == nil:
 			if lasted, tell := failures.Failed(err.Error()); tell {
-				quiet.For(p.log.Warn().Err(err), lasted).Msg("checkpoint step failed; trying again")
+				quiet.For(p.log.Warn().Err(err), lasted).Msg(web.CheckpointUnsaved.Log())
 			}
 			if err := retry.Wait(ctx, 0); err != nil {
 				return err
 			}
 		case last:
+			if p.state.Due() { // so that whoever asks for something next finds what this step has finished
+				_, _ = p.state.Save(ctx) // else it is done again
+			}
 			return nil
 		default:
 			retry.Reset()
@@ -551,9 +584,9 @@ func (p *pipeline) ahead(why error) error {
 	return nil
 }
 
-// barrier returns a channel that is closed once everything now marked, or on its
-// way to the sink, is held there.
-func (p *pipeline) barrier() <-chan struct{} {
+// barrier returns a channel that is closed once everything of an alias that is dirty now,
+// and everything that is on its way to the sink, is held there.
+func (p *pipeline) barrier(alias string) <-chan struct{} {
 	both := make(chan struct{})
 	var left atomic.Int32
 	reached := func() {
@@ -565,7 +598,7 @@ func (p *pipeline) barrier() <-chan struct{} {
 		left.Store(1)
 	} else {
 		left.Store(2)
-		p.joins.Barrier(reached)
+		p.joins.Barrier(alias, reached)
 	}
 	p.tracker.barrier(reached)
 	return both

@@ -55,9 +55,9 @@ func (e *incompleteError) Unwrap() error { return e.IncompleteError }
 
 // A renderer turns jobs into actions. Pure: no I/O.
 type renderer struct {
-	routes  [][]*route
-	scratch *mapping.Scratch
-	holed   func(*builds.Target) // is told once of each target that lacks something
+	routes     [][]*route
+	scratch    *mapping.Scratch
+	incomplete func(*builds.Target) // is told once of each target that lacks something
 }
 
 // run renders jobs until work is closed.
@@ -105,9 +105,9 @@ func (r *renderer) changes(j *job) error {
 			}
 			switch {
 			case to.awaitsRows(j.seq):
-			case to.heir != nil && to.heir.awaitsRows(j.seq), to.target.Heir != nil && to.target.Heir.Stored():
-				if !to.target.Holed.Swap(true) {
-					r.holed(to.target)
+			case to.replacement != nil && to.replacement.awaitsRows(j.seq), to.target.Replacement != nil && to.target.Replacement.Stored():
+				if !to.target.Incomplete.Swap(true) {
+					r.incomplete(to.target)
 				}
 			default:
 				return &incompleteError{IncompleteError: incomplete, alias: to.target.Alias}

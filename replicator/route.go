@@ -19,7 +19,7 @@ type route struct {
 	// incomplete image may be passed over: the chunk will bring the row.
 	firstMerge atomic.Int64
 
-	heir *route // of the same table, into the target's heir; nil for most
+	replacement *route // of the same table, into the target's replacement; nil for most
 }
 
 // progress is the build's progress in the route's table.
@@ -45,8 +45,8 @@ func newRoutes(tables int, targets []*builds.Target) [][]*route {
 	for _, ofTable := range routes {
 		for _, r := range ofTable {
 			for _, other := range ofTable {
-				if other.target == r.target.Heir {
-					r.heir = other
+				if other.target == r.target.Replacement {
+					r.replacement = other
 				}
 			}
 		}

@@ -32,15 +32,19 @@ import (
 	"haystream/replicator/inspect"
 	"haystream/replicator/joins"
 	"haystream/replicator/web"
+	"haystream/replicator/widgets"
 	"haystream/sinks"
 	"haystream/sources"
+	"haystream/sources/events"
 )
 
-// A daemon holds what lives longer than a session.
+// A daemon is an engine: it moves the changes of one source, and holds what lives longer than a
+// session. A pipeline has one for the database, one for the event queue, or both.
 type daemon struct {
-	cfg    *config.Config
+	cfg    *config.Config // the part of it that this engine is for
 	file   *conf.Source
 	source sources.Source
+	queue  *events.Source // the source; nil where that is a database
 	sink   sinks.Sink
 	owner  string
 	log    zerolog.Logger
@@ -50,46 +54,76 @@ type daemon struct {
 	looked time.Time       // when it was looked last whether what is held up still must be
 	warned map[string]bool // warnings that were logged
 	rival  rival           // while standing by
+	turns  turns           // between hosts, to deliver events
+	beside *daemon         // of the event queue: the database's; nil where there is none
 	ends   *quiet.Log      // of sessions that could not go on
+	orders chan *order     // from those who ask; taken by who has the checkpoint
+	taken  *order          // has ended the session, and is to be carried out
 
 	decoding *decoding
+	messages *messages // of the database's log; nil where there is no event queue for them
 }
 
 // Run replicates until ctx ends, then delivers what was read, saves the
-// checkpoint and returns nil. It returns an error for what only a person can
+// checkpoints and returns nil. It returns an error for what only a person can
 // mend. version is what /status shows. out gets the progress bar when it is a terminal.
 func Run(ctx context.Context, version string, cfg *config.Config, file *conf.Source, log zerolog.Logger, out io.Writer) error {
-	source, err := cfg.OpenSource(log)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	sink, err := cfg.OpenSink(log)
-	if err != nil {
-		return err
-	}
-	defer sink.Close()
 	host, _ := os.Hostname() // only a label for people
-	d := &daemon{
-		cfg: cfg, file: file, source: source, sink: sink, log: log,
-		owner:  host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
-		status: newStatus(cfg, version, sink), warned: map[string]bool{}, ends: &quiet.Log{},
+	owner := host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36)
+	p := &process{cfg: cfg}
+	defer p.close()
+	for _, part := range cfg.Parts() {
+		d, err := newDaemon(part, file, owner, version, log)
+		if err != nil {
+			return err
+		}
+		p.daemons = append(p.daemons, d)
 	}
-	d.decoding = newDecoding(cfg, &d.status.gauges, log)
+	for _, d := range p.daemons[1:] {
+		d.status.letters = p.daemons[0].status.letters
+	}
+	p.connect()
 	limitMemory(cfg)
-	server, err := web.Listen(ctx, cfg.HTTP, d.status)
+	searcher, _ := p.daemons[0].sink.(sinks.Searcher) // the config has no widgets where it is none
+	board, err := widgets.NewBoard(cfg.Widgets, cfg.WidgetNames(file), cfg.Set(), searcher)
+	if err != nil {
+		return err
+	}
+	defer board.Close()
+	server, err := web.Listen(ctx, cfg.HTTP, p, p.door(), board, p)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	ended, end := context.WithCancel(ctx)
 	g.Go(func() error { return server.Serve(ended) })
-	g.Go(func() error { return web.Progress(ended, d.status, out, log) })
+	g.Go(func() error { return web.Progress(ended, p, out, log) })
 	g.Go(func() error {
 		defer end()
-		return d.supervise(ctx)
+		return p.supervise(ctx)
 	})
 	return g.Wait()
+}
+
+// newDaemon makes the engine for a part of the configuration. It connects to nothing.
+func newDaemon(part *config.Config, file *conf.Source, owner, version string, log zerolog.Logger) (*daemon, error) {
+	source, sink, err := part.Open(log)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{
+		cfg: part, file: file, source: source, sink: sink, log: log, owner: owner,
+		status: newStatus(part, version, sink), warned: map[string]bool{}, ends: &quiet.Log{},
+		orders: make(chan *order),
+	}
+	d.decoding = newDecoding(part, &d.status.gauges, log)
+	if queue, ok := source.(*events.Source); ok {
+		d.queue = queue
+		if err := queue.Open(); err != nil { // it is tried again, by sessions and by who pushes
+			log.Error().Err(err).Msg("the event queue cannot be opened; no events are taken until it can")
+		}
+	}
+	return d, nil
 }
 
 // watched runs a session and keeps an eye on the log that the source retains
@@ -104,6 +138,7 @@ func (d *daemon) watched(ctx context.Context) error {
 		defer end()
 		return d.session(ctx)
 	})
+	g.Go(func() error { return d.await(ended) })
 	g.Go(func() error {
 		poll := backoff.Backoff{Min: 2 * time.Second, Max: 10 * time.Second}
 		for poll.Wait(ended, 0) == nil {
@@ -142,6 +177,9 @@ func (d *daemon) supervise(ctx context.Context) error {
 	retry := backoff.Backoff{Min: 200 * time.Millisecond, Max: 15 * time.Second}
 	short := 0 // sessions in a row that ended soon
 	for {
+		if d.rest(ctx) != nil {
+			break
+		}
 		began := time.Now()
 		err := d.watched(ctx)
 		if ctx.Err() != nil {
@@ -158,7 +196,15 @@ func (d *daemon) supervise(ctx context.Context) error {
 			d.status.stopped(stop)
 			return stop
 		}
-		if answer == again && short < mostShort {
+		if d.taken != nil {
+			short = 0
+			d.obey(ctx)
+		}
+		switch {
+		case answer == waited:
+			short = 0
+			continue
+		case answer == again && short < mostShort:
 			continue
 		}
 		if retry.Wait(ctx, 0) != nil {
@@ -172,8 +218,9 @@ func (d *daemon) supervise(ctx context.Context) error {
 type answer int
 
 const (
-	again answer = iota // at once
-	later               // after a pause that grows
+	again  answer = iota // at once
+	later                // after a pause that grows
+	waited               // at once, since the pause is over
 )
 
 // answer decides what follows the end of a session; stop is for what only a
@@ -196,18 +243,20 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.log.Warn().Str("index", incomplete.alias).Msg(incomplete.Error() + "; the table's rows are stored from now on, and the index is built anew from them beside")
 		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.LeftOut(incomplete.Table, incomplete.alias) }), nil
 	case errors.As(err, &gone):
-		d.status.waiting(err)
+		d.status.waiting(web.IndexGone, err)
 		d.warned[err.Error()] = true
 		d.log.Error().Str("index", gone.Alias).Str("physical", gone.Physical).Msg(err.Error())
+		if gone.Period {
+			return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Rebuild([]string{gone.Alias}, err.Error(), nil) }), nil
+		}
 		return again, nil
 	case errors.As(err, &blocked):
 		return d.block(ctx, blocked), nil
 	case errors.Is(err, errAway):
-		d.later(err, zerolog.InfoLevel, "stopped for a moment")
-		if backoff.Pause(ctx, holdGrace/4) != nil {
-			return later, nil
-		}
-		return again, nil
+		d.later(web.Moment, err, zerolog.InfoLevel)
+		return pause(ctx, holdGrace/4), nil
+	case errors.Is(err, errTurn):
+		return d.handOver(ctx), nil
 	case errors.As(err, &anew):
 		d.log.Info().Msg(err.Error())
 		return again, nil
@@ -226,29 +275,39 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		return d.giveUp(ctx, err), nil
 	case errors.Is(err, rowstore.ErrFull), errors.Is(err, rowstore.ErrReadOnly):
 		err = noRoom(err, d.cfg.StoreDir())
-		return d.later(err, zerolog.ErrorLevel, "waiting until the row store can be written to"), nil
+		return d.later(web.NoRoom, err, zerolog.ErrorLevel), nil
+	case errors.As(err, &refused), errors.Is(err, sources.ErrConfig), errors.Is(err, sinks.ErrForeign):
+		return d.later(web.ToMend, err, zerolog.ErrorLevel), nil
 	}
-	return d.later(err, zerolog.ErrorLevel, "stopped; trying again"), nil
+	return d.later(web.Disconnected, err, zerolog.ErrorLevel), nil
+}
+
+// pause waits, unless the daemon is to end.
+func pause(ctx context.Context, wait time.Duration) answer {
+	if backoff.Pause(ctx, wait) != nil {
+		return later
+	}
+	return waited
 }
 
 // later notes why a session has ended that is tried again after a pause.
-func (d *daemon) later(why error, level zerolog.Level, text string) answer {
-	d.status.waiting(why)
+func (d *daemon) later(reason web.Reason, why error, level zerolog.Level) answer {
+	d.status.waiting(reason, why)
 	if lasted, tell := d.ends.Failed(why.Error()); tell {
-		quiet.For(d.log.WithLevel(level).Err(why), lasted).Msg(text)
+		quiet.For(d.log.WithLevel(level).Err(why), lasted).Msg(reason.Log())
 	}
 	return later
 }
 
 // amend changes the saved checkpoint between sessions.
 func (d *daemon) amend(ctx context.Context, change func(*builds.Checkpoint)) answer {
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
+	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, d.log)
 	if err == nil {
 		st.Update(change)
 		_, err = st.Save(ctx)
 	}
 	if err != nil {
-		return d.later(err, zerolog.ErrorLevel, "checkpoint not changed; trying again")
+		return d.later(web.CheckpointUnsaved, err, zerolog.ErrorLevel)
 	}
 	return again
 }
@@ -256,9 +315,9 @@ func (d *daemon) amend(ctx context.Context, change func(*builds.Checkpoint)) ans
 // giveUp drops the log handle on the source, so that its disk does not fill,
 // and waits for the sink.
 func (d *daemon) giveUp(ctx context.Context, why error) answer {
-	d.status.waiting(why)
+	d.status.waiting(web.Retained, why)
 	dropped, err := d.source.Remove(ctx, false)
-	d.log.Error().Err(why).Strs("dropped", dropped).Msg("the source keeps more log than limits.max_retained_log allows; replication slot given up, a rebuild follows")
+	d.log.Error().Err(why).Strs("dropped", dropped).Msg(web.Retained.Log())
 	if err != nil {
 		d.log.Error().Err(err).Msg("replication slot not dropped")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -17,6 +18,7 @@ import (
 	"haystream/replicator/inspect"
 	"haystream/replicator/joins"
 	"haystream/replicator/reading"
+	"haystream/replicator/web"
 	"haystream/sources"
 )
 
@@ -53,23 +55,35 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	wanted := plan.Sets[0]
 	x := &builds.Indexes{
 		Sink: d.sink, State: st, Now: time.Now, Log: d.log, Told: d.warned, Ran: d.ran, Held: pf.Held,
-		Fed: old, Whole: pf.Whole,
+		Fed: old, Whole: pf.Whole, Pipeline: d.cfg.Name, Adopts: pf.Adopts,
 	}
 	unfit := maps.Clone(pf.Held)
-	if err := x.Settle(ctx, wanted); err != nil {
+	if err := x.Reconcile(ctx, wanted); err != nil {
 		return err
 	}
 	if _, err := st.Save(ctx); err != nil {
 		return err
 	}
 	targets := x.Targets(wanted, old)
+	if d.queue != nil {
+		if err := eventsWait(wanted, targets, pf.Held); err != nil {
+			return err
+		}
+	}
 	p, err := d.pipeline(st, plan, targets, start.Mark)
 	if err != nil {
 		return err
 	}
+	p.need = x.Need
 	p.look, p.fill = x.Follow(targets, p.barrier, d.status.complained)
 	p.finish = func(ctx context.Context) error {
-		d.status.countDeadLetters(ctx)
+		d.status.letters.ask(ctx, d.sink)
+		if err := d.giveTurn(ctx, time.Now()); err != nil {
+			return err
+		}
+		if err := x.KeepPeriods(ctx, targets); err != nil {
+			return err
+		}
 		if err := d.checkHeld(ctx, pf, unfit); err != nil {
 			return err
 		}
@@ -91,34 +105,61 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		d.log.Info().Stringer("after", lasted).Msg("going on")
 	}
 	d.status.hold(pf.Held)
+	d.turns.giving = ""
 	d.status.running(p, targets, pf)
 	d.ran = true
 	defer p.joins.Close()
 	return p.run(ctx)
 }
 
+// eventsWait returns an error where events would be passed over, since nothing takes them: they are
+// nowhere else, so that all wait in the queue.
+func eventsWait(wanted []*mapping.Index, targets []*builds.Target, held builds.Held) error {
+	for _, w := range wanted {
+		if held[w.Alias] == "" && !slices.ContainsFunc(targets, func(t *builds.Target) bool { return t.Alias == w.Alias }) {
+			held[w.Alias] = "nothing takes its documents"
+		}
+	}
+	var why []string
+	for _, alias := range slices.Sorted(maps.Keys(held)) {
+		if !slices.ContainsFunc(targets, func(t *builds.Target) bool { return t.Alias == alias }) {
+			why = append(why, "index "+alias+": "+held[alias])
+		}
+	}
+	if len(why) == 0 {
+		return nil
+	}
+	return errors.New("events wait in the queue: " + strings.Join(why, "; "))
+}
+
 // look looks at both ends, at what the checkpoint says, and plans. It changes nothing.
 func (d *daemon) look(ctx context.Context) (*inspect.Inspection, *builds.State, error) {
-	pf := &inspect.Inspection{}
+	pf := &inspect.Inspection{Widgets: d.cfg.Widgets}
 	if err := errors.Join(pf.ReadSource(ctx, d.source), pf.ReadSink(ctx, d.sink)); err != nil {
 		return nil, nil, err
 	}
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Name, d.owner, d.log)
+	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, d.log)
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := d.elsewhere(ctx, st); err != nil {
+		return nil, nil, err
+	}
 	d.sameSource(st, pf.Source)
+	if pf.Adopts, err = builds.LoadAdoptions(ctx, d.sink, d.cfg.Name); err != nil {
+		return nil, nil, err
+	}
 	known := d.ran
 	st.Update(func(cp *builds.Checkpoint) {
 		cp.Compare(pf.Catalog, d.log)
 		pf.Homes, pf.Blocked = cp.Homes, cp.Blocked()
-		known = known || cp.Definitions == definitions(d.cfg.Set())
+		known = known || cp.Definitions == definitions(d.cfg)
 	})
 	if err := d.fit(ctx, pf, known); err != nil {
 		return nil, nil, err
 	}
 	st.Update(func(cp *builds.Checkpoint) {
-		cp.Definitions = definitions(d.cfg.Set())
+		cp.Definitions = definitions(d.cfg)
 		cp.Hold(pf.Held)
 	})
 	for alias, why := range pf.Held {
@@ -224,12 +265,16 @@ func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Pl
 func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*builds.Target, mark sources.Position) (*pipeline, error) {
 	tables := plan.Tables
 	p := &pipeline{
-		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
+		replays: make(chan *replay),
+		source:  d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
 		held: int64(d.cfg.Limits.MaxMemory) / 3,
 		mark: mark, fed: targets,
 		routes:   newRoutes(len(tables), targets),
 		decoding: d.decoding,
 		windows:  reading.NewWindows(len(tables)),
+	}
+	if d.messages != nil {
+		p.take = d.messages.take
 	}
 	p.memory = semaphore.NewWeighted(p.held)
 	st.View(func(cp *builds.Checkpoint) { p.from = sources.Checkpoint{Position: cp.Position, Version: cp.Version} })
@@ -252,10 +297,10 @@ func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*build
 		limits: d.cfg.Source.Snapshot, bytes: reading.ChunkBytes, log: d.log,
 		unreadable: func(t *sources.Table, err error) {
 			if d.status.unreadable(t, err) {
-				d.log.Error().Stringer("table", t).Err(err).Msg("table cannot be read; what depends on it waits, the rest goes on")
+				d.log.Error().Stringer("table", t).Err(err).Msg(web.Unreadable.Log())
 			}
 		},
-		caught: func(since int64) bool { return p.begun.Load() && p.gauges.caughtUp() && p.applied.Load() >= since },
+		caught: func(since int64) bool { return p.reached.Load() && p.gauges.caughtUp() && p.applied.Load() >= since },
 	}
 	return p, nil
 }

@@ -59,7 +59,7 @@ func newScans(routes [][]*route) []*scan {
 		var here []*scan
 		for _, r := range ofTable {
 			p := r.progress()
-			if p.Done || r.target.Heir != nil {
+			if p.Done || r.target.Replacement != nil {
 				continue // read whole, or soon replaced
 			}
 			i := slices.IndexFunc(here, func(s *scan) bool { return reading.SameKey(s.last, p.Last) })

@@ -3,12 +3,13 @@ package replicator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
 
-	"haystream/internal/backoff"
 	"haystream/replicator/builds"
+	"haystream/replicator/web"
 	"haystream/sources"
 )
 
@@ -29,7 +30,11 @@ type rival struct {
 // the same for all of leaseLife. Then its connection is ended. Should it wake up,
 // it sends nothing: its lease has run out, and its next save meets ours.
 func (d *daemon) standBy(ctx context.Context, why error) answer {
-	d.later(why, zerolog.WarnLevel, "standing by")
+	d.later(web.StandingBy, why, zerolog.WarnLevel)
+	d.status.standingBy(why.Error())
+	if d.queue != nil { // nobody else has a connection to it
+		return pause(ctx, standbyWait)
+	}
 	if errors.Is(why, sources.ErrBusy) && d.hung(ctx, time.Now()) {
 		d.log.Warn().Str("owner", d.rival.owner).Time("saved_at", d.rival.saved).
 			Msgf("the daemon that holds the source has not saved its checkpoint for %s; ending its connection and taking over", builds.LeaseLife)
@@ -40,16 +45,38 @@ func (d *daemon) standBy(ctx context.Context, why error) answer {
 			return again
 		}
 	}
-	if backoff.Pause(ctx, standbyWait) != nil {
-		return later
+	return pause(ctx, standbyWait)
+}
+
+// elsewhere returns an error where another host delivers the events of a queue of its own. It is
+// taken for gone as one that has hung is. Who has delivered from this host's queue is gone: this process has the
+// queue, unless it has given its turn away.
+func (d *daemon) elsewhere(ctx context.Context, st *builds.State) error {
+	if d.queue == nil {
+		return nil
 	}
-	return again
+	var position sources.Position
+	st.View(func(cp *builds.Checkpoint) { position = cp.Position })
+	own, waiting, err := d.queue.Own(position)
+	owner, saved, found := st.Found()
+	if err != nil || own && owner != d.turns.gave || !found || owner == d.owner || d.hung(ctx, time.Now()) {
+		return err
+	}
+	left := ""
+	if waiting > 0 {
+		left = fmt.Sprintf("; %d events wait in this host's queue, which asks for its turn", waiting)
+	}
+	if waiting > 0 || d.beside != nil && d.beside.status.now() == "running" { // which is better on one host
+		d.askForTurn(ctx)
+	}
+	return fmt.Errorf("%w: %s delivers the events of a queue of its own, and saved its checkpoint at %s; if it is gone, this one takes over within %s%s",
+		sources.ErrBusy, owner, saved.Format(time.RFC3339), builds.LeaseLife, left)
 }
 
 // hung looks at the rival's checkpoint, and reports whether it has been looked
 // at, without a gap, for so long that the rival cannot be alive.
 func (d *daemon) hung(ctx context.Context, now time.Time) bool {
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Name, d.owner, zerolog.Nop())
+	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, zerolog.Nop())
 	if err != nil {
 		d.rival = rival{}
 		return false

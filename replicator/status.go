@@ -2,8 +2,6 @@ package replicator
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"haystream/mapping/rowstore"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/inspect"
@@ -31,9 +28,10 @@ type status struct {
 
 	mu       sync.Mutex
 	state    string
-	reason   string
-	mend     bool              // the reason is one that a person must see to
+	why      web.Trouble       // of a state other than running
+	standby  string            // which other daemon has the lease; empty while none is known to
 	trouble  string            // of the checkpoint step; empty while it goes well
+	unqueue  string            // why messages cannot be put into the event queue; empty while they can
 	wrong    []string          // what a person must mend in the sink
 	held     builds.Held       // indexes that are held up
 	unread   map[string]string // tables that cannot be read, and why
@@ -41,15 +39,14 @@ type status struct {
 	targets  []*builds.Target
 	pf       *inspect.Inspection
 	lags     sources.Lag
-	dead     map[string]int64 // dead letters that the sink holds, by physical index
-	counted  time.Time        // when it was asked
+	letters  *letters
 	since    time.Time        // of the session
-	rowsAt   int64            // gauges.rows at since
+	before   map[string]int64 // rows that each physical index had been made of at since
 }
 
 func newStatus(cfg *config.Config, version string, sink sinks.Writer) *status {
 	return &status{
-		cfg: cfg, version: version, sink: sink, started: time.Now(), state: "starting",
+		cfg: cfg, version: version, sink: sink, started: time.Now(), state: "starting", why: web.Trouble{Reason: web.Starting}, letters: &letters{},
 		lags: sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1},
 	}
 }
@@ -58,31 +55,105 @@ func newStatus(cfg *config.Config, version string, sink sinks.Writer) *status {
 func (s *status) running(p *pipeline, targets []*builds.Target, pf *inspect.Inspection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason, s.wrong, s.mend, s.unread = "running", "", nil, false, nil
+	s.state, s.why, s.wrong, s.unread, s.standby, s.unqueue = "running", web.Trouble{}, nil, nil, "", ""
 	s.pipeline, s.targets, s.pf = p, targets, pf
-	s.since, s.rowsAt = time.Now(), s.gauges.rows.Load()
+	s.since, s.before = time.Now(), map[string]int64{}
+	s.pipeline.state.View(func(*builds.Checkpoint) {
+		for _, t := range targets {
+			s.before[t.Physical] = s.snapshot(t).RowsDone
+		}
+	})
 }
 
 // waiting is called when something keeps a session from running.
-func (s *status) waiting(why error) {
+func (s *status) waiting(reason web.Reason, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason = "waiting", why.Error()
-	s.mend = forPerson(why)
+	s.state, s.why = "waiting", web.Trouble{Reason: reason, Text: why.Error()}
 }
 
-// forPerson reports whether waiting alone does not mend something.
-func forPerson(err error) bool {
-	var refused *inspect.Refusal
-	return errors.As(err, &refused) || errors.Is(err, sources.ErrConfig) || errors.Is(err, sinks.ErrForeign) ||
-		errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly)
+// paused notes since when the pipeline is paused; zero: it is not.
+func (s *status) paused(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !since.IsZero():
+		s.state, s.why = "paused", web.Trouble{Reason: web.Paused, Text: web.PausedReason(since)}
+	case s.state == "paused":
+		s.state, s.why = "starting", web.Trouble{Reason: web.Starting}
+	}
+}
+
+// now is the state.
+func (s *status) now() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// cannot says why nothing can be asked of the daemon; empty where it can.
+func (s *status) cannot() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state == "paused":
+		return ""
+	case s.standby != "":
+		return "this daemon stands by, ask the one that runs: " + s.standby
+	case s.state == "waiting":
+		return "the daemon waits, ask again when it runs: " + s.why.Text
+	}
+	return ""
+}
+
+// idle says why nothing is delivered; empty while a session runs.
+func (s *status) idle() string {
+	if why := s.cannot(); why != "" {
+		return why
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != "running" {
+		return cmp.Or(s.why.Text, "the daemon is "+s.state)
+	}
+	return ""
+}
+
+// standingBy notes that another daemon has the lease.
+func (s *status) standingBy(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.standby = why
+}
+
+// target is the session's physical index of a name, and its pipeline; nil while none runs, or where it is
+// not fed.
+func (s *status) target(physical string) (*pipeline, *builds.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != "running" {
+		return nil, nil
+	}
+	for _, t := range s.targets {
+		if t.Physical == physical && !t.Retired.Load() {
+			return s.pipeline, t
+		}
+	}
+	return nil, nil
+}
+
+// standsBy says which other daemon has the lease; empty while none is known to.
+func (s *status) standsBy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.standby
 }
 
 // stopped is called when the daemon ends for a reason that a person must mend.
 func (s *status) stopped(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.reason = "stopped", why.Error()
+	s.state, s.why = "stopped", web.Trouble{Reason: web.Stopped, Text: why.Error()}
 }
 
 // checkpointed notes how the checkpoint step went.
@@ -93,6 +164,16 @@ func (s *status) checkpointed(err error) {
 	if err != nil {
 		s.gauges.unsaved.Add(1)
 		s.trouble = err.Error()
+	}
+}
+
+// unqueued notes why messages cannot be put into the event queue; nil: they can.
+func (s *status) unqueued(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unqueue = ""
+	if why != nil {
+		s.unqueue = why.Error()
 	}
 }
 
@@ -127,7 +208,7 @@ func (s *status) Status() web.Status {
 	position := string(s.acked())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := web.Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.reason, Since: s.started, Indexes: []web.IndexStatus{}}
+	out := web.Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.why.Text, Since: s.started, Indexes: []web.IndexStatus{}}
 	out.CheckpointFailures, out.ValuesReplaced, out.SnapshotRows = s.gauges.unsaved.Load(), s.gauges.replaced.Load(), s.gauges.rows.Load()
 	out.Source = web.SourceStatus{
 		Position: position, LagSeconds: s.gauges.lag(time.Now()).Seconds(),
@@ -145,6 +226,7 @@ func (s *status) Status() web.Status {
 	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.Sink.Kind, s.pf.Sink.Version, s.pf.Sink.Address
 	out.Indexes = s.indexes()
 	out.Store = s.pipeline.joins.Status()
+	_, out.Refused = s.letters.found()
 	return out
 }
 
@@ -152,7 +234,7 @@ func (s *status) Status() web.Status {
 func (s *status) indexes() []web.IndexStatus {
 	out := []web.IndexStatus{}
 	at := map[string]int{}
-	rate := s.rate()
+	open, _ := s.letters.found()
 	s.pipeline.state.View(func(*builds.Checkpoint) {
 		for _, t := range s.targets {
 			i, ok := at[t.Alias]
@@ -162,11 +244,18 @@ func (s *status) indexes() []web.IndexStatus {
 				out = append(out, web.IndexStatus{Name: t.Definition.Names[0], Alias: t.Alias})
 			}
 			line := &out[i]
-			line.Written += t.Written.Load()
-			line.Deleted += t.Deleted.Load()
-			line.Superseded += t.Superseded.Load()
-			line.Dropped += t.Dropped.Load()
-			line.DeadLetters += s.dead[t.Physical]
+			line.Periods = nil
+			for _, part := range t.All() {
+				line.Written += part.Written.Load()
+				line.Deleted += part.Deleted.Load()
+				line.Superseded += part.Superseded.Load()
+				line.Dropped += part.Dropped.Load()
+				line.DeadLetters += open[part.Physical]
+				if part.Period != "" {
+					line.Periods = append(line.Periods, part.Physical)
+				}
+			}
+			line.Expired += t.Definition.Expired()
 			for _, r := range t.Definition.Renderers {
 				line.Nulled += r.Nulled.Load()
 			}
@@ -179,22 +268,17 @@ func (s *status) indexes() []web.IndexStatus {
 			if !t.Serving || t.Waiting {
 				line.Building = t.Physical
 			}
-			line.Snapshot = snapshotStatus(t, rate)
+			line.Snapshot = s.snapshot(t)
 		}
 	})
 	return out
 }
 
-// rate is how many rows a second the session's snapshots have read.
-func (s *status) rate() float64 {
-	if took := time.Since(s.since).Seconds(); took > 0 {
-		return float64(s.gauges.rows.Load()-s.rowsAt) / took
-	}
-	return 0
-}
-
-func snapshotStatus(t *builds.Target, rate float64) web.SnapshotStatus {
-	out := web.SnapshotStatus{State: "done", ETASeconds: 0}
+// snapshot is how far a target's rows were read, of stored ones into the row store
+// and then into documents. The checkpoint is being viewed.
+func (s *status) snapshot(t *builds.Target) web.SnapshotStatus {
+	out := web.SnapshotStatus{State: "done"}
+	out.RowsDone, out.RowsEstimated = s.pipeline.joins.Progress(t.Physical)
 	estimates := map[string]int64{}
 	for _, r := range t.Definition.Renderers {
 		estimates[r.Table.String()] = r.Table.EstimatedRows
@@ -209,9 +293,12 @@ func snapshotStatus(t *builds.Target, rate float64) web.SnapshotStatus {
 		out.State = "running"
 	}
 	if out.State == "running" {
-		out.RowsPerSecond, out.ETASeconds = rate, -1
-		if left := out.RowsEstimated - out.RowsDone; rate > 0 && left >= 0 {
-			out.ETASeconds = float64(left) / rate
+		out.ETASeconds = -1
+		if took := time.Since(s.since).Seconds(); took > 0 {
+			out.RowsPerSecond = float64(out.RowsDone-s.before[t.Physical]) / took
+		}
+		if out.RowsPerSecond > 0 {
+			out.ETASeconds = float64(out.RowsEstimated-out.RowsDone) / out.RowsPerSecond
 		}
 	}
 	return out
@@ -221,32 +308,44 @@ func snapshotStatus(t *builds.Target, rate float64) web.SnapshotStatus {
 const maxLag = time.Minute
 
 // NotReady lists why the daemon is not ready; empty when it is.
-func (s *status) NotReady() []string {
+func (s *status) NotReady() []web.Trouble {
 	st := s.Status()
-	var why []string
-	if st.State != "running" {
-		why = append(why, cmp.Or(st.Reason, st.State))
+	why := s.troubles()
+	add := func(reason web.Reason, format string, args ...any) {
+		why = append(why, web.Trouble{Reason: reason, Text: fmt.Sprintf(format, args...)})
 	}
-	s.mu.Lock()
-	trouble, people := s.trouble, append(s.forPeople(), s.wrong...)
-	s.mu.Unlock()
-	why = append(why, people...)
-	if trouble != "" {
-		why = append(why, trouble)
-	}
-	why = append(why, s.unanswered()...)
 	if !st.Sink.Healthy {
-		why = append(why, "sink: "+st.Sink.Reason)
+		add(web.SinkDown, "sink: %s", st.Sink.Reason)
 	}
 	for _, index := range st.Indexes {
 		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
-			why = append(why, fmt.Sprintf("index %s: %d of about %d rows have been read", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated))
+			add(web.Loading, "index %s: %d of about %d rows are done", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated)
 		}
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {
-		why = append(why, fmt.Sprintf("%s behind the source", lag.Round(time.Second)))
+		add(web.Lag, "%s behind the source", lag.Round(time.Second))
 	}
 	return why
+}
+
+// troubles are those that the daemon was told of, and the servers that leave it without an answer.
+func (s *status) troubles() (all []web.Trouble) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != "running" {
+		all = append(all, web.Trouble{Reason: s.why.Reason, Text: cmp.Or(s.why.Text, s.state)})
+	}
+	all = append(all, s.forPeople()...)
+	for _, text := range s.wrong {
+		all = append(all, web.Trouble{Reason: web.AliasTaken, Text: text})
+	}
+	if s.trouble != "" {
+		all = append(all, web.Trouble{Reason: web.CheckpointUnsaved, Text: s.trouble})
+	}
+	if s.unqueue != "" {
+		all = append(all, web.Trouble{Reason: web.EventQueue, Text: s.unqueue})
+	}
+	return append(all, s.unanswered()...)
 }
 
 // What a ready daemon's servers may leave unanswered.
@@ -256,40 +355,18 @@ const (
 )
 
 // unanswered says which server has left the daemon without an answer for long:
-// a connection may be dead without being closed.
-func (s *status) unanswered() (why []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// a connection may be dead without being closed. The lock is held.
+func (s *status) unanswered() (why []web.Trouble) {
 	if s.pipeline == nil || s.state != "running" {
 		return nil
 	}
 	if d := s.pipeline.source.Silence(); d > maxSilence {
-		why = append(why, fmt.Sprintf("source: the server has said nothing for %s", d.Round(time.Second)))
+		why = append(why, web.Trouble{Reason: web.SourceSilent, Text: fmt.Sprintf("source: the server has said nothing for %s", d.Round(time.Second))})
 	}
 	if d := s.pipeline.state.SavingFor(time.Now()); d > maxSaving {
-		why = append(why, fmt.Sprintf("sink: the checkpoint has been on its way for %s", d.Round(time.Second)))
+		why = append(why, web.Trouble{Reason: web.CheckpointSlow, Text: fmt.Sprintf("sink: the checkpoint has been on its way for %s", d.Round(time.Second))})
 	}
 	return why
-}
-
-// countDeadLetters asks the sink every few seconds; called by the checkpoint
-// step more often than that.
-func (s *status) countDeadLetters(ctx context.Context) {
-	s.mu.Lock()
-	due := time.Since(s.counted) > 2*time.Second
-	s.mu.Unlock()
-	if !due {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	dead, err := s.sink.DeadLetters(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.counted = time.Now()
-	if err == nil {
-		s.dead = dead
-	}
 }
 
 // Unhealthy says why the process does not do its work; empty while it does.
@@ -298,10 +375,10 @@ func (s *status) countDeadLetters(ctx context.Context) {
 func (s *status) Unhealthy() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == "stopped" || s.state == "waiting" && s.mend {
-		return s.reason
+	if s.state != "running" && s.why.Reason.ForPerson() {
+		return s.why.Text
 	}
-	return strings.Join(s.forPeople(), "\n")
+	return strings.Join(web.Lines(s.forPeople()), "\n")
 }
 
 // holdToo notes that more indexes are held up.
@@ -351,12 +428,12 @@ func (s *status) holds(alias string) bool {
 }
 
 // forPeople lists what a person must mend while the rest goes on. The lock is held.
-func (s *status) forPeople() (all []string) {
+func (s *status) forPeople() (all []web.Trouble) {
 	for _, alias := range slices.Sorted(maps.Keys(s.held)) {
-		all = append(all, "index "+alias+" is held up: "+s.held[alias])
+		all = append(all, web.Trouble{Reason: web.HeldUp, Text: "index " + alias + " is held up: " + s.held[alias]})
 	}
 	for _, table := range slices.Sorted(maps.Keys(s.unread)) {
-		all = append(all, s.unread[table])
+		all = append(all, web.Trouble{Reason: web.Unreadable, Text: s.unread[table]})
 	}
 	return all
 }

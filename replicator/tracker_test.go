@@ -42,7 +42,7 @@ func TestBarrierWaitsForEarlierPiecesOnly(t *testing.T) {
 	before, after := &delivery{}, &delivery{}
 	tr.add(before)
 	barrier := (&pipeline{tracker: tr}).barrier
-	reached := barrier()
+	reached := barrier("")
 	tr.add(after)
 	select {
 	case <-reached:
@@ -56,7 +56,7 @@ func TestBarrierWaitsForEarlierPiecesOnly(t *testing.T) {
 		t.Fatal("not reached though only a later piece is on its way")
 	}
 	select {
-	case <-barrier():
+	case <-barrier(""):
 		t.Fatal("a second barrier was reached before the piece that it waits for")
 	default:
 	}

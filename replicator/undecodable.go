@@ -10,7 +10,7 @@ import (
 	"haystream/sources"
 )
 
-// A decoding settles what becomes of values that are not UTF-8. It is shared by
+// A decoding decides what becomes of values that are not UTF-8. It is shared by
 // all who render.
 type decoding struct {
 	refuse bool
@@ -26,12 +26,12 @@ func newDecoding(cfg *config.Config, g *gauges, log zerolog.Logger) *decoding {
 // scratch is a new one that asks here.
 func (d *decoding) scratch() *mapping.Scratch {
 	s := mapping.NewScratch()
-	s.Undecodable = d.settle
+	s.Undecodable = d.decide
 	return s
 }
 
-// settle refuses the document or counts the value, and logs the first one of each column.
-func (d *decoding) settle(e *mapping.UndecodableError) error {
+// decide refuses the document or counts the value, and logs the first one of each column.
+func (d *decoding) decide(e *mapping.UndecodableError) error {
 	if d.refuse {
 		return e
 	}

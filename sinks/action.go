@@ -30,6 +30,9 @@ type Action struct {
 type Batch struct {
 	Actions []Action
 
+	// Unmade are targets of periods whose indexes have to be made before it is written.
+	Unmade []*Target
+
 	// Done is called exactly once, from any goroutine, when every action is held.
 	Done func()
 
@@ -74,7 +77,7 @@ func (b *Batch) Adopt(text []byte) []byte {
 // Reset forgets all actions and keeps the memory.
 func (b *Batch) Reset() {
 	clear(b.Actions)
-	b.Actions, b.Done = b.Actions[:0], nil
+	b.Actions, b.Unmade, b.Done = b.Actions[:0], nil, nil
 	for i := range b.blocks {
 		b.blocks[i] = b.blocks[i][:0]
 	}
@@ -108,6 +111,14 @@ type Target struct {
 	Dropped     atomic.Int64 // documents that the ingest pipeline dropped: nothing was written
 	DeadLetters atomic.Int64 // sent to the dead letters since start
 
+	// Period is that of an index which belongs to Of; empty and nil for others.
+	Period string
+	Of     *Target
+
+	Made   atomic.Bool  // the index of the period is there
+	Oldest atomic.Int64 // the first period, by its number, whose documents are kept; 0: all are
+
+	parts   parts
 	refusal atomic.Pointer[Refusal]
 }
 

@@ -11,8 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"regexp"
-	"strings"
+	"time"
 
 	"haystream/internal/preflight"
 )
@@ -33,6 +32,9 @@ var (
 	// ErrTooManyDeadLetters stops the pipeline.
 	ErrTooManyDeadLetters = errors.New("too many dead letters")
 )
+
+// NotTaking is logged when Health turns from nil.
+const NotTaking = "the sink does not take documents; waiting"
 
 // A Sink holds documents. It is made once; who uses it takes the part that is
 // needed. The methods of one part are called by one goroutine at a time, except
@@ -87,6 +89,9 @@ type Writer interface {
 // A Catalog knows physical indexes and aliases. It is called when a session begins,
 // then by the checkpoint step, and by the commands. ErrForeign, of any method, means
 // that a name is taken by what this pipeline has not made, and which is left as it is.
+//
+// Other physical indexes may belong to one, for periods of its documents (see InPeriod).
+// What is done to it is done to them; given the name of one of them, to that one alone.
 type Catalog interface {
 	// Index says what the alias points to: nil where neither alias nor index of
 	// that name exists.
@@ -96,16 +101,27 @@ type Catalog interface {
 	// write alias and the alias. It is asked every few seconds.
 	Standing(ctx context.Context, alias, physical string) (Standing, error)
 
-	// Made lists the physical indexes that this pipeline has made for the alias: those
-	// of its name and a timestamp that have their write alias.
-	Made(ctx context.Context, alias string) ([]string, error)
+	// Foreign says what others than this pipeline have made that bears the alias's name; nil
+	// where nothing does.
+	Foreign(ctx context.Context, alias string) (*Foreign, error)
+
+	// Take points the alias to the physical index in the place of what is foreign, in one step.
+	// The documents of that stay in the indexes that it returns. To be repeated until it
+	// has no error.
+	Take(ctx context.Context, alias, physical string) (kept []string, err error)
+
+	// Made lists the physical indexes that this pipeline has made for the alias, in the
+	// order of their names: those of its name and a timestamp that have their write alias.
+	// Without an alias, it lists those of all that it may see.
+	Made(ctx context.Context, alias string) ([]*Index, error)
 
 	// Newest is about the highest Version in a physical index; 0 for an empty one,
 	// and where the sink cannot read back.
 	Newest(ctx context.Context, physical string) (int64, error)
 
 	// Create makes a physical index with its own write alias, tuned for
-	// loading. With Serve set the alias points to it from the start. One that
+	// loading. With Serve set the alias points to it from the start: to an index where
+	// nothing serves, and to one of a period beside the one that it belongs to. One that
 	// an earlier call has made is returned. ErrRefused is for this index alone.
 	Create(ctx context.Context, spec IndexSpec) (*Index, error)
 
@@ -118,9 +134,18 @@ type Catalog interface {
 	// for a new index only; the fields are as before then. A field that want lacks stays.
 	Amend(ctx context.Context, physical string, was, want IndexSpec) (refused string, err error)
 
+	// Merge merges each shard's segments into one, for an index that is loaded: it is smaller and
+	// searched faster then. It blocks until that is done, and may be called beside the
+	// others. refused says why the sink does not do it.
+	Merge(ctx context.Context, physical string) (refused string, err error)
+
 	// Swap points the alias, or a write alias, to the physical index, away from any
 	// other, in one step.
 	Swap(ctx context.Context, alias, physical string) error
+
+	// Shelve deletes the dead letters of a physical index of this pipeline that is kept and
+	// gets no more documents.
+	Shelve(ctx context.Context, physical string) error
 
 	// Drop deletes a physical index of this pipeline and its dead letters.
 	// One that is gone already is no error.
@@ -129,13 +154,69 @@ type Catalog interface {
 
 // A Reader reads documents back, to copy them into an index that replaces theirs.
 type Reader interface {
-	// Lacking finds the documents of one physical index that another one lacks, but
-	// for such as are written after it began, and calls each for some at a time,
+	// Lacking finds the documents of one physical index that another one lacks, or has in
+	// an older Version, and those in its dead letters, but for such as are written after it began, and calls each for some at a time,
 	// which blocks it and whose error ends it. at is empty or a place that each was
 	// given: documents before it are passed over, so that it may be gone on with after
 	// an error. It retries nothing, and changes nothing. A sink that cannot read back
 	// finds nothing.
 	Lacking(ctx context.Context, from, to, at string, each func(docs []Document, at string) error) error
+}
+
+// A Searcher answers questions about the documents that an alias shows. A sink need not be
+// one. Several goroutines call it at once; it retries nothing, and changes nothing.
+type Searcher interface {
+	// Search sends the body of a search in the query DSL, and returns the answer's. An
+	// answer without some of the documents is an error.
+	Search(ctx context.Context, alias string, body []byte) (json.RawMessage, error)
+
+	// Mappings are those of each physical index that the alias shows; none where there is
+	// no such alias.
+	Mappings(ctx context.Context, alias string) ([]json.RawMessage, error)
+
+	// Refused are the latest dead letters that are open, most at most.
+	Refused(ctx context.Context, most int) ([]Refused, error)
+}
+
+// Letters are the dead letters that a sink holds for people to see to. A sink need not
+// hold them so. Several goroutines call it at once; it retries nothing.
+type Letters interface {
+	// Letters are those that are open of an alias, or of all where that is empty, the latest
+	// first and without their documents: most at most, after the place that an earlier
+	// page has named. ErrPlace: after is no such place.
+	Letters(ctx context.Context, alias string, most int, after string) (LettersPage, error)
+
+	// Letter is the one of a key, with its document; nil where none is open.
+	Letter(ctx context.Context, key string) (*Refused, error)
+
+	// DropLetter deletes a dead letter. It stays, and dropped is false, where the document was
+	// refused again since, at a later version. One that is gone is no error.
+	DropLetter(ctx context.Context, l *Refused) (dropped bool, err error)
+}
+
+// ErrPlace means that a text is no place in a list.
+var ErrPlace = errors.New("no place to go on from")
+
+// A LettersPage is a part of the dead letters.
+type LettersPage struct {
+	Total   int64     `json:"total"`
+	Letters []Refused `json:"dead_letters"`
+	Next    string    `json:"next,omitempty"` // the place after them; empty where they are the last
+}
+
+// A Refused document is a dead letter.
+type Refused struct {
+	Key      string    `json:"key"`   // which it is
+	Index    string    `json:"index"` // the alias
+	Physical string    `json:"physical_index"`
+	ID       string    `json:"id"`
+	Routing  string    `json:"routing,omitempty"`
+	Version  int64     `json:"version"`
+	Op       string    `json:"op"` // index or delete
+	Type     string    `json:"type"`
+	Reason   string    `json:"reason"` // in the words of whoever refused it
+	Time     time.Time `json:"time"`
+	Body     string    `json:"document,omitempty"` // as it was sent; empty in lists, and where none is kept
 }
 
 // Checkpoints keep one document for each pipeline, by compare-and-swap. They are
@@ -194,6 +275,12 @@ type Rules struct {
 	// Types lists the field types beyond the basic ones that this sink has, such as
 	// scaled_float; nil where it takes any, or was not asked.
 	Types map[string]bool
+
+	// NoBoost: fields take no boost in their mapping.
+	NoBoost bool
+
+	// Searches: the sink is a Searcher.
+	Searches bool
 }
 
 // Token is the sink's mark of a saved checkpoint, for compare-and-swap. The
@@ -212,17 +299,21 @@ type Index struct {
 type Standing struct {
 	UUID     string   // empty where the index is gone, or is not this pipeline's
 	WritesTo string   // the index behind its write alias; empty where writes are refused
-	Serving  []string // all indexes behind the alias, as long as it shows the whole of them
+	Serving  []string // all indexes behind the alias, as long as it shows the whole of them, without those of their periods
 	Blocked  string   // why it takes no documents, with the remedy; empty where it does
+	Periods  []string // of the indexes that belong to it and can be written to, in order
 }
 
-// IsPhysical reports whether a name is one that a physical index of the alias gets.
-func IsPhysical(alias, name string) bool {
-	stamp, ok := strings.CutPrefix(name, alias+"-")
-	return ok && timestamp.MatchString(stamp)
+// A Foreign is what bears an alias's name and was made by others.
+type Foreign struct {
+	Alias     string
+	Index     bool     // an index has the name; else an alias has it
+	Indexes   []string // that index, or those that the alias leads to
+	By        string   // who made them, for people: "made by django-haystack"
+	Documents int64    // in them
+	Kept      string   // the index that keeps the documents of an index, when the alias is in its place
+	Cannot    string   // why its place cannot be taken, with the remedy; empty where it can
 }
-
-var timestamp = regexp.MustCompile(`^\d{8}-\d{6}-\d{3}$`)
 
 // An IndexSpec describes a physical index to be made.
 type IndexSpec struct {
@@ -234,9 +325,9 @@ type IndexSpec struct {
 	Meta     json.RawMessage // put under mappings._meta: the owner and the definition
 	Pipeline string          // the ingest pipeline that documents go through; for Check only
 
-	// Keep is a physical index whose documents are to come into this one: its
-	// fields that Mappings lack are kept. Empty for none.
-	Keep string
+	// Keep are physical indexes whose documents are to come into this one: their
+	// fields that Mappings lack are kept.
+	Keep []string
 }
 
 // A Document as the sink holds it.
@@ -245,4 +336,6 @@ type Document struct {
 	Routing []byte // nil for none
 	Version int64
 	Body    []byte // on one line
+	Refused bool   // it comes from the dead letters
+	Lost    string // of a dead letter that does not have the document: why
 }

@@ -35,6 +35,10 @@ type Config struct {
 	// Snapshot says how existing rows are read.
 	Snapshot SnapshotConfig `yaml:"snapshot"`
 
+	// Messages asks for the messages in the log that are for Haystream, where the
+	// server has such: a definition is over events. Not a setting of its own.
+	Messages bool `yaml:"-"`
+
 	// Password is the URL's or PasswordFile's content; not a setting of its own.
 	Password conf.Secret `yaml:"-"`
 }

@@ -75,8 +75,8 @@ func isNumber(text []byte) bool {
 // -infinity, and days such as 0000-00-00 and 2021-02-30.
 func IsDay(text []byte) bool {
 	const day = len("-01-02")
-	year := 0 // where it ends
-	for year = min(len(text), 1); year < len(text) && text[year] != '-'; year++ {
+	year := min(len(text), 1) // where it ends
+	for ; year < len(text) && text[year] != '-'; year++ {
 		if text[year] > '9' {
 			return false
 		}

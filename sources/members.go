@@ -2,7 +2,6 @@ package sources
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 	"sync"
 )
@@ -20,7 +19,7 @@ func KeepLast(dst []byte, start int) []byte {
 		return dst
 	}
 	end := len(dst)
-	dst, _ = appendLast(dst, dst[start:end], 0)
+	dst = appendLast(dst, dst[start:end])
 	return dst[:start+copy(dst[start:], dst[end:])]
 }
 
@@ -99,7 +98,7 @@ func (s *memberScanner) name() {
 		h = (h ^ uint64(c)) * 1099511628211
 	}
 	s.names = append(s.names, h)
-	s.at = skipBlanks(s.text, s.at+1) + 1
+	s.at = blank(s.text, s.at+1) + 1
 }
 
 func repeats(names []uint64) bool {
@@ -120,122 +119,31 @@ func repeats(names []uint64) bool {
 	return false
 }
 
-// stringEnd returns where the JSON string that begins at i ends.
-func stringEnd(text []byte, i int) int {
-	for i++; i < len(text); {
-		n := bytes.IndexByte(text[i:], '"')
-		if n < 0 {
-			break
-		}
-		slashes := 0
-		for n > slashes && text[i+n-1-slashes] == '\\' {
-			slashes++
-		}
-		if i += n + 1; slashes%2 == 0 {
-			return i
-		}
+// appendLast appends a value without the members that later ones replace.
+func appendLast(dst, value []byte) []byte {
+	w := WalkJSON(value)
+	if w.Failed { // neither an array nor an object
+		return append(dst, bytes.TrimSpace(value)...)
 	}
-	return len(text)
-}
-
-// A member of an object, as spans of the text.
-type member struct {
-	name       string
-	start, end int // of the quoted name
-	value      int
-}
-
-// appendLast appends the value at text[i:] without the members that later ones
-// replace, and returns where the value ends.
-func appendLast(dst, text []byte, i int) ([]byte, int) {
-	i = skipBlanks(text, i)
-	if i >= len(text) {
-		return dst, i
-	}
-	switch text[i] {
-	case '"':
-		end := stringEnd(text, i)
-		return append(dst, text[i:end]...), end
-	case '[':
-		dst, i = append(dst, '['), skipBlanks(text, i+1)
-		for i < len(text) && text[i] != ']' {
-			dst, i = appendLast(dst, text, i)
-			if i = skipBlanks(text, i); i < len(text) && text[i] == ',' {
-				dst, i = append(dst, ','), skipBlanks(text, i+1)
-			}
-		}
-		return append(dst, ']'), i + 1
-	case '{':
-		members, end := membersOf(text, i)
-		dst = append(dst, '{')
-		for n, m := range members {
-			if n > 0 {
-				dst = append(dst, ',')
-			}
-			dst, _ = appendLast(append(append(dst, text[m.start:m.end]...), ':'), text, m.value)
-		}
-		return append(dst, '}'), end
-	}
-	end := i
-	for end < len(text) && text[end] > ' ' && text[end] != ',' && text[end] != ']' && text[end] != '}' {
-		end++
-	}
-	return append(dst, text[i:end]...), end
-}
-
-// membersOf lists the members of the object at text[i:] that count, each at the
-// place of the last one of its name, and returns where the object ends.
-func membersOf(text []byte, i int) (members []member, end int) {
+	open, end := byte('['), byte(']')
 	last := map[string]int{}
-	for i = skipBlanks(text, i+1); i < len(text) && text[i] == '"'; {
-		m := member{start: i, end: stringEnd(text, i)}
-		if json.Unmarshal(text[m.start:m.end], &m.name) != nil {
-			m.name = string(text[m.start:m.end])
-		}
-		m.value = skipBlanks(text, m.end) + 1 // after the colon
-		i = skipBlanks(text, valueEnd(text, m.value))
-		members = append(members, m)
-		last[m.name] = m.start
-		if i < len(text) && text[i] == ',' {
-			i = skipBlanks(text, i+1)
+	if w.Object {
+		open, end = '{', '}'
+		for names := w; names.Next(); {
+			last[unquote(names.Name())] = names.from
 		}
 	}
-	return slices.DeleteFunc(members, func(m member) bool { return last[m.name] != m.start }), i + 1
-}
-
-// valueEnd returns where the value at text[i:] ends.
-func valueEnd(text []byte, i int) int {
-	depth := 0
-	for i = skipBlanks(text, i); i < len(text); {
-		switch text[i] {
-		case '"':
-			i = stringEnd(text, i)
-			if depth == 0 {
-				return i
-			}
+	for dst = append(dst, open); w.Next(); {
+		if w.Object && last[unquote(w.Name())] != w.from {
 			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth < 0 {
-				return i
-			}
-			if depth == 0 {
-				return i + 1
-			}
-		case ',':
-			if depth == 0 {
-				return i
-			}
 		}
-		i++
+		if dst[len(dst)-1] != open {
+			dst = append(dst, ',')
+		}
+		if w.Object {
+			dst = append(append(dst, w.Name()...), ':')
+		}
+		dst = appendLast(dst, w.Value())
 	}
-	return i
-}
-
-func skipBlanks(text []byte, i int) int {
-	for i < len(text) && text[i] <= ' ' {
-		i++
-	}
-	return i
+	return append(dst, end)
 }

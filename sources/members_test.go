@@ -24,7 +24,11 @@ func TestKeepLast(t *testing.T) {
 		{`{"a\\":1,"a\\":2}`, `{"a\\":2}`},
 		{`{"":1,"":2}`, `{"":2}`},
 		{`{"a":"{\"a\":1,\"a\":2}","b":"a"}`, `{"a":"{\"a\":1,\"a\":2}","b":"a"}`},
-		{`[]`, `[]`}, {`{}`, `{}`}, {`"a"`, `"a"`}, {`7`, `7`}, {`[{"a":[{"a":1}]},{"a":2}]`, `[{"a":[{"a":1}]},{"a":2}]`},
+		{`[]`, `[]`},
+		{`{}`, `{}`},
+		{`"a"`, `"a"`},
+		{`7`, `7`},
+		{`[{"a":[{"a":1}]},{"a":2}]`, `[{"a":[{"a":1}]},{"a":2}]`},
 		{`{` + many.String() + `"z":1}`, `{` + many.String() + `"z":1}`},
 		{`{"k7":[1,2],` + many.String() + `"z":1}`, `{` + many.String() + `"z":1}`},
 	}
@@ -72,8 +76,14 @@ func TestKeepLastRandom(t *testing.T) {
 		if err := json.Unmarshal(out, &got); err != nil {
 			t.Fatalf("%s: %s: %v", text, out, err)
 		}
-		a, _ := json.Marshal(want)
-		b, _ := json.Marshal(got)
+		a, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if !bytes.Equal(a, b) || members(out) != members(b) {
 			t.Fatalf("%s: got %s", text, out)
 		}

@@ -28,6 +28,9 @@ func (r Row) IsZero() bool { return r.cells == nil }
 // Len is the number of cells.
 func (r Row) Len() int { return len(r.cells) }
 
+// Size is how many bytes the row's texts have, about.
+func (r Row) Size() int { return len(r.data) }
+
 // Null reports whether cell i is SQL NULL.
 func (r Row) Null(i int) bool { return r.cells[i].length == lengthNull }
 
@@ -92,6 +95,8 @@ type Arena struct {
 
 	// of the row being built
 	dataStart, cellStart, valueStart int
+
+	shared bool // the row has the texts of the one before it
 }
 
 // NewArena returns an empty arena with room for rows of about so many bytes
@@ -119,6 +124,25 @@ func (a *Arena) StartRow(n int) {
 		a.cells = make([]cell, 0, max(2*cap(a.cells), 1024, n))
 	}
 	a.dataStart, a.cellStart = len(a.data), len(a.cells)
+}
+
+// StartRowAfter begins a row of n cells that can Repeat those of the row that was
+// ended last.
+func (a *Arena) StartRowAfter(last Row, n int) {
+	start := a.dataStart
+	a.StartRow(n)
+	if a.shared = start+len(last.data) == a.dataStart; a.shared { // else Reserve has made other memory
+		a.dataStart = start
+	}
+}
+
+// Repeat adds cell i of the row that StartRowAfter was given: its text is not copied.
+func (a *Arena) Repeat(last Row, i int) {
+	if a.shared {
+		a.cells = append(a.cells, last.cells[i])
+	} else {
+		a.Copy(last, i)
+	}
 }
 
 // Null adds a NULL cell.

@@ -3,8 +3,8 @@
 //
 // The guarantee: a Source emits every committed change of the tables it was
 // asked for, in commit order, and numbers each so that a replay from the same
-// Position numbers it the same. It starts no goroutine of its own beyond the
-// calls below.
+// Position numbers it the same. Of its goroutines only those that open and close
+// connections outlive a call; all have ended when Close returns.
 package sources
 
 import (
@@ -113,7 +113,7 @@ type Source interface {
 	// connection of its own and may be called while Stream runs.
 	Lag(ctx context.Context, pos Position) (Lag, error)
 
-	// Close ends all connections.
+	// Close ends all connections, when the calls under way have returned.
 	Close()
 }
 
@@ -151,11 +151,14 @@ type Start struct {
 	Fresh bool      // the log handle is new: rows must be read by a snapshot
 }
 
-// A Batch is a run of changes in commit order: several small transactions, or
-// a piece of a large one. A batch without changes only moves the Position; one
-// comes when nothing follows the last change, even where the Position stays.
+// A Batch is a run of changes and messages in commit order: several small transactions, or
+// a piece of a large one. A batch without either only moves the Position; one
+// comes when nothing follows the last of them, even where the Position stays.
 type Batch struct {
 	Changes []Change
+
+	// Messages are in the order of the log; how they lie between the Changes is not told.
+	Messages []Message
 
 	// Checkpoint is the state after the last whole transaction in the batch;
 	// in the middle of a large transaction, the one before it.
@@ -178,8 +181,29 @@ func (b *Batch) Size() int {
 	if b.Arena != nil {
 		n = b.Arena.Size()
 	}
+	for i := range b.Messages {
+		n += messageSize + len(b.Messages[i].Body)
+	}
 	return n + len(b.Changes)*changeSize
 }
+
+// empty reports whether the batch only moves the Position.
+func (b *Batch) empty() bool { return len(b.Changes)+len(b.Messages) == 0 }
+
+// MessagePrefix is what the messages in a log begin with that are for Haystream; the name
+// of an event follows.
+const MessagePrefix = "haystream."
+
+// A Message is what a client has written into the log that is no row of a table. It
+// takes no Version.
+type Message struct {
+	Name string    // what follows the MessagePrefix
+	Body []byte    // as the client gave it: it may be anything
+	ID   string    // its place in the log, which no other message has: a replay gives the same
+	Time time.Time // of the commit; of one that is in no transaction, when it was read
+}
+
+const messageSize = 88
 
 // A ChangeKind says what a Change did.
 type ChangeKind uint8
@@ -226,7 +250,7 @@ type Change struct {
 
 	// Before is the row's old image as far as the log carries it: whole, only
 	// its replica identity (other cells Missing), or none (IsZero) where the
-	// key did not change.
+	// key did not change. A Stale change has images where it was of one row.
 	Before Row
 
 	// After is the new image of an insert or update. A cell that the log left

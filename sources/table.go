@@ -11,6 +11,9 @@ type Table struct {
 	// looked up in first.
 	Home bool
 
+	// Open: any other name is that of a column as well, as Member makes it.
+	Open bool
+
 	// Key holds the indexes in Columns of the columns that identify a row:
 	// the primary key, else the first usable unique key, else none.
 	Key []int
@@ -28,6 +31,10 @@ type Table struct {
 	// WholeRows is the statement that makes the log carry every column of a
 	// changed row; empty where it does.
 	WholeRows string
+
+	// LogOnly: the table keeps no rows. Inserts are in the log and nowhere else, updates
+	// and deletes are nowhere.
+	LogOnly bool
 
 	// EstimatedRows is the planner's estimate; -1 where unknown.
 	EstimatedRows int64
@@ -120,6 +127,18 @@ func (t *Table) Column(name string) int {
 		}
 	}
 	return -1
+}
+
+// A table that stands for events has this schema, and these columns beside the members that are used.
+const (
+	EventsSchema = "events"
+	EventID      = "id"
+	EventCreated = "created"
+)
+
+// Member is a column of an Open table: a JSON value, of which nothing is known before it comes.
+func Member(name string) Column {
+	return Column{Name: name, Type: Type{Kind: JSON, SQL: "json"}}
 }
 
 // Project returns a copy of the table that has only the columns for which keep

@@ -2,9 +2,10 @@ package sources
 
 import "fmt"
 
-// Undecoded notes that one change in the log has values that cannot be decoded. They
-// end no stream: the change is left out, so that all that was read of its table is
-// stale, whatever columns it is of; a query gives the rows.
+// Undecoded notes that one change in the log has values that cannot be decoded, which
+// are Missing in its images. They end no stream: all that was read of its table is
+// stale, whatever columns it is of, and a query gives the rows. What foreign keys have
+// done to rows of other tables is told by the rest of the images.
 type Undecoded struct{ first error }
 
 // Fail notes a value. What the catalog explains is returned.
@@ -19,12 +20,12 @@ func (u *Undecoded) Fail(column string, err error) error {
 	return nil
 }
 
-// Settle turns a change with such values into one that says so, of the same Version.
-func (u *Undecoded) Settle(c Change) Change {
+// Change is the change that was read, Stale where it has such values.
+func (u *Undecoded) Change(c Change) Change {
 	if u.first == nil {
 		return c
 	}
-	why := &Staleness{Reason: "has a value in the log that cannot be decoded: " + u.first.Error()}
+	c.Kind, c.Stale = Stale, &Staleness{Reason: "has a value in the log that cannot be decoded: " + u.first.Error()}
 	*u = Undecoded{}
-	return Change{Table: c.Table, Kind: Stale, Version: c.Version, Tx: c.Tx, Stale: why}
+	return c
 }

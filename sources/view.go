@@ -50,5 +50,5 @@ func (v *View) Refusal() string {
 	} else {
 		which = "one of " + which
 	}
-	return fmt.Sprintf("%s is a %s over %s; name %s", name, v.Kind, strings.Join(v.Tables, ", "), which)
+	return fmt.Sprintf("%s is a %s over %s; name %s: its condition becomes where, its joins become relations", name, v.Kind, strings.Join(v.Tables, ", "), which)
 }

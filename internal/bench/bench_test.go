@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +75,8 @@ func TestOptions(t *testing.T) {
 		"endtoend":                     "postgres:endtoend",
 		"-db mariadb endtoend":         "mariadb:endtoend",
 		"-db mysql store":              "mysql:store",
+		"-db postgres,mysql joined":    "postgres:joined mysql:joined",
+		"-db mariadb templates":        "mariadb:templates",
 		"-db postgres snapshot stream": "postgres:snapshot,stream",
 	} {
 		o, err := parse(strings.Fields(args))
@@ -82,7 +86,7 @@ func TestOptions(t *testing.T) {
 		var got []string
 		for _, kind := range kinds() {
 			var taken []string
-			for _, m := range []string{snapshot, stream, endToEnd, store} {
+			for _, m := range measurements {
 				if o.wants(kind, m) {
 					taken = append(taken, m)
 				}
@@ -105,7 +109,7 @@ func TestOptionsRefuse(t *testing.T) {
 	}
 }
 
-// answer is a text result set: packets of these sizes, each with this first byte.
+// answer is packets of these sizes, each with this first byte.
 func answer(packets ...[2]int) *bufio.Reader {
 	var all []byte
 	for _, p := range packets {
@@ -115,20 +119,46 @@ func answer(packets ...[2]int) *bufio.Reader {
 	return bufio.NewReader(bytes.NewReader(all))
 }
 
-func TestCountRows(t *testing.T) {
-	end, column := [2]int{5, 0xfe}, [2]int{40, 3}
-	rows, err := countRows(answer([2]int{1, 2}, column, column, end, [2]int{70000, 0xfe}, [2]int{1, 0xfb}, [2]int{300, 0}, end))
-	if err != nil || rows != 3 {
-		t.Errorf("got %d rows and %v, want 3", rows, err)
+func TestCountPackets(t *testing.T) {
+	end := [2]int{5, 0xfe}
+	result := answer([2]int{1, 1}, [2]int{40, 3}, end, [2]int{70000, 0xfe}, [2]int{1, 0xfb}, [2]int{300, 0}, end)
+	for _, want := range []int{2, 3} {
+		if n, err := countPackets(result); err != nil || n != want {
+			t.Errorf("got %d packets and %v, want %d", n, err, want)
+		}
 	}
 	for name, cut := range map[string]*bufio.Reader{
 		"refused":          answer([2]int{20, 0xff}),
-		"refused midway":   answer([2]int{1, 1}, column, end, [2]int{300, 0}, [2]int{20, 0xff}),
-		"without its end":  answer([2]int{1, 1}, column, end, [2]int{300, 0}),
+		"refused midway":   answer([2]int{300, 0}, [2]int{20, 0xff}),
+		"without its end":  answer([2]int{300, 0}),
 		"without anything": answer(),
 	} {
-		if _, err := countRows(cut); err == nil {
+		if _, err := countPackets(cut); err == nil {
 			t.Errorf("an answer %s is taken", name)
 		}
+	}
+}
+
+func TestReadLog(t *testing.T) {
+	var log []byte
+	message := func(place byte, size int) {
+		body := append([]byte{'w', 0, 0, 0, 0, 0, 0, 0, place}, make([]byte, size)...)
+		log = append(binary.BigEndian.AppendUint32(append(log, 'd'), uint32(4+len(body))), body...)
+	}
+	for place := range byte(5) {
+		message(place, 10000*int(place))
+	}
+	r := bufio.NewReader(bytes.NewReader(log))
+	if err := readLog(r, 3); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := io.ReadAll(r); len(left) != 5+9+40000 {
+		t.Errorf("%d bytes are left", len(left))
+	}
+	if err := readLog(bufio.NewReader(bytes.NewReader(log)), 9); err == nil {
+		t.Error("a log that ends early is taken")
+	}
+	if err := readLog(bufio.NewReader(strings.NewReader("E\x00\x00\x00\x10 an error of it")), 1); err == nil {
+		t.Error("an error is taken for log")
 	}
 }

@@ -45,9 +45,16 @@ type daemon struct {
 	ended  chan error
 }
 
-// daemon writes the configuration of a pipeline that feeds the sink, with every
-// row but for those that where excludes; all else is as it is by default.
+// daemon writes the configuration of a pipeline that feeds the sink with every
+// row but for those that where excludes.
 func (b *bench) daemon(ctx context.Context, name, sink, where string) (*daemon, error) {
+	definition := fmt.Sprintf("indexes:\n  %s_%s: {table: bench, fields: \"*\", where: %q}\n", b.product.server.Kind, name, where)
+	return b.pipeline(ctx, name, sink, definition)
+}
+
+// pipeline writes the configuration of a pipeline that feeds the sink with what is
+// defined; all else is as it is by default.
+func (b *bench) pipeline(ctx context.Context, name, sink, definitions string) (*daemon, error) {
 	listen, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -57,8 +64,7 @@ func (b *bench) daemon(ctx context.Context, name, sink, where string) (*daemon, 
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory: %w", err)
 	}
-	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: %s}\nindexes:\n  %s: {table: bench, fields: \"*\", where: %q}\n",
-		name, b.db.url(), sink, listen, name, where)
+	text := fmt.Sprintf("name: %s\nsource: {url: %q}\nsink: %s\nhttp: {listen: %s}\n%s", name, b.db.url(), sink, listen, definitions)
 	if err := os.WriteFile(filepath.Join(d.dir, "config.yaml"), []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
@@ -111,7 +117,7 @@ func (d *daemon) failed(err error) error {
 func (d *daemon) await(ctx context.Context, done func(context.Context) (bool, error)) (measured, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("not done in 10 minutes"))
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond) // each look takes the daemon some CPU time
 	defer tick.Stop()
 	var m measured
 	for {
@@ -157,7 +163,13 @@ func (d *daemon) delivered(documents int) func(context.Context) (bool, error) {
 
 // status is the part of /status that the benchmark reads.
 type status struct {
-	State   string `json:"state"`
+	State  string `json:"state"`
+	Source struct {
+		Changes int `json:"changes"`
+	} `json:"source"`
+	Store struct {
+		Pending int `json:"documents_pending"`
+	} `json:"row_store"`
 	Indexes []struct {
 		Physical string `json:"physical_index"`
 		Written  int    `json:"documents_written"`

@@ -22,8 +22,12 @@ type database interface {
 	// update changes every row, committing after every so many.
 	update(ctx context.Context, perTransaction int) error
 
-	// follow times a client that reads the log since keepLog and throws it
-	// away. Each round may be asked for once, and there are as many as rounds.
+	// drain times a client that reads what the server sends of the log since
+	// keepLog, and looks at no more of it than where it ends.
+	drain(ctx context.Context, round int) (time.Duration, error)
+
+	// follow times a client that decodes that log. Each round may be asked for
+	// once, after drain, and there are as many as rounds.
 	follow(ctx context.Context, round int) (time.Duration, error)
 
 	// dropLog lets go of log that is kept for anybody, pipelines included.
@@ -43,23 +47,24 @@ type session interface {
 
 // A product is a database that can be measured.
 type product struct {
-	name         string
-	server       servers.Spec
-	scan, follow string // what the baselines are
-	open         func(ctx context.Context, server *servers.Server, rows int) (database, error)
+	name                string
+	server              servers.Spec
+	scan, drain, follow string  // what the baselines are
+	share               float64 // wanted of drain's speed at least
+	open                func(ctx context.Context, server *servers.Server, rows int) (database, error)
 }
 
 func products() []product {
 	binlog := func(name, kind, version string) product {
 		return product{
 			name: name, server: servers.Spec{Kind: kind, Version: version, Args: quietMySQL(kind)},
-			scan: "SELECT", follow: "go-mysql", open: openMySQL,
+			scan: "SELECT", drain: "binlog dump", follow: "go-mysql", share: 0.8, open: openMySQL,
 		}
 	}
 	return []product{
 		{
 			name: "PostgreSQL", server: servers.Spec{Kind: servers.Postgres, Version: "15", Args: quietPostgres()},
-			scan: "COPY", follow: "pg_recvlogical", open: openPostgres,
+			scan: "COPY", drain: "walsender", follow: "pg_recvlogical", share: 0.95, open: openPostgres,
 		},
 		binlog("MySQL", servers.MySQL, "8.0"),
 		binlog("MariaDB", servers.MariaDB, "11.8"),

@@ -101,12 +101,14 @@ func (db *mysqlDatabase) url() string { return db.server.URL + "bench?ssl-mode=D
 func (db *mysqlDatabase) scan(ctx context.Context) (took time.Duration, err error) {
 	began := time.Now()
 	err = db.guard(ctx, func() error {
-		db.conn.ResetSequence()
-		statement := "SELECT * FROM bench.bench"
-		if err := db.conn.WritePacket(append([]byte{0, 0, 0, 0, mysql.COM_QUERY}, statement...)); err != nil {
+		answer, err := db.command(mysql.COM_QUERY, []byte("SELECT * FROM bench.bench"))
+		if err != nil {
 			return err
 		}
-		rows, err := countRows(bufio.NewReaderSize(db.conn.Conn.Conn, 1<<16)) // past the library's own buffer, which is empty
+		if _, err := countPackets(answer); err != nil { // the columns
+			return err
+		}
+		rows, err := countPackets(answer)
 		if err == nil && rows != db.rows {
 			err = fmt.Errorf("got %d rows, want %d", rows, db.rows)
 		}
@@ -118,11 +120,20 @@ func (db *mysqlDatabase) scan(ctx context.Context) (took time.Duration, err erro
 	return time.Since(began), nil
 }
 
-// countRows reads the answer to a query: columns and rows, with an end behind
-// each (MySQL documentation, "Text Resultset").
-func countRows(r *bufio.Reader) (rows int, err error) {
+// command sends a command, and returns what the answer is read from.
+func (s *mysqlSession) command(kind byte, argument []byte) (*bufio.Reader, error) {
+	s.conn.ResetSequence()
+	if err := s.conn.WritePacket(append([]byte{0, 0, 0, 0, kind}, argument...)); err != nil {
+		return nil, err
+	}
+	return bufio.NewReaderSize(s.conn.Conn.Conn, 1<<16), nil // past the library's own buffer, which is empty
+}
+
+// countPackets reads packets up to one that says that it is the last (MySQL
+// documentation, "Text Resultset").
+func countPackets(r *bufio.Reader) (packets int, err error) {
 	const header, end, refusal, endSize = 4, 0xfe, 0xff, 9
-	for ends, packets := 0, 0; ends < 2; {
+	for ; ; packets++ {
 		head, err := r.Peek(header + 1)
 		if err != nil {
 			return 0, err
@@ -132,17 +143,10 @@ func countRows(r *bufio.Reader) (rows int, err error) {
 			text, _ := r.Peek(min(header+size, r.Buffered()))
 			return 0, fmt.Errorf("the server refuses: %q", text[header:])
 		}
-		if _, err := r.Discard(header + size); err != nil {
-			return 0, err
-		}
-		switch {
-		case kind == end && size < endSize:
-			ends, rows, packets = ends+1, packets, 0
-		default:
-			packets++
+		if _, err := r.Discard(header + size); err != nil || kind == end && size < endSize {
+			return packets, err
 		}
 	}
-	return rows, nil
 }
 
 func (db *mysqlDatabase) keepLog(ctx context.Context) error {
@@ -166,6 +170,32 @@ func (db *mysqlDatabase) update(ctx context.Context, perTransaction int) error {
 		return db.exec(ctx, fmt.Sprintf("CALL bench.touch(%d, %d)", db.rows, perTransaction))
 	}
 	return db.exec(ctx, "UPDATE bench.bench SET views = views + 1, updated = updated + INTERVAL 1 SECOND")
+}
+
+// drain dumps the log. To a replica without an id the server says where it ends.
+func (db *mysqlDatabase) drain(ctx context.Context, _ int) (time.Duration, error) {
+	began := time.Now()
+	s, err := connectMySQL(ctx, db.server)
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
+	for _, sql := range []string{"SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @source_binlog_checksum = @@GLOBAL.binlog_checksum", "SET @mariadb_slave_capability = 4"} {
+		if err := s.exec(ctx, sql); err != nil {
+			return 0, err
+		}
+	}
+	err = s.guard(ctx, func() error {
+		answer, err := s.command(mysql.COM_BINLOG_DUMP, append([]byte{4, 0, 0, 0, 0, 0, 0, 0, 0, 0}, db.file...)) // from byte 4 of the file
+		if err == nil {
+			_, err = countPackets(answer)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("dump log: %w", err)
+	}
+	return time.Since(began), nil
 }
 
 // follow is go-mysql's own replica, which decodes the rows that are counted.

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os/exec"
 	"syscall"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"haystream/internal/servers"
 )
@@ -112,8 +116,66 @@ func (db *postgres) update(ctx context.Context, perTransaction int) error {
 	return db.exec(ctx, "VACUUM (ANALYZE) bench")
 }
 
+// drain reads what the walsender sends, and confirms nothing.
+func (db *postgres) drain(ctx context.Context, round int) (time.Duration, error) {
+	config, err := pgconn.ParseConfig(db.server.URL)
+	if err != nil {
+		return 0, fmt.Errorf("read address: %w", err)
+	}
+	config.RuntimeParams["replication"] = "database"
+	began := time.Now()
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return 0, fmt.Errorf("connect for replication: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	err = pglogrepl.StartReplication(ctx, conn, db.slot(round), 0, pglogrepl.StartReplicationOptions{
+		PluginArgs: []string{"proto_version '1'", "publication_names 'baseline'"},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("start replication: %w", err)
+	}
+	end, err := pglogrepl.ParseLSN(db.end)
+	if err != nil {
+		return 0, fmt.Errorf("read the log's end: %w", err)
+	}
+	socket, err := conn.Hijack() // the library would copy each message
+	if err != nil {
+		return 0, fmt.Errorf("take the connection: %w", err)
+	}
+	defer socket.Conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = socket.Conn.Close() })()
+	if err := readLog(bufio.NewReaderSize(socket.Conn, 1<<16), end); err != nil {
+		return 0, fmt.Errorf("read log: %w", err)
+	}
+	return time.Since(began), nil
+}
+
+// readLog reads the log up to a place: messages of a byte for their kind, of
+// their length, and of what begins with a place in the log (PostgreSQL
+// documentation, "Streaming Replication Protocol").
+func readLog(r *bufio.Reader, end pglogrepl.LSN) error {
+	const kind, header, place = 1, 5, 1 + 8
+	for {
+		head, err := r.Peek(header + place)
+		if err != nil {
+			return err
+		}
+		if head[0] != 'd' {
+			return fmt.Errorf("the server sends %q", head[:header])
+		}
+		at := pglogrepl.LSN(binary.BigEndian.Uint64(head[header+1:]))
+		if _, err := r.Discard(kind + int(binary.BigEndian.Uint32(head[kind:]))); err != nil || at >= end {
+			return err
+		}
+	}
+}
+
 // follow is pg_recvlogical.
 func (db *postgres) follow(ctx context.Context, round int) (time.Duration, error) {
+	if err := db.free(ctx, db.slot(round)); err != nil {
+		return 0, err
+	}
 	cmd := exec.CommandContext(ctx, db.server.Bin("pg_recvlogical"), "-d", db.server.URL, "--slot", db.slot(round), "--start", "--no-loop",
 		"--endpos", db.end, "-f", "/dev/null", "-o", "proto_version=1", "-o", "publication_names=baseline")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -122,6 +184,23 @@ func (db *postgres) follow(ctx context.Context, round int) (time.Duration, error
 		return 0, fmt.Errorf("run pg_recvlogical: %w: %s", err, out)
 	}
 	return time.Since(began), nil
+}
+
+// free waits until nobody reads a slot: who has just gone takes a moment longer.
+func (db *postgres) free(ctx context.Context, slot string) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var active bool
+		if err := db.conn.QueryRow(ctx, "SELECT active FROM pg_replication_slots WHERE slot_name = $1", slot).Scan(&active); err != nil || !active {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // dropLog drops every slot. Those whose reader has just gone take a moment longer.

@@ -4,10 +4,12 @@
 // rows, log or bytes. The daemon runs as a process of its own; its rates include its start, its CPU time and memory are the
 // kernel's count. The servers are real and end with this process.
 //
-//	go run ./internal/bench [-db postgres,mysql,mariadb] [snapshot] [stream] [endtoend] [store]
+//	go run ./internal/bench [-db postgres,mysql,mariadb] [snapshot] [stream] [endtoend] [store] [joined] [templates] [events]
 //
 // Without arguments it takes the first two of each database, and the third of PostgreSQL; endtoend is taken of another one where
-// both are named. store compares a pipeline that keeps its rows in the row store with one that does not. HAYSTREAM_BENCH_ROWS sets the number of rows, HAYSTREAM_BENCH_PROFILE a directory for CPU profiles of the daemon.
+// both are named. store compares a pipeline that keeps its rows in the row store with one that does not; joined has documents of several tables, from a
+// quarter as many rows; templates compares the CPU time of a ten-line template of Django's with that of Go's for the same text; events are pushed over HTTP,
+// and no database takes part. HAYSTREAM_BENCH_ROWS sets the number of rows, HAYSTREAM_BENCH_PROFILE a directory for CPU profiles of the daemon.
 package main
 
 import (
@@ -37,7 +39,12 @@ const (
 	stream   = "stream"
 	endToEnd = "endtoend"
 	store    = "store"
+	joined   = "joined"
+	template = "templates"
+	events   = "events"
 )
+
+var measurements = []string{snapshot, stream, endToEnd, store, joined, template, events}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -79,7 +86,7 @@ func parse(args []string) (options, error) {
 		}
 	}
 	for _, name := range o.measurements {
-		if !slices.Contains([]string{snapshot, stream, endToEnd, store}, name) {
+		if !slices.Contains(measurements, name) {
 			return o, fmt.Errorf("unknown measurement %q", name)
 		}
 	}
@@ -106,7 +113,9 @@ func (o options) wants(kind, measurement string) bool {
 	switch {
 	case len(o.databases) > 0 && !slices.Contains(o.databases, kind):
 		return false
-	case measurement == store:
+	case measurement == events: // no database takes part
+		return false
+	case measurement == store, measurement == joined, measurement == template:
 		return named
 	case measurement == endToEnd && kind != servers.Postgres:
 		return named && len(o.databases) > 0
@@ -126,6 +135,11 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.report.print(os.Stdout, b.rows)) }()
+	if slices.Contains(o.measurements, events) {
+		if err := b.events(ctx); err != nil {
+			return fmt.Errorf("events: %w", err)
+		}
+	}
 	for _, b.product = range products() {
 		wanted := func(measurement string) bool { return o.wants(b.product.server.Kind, measurement) }
 		if err := b.measure(ctx, wanted); err != nil {
@@ -148,7 +162,7 @@ type bench struct {
 // measure takes the wanted measurements of one database.
 func (b *bench) measure(ctx context.Context, wanted func(measurement string) bool) (err error) {
 	counting := wanted(snapshot) || wanted(stream)
-	if !counting && !wanted(endToEnd) && !wanted(store) {
+	if !counting && !wanted(endToEnd) && !wanted(store) && !wanted(joined) && !wanted(template) {
 		return nil
 	}
 	server, err := servers.Start(ctx, b.product.server)
@@ -178,6 +192,22 @@ func (b *bench) measure(ctx context.Context, wanted func(measurement string) boo
 	if wanted(store) {
 		if err := b.stores(ctx); err != nil {
 			return fmt.Errorf("store: %w", err)
+		}
+		if err := b.db.dropLog(ctx); err != nil {
+			return err
+		}
+	}
+	if wanted(joined) {
+		if err := b.joins(ctx); err != nil {
+			return fmt.Errorf("joined: %w", err)
+		}
+		if err := b.db.dropLog(ctx); err != nil {
+			return err
+		}
+	}
+	if wanted(template) {
+		if err := b.templates(ctx); err != nil {
+			return fmt.Errorf("templates: %w", err)
 		}
 		if err := b.db.dropLog(ctx); err != nil {
 			return err

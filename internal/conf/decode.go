@@ -120,6 +120,10 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if index, ok := fields[key.Value]; ok {
+			if whole, pieces := uncut(n, i, fields); pieces > 0 {
+				d.failf(value, join(path, key.Value), "is cut off at a comma; inside { } a text that holds one needs quotes: %s: %s", key.Value, Quote(whole.Value))
+				value, i = whole, i+2*pieces // what it was meant to be has no mistakes that follow from this one
+			}
 			d.value(value, v.FieldByIndex(index), join(path, key.Value))
 			continue
 		}
@@ -128,13 +132,48 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
+// uncut is the text of the setting at i of a mapping in braces, with the pieces behind commas that have become keys of their own.
+func uncut(n *yaml.Node, i int, fields map[string][]int) (whole *yaml.Node, pieces int) {
+	first := n.Content[i+1]
+	text := *first
+	plain := func(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Style == 0 }
+	if n.Style&yaml.FlowStyle == 0 || !plain(&text) || text.Value == "" {
+		return first, 0
+	}
+	cut := false
+	for i += 2; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if _, known := fields[key.Value]; known || key.Kind != yaml.ScalarNode || !plain(value) || value.Value != "" {
+			break
+		}
+		piece := key.Value
+		if key.Style == yaml.DoubleQuotedStyle {
+			piece = strconv.Quote(piece)
+		}
+		text.Value += ", " + piece
+		cut = cut || isNoName(piece)
+		pieces++
+	}
+	if !cut { // they are rather names without a value
+		return first, 0
+	}
+	text.Tag = "!!str"
+	return &text, pieces
+}
+
 func unknown(name string, fields map[string][]int) (near, message string) {
 	names := slices.Sorted(maps.Keys(fields))
 	if near := Nearest(name, names); near != "" {
 		return near, "unknown setting" + DidYouMean(name, names)
 	}
+	if isNoName(name) {
+		return "", "this is no setting; inside { } a text that holds a comma needs quotes"
+	}
 	return "", "unknown setting; there are " + strings.Join(names, ", ")
 }
+
+// isNoName reports whether a text can hardly be meant for the name of a setting.
+func isNoName(text string) bool { return strings.ContainsAny(text, ` ()"'=<>&|`) }
 
 // fieldsOf maps yaml names to field indexes. Fields without a tag are no
 // settings; an inline struct's fields count as the outer one's.

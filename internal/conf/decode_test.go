@@ -178,6 +178,8 @@ func TestDecodeErrors(t *testing.T) {
 		"merge of text":       {"section: {<<: a}", `1: section: << takes a mapping or a list of mappings`},
 		"complex key":         {"sections: {[a]: {}}", `1: sections: a key must be a plain word`},
 		"scanner":             {"text: a\n\tcount: 1", `2: found a tab character that violates indentation`},
+		"cut":                 {"section: {name: any(a, .b == \"x\", c), lanes: 1}", `1: section.name: is cut off at a comma; inside { } a text that holds one needs quotes: name: "any(a, .b == \"x\", c)"`},
+		"no value":            {"section: {lanes: 1, txt}", `1: section.txt: unknown setting; there are lanes, name`},
 		"parser":              {"text: a\nwords: [a,\ncount: 1", `2: did not find expected ',' or ']'; a [ before this line is not closed, or a comma is missing`},
 		"two documents":       {"text: a\n---\ntext: b", `2: the file holds more than one YAML document`},
 		"not a mapping":       {"- a", `1: wants a section of settings, not a list`},

@@ -57,7 +57,7 @@ var hints = map[string]string{
 	"mapping values are not allowed in this context": "; a text that holds a colon and a space needs quotes, or the indentation is wrong",
 	"found character that cannot start any token":    "; indent with spaces, not tabs, and put a text that begins with @, ` or % in quotes",
 	"did not find expected key":                      "; check the indentation, and that quotes and brackets are closed",
-	"did not find expected ',' or '}'":               "; a { before this line is not closed, or a comma is missing",
+	"did not find expected ',' or '}'":               "; a { before this line is not closed, a comma is missing, or a text that holds commas and quotes is not in quotes itself",
 	"did not find expected ',' or ']'":               "; a [ before this line is not closed, or a comma is missing",
 	"found unexpected end of stream":                 "; a quote is not closed",
 }

@@ -54,6 +54,16 @@ func (e Errors) Err() error {
 	return e
 }
 
+// With adds those of more that are not there yet.
+func (e Errors) With(more ...Error) Errors {
+	for _, one := range more {
+		if !slices.Contains(e, one) {
+			e = append(e, one)
+		}
+	}
+	return e
+}
+
 // Sort puts the errors in the order of files and lines.
 func (e Errors) Sort() {
 	slices.SortStableFunc(e, func(a, b Error) int {

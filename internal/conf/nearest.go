@@ -1,11 +1,20 @@
 package conf
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
 
 // Nearest returns the candidate that name was most likely meant to be, or ""
 // when none is near: an edit distance of a third of the longer word at most,
-// letter case aside. Of equally near ones the first wins.
+// letter case aside. Of equally near ones the first wins. A name that is a
+// candidate itself was meant to be nothing else.
 func Nearest(name string, candidates []string) string {
+	if slices.Contains(candidates, name) {
+		return ""
+	}
 	lower := []rune(strings.ToLower(name))
 	best, bestDistance := "", len(lower)+1
 	for _, c := range candidates {
@@ -19,12 +28,35 @@ func Nearest(name string, candidates []string) string {
 }
 
 // DidYouMean is the end of a message about an unknown name: `; did you mean
-// "title"?`, or "" when no candidate is near.
+// "title"?`, or "" when no candidate is near. Where the two differ in characters beyond
+// ASCII, which may look like others or like nothing, they are written as numbers, too.
 func DidYouMean(name string, candidates []string) string {
-	if near := Nearest(name, candidates); near != "" {
-		return `; did you mean "` + near + `"?`
+	near := Nearest(name, candidates)
+	if near == "" {
+		return ""
 	}
-	return ""
+	hint := `; did you mean "` + near + `"?`
+	if differBeyondASCII(name, near) {
+		hint += " The two are " + strconv.QuoteToASCII(name) + " and " + strconv.QuoteToASCII(near)
+	}
+	return hint
+}
+
+// differBeyondASCII reports whether what one text has and the other has not is not all ASCII.
+func differBeyondASCII(a, b string) bool {
+	count := map[rune]int{}
+	for _, r := range a {
+		count[r]++
+	}
+	for _, r := range b {
+		count[r]--
+	}
+	for r, n := range count {
+		if n != 0 && r > unicode.MaxASCII {
+			return true
+		}
+	}
+	return false
 }
 
 // editDistance counts the insertions, deletions, replacements and swaps of

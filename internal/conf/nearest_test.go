@@ -16,6 +16,7 @@ func TestNearest(t *testing.T) {
 		"created_at":          "",
 		"x":                   "",
 		"":                    "",
+		"user":                "", // is one itself
 	} {
 		if got := Nearest(name, candidates); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
@@ -27,10 +28,18 @@ func TestNearest(t *testing.T) {
 }
 
 func TestDidYouMean(t *testing.T) {
-	if got, want := DidYouMean("tilte", []string{"title"}), `; did you mean "title"?`; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got := DidYouMean("colour", []string{"title"}); got != "" {
-		t.Errorf("got %q, want nothing", got)
+	for _, test := range []struct{ name, candidate, want string }{
+		{"tilte", "title", `; did you mean "title"?`},
+		{"colour", "title", ""},
+		{"title", "title", ""},
+		{"Title", "title", `; did you mean "title"?`},
+		{"größ", "größe", `; did you mean "größe"?`},
+		{"t\u0456tle", "title", `; did you mean "title"? The two are "t\u0456tle" and "title"`},
+		{"title", "tit\u200ble", "; did you mean \"tit\u200ble\"? The two are \"title\" and \"tit\\u200ble\""},
+		{"cafe\u0301_name", "caf\u00e9_name", "; did you mean \"caf\u00e9_name\"? The two are \"cafe\\u0301_name\" and \"caf\\u00e9_name\""},
+	} {
+		if got := DidYouMean(test.name, []string{test.candidate}); got != test.want {
+			t.Errorf("%+q for %+q: got %s, want %s", test.name, test.candidate, got, test.want)
+		}
 	}
 }

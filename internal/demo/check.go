@@ -22,8 +22,8 @@ const (
 var errDiffers = errors.New("the indexes are not what the tables say")
 
 // check lets the load run for the duration, kills the daemon once in the middle, then stops the writers and compares.
-func check(ctx context.Context, s *stage, l *load, duration time.Duration) error {
-	if err := underLoad(ctx, s, l, duration); err != nil {
+func check(ctx context.Context, s *stage, l *load, b *button, duration time.Duration) error {
+	if err := underLoad(ctx, s, l, b, duration); err != nil {
 		return err
 	}
 	fmt.Printf("writers stopped after %s changed rows; waiting for the daemon\n", amount(l.writes.Load()))
@@ -36,6 +36,11 @@ func check(ctx context.Context, s *stage, l *load, duration time.Duration) error
 	if err != nil {
 		return err
 	}
+	pushed, err := b.check(ctx, newSearch(s.elastic))
+	if err != nil {
+		return err
+	}
+	results = append(results, pushed)
 	equal := true
 	for _, r := range results {
 		fmt.Println(r)
@@ -44,16 +49,17 @@ func check(ctx context.Context, s *stage, l *load, duration time.Duration) error
 	if !equal {
 		return errDiffers
 	}
-	fmt.Println("every document is what its row says")
+	fmt.Println("every document is what its row says, and every event is there once")
 	return nil
 }
 
 // underLoad returns when the duration is over and the writers have stopped.
-func underLoad(ctx context.Context, s *stage, l *load, duration time.Duration) error {
+func underLoad(ctx context.Context, s *stage, l *load, b *button, duration time.Duration) error {
 	writing, stopWriting := context.WithCancel(ctx)
 	defer stopWriting()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.run(writing) })
+	g.Go(func() error { return b.run(writing) })
 	watching, stopWatching := context.WithCancel(ctx)
 	g.Go(func() error {
 		return report(watching, os.Stdout, newSampler(s, l), checkLine)
@@ -88,7 +94,7 @@ func disturb(ctx context.Context, s *stage, duration time.Duration) error {
 	loading, cancel := context.WithTimeoutCause(ctx, loadTimeout, fmt.Errorf("wait for the first snapshots: not done in %s", loadTimeout))
 	defer cancel()
 	err := poll(loading, func() (bool, error) {
-		st, err := readStatus(loading, s.status)
+		st, err := readStatus(loading, s)
 		return err == nil && st.loaded(), nil
 	})
 	if err != nil {
@@ -114,7 +120,7 @@ func catchUp(ctx context.Context, s *stage) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, catchUpTimeout, fmt.Errorf("not done in %s", catchUpTimeout))
 	defer cancel()
 	return poll(ctx, func() (reached bool, err error) {
-		st, starts := readStatus(ctx, s.status)
+		st, starts := readStatus(ctx, s)
 		if has := starts == nil && st.Source.Position != ""; !has {
 			return false, nil // it starts, or has no checkpoint yet
 		}

@@ -88,6 +88,17 @@ func (d *daemon) runOnce(ctx context.Context, log *os.File) error {
 	return err
 }
 
+// dashboards writes what the configuration amounts to in Kibana into a file, whose name it returns.
+func (d *daemon) dashboards(ctx context.Context) (string, error) {
+	file := filepath.Join(d.dir, "dashboards.ndjson")
+	command := exec.CommandContext(ctx, d.binary, "dashboards", "-c", d.config, "--for", "kibana-7", "--out", file)
+	command.Env = append(os.Environ(), d.env...)
+	if out, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("write dashboards: %w\n%s", err, out)
+	}
+	return file, nil
+}
+
 // crash ends the daemon by SIGKILL, as a power cut would; run starts it again.
 func (d *daemon) crash() error {
 	process := d.process.Load()

@@ -2,7 +2,8 @@
 // documents that follow. With -check it compares every document with its row instead, and fails where one differs.
 //
 // Guarantee: whatever it started ends with it, and no file is left. It writes to no database that has tables of its own.
-// Goroutines: the daemon's keeper, one for each writer of the load, one for the view; all have ended when main returns.
+// Goroutines: the daemon's keeper, one for each writer of the load, one for presses of the button, its page's, one for the view; all
+// have ended when main returns.
 package main
 
 import (
@@ -29,7 +30,7 @@ type options struct {
 	steps    int
 
 	// Outside servers; empty: the demo's own.
-	database, elastic, status string
+	database, elastic, status, token string
 }
 
 func main() {
@@ -61,6 +62,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.database, "database", os.Getenv("DEMO_DATABASE_URL"), "URL of an outside database to use instead of an own one (DEMO_DATABASE_URL)")
 	flags.StringVar(&o.elastic, "elasticsearch", os.Getenv("DEMO_ES_URL"), "URL of an outside Elasticsearch (DEMO_ES_URL)")
 	flags.StringVar(&o.status, "status", os.Getenv("DEMO_STATUS_URL"), "URL of an outside daemon's /status (DEMO_STATUS_URL)")
+	o.token = os.Getenv("DEMO_TOKEN")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -84,7 +86,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err := createBlog(ctx, s.db); err != nil {
 		return err
 	}
-	l := newLoad(s.db, o.steps)
+	l, b := newLoad(s.db, o.steps), newButton(s)
 	daemonCtx, stopDaemon := context.WithCancel(ctx)
 	defer stopDaemon()
 	g, ctx := errgroup.WithContext(ctx)
@@ -94,9 +96,9 @@ func run(ctx context.Context, o options) (err error) {
 	g.Go(func() error {
 		defer stopDaemon()
 		if o.check {
-			return check(ctx, s, l, o.duration)
+			return check(ctx, s, l, b, o.duration)
 		}
-		return show(ctx, s, l)
+		return show(ctx, s, l, b)
 	})
 	return g.Wait()
 }
@@ -110,14 +112,29 @@ func open(ctx context.Context, o options) (*stage, error) {
 	return inside(ctx, o)
 }
 
-// show runs load and view until ctx ends.
-func show(ctx context.Context, s *stage, l *load) error {
+// show runs load, the page with a button and the view until ctx ends.
+func show(ctx context.Context, s *stage, l *load, b *button) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.run(ctx) })
+	if s.status != "" {
+		listener, err := b.listen(ctx)
+		if err != nil {
+			return err
+		}
+		s.button = "http://" + listener.Addr().String() + "/"
+		g.Go(func() error { return b.serve(ctx, listener) })
+		g.Go(func() error { return b.run(ctx) })
+	}
+	if s.daemon != nil {
+		var err error
+		if s.boards, err = s.daemon.dashboards(ctx); err != nil {
+			return err
+		}
+	}
 	g.Go(func() error {
 		return watch(ctx, os.Stdout, newSampler(s, l))
 	})
 	err := g.Wait()
-	fmt.Printf("stopping after %s changed rows\n", amount(l.writes.Load()))
+	fmt.Printf("stopping after %s changed rows and %s events\n", amount(l.writes.Load()), amount(int64(b.presses())))
 	return err
 }

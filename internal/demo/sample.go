@@ -95,7 +95,7 @@ func (s *sample) note(err error) {
 }
 
 func (s *sampler) askDaemon(ctx context.Context, now *sample) {
-	st, err := readStatus(ctx, s.stage.status)
+	st, err := readStatus(ctx, s.stage)
 	now.status = st
 	s.met = s.met || err == nil
 	switch {

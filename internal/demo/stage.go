@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,6 +20,9 @@ type stage struct {
 	db      *database
 	elastic string // URLs
 	status  string
+	token   string // of the daemon; empty where it asks for none
+	button  string // URL of the page with a button; empty where there is none
+	boards  string // file with dashboards; the same
 
 	daemon  *daemon // nil: somebody else runs it
 	servers []*servers.Server
@@ -38,8 +42,11 @@ func outside(o options) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stage{db: db, elastic: o.elastic, status: o.status}, nil
+	return &stage{db: db, elastic: o.elastic, status: o.status, token: o.token}, nil
 }
+
+// page is the daemon's.
+func (s *stage) page() string { return strings.TrimSuffix(s.status, "status") }
 
 // inside starts everything. The daemon is only built; its run is the caller's.
 func inside(ctx context.Context, o options) (*stage, error) {

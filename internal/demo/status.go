@@ -61,14 +61,22 @@ func (s status) loaded() bool {
 	return true
 }
 
+// authorize shows the daemon its token, where it has one.
+func authorize(request *http.Request, token string) {
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+}
+
 // readStatus asks the daemon.
-func readStatus(ctx context.Context, url string) (status, error) {
+func readStatus(ctx context.Context, on *stage) (status, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, on.status, nil)
 	if err != nil {
 		return status{}, fmt.Errorf("make request: %w", err)
 	}
+	authorize(request, on.token)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return status{}, fmt.Errorf("ask the daemon: %w", err)

@@ -160,5 +160,8 @@ func foot(s sample, on *stage) []string {
 	if len(s.problems) > 0 {
 		lines = append(lines, "  "+red+strings.ReplaceAll(s.problems[0], "\n", " ")+reset)
 	}
-	return append(lines, fmt.Sprintf("  %sCtrl-C ends it all   %s   %s/notes/_search%s", dim, on.status, on.elastic, reset))
+	if on.button != "" {
+		lines = append(lines, fmt.Sprintf("  %sa button %s   dashboards %s%s", dim, on.button, on.boards, reset))
+	}
+	return append(lines, fmt.Sprintf("  %sCtrl-C ends it all   %s   %s/notes/_search%s", dim, on.page(), on.elastic, reset))
 }

@@ -21,7 +21,7 @@ func TestDrawFitsTheScreen(t *testing.T) {
 	}
 	s.tables[1].DeadLetters = 7
 	s.tables[2].Snapshot.State = "running"
-	on := &stage{db: &database{dialect: postgres()}, elastic: "http://127.0.0.1:9200", status: "http://127.0.0.1:9600/status"}
+	on := &stage{db: &database{dialect: postgres()}, elastic: "http://127.0.0.1:9200", status: "http://127.0.0.1:9600/status", button: "http://127.0.0.1:9601/", boards: "/tmp/dashboards.ndjson"}
 	for _, size := range []struct{ width, height int }{{80, 24}, {110, 40}, {60, 20}, {200, 70}} {
 		lines := draw(s, on, min(size.width, widest), size.height)
 		if len(lines) != size.height {
@@ -33,7 +33,7 @@ func TestDrawFitsTheScreen(t *testing.T) {
 			}
 		}
 		text := strings.Join(lines, "\n")
-		for _, want := range []string{"99,999", "312/s", "12.0 s", "1:23", "Tue 24 Nov", "night train", "Ctrl-C", "something is wrong"} {
+		for _, want := range []string{"99,999", "312/s", "12.0 s", "1:23", "Tue 24 Nov", "night train", "Ctrl-C", "http://127.0.0.1:9600/ ", "/tmp/dashboards.ndjson", "something is wrong"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%v: no %q in\n%s", size, want, text)
 			}

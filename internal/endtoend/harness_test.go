@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -140,6 +142,19 @@ func (w *world) exec(statements ...string) {
 	}
 }
 
+// loseLog takes away what a daemon that is down would need, once the server has seen that it is.
+func (w *world) loseLog() {
+	w.t.Helper()
+	if w.server.Kind == servers.Postgres {
+		w.eventually("the slot is free", func() bool {
+			var active bool
+			err := w.db.QueryRowContext(w.ctx, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE active AND database = current_database())").Scan(&active)
+			return err == nil && !active
+		})
+	}
+	w.exec(w.dialect.loseLog...)
+}
+
 // config writes the daemon's config: indexes is the YAML below `indexes:`.
 // Index names may say NAME for the test's own prefix.
 func (w *world) config(indexes string) {
@@ -227,6 +242,12 @@ func (w *world) status() map[string]any {
 	return out
 }
 
+// events is the status of events.
+func (w *world) events() map[string]any {
+	out, _ := w.status()["events"].(map[string]any)
+	return out
+}
+
 func (w *world) readyURL() string { return fmt.Sprintf("http://127.0.0.1:%d/readyz", w.port) }
 
 // ready reports whether /readyz answers 200.
@@ -292,35 +313,45 @@ func (w *world) documents() map[string]json.RawMessage { return w.documentsOf(w.
 // documentsOf returns every document of an index by id, numbers as they were written.
 func (w *world) documentsOf(index string) map[string]json.RawMessage {
 	w.t.Helper()
-	url := w.search.URL + "/" + index
-	w.request(http.MethodPost, url+"/_refresh", "")
-	out := map[string]json.RawMessage{}
-	url, body := url+"/_search?scroll=1m", `{"size":5000,"sort":["_doc"]}`
-	for {
-		code, data := w.request(http.MethodPost, url, body)
-		var page struct {
-			Scroll string `json:"_scroll_id"`
-			Hits   struct {
-				Hits []struct {
-					ID     string          `json:"_id"`
-					Source json.RawMessage `json:"_source"`
+	return maps.Collect(w.eachDocument(index))
+}
+
+// eachDocument goes over them without holding them all.
+func (w *world) eachDocument(index string) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		w.t.Helper()
+		url := w.search.URL + "/" + index
+		w.request(http.MethodPost, url+"/_refresh", "")
+		url, body := url+"/_search?scroll=1m", `{"size":5000,"sort":["_doc"]}`
+		for {
+			code, data := w.request(http.MethodPost, url, body)
+			var page struct {
+				Scroll string `json:"_scroll_id"`
+				Hits   struct {
+					Hits []struct {
+						ID     string          `json:"_id"`
+						Source json.RawMessage `json:"_source"`
+					} `json:"hits"`
 				} `json:"hits"`
-			} `json:"hits"`
+			}
+			if code != http.StatusOK {
+				w.t.Fatalf("search: %d %s", code, data)
+			}
+			if err := json.Unmarshal(data, &page); err != nil {
+				w.t.Fatal(err)
+			}
+			url, body = w.search.URL+"/_search/scroll", `{"scroll":"1m","scroll_id":"`+page.Scroll+`"}`
+			for _, hit := range page.Hits.Hits {
+				if !yield(hit.ID, hit.Source) {
+					page.Hits.Hits = nil
+					break
+				}
+			}
+			if len(page.Hits.Hits) == 0 {
+				w.request(http.MethodDelete, w.search.URL+"/_search/scroll", `{"scroll_id":"`+page.Scroll+`"}`)
+				return
+			}
 		}
-		if code != http.StatusOK {
-			w.t.Fatalf("search: %d %s", code, data)
-		}
-		if err := json.Unmarshal(data, &page); err != nil {
-			w.t.Fatal(err)
-		}
-		if len(page.Hits.Hits) == 0 {
-			w.request(http.MethodDelete, w.search.URL+"/_search/scroll", `{"scroll_id":"`+page.Scroll+`"}`)
-			return out
-		}
-		for _, hit := range page.Hits.Hits {
-			out[hit.ID] = hit.Source
-		}
-		url, body = w.search.URL+"/_search/scroll", `{"scroll":"1m","scroll_id":"`+page.Scroll+`"}`
 	}
 }
 

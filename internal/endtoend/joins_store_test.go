@@ -49,6 +49,11 @@ func joined(w *world, authors, notes int) {
 	w.start()
 	w.eventually("the daemon is ready", w.ready)
 	w.settle()
+	// Every row was read into the store, and each note then rendered.
+	read := float64(authors + notes + 5 + notes)
+	if snapshot, _ := w.firstIndex()["snapshot"].(map[string]any); snapshot["state"] != "done" || snapshot["rows_done"] != read+float64(notes) || snapshot["rows_estimated"] != snapshot["rows_done"] {
+		w.t.Errorf("the snapshot of %v rows and %d documents is %v", read, notes, snapshot)
+	}
 }
 
 // TestStoreIsLost takes the row store away, puts an old copy in its place, and

@@ -18,7 +18,7 @@ import (
 
 // relationTables has every kind of relation: to one and to many, through a
 // table, chains, two keys to one table, a table related to itself, a key of two
-// columns, and keys of other widths on the two sides.
+// columns, keys of other widths on the two sides, and some rows only.
 func relationTables(kind string) []string {
 	suffix := ""
 	if kind != servers.Postgres {
@@ -58,6 +58,8 @@ const relationConfig = `
       category: category.name
       parent: category.parent.name
       tags: tags.name
+      shown: shown.body
+      topic: topic.name
       remarks:
         from: remarks
         type: nested
@@ -73,6 +75,8 @@ tables:
     relations:
       remarks: {table: remark, column: note_id, many: true, order_by: [created, id]}
       tags: {table: tag, through: note_tag, column: note_id, target_column: tag_id, many: true, order_by: [name, id]}
+      shown: {table: remark, column: note_id, many: true, where: 'hidden < 5 && user.name != "gamma"', order_by: [-created, id], limit: 2}
+      topic: {table: tag, through: note_tag, column: note_id, target_column: tag_id, many: false, where: 'name != "beta" && through.id % 2 == 0', order_by: name}
 `
 
 // relationDocuments is what the index must hold, in SQL written by hand.
@@ -83,16 +87,22 @@ func relationDocuments(kind string) string {
 		WHERE n.published AND c.name <> 'Nowhere'`
 	const tags = ` FROM note_tag nt JOIN tag t ON t.id = nt.tag_id WHERE nt.note_id = n.id`
 	const remarks = ` FROM remark m LEFT JOIN person u ON u.id = m.user_id LEFT JOIN country uc ON uc.id = u.country_id WHERE m.note_id = n.id`
+	const shown = ` FROM remark m JOIN person u ON u.id = m.user_id WHERE m.note_id = n.id AND m.hidden < 5 AND u.name <> 'gamma'`
+	const topic = tags + ` AND t.name <> 'beta' AND nt.id % 2 = 0 ORDER BY `
 	if kind == servers.Postgres {
 		return `SELECT n.id::text, json_build_object('title', n.title, 'author', a.name, 'label', concat(a.name, ' <', a.email, '>'), 'country', c.name,
 			'region', r.name, 'editor', e.name, 'category', cat.name, 'parent', up.name,
 			'tags', coalesce((SELECT json_agg(t.name ORDER BY t.name, t.id)` + tags + `), '[]'),
+			'shown', coalesce((SELECT json_agg(s.body) FROM (SELECT m.body` + shown + ` ORDER BY m.created DESC, m.id LIMIT 2) s), '[]'),
+			'topic', (SELECT t.name` + topic + `t.name, t.id LIMIT 1),
 			'remarks', coalesce((SELECT json_agg(json_build_object('body', m.body, 'by', u.name, 'from', uc.name) ORDER BY m.created, m.id)` + remarks + `), '[]'),
 			'text', concat(n.title, ' by ', a.name, ': ', (SELECT string_agg(t.name || ' ', '' ORDER BY t.name, t.id)` + tags + `)))::text` + from
 	}
 	return `SELECT CAST(n.id AS char), JSON_OBJECT('title', n.title, 'author', a.name, 'label', CONCAT(COALESCE(a.name, ''), ' <', COALESCE(a.email, ''), '>'), 'country', c.name,
 		'region', r.name, 'editor', e.name, 'category', cat.name, 'parent', up.name,
 		'tags', JSON_EXTRACT(CONCAT('[', COALESCE((SELECT GROUP_CONCAT(JSON_QUOTE(t.name) ORDER BY CAST(t.name AS BINARY), t.id SEPARATOR ',')` + tags + `), ''), ']'), '$'),
+		'shown', JSON_EXTRACT(CONCAT('[', COALESCE(SUBSTRING_INDEX((SELECT GROUP_CONCAT(JSON_QUOTE(m.body) ORDER BY m.created DESC, m.id SEPARATOR ',')` + shown + `), ',', 2), ''), ']'), '$'),
+		'topic', (SELECT t.name` + topic + `CAST(t.name AS BINARY), t.id LIMIT 1),
 		'remarks', JSON_EXTRACT(CONCAT('[', COALESCE((SELECT GROUP_CONCAT(JSON_OBJECT('body', m.body, 'by', u.name, 'from', uc.name) ORDER BY m.created, m.id SEPARATOR ',')` + remarks + `), ''), ']'), '$'),
 		'text', CONCAT(COALESCE(n.title, ''), ' by ', COALESCE(a.name, ''), ': ', COALESCE((SELECT GROUP_CONCAT(CONCAT(t.name, ' ') ORDER BY CAST(t.name AS BINARY), t.id SEPARATOR '')` + tags + `), '')))` + from
 }

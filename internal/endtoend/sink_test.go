@@ -96,7 +96,7 @@ func TestSinkChangedByHand(t *testing.T) {
 			mend:  func(name, _ string) { w.aliases(alias("remove", foreign, name)) },
 		},
 		{
-			name: "usurped", rebuilt: true, waits: "haystream deletes nothing",
+			name: "usurped", rebuilt: true, waits: "the alias of that name cannot be made",
 			spoil: func(name, p string) {
 				w.ask(http.MethodDelete, "/"+p, "")
 				w.ask(http.MethodPut, "/"+name, "")

@@ -10,6 +10,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/mapping"
 	"haystream/replicator/config"
+	"haystream/replicator/widgets"
 )
 
 // A schema is the part of JSON Schema (draft 7) that a config needs.
@@ -54,6 +55,9 @@ var (
 	rawType        = reflect.TypeFor[json.RawMessage]()
 	fieldType      = reflect.TypeFor[mapping.Field]()
 	fieldsType     = reflect.TypeFor[mapping.Fields]()
+	queryType      = reflect.TypeFor[widgets.Query]()
+	templateType   = reflect.TypeFor[mapping.Template]()
+	valueType      = reflect.TypeFor[widgets.Value]()
 	namesType      = reflect.TypeFor[mapping.Names]()
 	textualType    = reflect.TypeFor[encoding.TextUnmarshaler]()
 	variable       = `\$\{`
@@ -71,6 +75,12 @@ func (b *builder) value(v reflect.Value, path string) *schema {
 		return b.field()
 	case t == namesType:
 		return &schema{AnyOf: []*schema{{Type: "string"}, {Type: "array", Items: &schema{Type: "string"}}}}
+	case t == queryType:
+		return &schema{AnyOf: []*schema{{Type: "string"}, {Type: "object"}}}
+	case t == templateType:
+		return &schema{AnyOf: []*schema{{Type: "string"}, b.structure(v, path)}}
+	case t == valueType:
+		return &schema{AnyOf: []*schema{{Enum: []string{"count"}}, b.structure(v, path)}}
 	case t == secretType:
 		return &schema{Type: "string"}
 	case reflect.PointerTo(t).Implements(textualType):
@@ -92,6 +102,8 @@ func (b *builder) value(v reflect.Value, path string) *schema {
 		return b.text(v, path)
 	case reflect.Bool:
 		return b.orVariable(v, "boolean")
+	case reflect.Float64:
+		return b.orVariable(v, "number")
 	}
 	return b.orVariable(v, "integer")
 }
@@ -149,7 +161,7 @@ func (b *builder) field() *schema {
 	if b.definitions["field"] == nil {
 		both := &schema{}
 		b.definitions["field"] = both // fields may hold fields
-		both.AnyOf = []*schema{{Type: "string"}, {Type: "null"}, b.structure(reflect.Zero(fieldType), "")}
+		both.AnyOf = []*schema{{Type: "string"}, {Type: "null"}, b.structure(reflect.Zero(fieldType), "indexes.*.fields.*")}
 	}
 	return &schema{Ref: fieldReference}
 }

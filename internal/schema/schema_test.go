@@ -112,7 +112,7 @@ func (v validator) fits(s *schema, value any, path string) []string {
 	text, isText := value.(string)
 	fitsOption := func(o *schema) bool { return len(v.fits(o, value, path)) == 0 }
 	switch {
-	case s.Type != "" && s.Type != kindOf(value):
+	case s.Type != "" && s.Type != kindOf(value) && (s.Type != "number" || kindOf(value) != "integer"):
 		return []string{path + " is no " + s.Type}
 	case s.AnyOf != nil && !slices.ContainsFunc(s.AnyOf, fitsOption):
 		return []string{path + " fits nothing"}
@@ -160,6 +160,8 @@ func kindOf(value any) string {
 		return "boolean"
 	case int, uint64:
 		return "integer"
+	case float64:
+		return "number"
 	case nil:
 		return "null"
 	}

@@ -62,42 +62,6 @@ func memberOf(v, property any) (any, error) {
 	return nil, fmt.Errorf("%s has no member %v", value.Describe(v), property)
 }
 
-// sliceOf is the part of a text or list from one index up to another.
-func sliceOf(v, from, to any) (any, error) {
-	if value.IsNull(v) {
-		return value.Null(nil), nil
-	}
-	if s, ok := v.(string); ok {
-		runes := []rune(s)
-		start, end, err := sliceBounds(len(runes), from, to)
-		return string(runes[start:end]), err
-	}
-	list := reflect.ValueOf(v)
-	if list.Kind() != reflect.Slice {
-		return nil, fmt.Errorf("cannot take a part of %s", value.Describe(v))
-	}
-	start, end, err := sliceBounds(list.Len(), from, to)
-	return list.Slice(start, end).Interface(), err
-}
-
-func sliceBounds(length int, from, to any) (start, end int, err error) {
-	bounds := [2]int{0, length}
-	for i, v := range []any{from, to} {
-		if value.IsNull(v) {
-			continue
-		}
-		n, ok := value.Normalize(v).(int64)
-		if !ok {
-			return 0, 0, errors.New("wants whole numbers as bounds")
-		}
-		if n < 0 {
-			n += int64(length)
-		}
-		bounds[i] = int(min(max(n, 0), int64(length)))
-	}
-	return bounds[0], max(bounds[0], bounds[1]), nil
-}
-
 // callMethod calls a time's or duration's method: args are the value, the
 // method's name and its arguments.
 func callMethod(args ...any) (any, error) {

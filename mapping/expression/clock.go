@@ -49,7 +49,7 @@ func (c *clock) passed(v any, shift time.Duration, exclusive bool) (bool, error)
 		t = v
 	case string:
 		var err error
-		if t, err = value.ParseTimeLiteral(v); err != nil {
+		if t, err = value.ParseTimeLiteral(v, time.UTC); err != nil {
 			return false, err
 		}
 	default:
@@ -75,7 +75,7 @@ func (c *clock) passed(v any, shift time.Duration, exclusive bool) (bool, error)
 // nowName is the variable that holds the clock. No expression can spell it.
 const nowName = "=now"
 
-const nowRule = "now() is for `where` only, compared by <, <=, > or >= with a column, plus or minus a constant duration"
+const nowRule = "now() is for the `where` of an index only, compared by <, <=, > or >= with a column, plus or minus a constant duration"
 
 // now stands for the current time.
 func (p *patcher) now(node *ast.Node, n *ast.BuiltinNode) {

@@ -30,6 +30,9 @@ type Scope interface {
 
 	// Member looks a name up, and notes that the expression reads it.
 	Member(name string) (Member, error)
+
+	// Zone is what dates are of that are written without a zone.
+	Zone() *time.Location
 }
 
 // A Member is what a name stands for: a value, or rows.
@@ -89,22 +92,30 @@ func (m *Machine) Matches(e *Expression, row map[string]any) (bool, error) {
 }
 
 // Compile compiles text for the rows of a scope.
-func Compile(text string, at Scope) (*Expression, error) { return compile(text, at, false) }
+func Compile(text string, at Scope) (*Expression, error) { return compile(text, at, false, false) }
 
 // CompileCondition compiles a condition for the rows of a scope. It may depend
 // on the current time.
-func CompileCondition(text string, at Scope) (*Expression, error) { return compile(text, at, true) }
+func CompileCondition(text string, at Scope) (*Expression, error) {
+	return compile(text, at, true, true)
+}
 
-func compile(text string, at Scope, condition bool) (*Expression, error) {
+// CompileFilter compiles a condition for the rows of a scope. It may not depend on
+// the current time.
+func CompileFilter(text string, at Scope) (*Expression, error) { return compile(text, at, true, false) }
+
+func compile(text string, at Scope, condition, timed bool) (*Expression, error) {
 	tree, err := parser.Parse(text)
 	if err != nil {
 		return nil, errors.New(message(err))
 	}
 	p := &patcher{
-		text: text, scope: at, functions: functions(), nowAllowed: condition,
+		text: text, scope: at, nowAllowed: timed,
 		types: map[ast.Node]Type{}, lets: map[string]bool{}, pending: map[*ast.IdentifierNode]bool{},
 		rows: map[ast.Node]Rows{}, pointers: map[int]Rows{}, clocks: map[ast.Node]time.Duration{},
 	}
+	p.functions = functions()
+	p.functions["date"] = p.date(p.functions["date"])
 	each(&tree.Node, p.declare)
 	p.findPointers(&tree.Node)
 	steps := &stepper{}
@@ -156,7 +167,8 @@ type patcher struct {
 	pointers   map[int]Rows                 // what # stands for, by its place in the text
 	clocks     map[ast.Node]time.Duration   // now() plus so much, until it is compared
 	nowAllowed bool
-	timed      bool // now() is there
+	timed      bool           // now() is there
+	zone       *time.Location // of date(); nil where it is not called
 	root       Type
 	errs       []error
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"haystream/internal/conf"
 	"haystream/mapping/value"
@@ -28,6 +29,10 @@ var columns = map[string]struct {
 	"tags": {sources.Array, `["go","sql"]`},
 }
 
+func (*sample) Zone() *time.Location { return zone }
+
+var zone = time.FixedZone("", 3600)
+
 func (s *sample) Has(name string) bool { _, ok := s.Column(name); return ok }
 
 func (*sample) Column(name string) (Type, bool) {
@@ -44,7 +49,7 @@ func (s *sample) Member(name string) (Member, error) {
 	return Member{Type: t}, nil
 }
 
-func sampleRow(t *testing.T) map[string]any {
+func sampleRow(t testing.TB) map[string]any {
 	row := map[string]any{}
 	for name, c := range columns {
 		text := []byte(c.text)
@@ -167,6 +172,19 @@ func TestExpressions(t *testing.T) {
 		{"created - day", `"12h30m0.000001s"`},
 		{"created - day > duration(\"12h\")", "true"},
 		{"day + duration(\"36h\")", `"2024-03-01T12:00:00Z"`},
+		// without a zone it is of the scope's, beside a time that has one
+		{`created > "2024-02-29T13:30:00"`, "true"},
+		{`created > "2024-02-29 13:31"`, "false"},
+		{`created in [date("2024-02-29T13:30:00.000001")]`, "true"},
+		{`created > date("2024-02-29 13:30") && created < date("2024-02-29 13:31")`, "true"},
+		{`created > date("2024-02-29T12:30:00Z") && created < date("29.02.2024 13:31", "02.01.2006 15:04")`, "true"},
+		{`created - date("2024-02-29") > duration("13h30m")`, "true"},
+		{`day == "2024-02-29" && day == date("2024-02-29") && day - date("2024-02-28") == duration("24h")`, "true"},
+		{`date("2024-02-29").Hour()`, "0"},
+		{`date("2024-02-29").Unix()`, "1709161200"},
+		{`date("29.02.2024", "02.01.2006").Unix()`, "1709161200"},
+		{`date("29.02.2024", "02.01.2006", "UTC").Unix()`, "1709164800"},
+		{`date("Thu, 29 Feb 2024 12:30:00 UTC") < created`, "true"},
 		{"day - duration(\"24h\") == date(\"2024-02-28\")", "true"},
 		{"created.Year()", "2024"},
 		{"created.Month()", "2"},
@@ -213,7 +231,7 @@ func TestExpressionMistakes(t *testing.T) {
 		{"lowr(title)", `there is no function "lowr"; did you mean "lower"?`},
 		{"lower(title, 1)", "lower:"},
 		{"round()", "round: wants at least 1"},
-		{"now() > created", "now() is for `where` only"},
+		{"now() > created", "now() is for the `where` of an index only"},
 		{"title.length", "text has no members"},
 		{"created.Yeer()", `a time has no method "Yeer"`},
 		{"title - 1", "cannot compute text - a number"},

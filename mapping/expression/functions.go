@@ -83,6 +83,25 @@ func functions() map[string]function {
 	return all
 }
 
+// date is expr's own function for text without a zone of its own, too, which is of the scope's. native is expr's.
+func (p *patcher) date(native function) function {
+	read := native.call
+	native.call = func(args ...any) (any, error) {
+		text, ok := args[0].(string)
+		switch {
+		case ok && len(args) == 1:
+			if t, err := value.ParseTimeLiteral(text, p.zone); err == nil {
+				return t, nil
+			}
+			return read(p.zone, text)
+		case ok && len(args) == 2:
+			return read(p.zone, text, args[1])
+		}
+		return read(args...)
+	}
+	return native
+}
+
 // operators adds the functions that operators become.
 func operators(all map[string]function) {
 	for op, ok := range map[string]func(c int) bool{
@@ -119,7 +138,7 @@ func operators(all map[string]function) {
 		fnNegate: func(args ...any) (any, error) { return value.Negate(args[0]) },
 		fnMember: func(args ...any) (any, error) { return memberOf(args[0], args[1]) },
 		fnMethod: callMethod,
-		fnSlice:  func(args ...any) (any, error) { return sliceOf(args[0], args[1], args[2]) },
+		fnSlice:  func(args ...any) (any, error) { return value.Slice(args[0], args[1], args[2]) },
 		fnList:   func(args ...any) (any, error) { return value.List(args[0]) },
 		fnSum:    func(args ...any) (any, error) { return value.Sum(args[0]) },
 	} {

@@ -177,7 +177,7 @@ func (p *patcher) timeLiteral(node *ast.Node) {
 		p.fail(*node, "cannot compare text with a time; write date(…) around it")
 		return
 	}
-	t, err := value.ParseTimeLiteral(s.Value)
+	t, err := value.ParseTimeLiteral(s.Value, p.scope.Zone())
 	if err != nil {
 		p.fail(s, "%w", err)
 		return
@@ -267,6 +267,9 @@ func (p *patcher) call(node *ast.Node, n *ast.CallNode) {
 		t, err := f.check(len(n.Arguments))
 		if err != nil {
 			p.fail(n, "%s: %w", callee.Value, err)
+		}
+		if callee.Value == "date" {
+			p.zone = p.scope.Zone()
 		}
 		if f.likeArgument && len(n.Arguments) > 0 {
 			t = p.types[n.Arguments[0]]

@@ -9,6 +9,7 @@ import (
 // A Type is what is known of a value before there is a row.
 type Type uint8
 
+// What a value may be; of AnyType nothing is known.
 const (
 	AnyType Type = iota
 	NullType

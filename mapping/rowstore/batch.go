@@ -31,6 +31,7 @@ var _ Reader = (*Batch)(nil)
 func (s *Store) Batch() *Batch {
 	of := s.db.NewIndexedBatch()
 	b := &Batch{reader: newReader(s, of), of: of}
+	b.base = s.db
 	s.mu.Lock()
 	b.next = s.state
 	s.mu.Unlock()
@@ -60,7 +61,7 @@ func (b *Batch) Replace(t *Table, key []byte, old, row sources.Row) (err error) 
 	if err = b.reindex(t, key, old, row); err != nil {
 		return err
 	}
-	if b.large(old) {
+	if b.store.large(old) {
 		if err = b.deletePieces(t, key); err != nil {
 			return err
 		}
@@ -69,6 +70,7 @@ func (b *Batch) Replace(t *Table, key []byte, old, row sources.Row) (err error) 
 		return err
 	}
 	b.to = append(appendRowSpace(b.to[:0], t), key...)
+	b.changed(b.to)
 	return b.written("store row", b.of.Set(b.to, b.value, nil))
 }
 
@@ -78,22 +80,39 @@ func (b *Batch) Delete(t *Table, key []byte) (old sources.Row, err error) {
 	if err != nil || !ok {
 		return old, err
 	}
-	if err = b.reindex(t, key, old, sources.Row{}); err != nil {
-		return old, err
+	return old, b.Remove(t, key, old)
+}
+
+// Remove is Delete for a caller that has read what is stored with the key.
+func (b *Batch) Remove(t *Table, key []byte, old sources.Row) error {
+	if err := b.reindex(t, key, old, sources.Row{}); err != nil {
+		return err
 	}
-	if b.large(old) {
-		if err = b.deletePieces(t, key); err != nil {
-			return old, err
+	if b.store.large(old) {
+		if err := b.deletePieces(t, key); err != nil {
+			return err
 		}
 	}
 	b.to = append(appendRowSpace(b.to[:0], t), key...)
-	return old, b.written("delete row", b.of.Delete(b.to, nil))
+	b.changed(b.to)
+	return b.written("delete row", b.of.Delete(b.to, nil))
 }
 
 // Truncate removes all rows of a table.
 func (b *Batch) Truncate(t *Table) error {
-	b.truncated = true
 	for _, prefix := range [][]byte{appendRowSpace(nil, t), appendPieceSpace(nil, t), appendIndexSpace(nil, t)} {
+		some := false
+		err := b.scan(prefix, nil, nil, func(_, _ []byte) (bool, error) {
+			some = true
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+		if !some {
+			continue // what is loaded would be kept above what deletes nothing
+		}
+		b.truncated, b.base = true, nil
 		if err := b.of.DeleteRange(prefix, appendEnd(nil, prefix), nil); err != nil {
 			return b.written("truncate "+t.String(), err)
 		}
@@ -101,15 +120,15 @@ func (b *Batch) Truncate(t *Table) error {
 	return nil
 }
 
-// PutDirty notes which documents the Batch makes dirty, under its version.
-func (b *Batch) PutDirty(version int64, data []byte) error {
-	b.to = appendDirty(b.to[:0], version)
+// PutDirty notes which documents of a target the Batch makes dirty, under its version.
+func (b *Batch) PutDirty(target uint32, version int64, data []byte) error {
+	b.to = appendDirty(b.to[:0], target, version)
 	return b.written("store dirty documents", b.of.Set(b.to, data, nil))
 }
 
-// DeleteDirty removes what was noted under a version.
-func (b *Batch) DeleteDirty(version int64) error {
-	b.to = appendDirty(b.to[:0], version)
+// DeleteDirty removes what was noted of a target under a version.
+func (b *Batch) DeleteDirty(target uint32, version int64) error {
+	b.to = appendDirty(b.to[:0], target, version)
 	return b.written("delete dirty documents", b.of.Delete(b.to, nil))
 }
 
@@ -183,6 +202,14 @@ func (b *Batch) SetPosition(pos sources.Position, version int64) {
 	b.next.position, b.next.version = string(pos), version
 }
 
+// changed notes that a row is not as it was when the Batch began.
+func (b *Batch) changed(key []byte) {
+	if b.newer == nil {
+		b.newer = map[string]struct{}{}
+	}
+	b.newer[string(key)] = struct{}{}
+}
+
 // Size is how many bytes the Batch holds. It stays in memory until Commit:
 // commit before it is much larger than a megabyte.
 func (b *Batch) Size() int { return b.of.Len() }
@@ -197,21 +224,42 @@ func (b *Batch) rowKey(t *Table, row sources.Row) ([]byte, error) {
 	return key, nil
 }
 
+// smallRow is the size of a row, such as that of a table between two others, up to
+// which it is in its index entries, too: it need not be looked up when it is found there.
+const smallRow = 40
+
+// inEntries is what the index entries of a row hold, whose stored form is given.
+func inEntries(row sources.Row, stored []byte) []byte {
+	if !isSmall(row) {
+		return nil
+	}
+	return stored
+}
+
+func isSmall(row sources.Row) bool {
+	size := 0
+	for i := range row.Len() {
+		size += 1 + len(row.Text(i))
+	}
+	return size <= smallRow
+}
+
 // reindex replaces the index entries of a row by those of another with the same
-// key. Either may be the zero Row.
+// key, whose stored form is in b.value. Either may be the zero Row.
 func (b *Batch) reindex(t *Table, key []byte, old, row sources.Row) error {
 	for n, columns := range t.Indexes {
-		b.from, b.to = b.entry(b.from, t, n, old, columns, key), b.entry(b.to, t, n, row, columns, key)
-		if bytes.Equal(b.from, b.to) {
+		b.from, b.to = appendEntry(b.from, t, n, old, columns, key), appendEntry(b.to, t, n, row, columns, key)
+		same := bytes.Equal(b.from, b.to)
+		if same && (len(b.to) == 0 || !isSmall(old) && !isSmall(row)) {
 			continue
 		}
-		if len(b.from) > 0 {
+		if len(b.from) > 0 && !same {
 			if err := b.of.Delete(b.from, nil); err != nil {
 				return b.written("store index", err)
 			}
 		}
 		if len(b.to) > 0 {
-			if err := b.of.Set(b.to, nil, nil); err != nil {
+			if err := b.of.Set(b.to, inEntries(row, b.value), nil); err != nil {
 				return b.written("store index", err)
 			}
 		}
@@ -219,8 +267,8 @@ func (b *Batch) reindex(t *Table, key []byte, old, row sources.Row) error {
 	return nil
 }
 
-// entry builds a row's key in an index; empty where it has none.
-func (b *Batch) entry(dst []byte, t *Table, index int, row sources.Row, columns []int, key []byte) []byte {
+// appendEntry builds a row's key in an index, in place of dst; empty where it has none.
+func appendEntry(dst []byte, t *Table, index int, row sources.Row, columns []int, key []byte) []byte {
 	if row.IsZero() {
 		return dst[:0]
 	}

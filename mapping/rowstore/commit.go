@@ -28,11 +28,11 @@ func (b *Batch) Spill() error {
 	if err := b.commit(false); err != nil {
 		return errors.Join(err, b.Discard())
 	}
-	if err := b.of.Close(); err != nil {
+	if err := errors.Join(b.drop(), b.of.Close()); err != nil {
 		return b.store.failed("end batch", err)
 	}
 	b.of = b.store.db.NewIndexedBatch()
-	b.reader.from = b.of
+	b.reader.from, b.base = b.of, b.store.db
 	b.next.sequence++
 	b.truncated = false
 	return nil
@@ -62,9 +62,9 @@ func (b *Batch) Discard() error {
 		return nil
 	}
 	of := b.of
-	b.of, b.from = nil, nil
+	b.of, b.from, b.base = nil, nil, nil
 	b.rows.Reset()
-	if err := of.Close(); err != nil {
+	if err := errors.Join(b.drop(), of.Close()); err != nil {
 		return b.store.failed("end batch", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -22,12 +23,17 @@ func TestPowerCut(t *testing.T) {
 			disk, l, m := vfs.NewCrashableMem(), layout(), newModel()
 			s := open(t, disk, l)
 			dumps := []string{m.dump(l)}
+			loaded := map[int]string{} // what may be there instead, by commits
 			synced := 0
 			for range 5 {
 				for range 1 + r.IntN(40) {
 					sync := r.IntN(15) == 0
 					if err := m.commit(s, l, r, sync); err != nil {
 						t.Fatal(err)
+					}
+					if m.loaded != "" {
+						loaded[len(dumps)-1] = m.loaded
+						synced = max(synced, len(dumps)-1)
 					}
 					dumps = append(dumps, m.dump(l))
 					if sync {
@@ -46,8 +52,8 @@ func TestPowerCut(t *testing.T) {
 				if n < synced || n >= len(dumps) {
 					t.Fatalf("found at %d, was synced at %d of %d", n, synced, len(dumps)-1)
 				}
-				if got := current(t, l, after); got != dumps[n] {
-					t.Fatalf("found\n%s\nwant\n%s", got, dumps[n])
+				if got := current(t, l, after); got != dumps[n] && got != loaded[n] {
+					t.Fatalf("found\n%s\nwant\n%s\nor\n%s", got, dumps[n], loaded[n])
 				}
 				if err := after.Close(); err != nil {
 					t.Fatal(err)
@@ -167,7 +173,8 @@ func TestFull(t *testing.T) {
 		if err := s.Batch().Commit(false); !errors.Is(err, ErrFull) {
 			t.Fatalf("step %d: commit after the failure: %v", step, err)
 		}
-		if got := current(t, l, s); !sameRows(got, replay(t, l, 9, s.Sequence())) && !sameRows(got, replay(t, l, 9, m.sequence)) {
+		now, next := replay(t, l, 9, s.Sequence(), small), replay(t, l, 9, m.sequence, small)
+		if got := current(t, l, s); !sameRows(got, now[0]) && !sameRows(got, next[0]) && !sameRows(unindexed(got), unindexed(now[1])) {
 			t.Fatalf("step %d: the store shows\n%s", step, got)
 		}
 		s.Close()
@@ -178,7 +185,7 @@ func TestFull(t *testing.T) {
 		if n := s.Sequence(); n < synced || n > m.sequence {
 			t.Fatalf("step %d: found at %d, was synced at %d of %d", step, n, synced, m.sequence)
 		}
-		if got, want := current(t, l, s), replay(t, l, 9, s.Sequence()); got != want {
+		if got, want := current(t, l, s), replay(t, l, 9, s.Sequence(), small); !slices.Contains(want, got) {
 			t.Fatalf("step %d: found\n%s\nwant\n%s", step, got, want)
 		}
 		if err := s.Close(); err != nil {
@@ -196,6 +203,13 @@ func sameRows(a, b string) bool {
 	_, a, _ = strings.Cut(a, "\n")
 	_, b, _ = strings.Cut(b, "\n")
 	return a == b
+}
+
+// unindexed leaves the indexes out of a dump: rows that were loaded may not be in them
+// until the store is opened again.
+func unindexed(dump string) string {
+	lines := strings.Split(dump, "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, " by ") }), "\n")
 }
 
 func TestReadOnly(t *testing.T) {
@@ -225,10 +239,12 @@ func TestDamage(t *testing.T) {
 	disk, l, m := vfs.NewMem(), layout(), newModel()
 	s := open(t, disk, l)
 	dumps := []string{m.dump(l)}
+	loaded := map[uint64]string{} // what may be there instead, by commits
 	for range 300 {
 		if err := m.commit(s, l, r, false); err != nil {
 			t.Fatal(err)
 		}
+		loaded[m.sequence-1] = m.loaded
 		dumps = append(dumps, m.dump(l))
 	}
 	if s.Metrics().Flushes == 0 {
@@ -255,7 +271,7 @@ func TestDamage(t *testing.T) {
 				snapshot := s.Snapshot()
 				got, err := dump(l, s, snapshot)
 				snapshot.Release()
-				if err == nil && got != dumps[s.Sequence()] {
+				if err == nil && got != dumps[s.Sequence()] && got != loaded[s.Sequence()] {
 					t.Errorf("%s %s: found at %d\n%s", name, how, s.Sequence(), got)
 				}
 				if err != nil && !errors.Is(err, ErrRebuild) {

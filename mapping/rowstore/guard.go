@@ -1,7 +1,9 @@
 package rowstore
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -25,10 +27,13 @@ type guard struct {
 	failed  chan struct{} // closed when a write has failed
 	stopped chan struct{} // closed when the store closes
 	memory  *vfs.MemFS    // files made after the failure
+
+	mu    sync.Mutex
+	moved map[string]string // where files are that could not be moved, by where they would be
 }
 
 func newGuard(fs vfs.FS) *guard {
-	return &guard{FS: fs, failed: make(chan struct{}), stopped: make(chan struct{}), memory: vfs.NewMem()}
+	return &guard{FS: fs, failed: make(chan struct{}), stopped: make(chan struct{}), memory: vfs.NewMem(), moved: map[string]string{}}
 }
 
 // stop lets waiting compactions end.
@@ -110,6 +115,11 @@ func (g *guard) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
 		if f, err := g.memory.Open(name, options...); err == nil {
 			return f, nil
 		}
+		g.mu.Lock()
+		if from := g.moved[name]; from != "" {
+			name = from
+		}
+		g.mu.Unlock()
 	}
 	return g.FS.Open(name, options...)
 }
@@ -138,7 +148,10 @@ func (g *guard) Remove(name string) error {
 	if g.frozen("", nil) {
 		return nil
 	}
-	return g.FS.Remove(name) // one that stays does no harm
+	if err := g.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // see Link
+		return err // one that stays does no harm
+	}
+	return nil
 }
 
 // RemoveAll removes a directory.
@@ -154,9 +167,18 @@ func (g *guard) Rename(from, to string) error {
 	return g.change("rename file of row store", func() error { return g.FS.Rename(from, to) })
 }
 
-// Link makes a hard link.
+// Link moves a file. The engine links what it is to take over, and removes it then;
+// not every volume has links.
 func (g *guard) Link(from, to string) error {
-	return g.change("link file of row store", func() error { return g.FS.Link(from, to) })
+	if !g.frozen("", nil) {
+		if err := g.FS.Rename(from, to); err == nil || !g.frozen("move file of row store", err) {
+			return err
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.moved[to] = from
+	return nil
 }
 
 // MkdirAll makes a directory.

@@ -29,7 +29,12 @@ type Table struct {
 
 	number uint16 // within the store
 	notes  string // what names of its notes begin with
+	pieces bool   // rows have, or had, texts that are stored in pieces
 }
+
+// Pieces reports whether a row may have large texts, which Replace and Remove can delete
+// only where they are told what was stored.
+func (t *Table) Pieces() bool { return t.pieces }
 
 // A Layout is the tables that a store holds. There may be several of one name, of
 // other columns each.

@@ -13,9 +13,9 @@ import (
 const pieceBytes = 256 << 10
 
 // large reports whether a row has a text that is stored in pieces.
-func (b *Batch) large(row sources.Row) bool {
+func (s *Store) large(row sources.Row) bool {
 	for i := range row.Len() {
-		if len(row.Text(i)) > b.store.options.pieceBytes {
+		if len(row.Text(i)) > s.options.pieceBytes {
 			return true
 		}
 	}
@@ -29,9 +29,10 @@ func (b *Batch) stamp() uint64 { return b.next.sequence<<20 | b.stamps }
 // Batch, under its stamp: nothing refers to them before it is committed. What is
 // left of a Batch that was not goes with the next large row of that key.
 func (b *Batch) putPieces(t *Table, key []byte, row sources.Row) error {
-	if !b.large(row) {
+	if !b.store.large(row) {
 		return nil
 	}
+	t.pieces = true
 	stamp := b.stamp()
 	b.stamps++
 	for i := range row.Len() {

@@ -1,8 +1,10 @@
 package rowstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -36,8 +38,8 @@ type Reader interface {
 	// Forget ends the validity of all rows, and keeps their memory for the next ones.
 	Forget()
 
-	// Dirty gives what is noted of dirty documents, in order of versions, from one on.
-	Dirty(from int64, each func(version int64, data []byte) (more bool, err error)) error
+	// Dirty gives what is noted of a target's dirty documents, in order of versions, from one on.
+	Dirty(target uint32, from int64, each func(version int64, data []byte) (more bool, err error)) error
 
 	// Work gives the work that is left, in order of ids.
 	Work(each func(id uint64, data []byte) (more bool, err error)) error
@@ -60,6 +62,64 @@ type reader struct {
 	rows  *sources.Arena
 	key   []byte // a key being built, needed until the call that takes it returns
 	piece []byte // another
+
+	// base is what iterators are kept of, since a seek costs much less than an
+	// iterator; nil: none are. They keep memory of the engine in use.
+	base  pebble.Reader
+	kept  map[place]*pebble.Iterator // but for those in use
+	newer map[string]struct{}        // rows that base does not have as from has them
+}
+
+// A place is a space and a table, and an index, that an iterator is kept of.
+type place struct {
+	space byte
+	table uint16
+	index byte
+}
+
+// take returns an iterator of a place, which give takes back.
+func (r *reader) take(at place) (*pebble.Iterator, error) {
+	if iter := r.kept[at]; iter != nil {
+		delete(r.kept, at)
+		return iter, nil
+	}
+	bounds := binary.BigEndian.AppendUint16([]byte{at.space}, at.table)
+	if at.space == spaceIndex {
+		bounds = append(bounds, at.index)
+	}
+	iter, err := r.base.NewIter(&pebble.IterOptions{LowerBound: bounds, UpperBound: appendEnd(nil, bounds)})
+	if err != nil {
+		return nil, r.store.failed("read the row store", err)
+	}
+	return iter, nil
+}
+
+// give keeps an iterator, unless there is one already.
+func (r *reader) give(at place, iter *pebble.Iterator) error {
+	if r.kept[at] != nil {
+		return iter.Close()
+	}
+	if r.kept == nil {
+		r.kept = map[place]*pebble.Iterator{}
+	}
+	r.kept[at] = iter
+	return iter.Error()
+}
+
+// closeKept closes the iterators that are kept.
+func (r *reader) closeKept() error {
+	var err error
+	for _, iter := range r.kept {
+		err = errors.Join(err, iter.Close())
+	}
+	r.kept = nil
+	return err
+}
+
+// drop ends what is kept of a reader that is done, or has nothing of its own any more.
+func (r *reader) drop() error {
+	r.newer = nil
+	return r.closeKept()
 }
 
 func newReader(s *Store, from pebble.Reader) reader {
@@ -70,6 +130,9 @@ func (r *reader) Forget() { r.rows.Reset() }
 
 func (r *reader) Get(t *Table, key []byte) (sources.Row, bool, error) {
 	r.key = append(appendRowSpace(r.key[:0], t), key...)
+	if _, newer := r.newer[string(r.key)]; r.base != nil && !newer {
+		return r.seek(t, key)
+	}
 	data, closer, err := r.from.Get(r.key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return sources.Row{}, false, nil
@@ -85,6 +148,28 @@ func (r *reader) Get(t *Table, key []byte) (sources.Row, bool, error) {
 	return row, true, closeErr
 }
 
+// seek is Get by an iterator that is kept.
+func (r *reader) seek(t *Table, key []byte) (row sources.Row, ok bool, err error) {
+	at := place{space: spaceRow, table: t.number}
+	iter, err := r.take(at)
+	if err != nil {
+		return sources.Row{}, false, err
+	}
+	if ok = iter.SeekPrefixGE(r.key); ok {
+		data, valueErr := iter.ValueAndErr()
+		if err = valueErr; err == nil {
+			row, err = r.readRow(t, key, data)
+		}
+	}
+	if giveErr := r.give(at, iter); err == nil {
+		err = giveErr
+	}
+	if err != nil {
+		return sources.Row{}, false, r.unread(t, err)
+	}
+	return row, ok, nil
+}
+
 // unread words an error of a row that is there.
 func (r *reader) unread(t *Table, err error) error {
 	if errors.Is(err, errCell) || errors.Is(err, pebble.ErrNotFound) {
@@ -94,7 +179,14 @@ func (r *reader) unread(t *Table, err error) error {
 }
 
 func (r *reader) Scan(t *Table, index int, value, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
-	return r.Keys(t, index, value, after, func(key []byte) (bool, error) {
+	return r.entries(t, index, value, after, func(key, data []byte) (bool, error) {
+		if len(data) > 0 {
+			row, err := r.readRow(t, key, data)
+			if err != nil {
+				return false, r.unread(t, err)
+			}
+			return each(key, row)
+		}
 		row, ok, err := r.Get(t, key)
 		if err != nil {
 			return false, err
@@ -107,9 +199,49 @@ func (r *reader) Scan(t *Table, index int, value, after []byte, each func(key []
 }
 
 func (r *reader) Keys(t *Table, index int, value, after []byte, each func(key []byte) (bool, error)) error {
+	return r.entries(t, index, value, after, func(key, _ []byte) (bool, error) { return each(key) })
+}
+
+// entries gives those of an index with a value: the row's key, and the stored row where it is small.
+func (r *reader) entries(t *Table, index int, value, after []byte, each func(key, data []byte) (bool, error)) error {
 	prefix := append(append(appendIndexSpace(r.key[:0], t), byte(index)), value...)
 	r.key = prefix
-	return r.scan(prefix, after, nil, func(key, _ []byte) (bool, error) { return each(key) })
+	if r.base != nil && r.base == r.from {
+		return r.near(place{spaceIndex, t.number, byte(index)}, prefix, after, each)
+	}
+	return r.scan(prefix, after, nil, each)
+}
+
+// near is scan by an iterator that is kept.
+func (r *reader) near(at place, prefix, after []byte, each func(key, data []byte) (bool, error)) error {
+	first := append(slices.Clip(bytes.Clone(prefix)), after...)
+	if after != nil {
+		first = append(first, 0) // the first key after it
+	}
+	prefix = first[:len(prefix)]
+	end := appendEnd(nil, prefix)
+	iter, err := r.take(at)
+	if err != nil {
+		return err
+	}
+	more := true
+	for state := iter.SeekGEWithLimit(first, end); state == pebble.IterValid && more && err == nil; {
+		key := iter.Key()
+		if !bytes.HasPrefix(key, prefix) { // the limit is not exact
+			break
+		}
+		data, valueErr := iter.ValueAndErr()
+		if valueErr != nil {
+			break // give returns it
+		}
+		if more, err = each(key[len(prefix):], data); more && err == nil {
+			state = iter.NextWithLimit(end)
+		}
+	}
+	if giveErr := r.give(at, iter); err == nil && giveErr != nil {
+		err = r.store.failed("read the row store", giveErr)
+	}
+	return err
 }
 
 func (r *reader) All(t *Table, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
@@ -123,14 +255,15 @@ func (r *reader) All(t *Table, after []byte, each func(key []byte, row sources.R
 	})
 }
 
-func (r *reader) Dirty(from int64, each func(version int64, data []byte) (bool, error)) error {
+func (r *reader) Dirty(target uint32, from int64, each func(version int64, data []byte) (bool, error)) error {
+	prefix := appendTarget(nil, spaceDirty, target)
 	var after []byte
 	if from > 0 {
-		after = appendDirty(nil, from-1)[1:]
+		after = appendDirty(nil, target, from-1)[len(prefix):]
 	}
-	return r.scan([]byte{spaceDirty}, after, nil, func(key, data []byte) (bool, error) {
+	return r.scan(prefix, after, nil, func(key, data []byte) (bool, error) {
 		if len(key) != 8 {
-			return false, r.store.damaged("read dirty documents", errors.New("a version cannot be read"))
+			return false, r.store.damaged("read dirty documents", fmt.Errorf("no version can be read from what follows %x in a key: %x", prefix, key))
 		}
 		return each(int64(binary.BigEndian.Uint64(key)), data)
 	})

@@ -34,7 +34,7 @@ func Remove(dir string, dryRun bool) (found bool, err error) {
 
 // removeFiles deletes the lock last, so that it keeps others out until then.
 func removeFiles(dir string) error {
-	for _, name := range []string{rowsDir, oldDir, lockFile} {
+	for _, name := range []string{rowsDir, oldDir, loadingDir, lockFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("remove row store: %w", classify(err))
 		}

@@ -65,6 +65,7 @@ var errCell = errors.New("a stored row is not of this layout")
 // readRow reads what appendRow wrote for the row with a key, into the arena.
 func (r *reader) readRow(t *Table, key, data []byte) (sources.Row, error) {
 	a := r.rows
+	a.Reserve(len(data))
 	a.StartRow(len(t.Columns))
 	for i := range t.Columns {
 		n, size := binary.Uvarint(data)

@@ -7,22 +7,22 @@ import (
 
 // The first byte of every key in the store. The rest is
 //
-//	row:   table, key                      → row
-//	piece: table, key, stamp, column, n → part of a large text
-//	index: table, index, value, key        →
-//	dirty: version                         → documents
+//	load:  table, sequence                 → which rows were loaded, until their batch is committed
+//	dirty: target, version                 → documents
 //	due:   time, target, key               →
 //	dueOf: target, key                     → time
 //	work:  id                              → data
 //	note:  name                            → data
+//	index: table, index, value, key        → row, where it is small
+//	piece: table, key, stamp, column, n → part of a large text
+//	row:   table, key                      → row
 //	meta, state, tables:                   → see meta, state and kept
 //
 // with tables and columns in two bytes, indexes in one, targets and n in four,
-// times, versions, ids and stamps in eight, all big-endian.
+// times, versions, ids, sequences and stamps in eight, all big-endian. Rows come last, so that
+// those that were loaded are not within runs of what is written often.
 const (
-	spaceRow    = 'r'
-	spacePiece  = 'p'
-	spaceIndex  = 'i'
+	spaceLoad   = 'l'
 	spaceDirty  = 'm'
 	spaceDue    = 't'
 	spaceDueOf  = 'u'
@@ -31,6 +31,9 @@ const (
 	spaceMeta   = 'a'
 	spaceState  = 's'
 	spaceTables = 'b'
+	spaceIndex  = 'x'
+	spacePiece  = 'y'
+	spaceRow    = 'z'
 )
 
 func appendRowSpace(dst []byte, t *Table) []byte {
@@ -39,6 +42,10 @@ func appendRowSpace(dst []byte, t *Table) []byte {
 
 func appendIndexSpace(dst []byte, t *Table) []byte {
 	return binary.BigEndian.AppendUint16(append(dst, spaceIndex), t.number)
+}
+
+func appendLoad(dst []byte, table uint16, sequence uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint16(append(dst, spaceLoad), table), sequence)
 }
 
 func appendTarget(dst []byte, space byte, target uint32) []byte {
@@ -50,8 +57,8 @@ func appendDue(dst []byte, at int64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, spaceDue), uint64(at)^1<<63)
 }
 
-func appendDirty(dst []byte, version int64) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, spaceDirty), uint64(version))
+func appendDirty(dst []byte, target uint32, version int64) []byte {
+	return binary.BigEndian.AppendUint64(appendTarget(dst, spaceDirty, target), uint64(version))
 }
 
 func appendWork(dst []byte, id uint64) []byte {

@@ -4,7 +4,8 @@
 // The guarantee: a Commit is whole or absent, in the rows, the indexes kept by
 // them, the marks, the work, the notes and the Position alike, after a kill at
 // any moment; Commits survive in their order; and what was synced is there
-// after a power cut too. A store that is not what its Meta says is not read but
+// after a power cut too. Only rows of a Load may be there without their Commit; all
+// Commits before it are there then. A store that is not what its Meta says is not read but
 // reported, with ErrRebuild. An older copy of a store cannot be
 // told from a good one by itself: a checkpoint holds ID and Sequence for that.
 //
@@ -23,6 +24,7 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rs/zerolog"
 
@@ -30,7 +32,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 6
+const format = 7
 
 // Meta says whose rows a store holds.
 type Meta struct {
@@ -73,6 +75,7 @@ type Store struct {
 	lock    io.Closer
 
 	db     *pebble.DB
+	sorted sstable.WriterOptions // of tables that are loaded
 	guard  *guard
 	pace   *pace
 	mu     sync.Mutex
@@ -111,9 +114,10 @@ func Open(dir string, of Meta, options Options) (*Store, error) {
 
 // What the directory of a store holds.
 const (
-	rowsDir  = "rows"
-	oldDir   = "old"
-	lockFile = "lock"
+	rowsDir    = "rows"
+	oldDir     = "old"
+	loadingDir = "loading" // see Load
+	lockFile   = "lock"
 )
 
 // acquire keeps other processes out of a store's directory.
@@ -165,12 +169,15 @@ func (s *Store) old() string  { return s.fs.PathJoin(s.dir, oldDir) }
 
 // open opens the storage engine and reads what it holds.
 func (s *Store) open() error {
-	if err := s.fs.RemoveAll(s.old()); err != nil {
-		return fmt.Errorf("remove former row store: %w", classify(err))
+	for _, name := range []string{s.old(), s.fs.PathJoin(s.dir, loadingDir)} {
+		if err := s.fs.RemoveAll(name); err != nil {
+			return fmt.Errorf("remove former row store: %w", classify(err))
+		}
 	}
 	g := newGuard(s.fs)
 	p := newPace()
-	db, err := pebble.Open(s.rows(), s.engine(g, p))
+	options := s.engine(g, p)
+	db, err := pebble.Open(s.rows(), options)
 	if err != nil {
 		g.stop()
 		if why := g.failure(); why != nil {
@@ -180,6 +187,8 @@ func (s *Store) open() error {
 	}
 	g.opened.Store(true)
 	s.db, s.guard, s.pace = db, g, p
+	options.EnsureDefaults()
+	s.sorted = options.MakeWriterOptions(len(options.Levels)-1, options.FormatMajorVersion.MaxTableFormat())
 	err = g.failure() // the engine has not seen it
 	if err != nil {
 		err = openError(err)
@@ -229,6 +238,9 @@ func (s *Store) recognise() error {
 	at, err := parseState(data)
 	if err != nil {
 		return s.damaged("read the row store's position", err)
+	}
+	if err := s.checkLoaded(at.sequence); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -11,11 +12,26 @@ import (
 // dropKeys is how many due documents one commit of DropTarget forgets.
 const dropKeys = 4096
 
-// Targets returns the targets that documents are due for, in order.
+// Targets returns the targets that documents are dirty or due for, in order.
 // It reads little, however many documents there are.
 func (s *Store) Targets() ([]uint32, error) {
+	dirty, err := s.targets(spaceDirty)
+	if err != nil {
+		return nil, err
+	}
+	due, err := s.targets(spaceDueOf)
+	all := append(dirty, due...)
+	slices.Sort(all)
+	return slices.Compact(all), err
+}
+
+// Timed returns the targets that documents are due for, in order.
+func (s *Store) Timed() ([]uint32, error) { return s.targets(spaceDueOf) }
+
+// targets returns those that keys of a space begin with.
+func (s *Store) targets(space byte) ([]uint32, error) {
 	var found []uint32
-	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceDueOf}, UpperBound: []byte{spaceDueOf + 1}})
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
 	if err != nil {
 		return nil, s.failed("read the row store", err)
 	}
@@ -29,7 +45,7 @@ func (s *Store) Targets() ([]uint32, error) {
 		if target == math.MaxUint32 {
 			break
 		}
-		ok = iter.SeekGE(appendTarget(nil, spaceDueOf, target+1))
+		ok = iter.SeekGE(appendTarget(nil, space, target+1))
 	}
 	if err := iter.Close(); err != nil {
 		return nil, s.failed("read the row store", err)
@@ -37,7 +53,7 @@ func (s *Store) Targets() ([]uint32, error) {
 	return found, nil
 }
 
-// DropTarget forgets all due documents of a target, in commits of
+// DropTarget forgets all dirty and due documents of a target, in commits of
 // bounded size. A kill in the middle of it leaves some, and Targets names it again.
 // It is called where no Batch is open.
 func (s *Store) DropTarget(target uint32) error {
@@ -74,8 +90,13 @@ func (b *Batch) dropDues(target uint32, after []byte) (last []byte, more bool, e
 }
 
 func (b *Batch) dropRest(target uint32) error {
-	prefix := appendTarget(nil, spaceDueOf, target)
-	return b.written("drop target", b.of.DeleteRange(prefix, appendEnd(nil, prefix), nil))
+	for _, space := range []byte{spaceDirty, spaceDueOf} {
+		prefix := appendTarget(nil, space, target)
+		if err := b.of.DeleteRange(prefix, appendEnd(nil, prefix), nil); err != nil {
+			return b.written("drop target", err)
+		}
+	}
+	return nil
 }
 
 // Notes gives the names under which notes are Set that begin with prefix, in order.

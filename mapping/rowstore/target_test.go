@@ -1,6 +1,7 @@
 package rowstore
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -10,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestDropTarget: of several targets with more documents than one commit drops,
+// TestDropTarget: of several targets with more documents than one commit drops, or with dirty ones only,
 // one goes and the others stay whole.
 func TestDropTarget(t *testing.T) {
 	s := open(t, vfs.NewMem(), layout())
@@ -26,6 +27,9 @@ func TestDropTarget(t *testing.T) {
 			}
 		}
 	}
+	if err := errors.Join(b.PutDirty(5, 1, []byte("five")), b.PutDirty(7, 1, []byte("seven"))); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"other", "pass/a", "pass/b", "past"} {
 		if err := b.Set(name, []byte("1")); err != nil {
 			t.Fatal(err)
@@ -34,7 +38,7 @@ func TestDropTarget(t *testing.T) {
 	if err := b.Commit(false); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Targets(); err != nil || !slices.Equal(got, []uint32{0, 5, 6, math.MaxUint32}) {
+	if got, err := s.Targets(); err != nil || !slices.Equal(got, []uint32{0, 5, 6, 7, math.MaxUint32}) {
 		t.Errorf("targets: %v, %v", got, err)
 	}
 	for range 2 { // again does nothing
@@ -42,7 +46,7 @@ func TestDropTarget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, err := s.Targets(); err != nil || !slices.Equal(got, []uint32{0, 6, math.MaxUint32}) {
+	if got, err := s.Targets(); err != nil || !slices.Equal(got, []uint32{0, 6, 7, math.MaxUint32}) {
 		t.Errorf("targets that are left: %v, %v", got, err)
 	}
 	if pos, version := s.Position(); pos != "here" || version != 7 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // kept is a table of the store as it is written down there.
@@ -50,6 +52,9 @@ func (s *Store) Use(layout *Layout) error {
 		return err
 	}
 	s.layout = layout
+	if err := s.findPieces(); err != nil {
+		return err
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	drop := func(prefix []byte) error { return b.DeleteRange(prefix, appendEnd(nil, prefix), nil) }
@@ -58,17 +63,36 @@ func (s *Store) Use(layout *Layout) error {
 		if !slices.ContainsFunc(wanted, func(w kept) bool { return w.Number == t.Number && w.Print == t.Print }) {
 			changed = true
 			gone := &Table{number: t.Number}
-			err = errors.Join(err, drop(appendRowSpace(nil, gone)), drop(appendPieceSpace(nil, gone)), drop(appendIndexSpace(nil, gone)), drop(append([]byte{spaceNote}, t.Note("")...)))
+			err = errors.Join(err, drop(appendRowSpace(nil, gone)), drop(appendPieceSpace(nil, gone)), drop(appendIndexSpace(nil, gone)), drop(append([]byte{spaceNote}, t.Note("")...)), drop(appendLoad(nil, t.Number, 0)[:3]))
 		}
 	}
 	if changed = changed || len(wanted) != len(held); !changed {
-		return nil
+		return s.reindexLoaded(layout)
 	}
 	data, jsonErr := json.Marshal(wanted)
 	if err = errors.Join(err, jsonErr, b.Set([]byte{spaceTables}, data, nil)); err != nil {
 		return s.failed("write what tables the row store holds", err)
 	}
-	return s.apply(b, true)
+	if err := s.apply(b, true); err != nil {
+		return err
+	}
+	return s.reindexLoaded(layout)
+}
+
+// findPieces notes which tables have texts that are stored in pieces.
+func (s *Store) findPieces() error {
+	for _, t := range s.layout.Tables {
+		prefix := appendPieceSpace(nil, t)
+		iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: appendEnd(nil, prefix)})
+		if err != nil {
+			return s.failed("read the row store", err)
+		}
+		t.pieces = iter.First()
+		if err := iter.Close(); err != nil {
+			return s.failed("read the row store", err)
+		}
+	}
+	return nil
 }
 
 // assign gives each table of a layout the number that its keys in the store begin

@@ -51,7 +51,7 @@ func Compare(a, b any) (int, error) {
 		case string:
 			return cmp.Compare(x, y), nil
 		case Time:
-			t, err := ParseTimeLiteral(x)
+			t, err := ParseTimeLiteral(x, time.UTC)
 			return t.compare(y), err
 		}
 	case bool:
@@ -63,7 +63,7 @@ func Compare(a, b any) (int, error) {
 		case Time:
 			return x.compare(y), nil
 		case string:
-			t, err := ParseTimeLiteral(y)
+			t, err := ParseTimeLiteral(y, time.UTC)
 			return x.compare(t), err
 		}
 	case time.Duration:
@@ -274,16 +274,16 @@ func shiftTime(op string, t Time, b any) (any, error) {
 		}
 		switch op {
 		case "+":
-			return Time{Time: t.Add(y)}, nil
+			return Time{Time: t.Add(y), naive: t.naive, wall: t.wall}, nil
 		case "-":
-			return Time{Time: t.Add(-y)}, nil
+			return Time{Time: t.Add(-y), naive: t.naive, wall: t.wall}, nil
 		}
 	case Time:
 		if op == "-" {
 			if t.infinite != 0 || y.infinite != 0 {
 				return Null(nil), nil
 			}
-			return t.Sub(y.Time), nil
+			return t.beside(y).Sub(y.beside(t)), nil
 		}
 	}
 	return nil, fmt.Errorf("cannot compute a time %s %s", op, Describe(b))

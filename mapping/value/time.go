@@ -15,6 +15,8 @@ import (
 type Time struct {
 	time.Time
 	text     string
+	naive    bool // of a column without a zone
+	wall     bool // written without a zone: see beside
 	infinite int8 // 1 for infinity, -1 for -infinity and for days that no calendar has, most of which the servers sort first
 }
 
@@ -29,12 +31,46 @@ func (t Time) String() string {
 // Infinity is 1 for infinity, -1 for -infinity and days that no calendar has, else 0.
 func Infinity(t Time) int { return int(t.infinite) }
 
+// InZone is a value with times shown in a zone, also those in lists and objects,
+// which are copied. Dates, and timestamps without a zone, stay as they are.
+func InZone(v any, zone *time.Location) any {
+	switch v := v.(type) {
+	case Time:
+		if strings.HasSuffix(v.text, "Z") {
+			v.Time = v.In(zone)
+		}
+		return v
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = InZone(v[i], zone)
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for k := range v {
+			object[k] = InZone(v[k], zone)
+		}
+		return object
+	}
+	return v
+}
+
+// beside is the time as it is compared with another one. Written without a zone it is what a clock shows: in the zone that was
+// meant where the other one has a zone, and as it stands where that has none either.
+func (t Time) beside(u Time) time.Time {
+	if t.wall && u.naive {
+		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	}
+	return t.Time
+}
+
 // compare orders times; infinity is after, -infinity before all others.
 func (t Time) compare(u Time) int {
 	if t.infinite != 0 || u.infinite != 0 {
 		return cmp.Or(int(t.infinite)-int(u.infinite), strings.Compare(t.text, u.text))
 	}
-	return t.Compare(u.Time)
+	return t.beside(u).Compare(u.beside(t))
 }
 
 // ParseTime reads canonical text of a date or timestamp (see sources.Kind).
@@ -58,7 +94,7 @@ func ParseTime(text string) (Time, error) {
 		return Time{}, fmt.Errorf("%q is not a date", text)
 	}
 	at = time.Date(year, time.Month(month), date, at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
-	return Time{Time: at, text: text}, nil
+	return Time{Time: at, text: text, naive: !strings.HasSuffix(clock, "Z")}, nil
 }
 
 // parseDay reads year-month-day; the year may have a sign and more digits.
@@ -89,14 +125,25 @@ func parseClock(text string) (time.Time, error) {
 	return time.Parse("15:04:05.999999999", text)
 }
 
-// ParseTimeLiteral reads a time that a person wrote in an expression.
-func ParseTimeLiteral(text string) (Time, error) {
-	if t, err := ParseTime(text); err == nil && (t.infinite == 0 || strings.HasSuffix(text, "infinity")) {
-		return t, nil
+// ParseTimeLiteral reads a time that a person wrote in an expression. Without a zone of its own it is of the given one.
+func ParseTimeLiteral(text string, zone *time.Location) (Time, error) {
+	if strings.HasSuffix(text, "infinity") {
+		return ParseTime(text)
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04", "2006-01-02T15:04"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00"} {
 		if at, err := time.Parse(layout, text); err == nil {
 			return Time{Time: at.UTC()}, nil
+		}
+	}
+	if t, err := ParseTime(text); err == nil && t.infinite == 0 && !strings.HasSuffix(text, "Z") {
+		at := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone)
+		return Time{Time: at, wall: true}, nil
+	} else if err == nil && t.infinite == 0 {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02 15:04:05.999999999", "2006-01-02 15:04", "2006-01-02T15:04"} {
+		if at, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return Time{Time: at, wall: true}, nil
 		}
 	}
 	return Time{}, fmt.Errorf("%q is not a date; write it like 2006-01-02 or 2006-01-02T15:04:05Z", text)

@@ -63,6 +63,9 @@ type Checkpoint struct {
 
 	// Garbage holds physical indexes that were replaced and are to be dropped.
 	Garbage []string `json:"garbage,omitempty"`
+
+	// Paused is when somebody has paused the pipeline; zero while nobody has.
+	Paused time.Time `json:"paused,omitzero"`
 }
 
 // A StoreState tells a row store from another one, and from an older copy of itself.
@@ -81,6 +84,11 @@ type indexState struct {
 	Epoch int64  `json:"epoch,omitempty"`
 
 	Gap bool `json:"gap,omitempty"` // it may have missed changes since
+
+	// Old are physical indexes that were replaced and are kept, the oldest first. They get no changes.
+	Old []string `json:"old,omitempty"`
+
+	Merge bool `json:"merge,omitempty"` // the next one's segments are to be merged before it serves
 
 	// Held: it is held up, and gets no changes.
 	Held bool `json:"held,omitempty"`
@@ -103,12 +111,50 @@ type build struct {
 
 	Round int `json:"round,omitempty"` // how often all tables were read again into it
 
-	// From is the physical index whose documents come into this one before it
-	// serves, as rows of them may be gone. All before Place were looked at. Filled: none
-	// is lacking, and From may get no more changes.
-	From   string `json:"from,omitempty"`
-	Place  string `json:"place,omitempty"`
-	Filled bool   `json:"filled,omitempty"`
+	// Origins are the physical indexes whose documents are copied into this one, as rows
+	// of them may be gone. One that is to replace another has that among them, and serves once all are copied.
+	Origins []*origin `json:"origins,omitempty"`
+
+	// Sole: it has changes that the index which serves has not got, so that it is never given up.
+	Sole bool `json:"sole,omitempty"`
+}
+
+// An origin is a physical index whose documents are copied into another one.
+type origin struct {
+	Physical string `json:"physical"`
+	Place    string `json:"place,omitempty"`  // all documents before it were looked at
+	Copied   bool   `json:"copied,omitempty"` // all were
+
+	// Below is above the Versions that its documents get: they replace none that the
+	// definition has made since they began to be copied.
+	Below int64 `json:"below"`
+}
+
+// takeIn has documents of another physical index copied into the build.
+func (b *build) takeIn(physical string, below int64) {
+	if physical == b.Physical || slices.ContainsFunc(b.Origins, func(o *origin) bool { return o.Physical == physical }) {
+		return
+	}
+	b.Origins = append(b.Origins, &origin{Physical: physical, Below: below})
+	b.Finished = false
+}
+
+// uncopied is the first origin whose documents are not all here; nil where there is none.
+func (b *build) uncopied() *origin {
+	for _, o := range b.Origins {
+		if !o.Copied {
+			return o
+		}
+	}
+	return nil
+}
+
+// origins are the names of the build's origins.
+func (b *build) origins() (names []string) {
+	for _, o := range b.Origins {
+		names = append(names, o.Physical)
+	}
+	return names
 }
 
 // loaded reports whether every table has been read whole.
@@ -132,8 +178,10 @@ func (b *build) fresh() bool {
 }
 
 // untouched reports whether the build is a fresh one that the stream has not come to
-// the beginning of (see Begin): no document is in it.
-func (b *build) untouched() bool { return b.fresh() && b.Since == 0 && b.Round == 0 && b.From == "" }
+// the beginning of (see Reached): no document is in it.
+func (b *build) untouched() bool {
+	return b.fresh() && b.Since == 0 && b.Round == 0 && len(b.Origins) == 0
+}
 
 // NewCheckpoint is the one before the first start.
 func NewCheckpoint(name string) *Checkpoint {
@@ -196,8 +244,8 @@ func (cp *Checkpoint) damage(name string) error {
 	return nil
 }
 
-// begin begins an epoch.
-func (cp *Checkpoint) begin() int64 {
+// newEpoch begins an epoch.
+func (cp *Checkpoint) newEpoch() int64 {
 	cp.Epoch++
 	return cp.Epoch
 }
@@ -214,10 +262,10 @@ func (cp *Checkpoint) markStale(alias, reason string, epoch int64) {
 // Rebuild asks for new physical indexes. useless are those that are being built and
 // cannot be gone on with.
 func (cp *Checkpoint) Rebuild(aliases []string, reason string, useless []string) {
-	epoch := cp.begin()
+	epoch := cp.newEpoch()
 	for _, alias := range aliases {
 		cp.markStale(alias, reason, epoch)
-		if st := cp.Indexes[alias]; st != nil && slices.Contains(useless, st.Next.name()) {
+		if st := cp.Indexes[alias]; st != nil && slices.Contains(useless, st.Next.name()) && !st.Next.Sole {
 			cp.Garbage, st.Next = append(cp.Garbage, st.Next.Physical), nil
 		}
 	}
@@ -228,7 +276,7 @@ func (cp *Checkpoint) LeftOut(table, alias string) {
 	if !slices.Contains(cp.Partial, table) {
 		cp.Partial = append(cp.Partial, table)
 	}
-	cp.markStale(alias, "the log left out a value of table "+table, cp.begin())
+	cp.markStale(alias, "the log left out a value of table "+table, cp.newEpoch())
 }
 
 // Restart forgets the position: the log does not continue from it. Every index
@@ -237,11 +285,23 @@ func (cp *Checkpoint) LeftOut(table, alias string) {
 func (cp *Checkpoint) Restart(reason string) {
 	cp.Position = ""
 	cp.Version += versionStride
-	epoch := cp.begin()
+	epoch := cp.newEpoch()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		cp.markStale(alias, reason, epoch)
 		cp.Indexes[alias].Gap = true
 	}
+}
+
+// needs reports whether a physical index is in use, or has documents that are to be copied.
+func (cp *Checkpoint) needs(physical string) bool {
+	for _, st := range cp.Indexes {
+		for _, b := range []*build{st.Live, st.Next} {
+			if b != nil && (b.Physical == physical || slices.ContainsFunc(b.Origins, func(o *origin) bool { return o.Physical == physical && !o.Copied })) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // holds reports whether rows of the table were read into the build.
@@ -273,7 +333,7 @@ func (cp *Checkpoint) Hold(why Held) {
 			continue
 		}
 		if st.Held = true; epoch == 0 {
-			epoch = cp.begin()
+			epoch = cp.newEpoch()
 		}
 		cp.markStale(alias, "it was held up", epoch)
 		st.Gap = true
@@ -287,9 +347,10 @@ func (cp *Checkpoint) WriteAliases() []string {
 		names = append(names, sinks.WriteAlias(physical))
 	}
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-		for _, b := range []*build{cp.Indexes[alias].Live, cp.Indexes[alias].Next} {
-			if b != nil {
-				names = append(names, sinks.WriteAlias(b.Physical))
+		st := cp.Indexes[alias]
+		for _, physical := range append(slices.Clone(st.Old), st.Live.name(), st.Next.name()) {
+			if physical != "" {
+				names = append(names, sinks.WriteAlias(physical))
 			}
 		}
 	}
@@ -313,7 +374,7 @@ func (cp *Checkpoint) LoseStore(plan *mapping.Plan) {
 			joined[index.Alias] = joined[index.Alias] || len(index.Joined) > 0
 		}
 	}
-	epoch := cp.begin()
+	epoch := cp.newEpoch()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		if b := cp.Indexes[alias].Live; joined[alias] && b != nil && b.UUID != "" {
 			cp.markStale(alias, "the row store was begun anew", epoch)

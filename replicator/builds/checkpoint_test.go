@@ -142,7 +142,7 @@ func TestEpochs(t *testing.T) {
 	if change(14, older) {
 		t.Error("what a column was before its rows are read again is told")
 	}
-	cp.begun()
+	cp.reached()
 	if change(14, older) {
 		t.Error("the same is told when it comes again")
 	}
@@ -165,7 +165,7 @@ func TestEpochs(t *testing.T) {
 	if epoch := now.Epochs.Of("title"); epoch != cp.Epoch || now.Epochs.Of("id") == epoch {
 		t.Errorf("epochs %+v of %d", now.Epochs, cp.Epoch)
 	}
-	cp.begin()
+	cp.newEpoch()
 	now.Epochs.Begin(cp.Epoch, &sources.Staleness{})
 	cp.Indexes["titles"] = &indexState{Live: &build{Since: 1}, Next: &build{}}
 	if epoch, st := cp.outdate(titles), cp.Indexes["titles"]; st.Stale == "" || st.Next.Epoch < epoch {
@@ -190,7 +190,7 @@ func TestUndecodedChange(t *testing.T) {
 	if err := undecoded.Fail("odd", errors.New("it is odd")); err != nil {
 		t.Fatal(err)
 	}
-	cp.NoteStale([]sources.Change{undecoded.Settle(sources.Change{Table: table, Kind: sources.Insert, Version: 10})})
+	cp.NoteStale([]sources.Change{undecoded.Change(sources.Change{Table: table, Kind: sources.Insert, Version: 10})})
 	cp.outdate(titles)
 	if want := "table public.book has a value in the log that cannot be decoded: column odd: it is odd"; cp.Indexes["titles"].Stale != want {
 		t.Errorf("stale %q, want %q", cp.Indexes["titles"].Stale, want)

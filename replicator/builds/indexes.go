@@ -2,7 +2,6 @@ package builds
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"haystream/mapping"
 	"haystream/replicator/joins"
@@ -32,24 +32,43 @@ type Indexes struct {
 	Fed   map[string]*mapping.Index // by saved definitions, by physical index
 	Whole bool                      // all that the wanted definitions need is stored
 
+	Pipeline string     // the name by which Adoptions are saved
+	Adopts   *Adoptions // as they were when the session began; nil for none
+
 	refused []*mapping.Index // that the sink has refused to make
 	retried time.Time        // when it was asked last
 	amended map[string]bool  // physical indexes that are fed by the changed definition instead
 	waiting []string         // aliases that go on as they were until all is stored
+	wanted  map[string]bool  // aliases
 	copies  *copies
-	barrier func() <-chan struct{}
+	merges  *merges
+
+	keepOld map[string]int       // how many replaced physical indexes are kept, by alias
+	shelved map[string]bool      // that are kept, and that the sink was told of
+	garbage map[string]time.Time // since when physical indexes are to be dropped
+	periods periods
+	holed   string              // why rows have to be read again into an index that goes on; of the one that is looked at
+	found   map[string][]string // periods that have indexes, by the physical index that those belong to
+	barrier func(alias string) <-chan struct{}
 }
 
 // Follow is called before a session runs. barrier returns a channel that is closed once
-// everything now on its way to the sink is held there. look is to be called often, and
-// tells report what a person must mend in the sink. fill copies documents until ctx ends.
-func (x *Indexes) Follow(targets []*Target, barrier func() <-chan struct{}, report func([]string)) (
+// everything of an alias that is now on its way to the sink is held there. look is to be called often, and
+// tells report what a person must mend in the sink. fill copies documents, and merges segments, until ctx ends.
+func (x *Indexes) Follow(targets []*Target, barrier func(alias string) <-chan struct{}, report func([]string)) (
 	look func(ctx context.Context, failing bool) error,
 	fill func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error,
 ) {
+	x.periods.needed = make(chan need)
 	x.barrier, x.copies = barrier, newCopies(x.Sink, x.State, targets, x.Log)
-	l := &lookout{sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
-	return l.look, x.copies.run
+	x.merges = &merges{sink: x.Sink, asked: make(chan *Target, len(targets)), log: x.Log}
+	l := &lookout{take: x.take, may: x.may, sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
+	return l.look, func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return x.copies.run(ctx, send) })
+		g.Go(func() error { return x.merges.run(ctx) })
+		return g.Wait()
+	}
 }
 
 // Restore marks indexes stale whose tables mean something else by now, and returns
@@ -67,7 +86,7 @@ func (cp *Checkpoint) Restore(wanted []*mapping.Index, left *joins.Notes, whole 
 		}
 		for _, b := range []*build{st.Live, st.Next} {
 			switch {
-			case b == nil, b.Stored && !left.Begun(b.Physical), b == st.Next && !b.is(w), b.is(w) && (whole || !b.Stored):
+			case b == nil, b.Stored && !left.Begun(b.Physical), b == st.Next && !b.Sole && !b.is(w), b.is(w) && (whole || !b.Stored):
 				continue
 			}
 			set, err := mapping.Restore(b.Definition)
@@ -75,18 +94,30 @@ func (cp *Checkpoint) Restore(wanted []*mapping.Index, left *joins.Notes, whole 
 				log.Warn().Err(err).Str("physical", b.Physical).Msg("the saved definition cannot be read; the index gets no changes while a new one is built")
 				continue
 			}
-			set.Stored, set.Former = b.Stored, b == st.Live && st.Stale != ""
+			for name, d := range set.Indexes {
+				if keepsOf(w, name) { // what serves deletes nothing either, from now on
+					d.Mode = mapping.ModeAppend
+				}
+			}
+			set.Stored, set.Replaced = b.Stored, b == st.Live && st.Stale != ""
 			sets[b.Physical] = set
 		}
 	}
 	return sets
 }
 
-// Settle brings the checkpoint in line with the definitions and with what the
+// Reconcile brings the checkpoint in line with the definitions and with what the
 // sink holds: afterwards every alias has a live build, a next one, or both.
-func (x *Indexes) Settle(ctx context.Context, wanted []*mapping.Index) error {
+func (x *Indexes) Reconcile(ctx context.Context, wanted []*mapping.Index) error {
+	x.wanted, x.keepOld = map[string]bool{}, map[string]int{}
+	for alias := range x.Held {
+		x.wanted[alias] = true
+	}
 	for _, w := range wanted {
-		err := x.settleAlias(ctx, w)
+		x.wanted[w.Alias], x.keepOld[w.Alias] = true, w.KeepOld
+	}
+	for _, w := range wanted {
+		err := x.reconcileAlias(ctx, w)
 		if errors.Is(err, sinks.ErrRefused) {
 			x.Log.Error().Str("index", w.Alias).Err(err).Msg("index cannot be made; the others go on")
 			x.Held[w.Alias] = err.Error()
@@ -101,31 +132,41 @@ func (x *Indexes) Settle(ctx context.Context, wanted []*mapping.Index) error {
 	return nil
 }
 
-func (x *Indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
+func (x *Indexes) reconcileAlias(ctx context.Context, w *mapping.Index) error {
 	st := &indexState{}
-	epoch, now := int64(0), int64(0)
+	epoch, now, unknown := int64(0), int64(0), true
 	x.State.Update(func(cp *Checkpoint) {
 		epoch, now = cp.outdate(w), cp.Epoch
 		if saved := cp.Indexes[w.Alias]; saved != nil {
-			*st = *saved
+			*st, unknown = *saved, saved.Live == nil || !appends(saved.Live.Definition)
 		}
 	})
 	serving, err := x.Sink.Index(ctx, w.Alias)
-	if errors.Is(err, sinks.ErrForeign) && x.Ran {
+	if errors.Is(err, sinks.ErrForeign) && (x.Ran || x.Adopts.Has(w.Alias)) {
 		serving, err = &sinks.Index{}, nil // not ours; the lookout says so
 	}
 	if err != nil {
 		return err
 	}
 	if st.Live == nil && st.Next == nil {
-		if err := x.leftovers(ctx, w.Alias, serving); err != nil {
+		if err := x.leftovers(ctx, w.Alias, st, serving); err != nil {
 			return err
 		}
 	}
+	x.holed = ""
+	was := st.Live
 	for _, b := range []**build{&st.Live, &st.Next} {
 		if *b, err = x.existing(ctx, *b, w); err != nil {
 			return err
 		}
+	}
+	var lost []string // origins of a build that is gone
+	if was != nil && st.Live == nil {
+		lost = was.origins()
+	}
+	if x.holed != "" {
+		x.State.Update(func(cp *Checkpoint) { now = cp.newEpoch() })
+		st.Stale, st.Epoch, epoch = x.holed, now, now
 	}
 	x.State.Update(func(*Checkpoint) {
 		for _, b := range []*build{st.Live, st.Next} {
@@ -134,8 +175,14 @@ func (x *Indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 			}
 		}
 	})
+	x.succeed(w, st, epoch)
 	if keeps(w) {
-		if err := x.keep(ctx, w, st, serving, epoch, now); err != nil {
+		if st.Live == nil && nameOf(serving) != "" {
+			if err := x.adopt(ctx, w, st, serving); err != nil {
+				return err
+			}
+		}
+		if err := x.keep(ctx, w, st, epoch, now); err != nil {
 			return err
 		}
 	}
@@ -145,19 +192,28 @@ func (x *Indexes) settleAlias(ctx context.Context, w *mapping.Index) error {
 		x.discard(n)
 		st.Next = nil
 	}
+	st.Merge = st.Merge && reason != ""
 	if reason != "" && st.Next == nil {
 		fresh := newBuild(w, now, x.Now())
 		if serving == nil && st.Live == nil {
 			st.Live, st.Stale = fresh, ""
 		} else {
-			if st.Next = fresh; keeps(w) && st.Live != nil {
-				fresh.From = st.Live.Physical
+			if st.Next = fresh; keeps(w) {
 				reason += "; it gets the other one's documents, too"
 			}
 			x.Log.Warn().Str("index", w.Alias).Str("physical", fresh.Physical).Msg("building the index anew beside the one that serves, because " + reason)
 		}
 	}
-	x.State.Update(func(cp *Checkpoint) { cp.Indexes[w.Alias] = st })
+	if keeps(w) {
+		if err := x.gather(ctx, w, st, lost, unknown); err != nil {
+			return err
+		}
+	}
+	x.State.Update(func(cp *Checkpoint) {
+		x.trim(cp, w.Alias, st)
+		cp.Indexes[w.Alias] = st
+		cp.Garbage = slices.DeleteFunc(cp.Garbage, cp.needs)
+	})
 	if err := x.make(ctx, w, st); err != nil {
 		return err
 	}
@@ -258,7 +314,7 @@ func (x *Indexes) make(ctx context.Context, w *mapping.Index, st *indexState) er
 		}
 		index, err := x.Sink.Create(ctx, sinks.IndexSpec{
 			Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
-			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized, Keep: b.From,
+			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized, Keep: b.origins(),
 		})
 		if err != nil {
 			return err
@@ -323,9 +379,9 @@ func (x *Indexes) Targets(wanted []*mapping.Index, old map[string]*mapping.Index
 		switch {
 		case b == nil, b.UUID == "":
 		case old[b.Physical] != nil && !x.amended[b.Physical]:
-			return newTarget(old[b.Physical], b)
+			return x.newTarget(old[b.Physical], b)
 		case b.is(w):
-			return newTarget(w, b)
+			return x.newTarget(w, b)
 		}
 		return nil
 	}
@@ -335,35 +391,47 @@ func (x *Indexes) Targets(wanted []*mapping.Index, old map[string]*mapping.Index
 			live, next := made(st.Live, w), made(st.Next, w)
 			if live != nil {
 				live.Waiting = slices.Contains(x.waiting, w.Alias)
-				live.Serving, live.Heir, live.stale, live.Unbroken = true, next, st.Stale != "", st.Live.Round > 0
+				live.Serving, live.Replacement, live.stale, live.Unbroken = true, next, st.Stale != "", st.Live.Round > 0 || len(st.Live.Origins) > 0
 				all = append(all, live)
-			} else if st.Live != nil && st.Stale == "" && st.Next != nil {
-				cp.markStale(w.Alias, "it got no changes for a while", st.Next.Epoch)
+			} else if st.Live != nil && st.Next != nil {
+				if st.Stale == "" {
+					cp.markStale(w.Alias, "it got no changes for a while", st.Next.Epoch)
+				}
+				st.Next.Sole = st.Next.Sole || next != nil && keeps(next.Definition)
+				st.Gap = st.Gap || next == nil
 			}
 			if next != nil {
-				if live == nil && st.Next.From != "" && st.Next.fresh() {
-					st.Next.Since = cp.Version
-					next.Since.Store(cp.Version)
-					next.Unbroken = true // nothing else gets the changes that come first
-				}
+				next.merging.wanted = st.Merge
+				next.Unbroken = live == nil && keeps(next.Definition)
 				all = append(all, next)
 			}
 		}
-	})
-	for _, t := range all {
-		if t.build.fresh() && t.build.Since == 0 && !t.Unbroken {
-			t.Since.Store(unknown) // see Begin
+		for _, t := range all {
+			switch b := t.build; {
+			case b.Since > 0 || !b.fresh() || b.Round > 0:
+			case keeps(t.Definition):
+				b.Since = max(cp.Version, 1)
+				t.Since.Store(b.Since)
+			default:
+				t.Since.Store(unknown) // see Reached
+			}
 		}
-	}
+	})
 	return all
 }
 
-func newTarget(index *mapping.Index, b *build) *Target {
+func (x *Indexes) newTarget(index *mapping.Index, b *build) *Target {
 	t := &Target{
 		Target: &sinks.Target{Index: index.Alias, Physical: b.Physical, WriteAlias: sinks.WriteAlias(b.Physical), Pipeline: index.Pipeline},
 		Alias:  index.Alias, build: b, Definition: index,
 	}
 	t.Since.Store(b.Since)
+	if p := index.Partition; p != nil {
+		for _, period := range x.found[b.Physical] {
+			t.In(period).Made.Store(true)
+		}
+		keepFrom(t.Target, p.Oldest(x.Now().In(p.Zone)))
+	}
 	return t
 }
 
@@ -375,14 +443,14 @@ func (x *Indexes) Finish(ctx context.Context, targets []*Target) error {
 	for _, t := range targets {
 		loaded := false
 		x.State.View(func(*Checkpoint) { loaded = t.build.loaded() && !t.build.Finished })
-		if !loaded || t.Retired.Load() || !x.filled(t) || !t.Serving && !x.retire(t, targets) {
+		if !loaded || t.Retired.Load() || !x.filled(t) || !x.merged(t) || !t.Serving && !x.retire(t, targets) {
 			continue
 		}
 		if err := x.finishOne(ctx, t); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, x.dropGarbage(ctx))...)
+	return errors.Join(append(errs, x.shelve(ctx), x.dropGarbage(ctx))...)
 }
 
 func (x *Indexes) finishOne(ctx context.Context, t *Target) error {
@@ -402,16 +470,16 @@ func (x *Indexes) finishOne(ctx context.Context, t *Target) error {
 func (x *Indexes) retire(t *Target, targets []*Target) bool {
 	if t.drained == nil {
 		for _, other := range targets {
-			if other.Heir == t {
+			if other.Replacement == t {
 				other.Retired.Store(true)
 			}
 		}
 		// Should t never come to serve, what does lacks changes from now on.
 		x.State.Update(func(cp *Checkpoint) {
 			cp.markStale(t.Alias, "its replacement was about to serve", t.build.Epoch)
-			t.build.Filled = t.build.From != ""
+			t.build.Sole = keeps(t.Definition)
 		})
-		t.drained = x.barrier()
+		t.drained = x.barrier(t.Alias)
 	}
 	select {
 	case <-t.drained:
@@ -424,6 +492,11 @@ func (x *Indexes) retire(t *Target, targets []*Target) bool {
 // swap points the alias to a build that has caught up.
 func (x *Indexes) swap(ctx context.Context, t *Target) error {
 	serving, err := x.Sink.Index(ctx, t.Alias)
+	if errors.Is(err, sinks.ErrForeign) {
+		if err = x.take(ctx, t.Alias, t.Physical, err); err == nil {
+			serving, err = x.Sink.Index(ctx, t.Alias)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("look up alias %s: %w", t.Alias, err)
 	}
@@ -435,26 +508,19 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 			x.Log.Warn().Str("index", t.Alias).Str("physical", t.Physical).Msg("the alias " + t.Alias + " did not lead to the index that serves; it is set right")
 		}
 	}
+	if err := x.adopted(ctx, t.Alias); err != nil {
+		return err
+	}
 	x.State.Update(func(cp *Checkpoint) {
 		st := cp.Indexes[t.Alias]
 		t.build.Finished = true
+		cp.settled(t.Alias, t.build)
 		if t.Serving {
 			return
 		}
-		replaced := map[string]json.RawMessage{}
-		if serving != nil {
-			replaced[serving.Physical] = serving.Meta
-		}
-		if st.Live != nil {
-			replaced[st.Live.Physical] = st.Live.Definition
-		}
-		for _, old := range slices.Sorted(maps.Keys(replaced)) {
-			if old != t.Physical && !slices.Contains(cp.Garbage, old) && x.replaceable(old, replaced[old], t) {
-				cp.Garbage = append(cp.Garbage, old)
-			}
-		}
-		t.build.serves()
-		st.Live, st.Next, st.Stale = t.build, nil, ""
+		x.replace(cp, st, serving, t)
+		t.build.Sole = false
+		st.Live, st.Next, st.Stale, st.Merge = t.build, nil, "", false
 		t.Serving = true
 	})
 	return nil
@@ -476,27 +542,5 @@ func nameOf(index *sinks.Index) string {
 
 // Swapped reports whether no index is built beside another.
 func Swapped(targets []*Target) bool {
-	return !slices.ContainsFunc(targets, func(t *Target) bool { return t.Heir != nil && !t.Heir.Serving })
-}
-
-// dropGarbage deletes replaced indexes, after the checkpoint no longer names them.
-func (x *Indexes) dropGarbage(ctx context.Context) error {
-	var garbage []string
-	x.State.View(func(cp *Checkpoint) { garbage = slices.Clone(cp.Garbage) })
-	if len(garbage) == 0 {
-		return nil
-	}
-	if _, err := x.State.Save(ctx); err != nil {
-		return err
-	}
-	for _, physical := range garbage {
-		if err := x.Sink.Drop(ctx, physical); err != nil && !errors.Is(err, sinks.ErrForeign) {
-			return fmt.Errorf("drop index %s: %w", physical, err)
-		}
-		x.Log.Info().Str("physical", physical).Msg("replaced index dropped")
-	}
-	x.State.Update(func(cp *Checkpoint) {
-		cp.Garbage = slices.DeleteFunc(cp.Garbage, func(g string) bool { return slices.Contains(garbage, g) })
-	})
-	return nil
+	return !slices.ContainsFunc(targets, func(t *Target) bool { return t.Replacement != nil && !t.Replacement.Serving })
 }

@@ -30,7 +30,7 @@ func newShelf(t *testing.T) *shelf {
 	t.Cleanup(sink.Close)
 	s := &shelf{t: t, gone: make(chan struct{}), clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	close(s.gone)
-	s.Indexes = &Indexes{Sink: sink, Log: zerolog.Nop(), barrier: func() <-chan struct{} { return s.gone }, Now: func() time.Time {
+	s.Indexes = &Indexes{Sink: sink, Log: zerolog.Nop(), barrier: func(string) <-chan struct{} { return s.gone }, Now: func() time.Time {
 		s.clock = s.clock.Add(time.Second)
 		return s.clock
 	}}
@@ -48,10 +48,10 @@ func (s *shelf) restart() *shelf {
 	return s
 }
 
-// settled settles one index and returns what is known of it.
-func (s *shelf) settled(w *mapping.Index) indexState {
+// reconciled reconciles one index and returns what is known of it.
+func (s *shelf) reconciled(w *mapping.Index) indexState {
 	s.t.Helper()
-	if err := s.Settle(s.t.Context(), []*mapping.Index{w}); err != nil {
+	if err := s.Reconcile(s.t.Context(), []*mapping.Index{w}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.save()
@@ -90,19 +90,23 @@ func (s *shelf) load(b *build) {
 
 func defined(as string, appending bool) *mapping.Index {
 	table := &sources.Table{Schema: "public", Home: true, Name: "note"}
+	mode := ""
+	if appending {
+		mode = "append"
+	}
 	return &mapping.Index{
-		Alias: "notes", Names: []string{"notes"}, Normalized: []byte(`{"as":"` + as + `"}`), Mappings: []byte(`{}`),
+		Alias: "notes", Names: []string{"notes"}, Normalized: []byte(`{"as":"` + as + `","definitions":{"notes":{"mode":"` + mode + `"}}}`), Mappings: []byte(`{}`),
 		Renderers: []*mapping.Renderer{{Name: "notes", Table: table, Append: appending}},
 	}
 }
 
 func TestFirstIndexServesFromTheStart(t *testing.T) {
 	s := newShelf(t)
-	st := s.settled(defined("one", false))
+	st := s.reconciled(defined("one", false))
 	if st.Live == nil || st.Next != nil || s.serving() != st.Live.Physical {
 		t.Errorf("live %v, next %v, serving %q", st.Live.name(), st.Next.name(), s.serving())
 	}
-	if again := s.restart().settled(defined("one", false)); again.Live.Physical != st.Live.Physical {
+	if again := s.restart().reconciled(defined("one", false)); again.Live.Physical != st.Live.Physical {
 		t.Error("a second start made another index")
 	}
 }
@@ -114,7 +118,7 @@ func TestPlannedIndexThatWasNeverMade(t *testing.T) {
 		plan := newBuild(defined("one", false), 0, s.Now())
 		s.State.Update(func(cp *Checkpoint) { cp.Indexes["notes"] = &indexState{Live: plan} })
 		s.save()
-		st := s.restart().settled(defined(as, false))
+		st := s.restart().reconciled(defined(as, false))
 		if st.Live == nil || st.Live.UUID == "" || s.serving() != st.Live.Physical {
 			t.Errorf("definition %s: live %v, serving %q", as, st.Live.name(), s.serving())
 		}
@@ -126,12 +130,12 @@ func TestPlannedIndexThatWasNeverMade(t *testing.T) {
 
 func TestChangedDefinitionIsBuiltBeside(t *testing.T) {
 	s := newShelf(t)
-	old := s.settled(defined("one", false)).Live
-	st := s.restart().settled(defined("two", false))
+	old := s.reconciled(defined("one", false)).Live
+	st := s.restart().reconciled(defined("two", false))
 	if st.Live.Physical != old.Physical || !st.Next.is(defined("two", false)) || s.serving() != old.Physical {
 		t.Fatalf("live %v, next %v, serving %v", st.Live.name(), st.Next.name(), s.serving())
 	}
-	st = s.restart().settled(defined("one", false))
+	st = s.restart().reconciled(defined("one", false))
 	if st.Next != nil || s.serving() != old.Physical {
 		t.Errorf("after the change was taken back: next %v, serving %v", st.Next.name(), s.serving())
 	}
@@ -141,10 +145,10 @@ func TestChangedDefinitionIsBuiltBeside(t *testing.T) {
 // beside does not serve on when its definition is taken back.
 func TestIndexWithoutChanges(t *testing.T) {
 	s := newShelf(t)
-	first := s.settled(defined("one", false)).Live
+	first := s.reconciled(defined("one", false)).Live
 	s.load(first)
 	second := defined("two", false)
-	next := s.settled(second).Next
+	next := s.reconciled(second).Next
 	fed := s.Targets([]*mapping.Index{second}, map[string]*mapping.Index{first.Physical: defined("one", false)})
 	if len(fed) != 2 || s.known().Stale != "" {
 		t.Fatalf("%d targets, stale %q", len(fed), s.known().Stale)
@@ -153,7 +157,7 @@ func TestIndexWithoutChanges(t *testing.T) {
 		t.Fatalf("fed: %v", unfed)
 	}
 	s.save()
-	st := s.restart().settled(defined("one", false))
+	st := s.restart().reconciled(defined("one", false))
 	if st.Live.Physical != first.Physical || st.Next == nil || st.Next.Physical == next.Physical || !st.Next.is(defined("one", false)) {
 		t.Errorf("live %v, next %v, stale %q", st.Live.name(), st.Next.name(), st.Stale)
 	}
@@ -163,10 +167,10 @@ func TestIndexWithoutChanges(t *testing.T) {
 // a reader must not be led to the new one, which may lack it yet.
 func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
 	s := newShelf(t)
-	w, first := defined("two", false), s.settled(defined("one", false)).Live
+	w, first := defined("two", false), s.reconciled(defined("one", false)).Live
 	old := map[string]*mapping.Index{first.Physical: defined("one", false)}
 	s.load(first)
-	st := s.settled(w)
+	st := s.reconciled(w)
 	targets := s.Targets([]*mapping.Index{w}, old)
 	live := targets[slices.IndexFunc(targets, func(t *Target) bool { return t.Serving })]
 	s.gone = make(chan struct{})
@@ -192,8 +196,82 @@ func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
 	if got := s.known(); got.Live.Physical != st.Next.Physical || got.Next != nil || got.Stale != "" || !got.Live.Finished {
 		t.Errorf("after the swap: %+v", got)
 	}
+	if index, err := s.Sink.Index(t.Context(), sinks.WriteAlias(st.Live.Physical)); index == nil || err != nil {
+		t.Errorf("the replaced index is gone while searches may go on in it: %v", err)
+	}
+	s.clock = s.clock.Add(dropGrace)
+	finish()
 	if index, err := s.Sink.Index(t.Context(), sinks.WriteAlias(st.Live.Physical)); index != nil || err != nil {
 		t.Errorf("the replaced index is still there: %v, %v", index, err)
+	}
+}
+
+// TestReindex: an index is built anew because somebody has asked, once however often, and what it
+// replaces is kept as long as it is one of the latest.
+func TestReindex(t *testing.T) {
+	s := newShelf(t)
+	w := defined("one", false)
+	w.KeepOld = 2
+	wanted := []*mapping.Index{w}
+	s.load(s.reconciled(w).Live)
+	var served []string
+	for round := range 4 {
+		finish := func(targets []*Target) {
+			t.Helper()
+			for range 3 {
+				if err := s.Finish(t.Context(), targets); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		finish(s.Targets(wanted, nil))
+		served = append(served, s.serving())
+		for again := range 3 {
+			var asked Reindexing
+			var err error
+			s.State.Update(func(cp *Checkpoint) { asked, err = cp.Reindex("notes", again == 1) })
+			if err != nil || asked.Index != "notes" || asked.Replaces != served[round] || (asked.Building != "") != (again > 0) {
+				t.Fatalf("asked for time %d: %+v, %v", again, asked, err)
+			}
+			s.save()
+			s.restart().reconciled(w)
+		}
+		st := s.known()
+		targets := s.Targets(wanted, nil)
+		if len(targets) != 2 || !targets[1].merging.wanted {
+			t.Fatalf("%d targets", len(targets))
+		}
+		s.merges = &merges{asked: make(chan *Target, 2)}
+		s.load(st.Next)
+		finish(targets)
+		if s.serving() != served[round] {
+			t.Fatal("it serves before its segments are merged")
+		}
+		targets[1].merging.done.Store(true)
+		finish(targets)
+		if got := s.known(); s.serving() != st.Next.Physical || got.Merge || !slices.Equal(got.Old, served[max(0, round-1):]) {
+			t.Fatalf("serving %s, kept %v of %v", s.serving(), got.Old, served)
+		}
+		s.save()
+	}
+	s.clock = s.clock.Add(dropGrace)
+	if err := s.Finish(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Sink.Made(t.Context(), "notes")
+	var made []string
+	for _, index := range all {
+		made = append(made, index.Physical)
+	}
+	if want := append(served[2:4:4], s.serving()); err != nil || !slices.Equal(made, want) {
+		t.Errorf("there are %v, want %v; %v", made, want, err)
+	}
+	w.KeepOld = 1
+	if st := s.reconciled(w); !slices.Equal(st.Old, served[3:4]) {
+		t.Errorf("with a lower number %v are kept", st.Old)
+	}
+	if _, err := (&Checkpoint{Indexes: map[string]*indexState{"notes": {Held: true}}}).Reindex("notes", false); err == nil {
+		t.Error("an index that is held up is built anew")
 	}
 }
 
@@ -201,12 +279,12 @@ func TestSwapWaitsForWhatIsOnItsWay(t *testing.T) {
 // a return to the old definition: the alias must not go with the discarded index.
 func TestSwapThatWasNotSaved(t *testing.T) {
 	s := newShelf(t)
-	live := s.settled(defined("one", false)).Live
-	next := s.settled(defined("two", false)).Next
+	live := s.reconciled(defined("one", false)).Live
+	next := s.reconciled(defined("two", false)).Next
 	if err := s.Sink.Swap(t.Context(), "notes", next.Physical); err != nil {
 		t.Fatal(err)
 	}
-	s.restart().settled(defined("one", false))
+	s.restart().reconciled(defined("one", false))
 	if s.serving() != live.Physical {
 		t.Errorf("serving %q, not %s", s.serving(), live.Physical)
 	}
@@ -215,10 +293,10 @@ func TestSwapThatWasNotSaved(t *testing.T) {
 func TestStaleIndex(t *testing.T) {
 	stale := func(appending bool) (before, after indexState) {
 		s := newShelf(t)
-		before = s.settled(defined("one", appending))
+		before = s.reconciled(defined("one", appending))
 		s.load(before.Live)
-		s.State.Update(func(cp *Checkpoint) { cp.markStale("notes", "slot lost", cp.begin()) })
-		return before, s.settled(defined("one", appending))
+		s.State.Update(func(cp *Checkpoint) { cp.markStale("notes", "slot lost", cp.newEpoch()) })
+		return before, s.reconciled(defined("one", appending))
 	}
 	if before, after := stale(false); after.Next == nil || after.Next.Epoch != 1 || after.Live.Physical != before.Live.Physical {
 		t.Errorf("no fresh index beside: %+v", after)
@@ -232,9 +310,9 @@ func TestStaleIndex(t *testing.T) {
 // TestAppendIsTakenOver: an index that keeps documents goes on where the checkpoint was lost.
 func TestAppendIsTakenOver(t *testing.T) {
 	s := newShelf(t)
-	was := s.settled(defined("one", true)).Live
+	was := s.reconciled(defined("one", true)).Live
 	s.State.Update(func(cp *Checkpoint) { cp.Indexes, cp.Version = map[string]*indexState{}, 5 })
-	st := s.settled(defined("two", true))
+	st := s.reconciled(defined("two", true))
 	if st.Next != nil || st.Live.Physical != was.Physical || st.Live.UUID != was.UUID || !st.Live.fresh() || !st.Live.by(defined("two", true)) {
 		t.Errorf("%+v", st)
 	}
@@ -254,11 +332,11 @@ func TestAppendIsTakenOver(t *testing.T) {
 func TestAppendIsFilled(t *testing.T) {
 	s := newShelf(t)
 	w := defined("one", true)
-	s.settled(w)
+	s.reconciled(w)
 	s.State.Update(func(cp *Checkpoint) { cp.Indexes["notes"].Live.Stored = true }) // it cannot be fed on in place
 	was := s.known().Live
-	st := s.settled(w)
-	if st.Next == nil || st.Next.From != was.Physical {
+	st := s.reconciled(w)
+	if st.Next == nil || !slices.Equal(st.Next.origins(), []string{was.Physical}) {
 		t.Fatalf("%+v", st)
 	}
 	targets := s.Targets([]*mapping.Index{w}, nil)
@@ -275,21 +353,21 @@ func TestAppendIsFilled(t *testing.T) {
 	}
 	finish()
 	finish()
-	if s.serving() != was.Physical || s.known().Next.Filled {
+	if s.serving() != was.Physical {
 		t.Fatalf("%s serves before it is filled", s.serving())
 	}
 	if asked := <-s.copies.asked; asked != targets[0] {
 		t.Errorf("asked for %s", asked.Physical)
 	}
-	targets[0].filling.done.Store(true)
+	s.State.Update(func(cp *Checkpoint) { st.Next.Origins[0].Copied = true })
 	s.gone = make(chan struct{}) // keeps the swap waiting
 	finish()
-	if got := s.known(); s.serving() != was.Physical || !got.Next.Filled {
+	if got := s.known(); s.serving() != was.Physical || !got.Next.Sole {
 		t.Fatalf("serving %s: %+v", s.serving(), got.Next)
 	}
 	s.save()
-	got := s.restart().settled(defined("two", true))
-	if got.Live.Physical != st.Next.Physical || got.Next != nil || got.Live.From != "" || s.serving() != st.Next.Physical {
+	got := s.restart().reconciled(defined("two", true))
+	if got.Live.Physical != st.Next.Physical || got.Next != nil || got.Live.uncopied() != nil || s.serving() != st.Next.Physical {
 		t.Errorf("live %s, next %s, serving %s", got.Live.name(), got.Next.name(), s.serving())
 	}
 }
@@ -297,12 +375,10 @@ func TestAppendIsFilled(t *testing.T) {
 // TestModeAppendIsGivenUp: the index that had documents of rows that are gone stays.
 func TestModeAppendIsGivenUp(t *testing.T) {
 	s := newShelf(t)
-	appending := &mapping.Index{}
-	*appending = *defined("one", true)
-	appending.Normalized = []byte(`{"definitions":{"notes":{"mode":"append"}}}`)
-	was := s.settled(appending).Live
+	appending := defined("one", true)
+	was := s.reconciled(appending).Live
 	w := defined("one", false)
-	st := s.settled(w)
+	st := s.reconciled(w)
 	targets := s.Targets([]*mapping.Index{w}, map[string]*mapping.Index{was.Physical: appending})
 	s.load(st.Next)
 	for range 2 {
@@ -317,30 +393,31 @@ func TestModeAppendIsGivenUp(t *testing.T) {
 
 func TestIndexThatIsGoneIsMadeAnew(t *testing.T) {
 	s := newShelf(t)
-	gone := s.settled(defined("one", false)).Live
+	gone := s.reconciled(defined("one", false)).Live
 	if err := s.Sink.Drop(t.Context(), gone.Physical); err != nil {
 		t.Fatal(err)
 	}
-	if st := s.restart().settled(defined("one", false)); st.Live.Physical == gone.Physical || s.serving() != st.Live.Physical {
+	if st := s.restart().reconciled(defined("one", false)); st.Live.Physical == gone.Physical || s.serving() != st.Live.Physical {
 		t.Errorf("live %v, serving %q", st.Live.name(), s.serving())
 	}
 }
 
 func TestUnknownIndexThatServesIsReplaced(t *testing.T) {
 	s := newShelf(t)
-	unknown := s.settled(defined("one", false)).Live
+	unknown := s.reconciled(defined("one", false)).Live
 	s.State.Update(func(cp *Checkpoint) { cp.Indexes = map[string]*indexState{} })
 	w := defined("one", false)
-	st := s.settled(w)
+	st := s.reconciled(w)
 	if st.Live != nil || st.Next == nil {
 		t.Fatalf("%+v", st)
 	}
 	targets := s.Targets([]*mapping.Index{w}, nil)
 	s.load(st.Next)
-	for range 2 {
+	for range 3 {
 		if err := s.Finish(t.Context(), targets); err != nil {
 			t.Fatal(err)
 		}
+		s.clock = s.clock.Add(dropGrace)
 	}
 	if s.serving() != st.Next.Physical {
 		t.Errorf("serving %q", s.serving())
@@ -354,16 +431,16 @@ func TestUnknownIndexThatServesIsReplaced(t *testing.T) {
 // was built beside is dropped, and a copy that somebody has made is not.
 func TestDamagedCheckpointLeavesNoIndexBehind(t *testing.T) {
 	s := newShelf(t)
-	one := s.settled(defined("one", false))
+	one := s.reconciled(defined("one", false))
 	s.load(one.Live)
-	two := s.settled(defined("two", false))
+	two := s.reconciled(defined("two", false))
 	if two.Next == nil {
 		t.Fatal("nothing is built beside")
 	}
 	if _, err := s.Sink.SaveCheckpoint(t.Context(), "blog", []byte("damaged"), s.State.token); err != nil {
 		t.Fatal(err)
 	}
-	st := s.restart().settled(defined("two", false))
+	st := s.restart().reconciled(defined("two", false))
 	if s.serving() != one.Live.Physical || st.Next == nil || st.Next.Physical == two.Next.Physical {
 		t.Errorf("serving %s, next %v", s.serving(), st.Next.name())
 	}
@@ -372,4 +449,37 @@ func TestDamagedCheckpointLeavesNoIndexBehind(t *testing.T) {
 			t.Errorf("to be dropped: %v, want %s", cp.Garbage, two.Next.Physical)
 		}
 	})
+}
+
+// TestAdoptionIsUsedUp: leave to take the place of what others have made goes once the alias is this pipeline's,
+// whoever has pointed it there.
+func TestAdoptionIsUsedUp(t *testing.T) {
+	s := newShelf(t)
+	s.Pipeline = "blog"
+	load := func() *Adoptions {
+		t.Helper()
+		a, err := LoadAdoptions(t.Context(), s.Sink, "blog")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	if err := load().Set(t.Context(), "people", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := load().Set(t.Context(), "notes", true); err != nil {
+		t.Fatal(err)
+	}
+	s.Adopts = load()
+	w := defined("one", false)
+	s.load(s.reconciled(w).Live)
+	if err := s.Finish(t.Context(), s.Targets([]*mapping.Index{w}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if a := load(); a.Has("notes") || !a.Has("people") {
+		t.Errorf("allowed are %v", a.Aliases)
+	}
+	if (*Adoptions)(nil).Has("notes") {
+		t.Error("nothing allows something")
+	}
 }

@@ -25,6 +25,8 @@ const (
 // only that, ends the session where an index has to be built anew, and says what a
 // person must mend. Called by the checkpoint step only.
 type lookout struct {
+	take    func(ctx context.Context, alias, physical string, foreign error) error // see Indexes
+	may     func(ctx context.Context, alias string) bool
 	sink    sinks.Catalog
 	writer  sinks.Writer
 	leased  func() bool
@@ -39,9 +41,13 @@ type lookout struct {
 type LostError struct {
 	Alias, Physical string
 	what            string
+	Period          bool // it is one of a period: the others are gone on with
 }
 
 func (e *LostError) Error() string {
+	if e.Period {
+		return fmt.Sprintf("index %s: %s; the tables are read again", e.Alias, e.what)
+	}
 	return fmt.Sprintf("index %s: %s; it is built anew", e.Alias, e.what)
 }
 
@@ -83,9 +89,18 @@ func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, e
 		return nil, err
 	}
 	if what := lost(&s, t.build); what != "" {
-		return nil, &LostError{t.Alias, t.Physical, what}
+		return nil, &LostError{t.Alias, t.Physical, what, false}
 	}
-	switch r := t.Refused(); {
+	if err := l.periods(ctx, t, s.Periods); err != nil {
+		return nil, err
+	}
+	var r *sinks.Refusal
+	for _, part := range t.All() {
+		if r == nil {
+			r = part.Refused()
+		}
+	}
+	switch {
 	case s.Blocked != "":
 		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.Alias, s.Blocked))
 	case r != nil:
@@ -93,6 +108,11 @@ func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, e
 	}
 	mend := func(alias, told string) error {
 		err := l.sink.Swap(ctx, alias, t.Physical)
+		if errors.Is(err, sinks.ErrForeign) && alias == t.Alias && t.build.Finished {
+			if err = l.take(ctx, alias, t.Physical, err); err == nil {
+				return nil
+			}
+		}
 		switch {
 		case errors.Is(err, sinks.ErrForeign):
 			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.Alias, err))
@@ -108,12 +128,12 @@ func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, e
 		}
 	}
 	if !t.Serving && len(s.Serving) > 0 && t.first(l.targets) {
-		if _, err := l.sink.Index(ctx, t.Alias); errors.Is(err, sinks.ErrForeign) {
+		if _, err := l.sink.Index(ctx, t.Alias); errors.Is(err, sinks.ErrForeign) && !l.may(ctx, t.Alias) {
 			complaints = append(complaints, fmt.Sprintf("index %s: %v", t.Alias, err))
 		}
 	}
 	if t.Serving && !slices.Equal(s.Serving, []string{t.Physical}) && !t.replaced(s.Serving) {
-		was := "was removed or got a filter"
+		was := "was removed, got a filter, or took writes"
 		if len(s.Serving) > 0 {
 			was = "led to " + strings.Join(s.Serving, " and ")
 		}
@@ -122,9 +142,9 @@ func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, e
 	return complaints, err
 }
 
-// replaced reports whether the alias leads to the target's heir as it should.
+// replaced reports whether the alias leads to the target's replacement as it should.
 func (t *Target) replaced(serving []string) bool {
-	return t.Heir != nil && t.Heir.drained != nil && slices.Equal(serving, []string{t.Heir.Physical})
+	return t.Replacement != nil && t.Replacement.drained != nil && slices.Equal(serving, []string{t.Replacement.Physical})
 }
 
 // first reports whether nothing serves until the target does.
@@ -170,7 +190,16 @@ func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 	if err != nil {
 		return false, err
 	}
+	if x.found == nil {
+		x.found = map[string][]string{}
+	}
+	x.found[b.Physical] = s.Periods
 	what := lost(&s, b)
+	if s.UUID == "" && len(s.Periods) > 0 {
+		x.Log.Error().Str("index", alias).Str("physical", b.Physical).Msg(what + "; it is made again, and the documents without a date that it had are lost, but for those of rows that are read again")
+		b.UUID, x.holed = "", what
+		return true, nil
+	}
 	if what == "" {
 		if s.WritesTo == "" {
 			if err = x.Sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical); err == nil {
@@ -179,7 +208,15 @@ func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 		}
 		return true, err
 	}
-	if e := (&LostError{alias, b.Physical, what}); !x.Told[e.Error()] {
+	if s.UUID == b.UUID && appends(b.Definition) { // it has documents that are nowhere else
+		err := x.Sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical)
+		if err == nil {
+			x.Log.Error().Str("index", alias).Str("physical", b.Physical).Msg(what + "; it is set right, and the tables are read again")
+			x.holed = what
+		}
+		return err == nil, err
+	}
+	if e := (&LostError{alias, b.Physical, what, false}); !x.Told[e.Error()] {
 		x.Log.Error().Str("index", alias).Str("physical", b.Physical).Msg(e.Error())
 	}
 	if s.UUID == b.UUID && !slices.Contains(s.Serving, b.Physical) {
@@ -189,15 +226,20 @@ func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 }
 
 // leftovers puts on the list of those to be dropped the physical indexes that nobody
-// knows of any more, since the checkpoint was lost. What readers see stays until the swap.
-func (x *Indexes) leftovers(ctx context.Context, alias string, serving *sinks.Index) error {
+// knows of any more, since the checkpoint was lost. What readers see stays until the swap, and
+// what it has replaced as long as such are kept.
+func (x *Indexes) leftovers(ctx context.Context, alias string, st *indexState, serving *sinks.Index) error {
 	made, err := x.Sink.Made(ctx, alias)
 	if err != nil {
 		return err
 	}
 	x.State.Update(func(cp *Checkpoint) {
-		for _, physical := range made {
-			if physical != nameOf(serving) && !slices.Contains(cp.Garbage, physical) {
+		for _, index := range made {
+			switch physical := index.Physical; {
+			case physical == nameOf(serving), slices.Contains(cp.Garbage, physical), appends(index.Meta):
+			case physical < nameOf(serving): // by their timestamps
+				st.Old = append(st.Old, physical)
+			default:
 				cp.Garbage = append(cp.Garbage, physical)
 			}
 		}

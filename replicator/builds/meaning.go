@@ -54,7 +54,7 @@ func (cp *Checkpoint) Compare(catalog []*sources.Table, log zerolog.Logger) {
 		}
 		for _, what := range t.Fingerprint.Since(known.Fingerprint) {
 			if epoch == 0 {
-				epoch = cp.begin()
+				epoch = cp.newEpoch()
 			}
 			log.Warn().Stringer("table", t).Msg("table " + t.String() + " " + what.Reason)
 			known.stale(epoch, &what)
@@ -114,7 +114,7 @@ func (cp *Checkpoint) NoteStale(changes []sources.Change) bool {
 			}
 		}
 		if epoch == 0 {
-			epoch = cp.begin()
+			epoch = cp.newEpoch()
 		}
 		known.stale(epoch, what)
 		cp.Told = c.Version
@@ -144,8 +144,8 @@ func (t *tableState) read(what *sources.Staleness) *sources.Staleness {
 	return &sources.Staleness{Columns: columns, Reason: what.Reason}
 }
 
-// begun notes that the log has come to where the tables are as they were planned.
-func (cp *Checkpoint) begun() {
+// reached notes that the log has come to where the tables are as they were planned.
+func (cp *Checkpoint) reached() {
 	for _, t := range cp.Tables {
 		t.Fresh = nil
 	}

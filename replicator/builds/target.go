@@ -16,23 +16,24 @@ import (
 // A Target is a physical index that this session feeds.
 type Target struct {
 	*sinks.Target
-	Alias      string
-	build      *build
-	Definition *mapping.Index
-	Serving    bool    // the alias points to it
-	stale      bool    // and has to be replaced, whatever its definition is
-	Heir       *Target // built beside to replace it; nil for most
+	Alias       string
+	build       *build
+	Definition  *mapping.Index
+	Serving     bool    // the alias points to it
+	stale       bool    // and has to be replaced, whatever its definition is
+	Replacement *Target // built beside to replace it; nil for most
 
 	Waiting bool // goes on as it was until rows are stored for its changed definition
 
-	// Unbroken: it takes every change, also while it is fresh.
+	// Unbroken: nothing is passed over while it is fresh, in the hope that its row is read.
 	Unbroken bool
-	filling  filling
+	filling  bool // its origins are being copied; owned by the checkpoint step
+	merging  merging
 
-	Since   atomic.Int64    // changes up to this Version are in the rows that are read for it, or were
-	Retired atomic.Bool     // being replaced: nothing is written to it any more
-	drained <-chan struct{} // closed once nothing is on its way to what it replaces; owned by the checkpoint step
-	Holed   atomic.Bool     // lacks something that its heir will have
+	Since      atomic.Int64    // changes up to this Version are in the rows that are read for it, or were
+	Retired    atomic.Bool     // being replaced: nothing is written to it any more
+	drained    <-chan struct{} // closed once nothing is on its way to what it replaces; owned by the checkpoint step
+	Incomplete atomic.Bool     // lacks something that its replacement will have
 }
 
 // Joined are the targets with documents that are made of stored rows.
@@ -41,19 +42,19 @@ func Joined(targets []*Target) (all []*joins.Target) {
 		if len(t.Definition.Joined) > 0 {
 			all = append(all, &joins.Target{
 				Target: t.Target, Alias: t.Alias, Joined: t.Definition.Joined, Round: t.build.Round,
-				Serving: t.Serving, Stale: t.stale, Replaced: t.Heir != nil, Since: &t.Since, Retired: &t.Retired,
+				Serving: t.Serving, Stale: t.stale, Replaced: t.Replacement != nil, Since: &t.Since, Retired: &t.Retired,
 			})
 		}
 	}
 	return all
 }
 
-// Begin notes that the stream has come to where the tables are as they were planned:
+// Reached notes that the stream has come to where the tables are as they were planned:
 // fresh targets take what comes from then on. That is saved first.
-func (s *State) Begin(ctx context.Context, targets []*Target, version int64) error {
+func (s *State) Reached(ctx context.Context, targets []*Target, version int64) error {
 	fresh := slices.DeleteFunc(slices.Clone(targets), func(t *Target) bool { return t.Since.Load() != unknown })
 	s.Update(func(cp *Checkpoint) {
-		cp.begun()
+		cp.reached()
 		for _, t := range fresh {
 			t.build.Since = version
 		}
@@ -83,11 +84,11 @@ func (s *State) Passed(targets []*Target, physical string, table *sources.Table)
 	})
 }
 
-// Holed notes that a target lacks a change that only its heir will have: should
-// the heir not come to serve, another one must.
-func (s *State) Holed(t *Target) {
+// Incomplete notes that a target lacks a change that only its replacement will have: should
+// the replacement not come to serve, another one must.
+func (s *State) Incomplete(t *Target) {
 	s.Update(func(cp *Checkpoint) {
-		cp.markStale(t.Alias, "the log left out a value of a row", t.Heir.build.Epoch)
+		cp.markStale(t.Alias, "the log left out a value of a row", t.Replacement.build.Epoch)
 	})
 }
 

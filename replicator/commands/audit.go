@@ -32,8 +32,11 @@ type Audit struct {
 }
 
 // NewAudit reads everything into memory. It is right only while the daemon is
-// down, has delivered all, and nobody writes.
+// down, has delivered all, and nobody writes. Events are in no table, and so in no audit.
 func NewAudit(ctx context.Context, cfg *config.Config) (a *Audit, err error) {
+	if cfg = cfg.Part(false); cfg == nil {
+		return &Audit{}, nil
+	}
 	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
 		return nil, err
@@ -133,7 +136,7 @@ func (a *Audit) flat(plan *mapping.Plan, t *sources.Table, rows []sources.Row) e
 			}
 			for _, row := range rows {
 				b := &sinks.Batch{}
-				if err := r.Row(scratch, b, &sinks.Target{}, row, 1); err != nil {
+				if err := r.Row(scratch, b, index.Preview(time.Now()), row, 1); err != nil {
 					return fmt.Errorf("render %s: %w", r.Name, err)
 				}
 				a.add(index.Alias, b)
@@ -230,7 +233,7 @@ func (a *Audit) joined(store *rowstore.Store, plan *mapping.Plan) error {
 			}
 			for _, mark := range marks {
 				b := &sinks.Batch{}
-				if _, err := r.Document(scratch, snap, b, &sinks.Target{}, mark, 1); err != nil {
+				if _, err := r.Document(scratch, snap, b, index.Preview(time.Now()), mark, 1); err != nil {
 					return fmt.Errorf("render %s: %w", r, err)
 				}
 				a.add(index.Alias, b)

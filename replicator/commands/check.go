@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,16 +26,35 @@ import (
 // Check prints a line for each thing that was looked at, and returns an error
 // when one of them keeps the pipeline from running. It changes nothing.
 func Check(ctx context.Context, cfg *config.Config, file *conf.Source, out io.Writer) error {
-	source, sink, err := cfg.Open(zerolog.Nop())
+	in := &checkup{}
+	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
+	findings := in.Findings
+	for _, part := range cfg.Parts() {
+		found, err := checkPart(ctx, part, file)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			if !slices.Contains(findings, f) { // of the sink
+				findings = append(findings, f)
+			}
+		}
+	}
+	return report(findings, out)
+}
+
+// checkPart looks at both ends of a part.
+func checkPart(ctx context.Context, part *config.Config, file *conf.Source) ([]preflight.Finding, error) {
+	source, sink, err := part.Open(zerolog.Nop())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer source.Close()
 	defer sink.Close()
-	in := &checkup{inspect.Inspection{Set: cfg.Set()}}
-	in.okf("config", "%s: pipeline %s, %s", file.Path, cfg.Name, count(len(cfg.Indexes), "index", "indexes"))
-	in.checkBoth(ctx, source, sink, cfg.Name, file)
-	return report(in.Findings, out)
+	in := &checkup{inspect.Inspection{Set: part.Set(), Widgets: part.Widgets}}
+	in.Adopts, _ = builds.LoadAdoptions(ctx, sink, part.Name) // where the sink cannot be asked, that is told below
+	in.checkBoth(ctx, source, sink, part.Checkpoint(), file)
+	return in.Findings, nil
 }
 
 // A checkup adds what is well to the findings of an inspection.
@@ -151,7 +171,7 @@ func count(n int, one, many string) string {
 // tells, such as a missing column, so that all are known at once. It connects
 // where the source's settings are sound, reads, and changes nothing.
 func Explain(ctx context.Context, cfg *config.Config, file *conf.Source, errs conf.Errors) conf.Errors {
-	if !config.ReachesSource(file, errs) {
+	if !config.ReachesSource(file, errs) || cfg.Part(false) == nil {
 		return errs
 	}
 	source, err := cfg.OpenSource(zerolog.Nop())
@@ -166,8 +186,11 @@ func Explain(ctx context.Context, cfg *config.Config, file *conf.Source, errs co
 		return errs
 	}
 	return cfg.Explain(file, errs, func(set mapping.Set) error {
-		_, err := inspect.CompileExplained(ctx, source, mapping.Options{Rules: cfg.Sink.Rules()}, in.Catalog, set)
-		return err
+		plan, err := inspect.CompileExplained(ctx, source, mapping.Options{Rules: cfg.Sink.Rules()}, in.Catalog, set)
+		if err != nil {
+			return err
+		}
+		return cfg.Widgets.Fit(set, plan.Sets[0]).Err()
 	})
 }
 

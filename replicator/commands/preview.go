@@ -41,6 +41,7 @@ type preview struct {
 type previewDocument struct {
 	ID       string          `json:"_id"`
 	Routing  string          `json:"_routing,omitempty"`
+	Period   string          `json:"period,omitempty"` // whose index it goes to
 	Source   json.RawMessage `json:"_source,omitempty"`
 	Rejected string          `json:"rejected,omitempty"` // why there is no document
 }
@@ -52,6 +53,7 @@ func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options
 		names := slices.Sorted(maps.Keys(cfg.Indexes))
 		return fmt.Errorf("there is no index %q%s", options.Index, conf.DidYouMean(options.Index, names))
 	}
+	cfg = cfg.Part(cfg.Indexes[options.Index].Events != nil)
 	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
 		return err
@@ -80,6 +82,9 @@ func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options
 			return err
 		}
 	}
+	if cfg.Indexes[options.Index].Events != nil {
+		p.Warnings = append(p.Warnings, "an event is in no table, so that there are none to show: push some, and look at them in the index")
+	}
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -93,7 +98,7 @@ func (p *preview) read(ctx context.Context, source sources.Source, plan *mapping
 			continue
 		}
 		err := p.table(ctx, source, r.Table, options, func(row sources.Row, b *sinks.Batch) error {
-			return r.Row(scratch, b, &sinks.Target{}, row, 1)
+			return r.Row(scratch, b, index.Preview(time.Now()), row, 1)
 		})
 		if err != nil {
 			return err
@@ -179,7 +184,7 @@ func (p *preview) add(batch *sinks.Batch, limit int) {
 }
 
 func newPreviewDocument(a sinks.Action) previewDocument {
-	d := previewDocument{ID: string(a.ID), Routing: string(a.Routing)}
+	d := previewDocument{ID: string(a.ID), Routing: string(a.Routing), Period: a.Target.Period}
 	if a.Op == sinks.OpReject {
 		d.Rejected = string(a.Body)
 	} else {

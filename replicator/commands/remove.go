@@ -34,49 +34,61 @@ type RemoveOptions struct {
 // what it will do first. What is gone already is no error. It refuses while a
 // daemon runs.
 func Remove(ctx context.Context, cfg *config.Config, options RemoveOptions, out io.Writer) error {
-	source, sink, err := cfg.Open(zerolog.Nop())
-	if err != nil {
+	var removals []*removal
+	for _, part := range cfg.Parts() {
+		source, sink, err := part.Open(zerolog.Nop())
+		if err != nil {
+			return err
+		}
+		defer source.Close()
+		defer sink.Close()
+		r := &removal{
+			source: source, sink: sink, saved: sink, name: part.Checkpoint(), beside: []string{part.Turn(), builds.AdoptionsNote(cfg.Name)},
+			indexes: options.Indexes, store: part.StoreDir(),
+		}
+		for _, name := range slices.Sorted(maps.Keys(part.Indexes)) {
+			r.aliases = append(r.aliases, cmp.Or(part.Indexes[name].Index, name))
+		}
+		if err := r.plan(ctx); err != nil {
+			return err
+		}
+		removals = append(removals, r)
+	}
+	text, some := announce(removals)
+	if _, err := io.WriteString(out, text); err != nil || !some {
 		return err
 	}
-	defer source.Close()
-	defer sink.Close()
-	r := &removal{source: source, sink: sink, saved: sink, name: cfg.Name, indexes: options.Indexes, store: cfg.StoreDir()}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Indexes)) {
-		r.aliases = append(r.aliases, cmp.Or(cfg.Indexes[name].Index, name))
-	}
-	if err := r.plan(ctx); err != nil {
+	if err := confirm(options.Yes, options.In, "removed", out); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(out, r.announce()); err != nil || len(r.lines) == 0 {
-		return err
+	for _, r := range removals {
+		if err := r.run(ctx); err != nil {
+			return err
+		}
 	}
-	if err := confirm(options, out); err != nil {
-		return err
-	}
-	if err := r.run(ctx); err != nil {
-		return err
-	}
-	_, err = io.WriteString(out, "removed\n")
+	_ = os.Remove(filepath.Dir(cfg.QueueDir())) // it stays where anything is in it
+	_, err := io.WriteString(out, "removed\n")
 	return err
 }
 
-// confirm waits for a yes.
-func confirm(options RemoveOptions, out io.Writer) error {
-	if options.Yes {
+// confirm waits for a yes, unless that was said already. in is nil where nobody can answer. did is
+// what is not done without.
+func confirm(yes bool, in io.Reader, did string, out io.Writer) error {
+	if yes {
 		return nil
 	}
-	if options.In == nil {
-		return errors.New("nothing removed: add --yes to go on without being asked")
+	if in == nil {
+		return fmt.Errorf("nothing %s: add --yes to go on without being asked", did)
 	}
 	if _, err := io.WriteString(out, "type yes to go on: "); err != nil {
 		return fmt.Errorf("ask: %w", err)
 	}
-	answer, err := bufio.NewReader(options.In).ReadString('\n')
+	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read answer: %w", err)
 	}
 	if strings.TrimSpace(answer) != "yes" {
-		return errors.New("nothing removed")
+		return fmt.Errorf("nothing %s", did)
 	}
 	return nil
 }
@@ -86,7 +98,8 @@ type removal struct {
 	source     sources.Source
 	sink       sinks.Catalog
 	saved      sinks.Checkpoints
-	name       string
+	name       string   // of the checkpoint
+	beside     []string // what is saved beside it, by name
 	indexes    bool
 	store      string   // the row store's folder; empty where there is none
 	aliases    []string // of the definitions
@@ -96,19 +109,23 @@ type removal struct {
 	checkpoint bool
 }
 
-// announce says what will be done, for people.
-func (r *removal) announce() string {
+// announce says what will be done, for people, and whether that is anything.
+func announce(removals []*removal) (text string, some bool) {
 	var b strings.Builder
-	for _, line := range r.lines {
-		fmt.Fprintf(&b, "will drop %s\n", line)
+	var kept []string
+	for _, r := range removals {
+		for _, line := range r.lines {
+			fmt.Fprintf(&b, "will drop %s\n", line)
+		}
+		kept, some = append(kept, r.kept...), some || len(r.lines) > 0
 	}
-	if len(r.kept) > 0 {
-		fmt.Fprintf(&b, "will keep index %s; --indexes drops what is kept, too\n", strings.Join(r.kept, ", "))
+	if len(kept) > 0 {
+		fmt.Fprintf(&b, "will keep index %s; --indexes drops what is kept, too\n", strings.Join(kept, ", "))
 	}
-	if len(r.lines) == 0 {
+	if !some {
 		b.WriteString("nothing to remove\n")
 	}
-	return b.String()
+	return b.String(), some
 }
 
 // plan looks for what is there.
@@ -186,8 +203,8 @@ func (r *removal) planIndexes(ctx context.Context, cp *builds.Checkpoint) error 
 		if err != nil {
 			return err
 		}
-		for _, physical := range made {
-			names = append(names, sinks.WriteAlias(physical))
+		for _, index := range made {
+			names = append(names, sinks.WriteAlias(index.Physical))
 		}
 	}
 	for _, name := range names {
@@ -228,8 +245,10 @@ func (r *removal) run(ctx context.Context) error {
 	if !r.checkpoint {
 		return nil
 	}
-	if err := r.saved.RemoveCheckpoint(ctx, r.name); err != nil {
-		return fmt.Errorf("remove checkpoint: %w", err)
+	for _, name := range append([]string{r.name}, r.beside...) {
+		if err := r.saved.RemoveCheckpoint(ctx, name); err != nil {
+			return fmt.Errorf("remove checkpoint: %w", err)
+		}
 	}
 	return nil
 }

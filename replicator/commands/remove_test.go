@@ -24,7 +24,7 @@ func TestConfirm(t *testing.T) {
 		"return":           {RemoveOptions{In: strings.NewReader("\n")}, "nothing removed"},
 		"gone":             {RemoveOptions{In: strings.NewReader("")}, "nothing removed"},
 	} {
-		err := confirm(c.options, &strings.Builder{})
+		err := confirm(c.options.Yes, c.options.In, "removed", &strings.Builder{})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
@@ -60,7 +60,7 @@ func TestRemoveOfTheRowStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := look()
-	if text := r.announce(); text != "will drop row store "+cfg.StoreDir()+"\n" {
+	if text, _ := announce([]*removal{r}); text != "will drop row store "+cfg.StoreDir()+"\n" {
 		t.Errorf("it says %q", text)
 	}
 	if err := r.removeStore(); err != nil {

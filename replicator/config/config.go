@@ -3,9 +3,11 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +15,10 @@ import (
 
 	"haystream/internal/conf"
 	"haystream/mapping"
+	"haystream/replicator/widgets"
 	"haystream/sinks/kinds"
 	"haystream/sources"
+	"haystream/sources/events"
 )
 
 // Config is one pipeline: everything that its YAML file says.
@@ -23,17 +27,21 @@ type Config struct {
 	// where these are not set.
 	Name string `yaml:"name"`
 
+	// TimeZone is what templates and expressions show times in, by its name in the tz
+	// database, such as Europe/Berlin. Documents hold times as they are.
+	TimeZone string `yaml:"time_zone"`
+
 	// Include lists more files, as globs relative to this one, that hold
-	// further indexes and tables.
+	// further indexes, tables and widgets.
 	Include []string `yaml:"include"`
 
-	// Source is the database that is tailed.
+	// Source is the database that is tailed. A pipeline of events only has none.
 	Source sources.Config `yaml:"source"`
 
 	// Sink is where documents go.
 	Sink kinds.Config `yaml:"sink"`
 
-	// HTTP is where the daemon answers health checks, metrics and status.
+	// HTTP is where the daemon shows its page and answers for health, metrics, status and widgets.
 	HTTP HTTPConfig `yaml:"http"`
 
 	// Log says what is logged, and how.
@@ -51,6 +59,12 @@ type Config struct {
 
 	// Indexes are the definitions: which documents are made of which rows.
 	Indexes map[string]*mapping.Definition `yaml:"indexes"`
+
+	// Widgets are numbers, lists and graphs of what is in the indexes, on the daemon's page
+	// and as JSON.
+	Widgets widgets.Set `yaml:"widgets"`
+
+	ofEvents bool // this is a part, see Parts
 }
 
 // HTTPConfig is the `http:` section.
@@ -58,8 +72,9 @@ type HTTPConfig struct {
 	// Listen is the address to answer on, host:port. An empty text turns HTTP off.
 	Listen string `yaml:"listen"`
 
-	// Token must be sent (Authorization: Bearer …) with requests that change
-	// something. It is required to listen beyond this machine.
+	// Token must be sent (Authorization: Bearer …, or as the password of basic
+	// authentication, with any user name) with requests that change something, and beyond
+	// this machine with all but those for health and metrics. It is required to listen there.
 	Token conf.Secret `yaml:"token"`
 }
 
@@ -88,6 +103,10 @@ type LimitsConfig struct {
 	// pipeline stops.
 	MaxDeadLetters int `yaml:"max_dead_letters"`
 
+	// MaxEventQueue is how many bytes of events may wait on disk. What is pushed beyond
+	// is refused.
+	MaxEventQueue conf.Bytes `yaml:"max_event_queue"`
+
 	// MaxRetainedLog gives the replication slot up, loudly, when the server
 	// keeps more log than this for it; a new snapshot follows. 0 never does.
 	// PostgreSQL only.
@@ -97,12 +116,14 @@ type LimitsConfig struct {
 // New is a Config with every default, and both kinds of sink.
 func New() *Config {
 	return &Config{
+		TimeZone: "UTC",
+
 		Source: sources.Config{Tinyint1: sources.Tinyint1Boolean, InvalidUTF8: sources.InvalidReplace, Snapshot: sources.SnapshotConfig{ChunkRows: 10_000, Parallel: 2}},
 		Sink:   kinds.NewConfig(),
 		HTTP:   HTTPConfig{Listen: "127.0.0.1:9600"},
 		Log:    LogConfig{Level: "info", Format: "auto"},
 		State:  StateConfig{Path: "./state"},
-		Limits: LimitsConfig{MaxMemory: 96 << 20, MaxDeadLetters: 1000},
+		Limits: LimitsConfig{MaxMemory: 96 << 20, MaxDeadLetters: 1000, MaxEventQueue: 1 << 30},
 	}
 }
 
@@ -112,7 +133,7 @@ func New() *Config {
 // as far as it could be understood.
 func Load(path string) (*Config, *conf.Source, error) {
 	c := New()
-	src, err := conf.Load(path, c, "indexes", "tables")
+	src, err := conf.Load(path, c, "indexes", "tables", "widgets")
 	var errs conf.Errors
 	if err != nil && !errors.As(err, &errs) {
 		return nil, src, err
@@ -122,7 +143,7 @@ func Load(path string) (*Config, *conf.Source, error) {
 	}
 	c.derive()
 	errs = merge(src, errs, c.readSecrets(src), c.validate(src), c.readTemplates(src))
-	errs = merge(src, errs, c.checkDefinitions(src))
+	errs = merge(src, errs, c.checkDefinitions(src), c.checkWidgets(src))
 	return c, src, errs.Err()
 }
 
@@ -203,11 +224,21 @@ func hash(name string) uint32 {
 	return h.Sum32()
 }
 
-// StoreDir is the row store's folder.
-func (c *Config) StoreDir() string { return filepath.Join(c.State.Path, c.Name, "rows") }
+// StoreDir is the row store's folder. Events need none.
+func (c *Config) StoreDir() string {
+	if c.ofEvents {
+		return filepath.Join(c.State.Path, c.Name, "rows-of-events")
+	}
+	return filepath.Join(c.State.Path, c.Name, "rows")
+}
+
+// QueueDir is the event queue's folder.
+func (c *Config) QueueDir() string { return filepath.Join(c.State.Path, c.Name, "queue") }
 
 // Set is what the mapping is compiled from.
-func (c *Config) Set() mapping.Set { return mapping.Set{Indexes: c.Indexes, Tables: c.Tables} }
+func (c *Config) Set() mapping.Set {
+	return mapping.Set{Indexes: c.Indexes, Tables: c.Tables, TimeZone: c.TimeZone}
+}
 
 // readTemplates puts the content of every template_file in its place.
 func (c *Config) readTemplates(src *conf.Source) conf.Errors {
@@ -217,7 +248,41 @@ func (c *Config) readTemplates(src *conf.Source) conf.Errors {
 
 // checkDefinitions finds what is wrong with definitions whatever the tables are like.
 func (c *Config) checkDefinitions(src *conf.Source) conf.Errors {
-	return Located(c.Set().Check(c.Sink.Rules()), src)
+	errs := Located(c.Set().Check(c.Sink.Rules()), src).With(c.checkEvents(src)...)
+	errs.Sort()
+	return errs
+}
+
+// checkEvents finds all that is wrong with definitions over events, and with widgets of their indexes: no
+// catalog has to be asked.
+func (c *Config) checkEvents(src *conf.Source) conf.Errors {
+	part := c.Part(true)
+	if part == nil {
+		return nil
+	}
+	plan, err := mapping.Options{Rules: c.Sink.Rules()}.Compile(events.Catalog(c.Set().EventNames()), part.Set())
+	if err == nil {
+		err = part.Widgets.Fit(part.Set(), plan.Sets[0]).Err()
+	}
+	return Located(err, src)
+}
+
+// checkWidgets finds what is wrong with widgets whatever the tables are like.
+func (c *Config) checkWidgets(src *conf.Source) conf.Errors {
+	errs := Located(c.Widgets.Check(c.Indexes).Err(), src)
+	if sink := c.Sink.Name(); len(c.Widgets) > 0 && sink != "" && !c.Sink.Rules().Searches {
+		errs = append(errs, src.Errorf("widgets", "the sink %s cannot be searched; take the widgets out, or send the documents to elasticsearch", sink))
+	}
+	return errs
+}
+
+// WidgetNames are the widgets in the order of the files.
+func (c *Config) WidgetNames(src *conf.Source) []string {
+	return slices.SortedFunc(maps.Keys(c.Widgets), func(a, b string) int {
+		fileA, lineA := src.Position("widgets." + a)
+		fileB, lineB := src.Position("widgets." + b)
+		return cmp.Or(cmp.Compare(fileA, fileB), cmp.Compare(lineA, lineB), cmp.Compare(a, b))
+	})
 }
 
 // Located gives the problems of definitions, which err consists of, their places in

@@ -20,11 +20,7 @@ func (c *Config) Explain(src *conf.Source, errs conf.Errors, compile func(mappin
 	others := slices.DeleteFunc(slices.Clone(errs), func(e conf.Error) bool { return slices.Contains(told, e) })
 	// A definition may have more than one mistake in a place, so that one
 	// that was told does not stand for another.
-	for _, e := range merge(src, others, Located(compile(unsure(c.Set(), others)), src)) {
-		if !slices.Contains(errs, e) {
-			errs = append(errs, e)
-		}
-	}
+	errs = errs.With(merge(src, others, Located(compile(unsure(c.Set().Part(false), others)), src))...)
 	errs.Sort()
 	return errs
 }

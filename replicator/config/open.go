@@ -9,12 +9,17 @@ import (
 
 	"haystream/sinks"
 	"haystream/sources"
+	"haystream/sources/events"
 	"haystream/sources/mysql"
 	"haystream/sources/postgres"
 )
 
-// OpenSource makes the source that the URL's scheme names. It connects to nothing.
+// OpenSource makes the source that the URL's scheme names, or for the part of events the event
+// queue. It connects to nothing.
 func (c *Config) OpenSource(log zerolog.Logger) (sources.Source, error) {
+	if c.ofEvents {
+		return events.New(c.QueueDir(), c.Set().EventNames(), events.Options{MaxBytes: int64(c.Limits.MaxEventQueue), Log: log}), nil
+	}
 	u, err := url.Parse(c.Source.URL.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("parse source.url: %w", sources.ErrConfig) // the reason would repeat the URL

@@ -13,6 +13,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/internal/conf"
+	"haystream/mapping"
+	"haystream/replicator/widgets"
 	"haystream/sinks/kinds"
 	"haystream/sources"
 )
@@ -25,37 +27,46 @@ func Choices() map[string][]string {
 		"log.format":          {"auto", "json", "console"},
 		"source.tinyint1":     {sources.Tinyint1Boolean, sources.Tinyint1Number},
 		"source.invalid_utf8": {sources.InvalidReplace, sources.InvalidDeadLetter},
-		"indexes.*.mode":      {"append"},
+		"indexes.*.mode":      {mapping.ModeAppend},
+
+		"indexes.*.fields.*.engine":  mapping.Engines(),
+		"indexes.*.id.engine":        mapping.Engines(),
+		"indexes.*.routing.engine":   mapping.Engines(),
+		"tables.*.computed.*.engine": mapping.Engines(),
+		"widgets.*.graph.every":      widgets.Intervals(),
 	}
 	maps.Copy(choices, kinds.Choices())
 	return choices
 }
 
-var (
-	validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
-	validSlot = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
-)
+var validSlot = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
 
 // validate finds settings that are well-formed and still cannot be used.
 func (c *Config) validate(src *conf.Source) conf.Errors {
 	v := src.Section("")
 	if c.Name == "" {
 		v.Failf("name", "the pipeline has no name; give it one, such as blog")
-	} else if !validName.MatchString(c.Name) {
-		v.Failf("name", "must be letters, digits, _, . and -, at most 100, the first a letter or digit")
+	} else if !conf.ValidName(c.Name) {
+		v.Failf("name", conf.NameForm)
 	}
-	c.validateSource(v)
+	if c.Part(false) != nil || src.Has("source") || len(c.Indexes) == 0 {
+		c.validateSource(v)
+	}
 	v.Errs = append(v.Errs, c.Sink.Complete(src)...)
 	c.validateHTTP(v)
 	v.OneOf("log.level", c.Log.Level, Choices()["log.level"])
 	v.OneOf("log.format", c.Log.Format, Choices()["log.format"])
 	v.AtLeastBytes("limits.max_memory", c.Limits.MaxMemory, minMemory)
 	v.AtLeast("limits.max_dead_letters", int64(c.Limits.MaxDeadLetters), 0)
+	v.AtLeastBytes("limits.max_event_queue", c.Limits.MaxEventQueue, minQueue)
 	if c.Limits.MaxRetainedLog > 0 && hasBinaryLog(c.Source.URL) {
 		v.Failf("limits.max_retained_log", "MySQL and MariaDB keep no log for the daemon, but all of it for as long as binlog_expire_logs_seconds says; set that on the server, and take this out")
 	}
 	if c.State.Path == "" {
 		v.Failf("state.path", "must name a folder")
+	}
+	if c.Sink.NDJSON != nil && len(c.Parts()) == 2 {
+		v.Failf("sink.ndjson", "takes documents of rows or of events, and not both at a time; write two configurations, each with a name and a path of its own")
 	}
 	if len(c.Indexes) == 0 {
 		v.Failf("indexes", "there is no index; define at least one")
@@ -120,28 +131,46 @@ func validateURL(v *conf.Section, path string, secret conf.Secret) {
 
 // hasBinaryLog reports whether the URL is of a server that keeps its log by its own rules.
 func hasBinaryLog(secret conf.Secret) bool {
+	return slices.Contains([]string{"mysql", "mariadb"}, scheme(secret))
+}
+
+// hasMessages reports whether the URL is of a server whose clients can write messages into its log.
+func hasMessages(secret conf.Secret) bool {
+	return slices.Contains([]string{"postgres", "postgresql"}, scheme(secret))
+}
+
+// scheme is that of a URL; empty where it is none.
+func scheme(secret conf.Secret) string {
 	u, err := url.Parse(secret.Reveal())
-	return err == nil && (u.Scheme == "mysql" || u.Scheme == "mariadb")
+	if err != nil {
+		return ""
+	}
+	return u.Scheme
 }
 
 // minMemory is what the pipeline needs to make progress at all.
 const minMemory = 16 << 20
 
+// minQueue is room for the largest request and what is on its way.
+const minQueue = 64 << 20
+
 func (c *Config) validateHTTP(v *conf.Section) {
 	if c.HTTP.Listen == "" {
 		return
 	}
-	host, port, err := net.SplitHostPort(c.HTTP.Listen)
+	_, port, err := net.SplitHostPort(c.HTTP.Listen)
 	if err != nil || port == "" {
 		v.Failf("http.listen", "is not an address; write it like 127.0.0.1:9600")
 		return
 	}
-	if !loopback(host) && c.HTTP.Token == "" {
+	if c.HTTP.Beyond() && c.HTTP.Token == "" {
 		v.Failf("http.listen", "listens beyond this machine; set http.token, too, or listen on 127.0.0.1")
 	}
 }
 
-func loopback(host string) bool {
+// Beyond reports whether others than this machine can reach the address.
+func (c *HTTPConfig) Beyond() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback())
 }

@@ -188,8 +188,8 @@ func (in *Inspection) names(index *mapping.Index, b broken) bool {
 		if config == nil {
 			continue
 		}
-		for _, text := range config.Computed {
-			if b.named(text) {
+		for _, c := range config.Computed {
+			if b.named(c.Text) {
 				return true
 			}
 		}

@@ -4,7 +4,9 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"haystream/mapping"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
+	"haystream/replicator/widgets"
 	"haystream/sinks"
 	"haystream/sources"
 )
@@ -29,8 +32,10 @@ type Inspection struct {
 	partial  *mapping.Plan // what can be said of one where there are problems
 	Findings []preflight.Finding
 
+	Widgets widgets.Set                // to be looked whether they fit; nil for none
 	Set     mapping.Set                // the definitions but for those that are held up
 	Held    builds.Held                // why those are
+	Adopts  *builds.Adoptions          // aliases whose places may be taken; nil for none
 	Blocked map[string]*builds.Blocked // what the sink has taken no documents for, by alias
 	broken  []broken                   // what is said of tables that does not fit them
 }
@@ -38,6 +43,9 @@ type Inspection struct {
 // ReadSource asks the source who it is, and for its catalog.
 func (in *Inspection) ReadSource(ctx context.Context, source sources.Source) (err error) {
 	if in.Source, err = source.Info(ctx); err != nil {
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" { // once, whatever was tried
+			err = fmt.Errorf("%w; start the server, or correct the host and port in source.url", dial)
+		}
 		return fmt.Errorf("connect to source: %w", err)
 	}
 	if in.Catalog, err = source.Catalog(ctx); err != nil {
@@ -63,11 +71,25 @@ func (in *Inspection) Options() mapping.Options {
 func (in *Inspection) Compile(ctx context.Context, source sources.Source, file *conf.Source) {
 	plan, err := CompileExplained(ctx, source, in.Options(), in.Catalog, in.Set)
 	if in.partial = plan; err == nil {
+		in.widgets(plan, file)
 		in.Plan = plan
 		in.Findings = append(in.Findings, plan.Warnings...)
 		return
 	}
 	for _, e := range config.Located(err, file) {
+		in.Findings = append(in.Findings, preflight.Finding{
+			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Path: e.Path, Text: e.Path + ": " + e.Message,
+		})
+	}
+}
+
+// widgets looks whether the plan's indexes have what widgets show.
+func (in *Inspection) widgets(plan *mapping.Plan, file *conf.Source) {
+	problems := in.Widgets.Fit(in.Set, plan.Sets[0])
+	if len(problems) == 0 {
+		return
+	}
+	for _, e := range config.Located(problems, file) {
 		in.Findings = append(in.Findings, preflight.Finding{
 			Level: preflight.Error, Subject: e.File + ":" + strconv.Itoa(e.Line), Path: e.Path, Text: e.Path + ": " + e.Message,
 		})
@@ -117,6 +139,12 @@ func (in *Inspection) CheckSink(ctx context.Context, sink sinks.Sink) error {
 	findings, err := sink.Check(ctx, indexes)
 	if err != nil {
 		return fmt.Errorf("check sink: %w", err)
+	}
+	for i := range findings {
+		f := &findings[i]
+		if alias, ok := strings.CutPrefix(f.Subject, "index "); ok && f.Waits && in.Adopts.Has(alias) {
+			*f = preflight.Finding{Level: preflight.OK, Subject: f.Subject, Text: "is not this pipeline's; its place is taken once the new index is loaded, as `haystream adopt` was told"}
+		}
 	}
 	in.Findings = append(in.Findings, findings...)
 	return nil

@@ -79,7 +79,7 @@ func (j *Joins) cascade(b *rowstore.Batch, t *Table, old, row sources.Row) error
 		}
 		child := j.tables[k.Child.Ordinal]
 		if lacks(old, k.Targets) { // neither the log nor the store has what the rows refer to
-			if err := j.doubt(b, append(slices.Clip(child.below), child)); err != nil {
+			if err := j.mustSweep(b, append(slices.Clip(child.below), child)); err != nil {
 				return err
 			}
 			continue
@@ -93,7 +93,7 @@ func (j *Joins) cascade(b *rowstore.Batch, t *Table, old, row sources.Row) error
 		if err != nil {
 			return err
 		}
-		if !child.known() {
+		if child.beingRead() {
 			j.windows.Act(child.Source, v.name)
 		}
 		if !child.load.Done || child.absent > 0 || suspected {
@@ -116,7 +116,7 @@ func (j *Joins) cascade(b *rowstore.Batch, t *Table, old, row sources.Row) error
 // unknown sees to the rows that a foreign key acts on and that the store does not
 // have: they may come to where all was read, and act on others in turn.
 func (j *Joins) unknown(b *rowstore.Batch, child *Table, h *act) error {
-	if err := j.doubt(b, child.below); err != nil {
+	if err := j.mustSweep(b, child.below); err != nil {
 		return err
 	}
 	if h.action != sources.Cascade || h.after.IsZero() {
@@ -188,7 +188,9 @@ func (j *Joins) act(b *rowstore.Batch, child *Table, h *act) error {
 		if len(keys) < sliceKeys {
 			return nil
 		}
-		last = keys[len(keys)-1]
+		if last = keys[len(keys)-1]; b.Size() < spillBytes {
+			continue
+		}
 		if err := j.spill(b); err != nil {
 			return err
 		}
@@ -221,7 +223,7 @@ func (j *Joins) actOn(b *rowstore.Batch, child *Table, key []byte, h *act) error
 	if !row.IsZero() && old.Same(row, h.Columns...) {
 		return nil
 	}
-	if !child.known() { // what is being read may be from before
+	if child.beingRead() { // what is being read may be from before
 		for _, image := range []sources.Row{old, row} {
 			if v, ok := child.valueOf(child.Table.Key, image, child.Table.Key); ok {
 				j.windows.Act(child.Source, v.name)
@@ -231,12 +233,9 @@ func (j *Joins) actOn(b *rowstore.Batch, child *Table, key []byte, h *act) error
 	return j.replace(b, child, key, old, row, old)
 }
 
-// spill makes visible what a large batch holds, up to the change before the one
+// spill makes visible what a batch holds, up to the change before the one
 // that is being applied: that one is applied once more if the batch is cut short.
 func (j *Joins) spill(b *rowstore.Batch) error {
-	if b.Size() < spillBytes {
-		return nil
-	}
 	j.applied = max(j.applied, j.changing-1)
 	if err := writeApplied(b, j.applied); err != nil {
 		return err

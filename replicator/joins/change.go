@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"haystream/mapping/rowstore"
 	"haystream/sources"
@@ -12,11 +13,11 @@ import (
 // change applies one change to the store. The documents that it touches are
 // found in the store as it was before.
 func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
-	if c.Kind == sources.Stale {
-		return nil // what is stored of the former rows has gone with its epoch, or is of no use
-	}
 	defer b.Forget()
 	j.arena.Reset()
+	if c.Kind == sources.Stale {
+		return j.stale(b, t, c)
+	}
 	var acting sources.Row // the old image, where foreign keys act
 	if c.Cascades && len(t.Cascades) > 0 {
 		acting = t.Cut(&j.arena, c.Before)
@@ -28,7 +29,6 @@ func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
 		}
 		return errors.Join(j.appears(b, t, acting, row, false), j.cascade(b, t, acting, row))
 	}
-	t.read = false
 	var from, to []byte // keys
 	if !c.Before.IsZero() {
 		key, null := t.Key(nil, &j.arena, c.Before)
@@ -46,7 +46,7 @@ func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
 	if from == nil {
 		from = to
 	}
-	old, _, err := b.Get(t.Table, from)
+	old, err := j.old(b, t, c, from, to)
 	if err != nil {
 		return err
 	}
@@ -70,14 +70,51 @@ func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
 	if row.Whole() {
 		return j.replace(b, t, from, old, row, acting)
 	}
-	if t.former {
-		return nil // the heirs will have the row
+	if t.replaced {
+		return nil // the table that takes its place has the row
 	}
 	// What was there is not known. The row is stored when it has been read again.
 	if err := j.suspectRow(b, t, row, late); err != nil {
 		return err
 	}
 	return errors.Join(j.appears(b, t, acting, row, false), j.cascade(b, t, acting, row))
+}
+
+// stale lets foreign keys act on what referred to a row whose change cannot be decoded. What
+// is stored of its own table has gone with its epoch, or is of no use.
+func (j *Joins) stale(b *rowstore.Batch, t *Table, c *sources.Change) error {
+	var old, row sources.Row
+	if c.Cascades && !c.Before.IsZero() {
+		old = t.Cut(&j.arena, c.Before)
+	}
+	if !c.After.IsZero() {
+		row = t.Cut(&j.arena, c.After)
+	}
+	for _, k := range t.Cascades {
+		if child := j.tables[k.Child.Ordinal]; !row.IsZero() && lacks(row, k.Targets) {
+			if err := j.mustSweep(b, append(slices.Clip(child.below), child)); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(j.appears(b, t, old, row, false), j.cascade(b, t, old, row))
+}
+
+// old is the row with a key that a change replaces; the zero Row where there is none, or
+// where it does not matter. The store is read only where the log does not have the row.
+func (j *Joins) old(b *rowstore.Batch, t *Table, c *sources.Change, from, to []byte) (sources.Row, error) {
+	if t.known() && !t.replaced && t.suspects == 0 {
+		if !c.Before.IsZero() && len(t.above) == 0 { // what foreign keys do unlogged is derived, not told
+			if old := t.Cut(&j.arena, c.Before); old.Whole() {
+				return old, nil
+			}
+		}
+		if t.alone && !t.Pieces() && bytes.Equal(from, to) && !slices.ContainsFunc(t.Columns, c.After.Missing) {
+			return sources.Row{}, nil
+		}
+	}
+	old, _, err := b.Get(t.Table, from)
+	return old, err
 }
 
 // replace puts a row in place of the one with a key, either of which may be
@@ -91,7 +128,7 @@ func (j *Joins) replace(b *rowstore.Batch, t *Table, from []byte, old, row, acti
 	if err := j.appears(b, t, known, row, false); err != nil {
 		return err
 	}
-	if err := j.touch(b, t, old, row); err != nil {
+	if err := j.affect(b, t, old, row); err != nil {
 		return err
 	}
 	if err := j.cascade(b, t, acting, row); err != nil {
@@ -107,7 +144,13 @@ func (j *Joins) replace(b *rowstore.Batch, t *Table, from []byte, old, row, acti
 				return err
 			}
 		}
-		if _, err := b.Delete(t.Table, from); err != nil {
+		err := error(nil)
+		if acting.IsZero() {
+			err = b.Remove(t.Table, from, old)
+		} else { // it may have acted on itself
+			_, err = b.Delete(t.Table, from)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -144,14 +187,13 @@ func (j *Joins) moved(b *rowstore.Batch, t *Table, from, to []byte, old, row sou
 	return nil
 }
 
-// touch marks the documents that a changed row can affect.
-func (j *Joins) touch(b *rowstore.Batch, t *Table, old, row sources.Row) error {
+// affect marks the documents that a changed row can affect.
+func (j *Joins) affect(b *rowstore.Batch, t *Table, old, row sources.Row) error {
 	for _, to := range j.targets {
 		if to.began.Load() == 0 || to.Retired.Load() {
 			continue
 		}
-		mark := func(mark []byte) error { return j.mark(to, mark) }
-		work, err := to.renderer.Touched(j.scratch, b, t.Table, old, row, sliceKeys, mark)
+		work, err := to.renderer.Affected(j.scratch, b, t.Table, old, row, sliceKeys, to.mark)
 		if err != nil {
 			return fmt.Errorf("find documents of index %s: %w", to.Alias, err)
 		}

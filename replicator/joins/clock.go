@@ -9,8 +9,11 @@ import (
 	"haystream/sources"
 )
 
-// spillBytes is how much of a batch of the store is kept in memory.
-const spillBytes = 1 << 20
+// How much of a batch of the store is kept in memory.
+const (
+	spillBytes = 1 << 20
+	spillMarks = 10_000 // documents that it makes dirty
+)
 
 // A clock gives each commit of the store its version. What is rendered from a
 // snapshot of the store carries the version of the last commit that it has.

@@ -5,97 +5,95 @@ import (
 	"errors"
 	"slices"
 
+	"haystream/mapping"
 	"haystream/mapping/rowstore"
 )
 
-// maxDirty is how many documents are kept in memory that are to be rendered or are
-// on their way. What comes beyond waits in the store.
-const maxDirty = 50_000
+// maxDirty is how many documents of a target are kept in memory that are to be rendered.
+// What comes beyond waits in the store.
+const maxDirty = 25_000
 
-// A document is one of a target: a row's, or what was at a place that a row has left.
-type document struct {
-	target uint32
-	mark   string
-}
-
-// dirty is which documents are to be rendered anew, or are on their way. Each batch
-// of the store has one record of those that it has made dirty, under its version. A
-// record goes when all its documents are held as of that version or a later one.
+// dirty is which documents of one target are to be rendered anew, by their marks. Each
+// batch of the store has a record of those that it has made dirty and that were not,
+// under its version. Records go in their order, once what they name is held. So a document
+// that an earlier record names is rendered again after a restart, if one that a later record names is.
 type dirty struct {
-	documents map[document]*records
-	queue     map[uint32][]string // to be sent in the next round, by target
-	left      map[int64]int       // documents of each record that are not held
-	done      []int64             // records of which none is left, to be deleted
-
-	most int // documents in memory, about
+	queue   map[string]int64 // to be sent in the next round, with the version of the last record that names it
+	records []int64          // the versions of the records that name what is queued
+	placed  int64            // the version of the last of them that names a place which a row has left
+	most    int              // documents in the queue, about
 
 	// behind: records from this version on are only in the store, since there are too
-	// many; 0: none is.
+	// many documents; 0: none is.
 	behind int64
 }
 
-// records are those that wait for a document.
-type records struct {
-	versions []int64
-	queued   bool
-}
-
+// newDirty begins with what earlier sessions have left in the store.
 func newDirty() dirty {
-	return dirty{
-		documents: map[document]*records{}, queue: map[uint32][]string{}, left: map[int64]int{}, most: maxDirty,
-		behind: 1, // what earlier sessions have left
-	}
+	return dirty{queue: map[string]int64{}, most: maxDirty, behind: 1}
 }
 
-// add takes what a batch has made dirty, or leaves it in the store.
-func (d *dirty) add(version int64, documents []document) {
+// record says which documents of a batch its record has to name, and whether there is
+// room for them in memory. Those that are queued are left out: an earlier record names
+// them, which does not go before they are sent. But after a restart, what that record
+// names may be sent before what this one does. So where a place was left since, which the
+// document may have taken, the document is named again, to be sent after the delete.
+func (d *dirty) record(marks []string) (named []string, room bool) {
+	if d.behind > 0 || len(d.queue) > 0 && len(d.queue)+len(marks) > d.most {
+		return marks, false
+	}
+	if slices.ContainsFunc(marks, mapping.IsPlace) {
+		return marks, true
+	}
+	return slices.DeleteFunc(marks, func(mark string) bool {
+		named, queued := d.queue[mark]
+		return queued && named >= d.placed
+	}), true
+}
+
+// add takes what a batch has recorded, or leaves it in the store.
+func (d *dirty) add(version int64, marks []string, room bool) {
 	switch {
-	case d.behind > 0 || len(documents) == 0:
-	case len(d.documents) > 0 && len(d.documents)+len(documents) > d.most:
+	case len(marks) == 0:
+	case room:
+		d.take(version, marks)
+	case d.behind == 0:
 		d.behind = version
-	default:
-		d.take(version, documents)
 	}
 }
 
-func (d *dirty) take(version int64, documents []document) {
-	if len(documents) == 0 {
-		d.done = append(d.done, version)
-		return
-	}
-	d.left[version] = len(documents)
-	for _, doc := range documents {
-		r := d.documents[doc]
-		if r == nil {
-			r = &records{}
-			d.documents[doc] = r
-		}
-		r.versions = append(r.versions, version)
-		if !r.queued {
-			r.queued = true
-			d.queue[doc.target] = append(d.queue[doc.target], doc.mark)
+func (d *dirty) take(version int64, marks []string) {
+	d.records = append(d.records, version)
+	for _, mark := range marks {
+		d.queue[mark] = version
+		if mapping.IsPlace(mark) {
+			d.placed = version
 		}
 	}
 }
 
-// refill reads more of what is in the store only, once there is room.
-func (d *dirty) refill(store *rowstore.Store, feeds func(target uint32, version int64) bool) error {
-	if d.behind == 0 || len(d.documents) > d.most/2 {
+// refill reads more of a target's records that are only in the store, once there is room. Those
+// from before it has begun are passed over.
+func (d *dirty) refill(store *rowstore.Store, target uint32, began int64) error {
+	if d.behind == 0 || len(d.queue) > d.most/2 {
 		return nil
 	}
 	snap := store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
 	behind := int64(0)
-	err := snap.Dirty(d.behind, func(version int64, data []byte) (bool, error) {
-		documents, err := parseDocuments(data)
+	err := snap.Dirty(target, d.behind, func(version int64, data []byte) (bool, error) {
+		marks, err := parseMarks(data)
 		if err != nil {
 			return false, err
 		}
-		if len(d.documents) > 0 && len(d.documents)+len(documents) > d.most {
+		if len(d.queue) > 0 && len(d.queue)+len(marks) > d.most {
 			behind = version
 			return false, nil
 		}
-		d.take(version, slices.DeleteFunc(documents, func(doc document) bool { return !feeds(doc.target, version) }))
+		if began == 0 || version < began {
+			marks = nil
+		}
+		d.take(version, marks)
 		return true, nil
 	})
 	if err == nil {
@@ -104,62 +102,37 @@ func (d *dirty) refill(store *rowstore.Store, feeds func(target uint32, version 
 	return err
 }
 
-// next takes what is queued for a target, in the order of marks: places that were
-// left come first.
-func (d *dirty) next(target uint32) []string {
-	marks := d.queue[target]
-	delete(d.queue, target)
-	for _, mark := range marks {
-		d.documents[document{target, mark}].queued = false
+// next takes what is queued, in the order of marks: places that were left come
+// first. records are those that name it.
+func (d *dirty) next() (marks []string, records []int64) {
+	marks = make([]string, 0, len(d.queue))
+	for mark := range d.queue {
+		marks = append(marks, mark)
 	}
+	clear(d.queue)
 	slices.Sort(marks)
-	return marks
+	records, d.records = d.records, nil
+	return marks, records
 }
 
-// held notes that the sink holds a document as of a version.
-func (d *dirty) held(doc document, version int64) {
-	r := d.documents[doc]
-	if r == nil {
-		return
-	}
-	r.versions = slices.DeleteFunc(r.versions, func(of int64) bool {
-		if of > version {
-			return false
-		}
-		if d.left[of]--; d.left[of] == 0 {
-			delete(d.left, of)
-			d.done = append(d.done, of)
-		}
-		return true
-	})
-	if len(r.versions) == 0 {
-		delete(d.documents, doc)
-	}
-}
-
-// appendDocuments appends a record.
-func appendDocuments(dst []byte, documents []document) []byte {
-	for _, doc := range documents {
-		dst = binary.BigEndian.AppendUint32(dst, doc.target)
-		dst = append(binary.AppendUvarint(dst, uint64(len(doc.mark))), doc.mark...)
+// appendMarks appends a record.
+func appendMarks(dst []byte, marks []string) []byte {
+	for _, mark := range marks {
+		dst = append(binary.AppendUvarint(dst, uint64(len(mark))), mark...)
 	}
 	return dst
 }
 
-func parseDocuments(data []byte) (documents []document, err error) {
+func parseMarks(data []byte) (marks []string, err error) {
 	for len(data) > 0 {
-		if len(data) < 4 {
+		n, size := binary.Uvarint(data)
+		if size <= 0 || n > uint64(len(data)-size) {
 			return nil, errDirty
 		}
-		target := binary.BigEndian.Uint32(data)
-		n, size := binary.Uvarint(data[4:])
-		if size <= 0 || n > uint64(len(data)-4-size) {
-			return nil, errDirty
-		}
-		data = data[4+size:]
-		documents, data = append(documents, document{target, string(data[:n])}), data[n:]
+		data = data[size:]
+		marks, data = append(marks, string(data[:n])), data[n:]
 	}
-	return documents, nil
+	return marks, nil
 }
 
 var errDirty = errors.New("a record of dirty documents cannot be read")

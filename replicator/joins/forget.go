@@ -10,7 +10,7 @@ import (
 )
 
 // forgetGone deletes what the store holds of physical indexes that are no longer
-// fed: their due documents, and how far their passes had come. Their
+// fed: their dirty and due documents, and how far their passes had come. Their
 // work is deleted when its turn comes.
 func (j *Joins) forgetGone() error {
 	found, err := j.store.Targets()
@@ -87,6 +87,7 @@ func (j *Joins) giveUp(lost []*target) error {
 		}
 		to.began.Store(0)
 		to.passing.Store(false)
+		to.rendered.Store(0)
 		to.cursor, to.sent, to.passed = nil, false, passed{}
 	}
 	return j.write(j.applied, func(b *rowstore.Batch) error {

@@ -18,10 +18,10 @@ func TestForgetGone(t *testing.T) {
 	}
 	kept, gone := fed("notes-2"), fed("notes-1")
 	c := newClock(store, 1)
-	j := &Joins{store: store, targets: []*target{kept}, clock: c, rounds: newRounds(c, nil), marking: map[document]bool{}}
+	j := &Joins{store: store, targets: []*target{kept}, clock: c, rounds: newRounds(c, nil)}
 	err := j.write(5, func(b *rowstore.Batch) error {
 		for _, to := range []*target{kept, gone} {
-			err := errors.Join(b.PutDue(9, to.id, []byte("k")),
+			err := errors.Join(b.PutDue(9, to.id, []byte("k")), b.PutDirty(to.id, 1, []byte("d")),
 				writeNote(b, noteBegan+to.name(), true), writeNote(b, notePass+to.name(), true))
 			if err != nil {
 				return err
@@ -45,8 +45,12 @@ func TestForgetGone(t *testing.T) {
 		if err := errors.Join(err, readNote(snap, noteBegan+to.name(), &began), readNote(snap, notePass+to.name(), &passed)); err != nil {
 			t.Fatal(err)
 		}
-		if want := to == kept; due != want || began != want || passed != want {
-			t.Errorf("%s: due %v, began %v, passed %v", to.Physical, due, began, passed)
+		dirty := false
+		if err := snap.Dirty(to.id, 0, func(int64, []byte) (bool, error) { dirty = true; return true, nil }); err != nil {
+			t.Fatal(err)
+		}
+		if want := to == kept; dirty != want || due != want || began != want || passed != want {
+			t.Errorf("%s: dirty %v, due %v, began %v, passed %v", to.Physical, dirty, due, began, passed)
 		}
 	}
 }

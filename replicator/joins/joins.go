@@ -7,7 +7,7 @@
 // that commit's version, and only from tables that are known whole.
 //
 // It owns no goroutine. One, the apply loop, calls all methods of Joins but Run,
-// Barrier, Sync, Known, Alone and Status; another one is in Run; pieces are rendered by any.
+// Barrier, Sync, Known, Alone, Progress and Status; another one is in Run; pieces are rendered by any.
 package joins
 
 import (
@@ -38,12 +38,14 @@ type Joins struct {
 	applied  int64           // Version of the last change that is in the store
 	changing int64           // Version of the change that is being applied; 0: none is
 	nextID   uint64
+	loadRows int         // see the constant
 	working  bool        // there is work left
 	since    int64       // changes up to this Version were in the store before the session
 	looking  *Lookup     // that is under way
 	asked    bool        // the source is asked for it
 	sweeping *sweep      // that is under way
-	doubtful bool        // a table may not be as the source has it
+	pausing  bool        // a table may not be as the source has it, so that targets are paused
+	behind   bool        // the store may lack what documents were rendered from before
 	alone    bool        // nothing is rendered from the changes' own images
 	whole    atomic.Bool // every table was read whole
 	twice    bool        // some tables are stored twice
@@ -51,8 +53,6 @@ type Joins struct {
 	timer    *time.Timer // for documents that are due
 	arena    sources.Arena
 	scratch  *mapping.Scratch
-	marks    []document // of the batch under way
-	marking  map[document]bool
 	key      []byte
 	name     []byte
 }
@@ -75,8 +75,8 @@ const (
 func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *reading.Windows, version int64) (*Joins, error) {
 	j := &Joins{
 		twice: plan.Doubled(),
-		store: store, of: make([][]*Table, len(plan.Tables)), windows: w, acting: map[string]bool{}, marking: map[document]bool{},
-		applied: version, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
+		store: store, of: make([][]*Table, len(plan.Tables)), windows: w, acting: map[string]bool{},
+		applied: version, loadRows: loadRows, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
 	}
 	snap := store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
@@ -86,28 +86,13 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 	}
 	j.applied = max(j.applied, applied)
 	j.since = j.applied
-	for _, stored := range plan.Stored {
-		t := &Table{StoredTable: stored}
-		for i := range stored.Table.Columns {
-			t.all = append(t.all, i)
-		}
-		if err := t.recall(snap); err != nil {
-			return nil, err
-		}
-		j.tables = append(j.tables, t)
-		j.of[t.Source.Ordinal] = append(j.of[t.Source.Ordinal], t)
-	}
-	for _, t := range j.tables {
-		t.below = j.below(t)
-		for _, k := range t.Cascades {
-			child := j.tables[k.Child.Ordinal]
-			child.above = append(child.above, k)
-		}
+	if err := j.openTables(plan.Stored, snap); err != nil {
+		return nil, err
 	}
 	var lost []*target
 	for _, t := range targets {
 		for n, renderer := range t.Joined {
-			jt := &target{Target: t, renderer: renderer, id: targetID(t.Physical, n)}
+			jt := targetOf(t, n, renderer)
 			var began int64
 			if err := readNote(snap, noteBegan+jt.name(), &began); err != nil {
 				return nil, err
@@ -121,12 +106,13 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 					return nil, err
 				}
 				jt.cursor, jt.sent = jt.passed.Last, jt.passed.Done
+				jt.rendered.Store(jt.passed.Rows)
 				jt.passing.Store(!jt.passed.Done)
 			}
 			j.targets = append(j.targets, jt)
 		}
 	}
-	timed, err := store.Targets()
+	timed, err := store.Timed()
 	if err != nil {
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
@@ -134,11 +120,15 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 		to.timed = slices.Contains(timed, to.id)
 	}
 	for _, t := range j.tables {
+		t.alone = len(t.Indexes)+len(t.Cascades)+len(t.above) == 0 &&
+			!slices.ContainsFunc(j.targets, func(to *target) bool { return to.renderer.NeedsOld(t.Table) })
+	}
+	for _, t := range j.tables {
 		for _, to := range j.targets {
 			if !to.renderer.Reads(t.Table) {
 				continue
 			}
-			if t.former = to.Serving && to.Stale && to.Replaced; !t.former {
+			if t.replaced = to.Serving && to.Stale && to.Replaced; !t.replaced {
 				break
 			}
 		}
@@ -157,10 +147,34 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 			return nil, err
 		}
 	}
+	j.behind = true
 	err = j.write(j.applied, func(b *rowstore.Batch) error {
 		return errors.Join(j.empty(b), writeNote(b, noteTables, Names(plan.Tables)))
 	})
 	return j, errors.Join(err, j.forgetGone())
+}
+
+// openTables goes on with the tables as the store has them.
+func (j *Joins) openTables(stored []*mapping.StoredTable, from *rowstore.Snapshot) error {
+	for _, s := range stored {
+		t := &Table{StoredTable: s}
+		for i := range s.Table.Columns {
+			t.all = append(t.all, i)
+		}
+		if err := t.recall(from); err != nil {
+			return err
+		}
+		j.tables = append(j.tables, t)
+		j.of[t.Source.Ordinal] = append(j.of[t.Source.Ordinal], t)
+	}
+	for _, t := range j.tables {
+		t.below = j.below(t)
+		for _, k := range t.Cascades {
+			child := j.tables[k.Child.Ordinal]
+			child.above = append(child.above, k)
+		}
+	}
+	return nil
 }
 
 // empty takes out what is in the store of tables of which nothing was read: changes
@@ -173,9 +187,20 @@ func (j *Joins) empty(b *rowstore.Batch) error {
 		if err := b.Truncate(t.Table); err != nil {
 			return fmt.Errorf("empty table %s: %w", t.Source, err)
 		}
-		t.read = true
 	}
 	return nil
+}
+
+// Reached says that the stream has come to where the log ended when the session began. Until
+// then nothing is rendered: a kill may have taken the store's last batches, whose documents were sent, and
+// what is older would take their place.
+func (j *Joins) Reached() error {
+	if j == nil {
+		return nil
+	}
+	j.behind = false
+	j.resume()
+	return j.Begin()
 }
 
 // Own says whether changes are rendered from their own images, too: then what
@@ -264,32 +289,27 @@ func (j *Joins) write(applied int64, change func(*rowstore.Batch) error) error {
 	return nil
 }
 
-// mark notes in the batch under way that a document is to be rendered.
-func (j *Joins) mark(to *target, mark []byte) error {
-	doc := document{to.id, string(mark)}
-	if !j.marking[doc] {
-		j.marking[doc] = true
-		j.marks = append(j.marks, doc)
-	}
-	return nil
-}
-
 // commit makes the batch under way visible, or a part of it.
 func (j *Joins) commit(b *rowstore.Batch, spill bool) error {
 	j.pause()
-	marks := j.marks
-	j.marks = nil
-	clear(j.marking)
-	return j.rounds.commit(b, marks, spill)
+	return j.rounds.commit(b, spill)
+}
+
+// marked is how many documents the batch under way makes dirty.
+func (j *Joins) marked() (n int) {
+	for _, to := range j.targets {
+		n += len(to.marks)
+	}
+	return n
 }
 
 // pause keeps documents from being rendered from what the batch under way leaves in
 // tables that are not known then. It comes before the commit, resume after it.
 func (j *Joins) pause() {
-	if j.known() && !j.doubtful {
+	if j.known() && !j.pausing {
 		return
 	}
-	j.doubtful = true
+	j.pausing = true
 	for _, to := range j.targets {
 		if !j.knows(to) {
 			to.paused.Store(true)
@@ -298,10 +318,10 @@ func (j *Joins) pause() {
 }
 
 func (j *Joins) resume() {
-	if !j.doubtful {
+	if !j.pausing {
 		return
 	}
-	j.doubtful = !j.known()
+	j.pausing = !j.known()
 	for _, to := range j.targets {
 		if to.paused.Load() && j.knows(to) {
 			to.paused.Store(false)
@@ -312,7 +332,7 @@ func (j *Joins) resume() {
 
 // knows reports whether the store has the tables of a target as the source has them.
 func (j *Joins) knows(to *target) bool {
-	return !slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.known() && to.renderer.Reads(t.Table) })
+	return !j.behind && !slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.known() && to.renderer.Reads(t.Table) })
 }
 
 // Apply puts a batch's changes into the store and marks what they touch. Those
@@ -327,18 +347,29 @@ func (j *Joins) Apply(batch *sources.Batch) error {
 		applied = max(applied, batch.Changes[n-1].Version)
 	}
 	pos := batch.Checkpoint.Position
-	if !j.alone && !slices.ContainsFunc(batch.Changes, func(c sources.Change) bool { return len(j.of[c.Table.Ordinal]) > 0 }) {
+	stored := slices.ContainsFunc(batch.Changes, func(c sources.Change) bool { return len(j.of[c.Table.Ordinal]) > 0 })
+	if !j.alone && !stored {
 		j.applied = applied // nothing of it is for the store
 		return j.Begin()
 	}
 	err := j.write(applied, func(b *rowstore.Batch) error {
+		if stored {
+			if err := j.commitLoading(b); err != nil {
+				return err
+			}
+		}
 		for i := range batch.Changes {
 			c := &batch.Changes[i]
 			if c.Version <= j.applied {
 				continue
 			}
+			j.changing = c.Version
+			if j.marked() > spillMarks {
+				if err := j.spill(b); err != nil {
+					return err
+				}
+			}
 			for _, t := range j.of[c.Table.Ordinal] {
-				j.changing = c.Version
 				if err := j.change(b, t, c); err != nil {
 					return fmt.Errorf("store change of table %s: %w", c.Table, err)
 				}
@@ -378,8 +409,8 @@ func (j *Joins) Settle() error {
 					return fmt.Errorf("note when documents are due: %w", err)
 				}
 			}
-			for _, version := range done {
-				if err := b.DeleteDirty(version); err != nil {
+			for _, r := range done {
+				if err := b.DeleteDirty(r.target, r.version); err != nil {
 					return err
 				}
 			}
@@ -403,7 +434,7 @@ func (j *Joins) Due() error {
 		return b.Due(j.now().UnixMicro(), func(_ int64, target uint32, key []byte) (bool, error) {
 			n++
 			if to := j.target(target); to != nil {
-				if err := j.mark(to, key); err != nil {
+				if err := to.mark(key); err != nil {
 					return false, err
 				}
 			}
@@ -473,10 +504,16 @@ func (j *Joins) Status() *Status {
 	return out
 }
 
-// Close ends all reading.
+// Close ends all reading. What is not in the store yet will be read again.
 func (j *Joins) Close() {
-	if j != nil {
-		j.rounds.close()
+	if j == nil {
+		return
+	}
+	j.rounds.close()
+	for _, t := range j.tables {
+		if t.loading != nil {
+			_ = t.loading.Discard()
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"haystream/replicator/reading"
 	"haystream/sinks"
 	"haystream/sources"
+	"haystream/sources/sourcetest"
 )
 
 // A bench has a store of some tables. That of newBench has parents, and two tables
@@ -106,6 +107,9 @@ func benchOf(t *testing.T, catalog []*sources.Table, set mapping.Set) *bench {
 func (s *bench) session() {
 	s.Helper()
 	j, err := Open(s.store, s.plan, s.targets(), reading.NewWindows(len(s.plan.Tables)), s.version)
+	if err == nil {
+		err = j.Reached()
+	}
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -199,22 +203,7 @@ func (s *bench) mergeInto(t *Table, w *reading.Window, done bool, rows ...string
 	}
 }
 
-// row builds a row; "-" is NULL, "?" is Missing.
-func row(texts ...string) sources.Row {
-	var a sources.Arena
-	a.StartRow(len(texts))
-	for _, text := range texts {
-		switch text {
-		case "-":
-			a.Null()
-		case "?":
-			a.Missing()
-		default:
-			a.Text([]byte(text))
-		}
-	}
-	return a.EndRow()
-}
+var row = sourcetest.Row
 
 // expect compares what is stored of a table.
 func (s *bench) expect(table string, rows ...string) {
@@ -388,6 +377,31 @@ func TestSuspects(t *testing.T) {
 		s.reread(map[string][]string{"child": {"1,-,default"}})
 		s.expect("child", "1,-,default")
 	})
+	t.Run("told in part again while it is looked up", func(t *testing.T) {
+		s := newBench(t)
+		for _, table := range []string{"parent", "part", "child"} {
+			s.merge(table, true)
+		}
+		s.stream("insert child 1,-,?")
+		l, err := s.j.Look()
+		if err != nil || l == nil {
+			t.Fatalf("nothing is read again: %v", err)
+		}
+		_, w := s.open("child")
+		s.stream("update child 1,?,? > 1,?,?")
+		chunk := &sources.Chunk{Done: true, Sees: func(uint64) bool { return false }, Rows: []sources.Row{row("1", "-", "before")}}
+		h, _ := s.j.windows.Happened(w, chunk)
+		if err := s.j.Found(l, chunk, h); err != nil {
+			t.Fatal(err)
+		}
+		s.j.windows.Close(w)
+		s.expect("child")
+		if !s.j.known() {
+			t.Error("a row that comes late holds up all others")
+		}
+		s.reread(map[string][]string{"child": {"1,-,now"}})
+		s.expect("child", "1,-,now")
+	})
 	t.Run("while another table is read", func(t *testing.T) {
 		s := newBench(t)
 		s.merge("parent", true)
@@ -422,6 +436,52 @@ func TestSuspects(t *testing.T) {
 		s.reread(map[string][]string{"node": {"5,-"}})
 		s.expect("node", "5,-")
 	})
+}
+
+// TestChangeThatCannotBeDecoded: of a row of which the log has a value that cannot be
+// decoded it is known what referred to it, or that this is not known.
+func TestChangeThatCannotBeDecoded(t *testing.T) {
+	undecoded := func(s *bench, change string) {
+		t.Helper()
+		b := s.batch(change)
+		var u sources.Undecoded
+		if err := u.Fail("name", errors.New("it is odd")); err != nil {
+			t.Fatal(err)
+		}
+		b.Changes[0] = u.Change(b.Changes[0])
+		s.j.windows.Record(b)
+		if err := s.j.Apply(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	children := []string{"7,1,seven", "8,2,eight"}
+	t.Run("delete", func(t *testing.T) {
+		s := newBench(t)
+		s.merge("child", true, children...)
+		undecoded(s, "delete parent 1")
+		s.expect("child", "8,2,eight")
+	})
+	t.Run("key changed", func(t *testing.T) {
+		s := newBench(t)
+		s.merge("child", true, children...)
+		undecoded(s, "update parent 1 > 3")
+		s.expect("child", "7,3,seven", "8,2,eight")
+	})
+	for _, change := range []string{"delete parent ?", "update parent 1 > ?"} {
+		t.Run("key that cannot be decoded: "+change, func(t *testing.T) {
+			s := newBench(t)
+			s.merge("child", true, children...)
+			s.merge("part", true, "1,5")
+			undecoded(s, change)
+			s.merge("parent", true, "2")
+			if s.j.known() {
+				t.Error("rows are taken for known that may have gone")
+			}
+			s.reread(map[string][]string{"child": {"8,2,eight"}})
+			s.expect("child", "8,2,eight")
+			s.expect("part")
+		})
+	}
 }
 
 // TestReplayBesideAChunk: changes that are in the store already are not newer than a chunk's rows.
@@ -521,5 +581,45 @@ func TestBegunWithoutItsTable(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNothingIsRenderedFromBehind: the store may have lost what documents were rendered from
+// that were sent. Until all of that is in it again none is rendered.
+func TestNothingIsRenderedFromBehind(t *testing.T) {
+	s := newBench(t)
+	s.feeds = true
+	s.session()
+	for _, table := range []string{"parent", "part", "child"} {
+		s.merge(table, true)
+	}
+	s.stream("insert parent 1")
+	var err error
+	if s.j, err = Open(s.store, s.plan, s.targets(), reading.NewWindows(len(s.plan.Tables)), s.version); err != nil {
+		t.Fatal(err)
+	}
+	turns := func() (n int) {
+		t.Helper()
+		shared, _, turns, _, err := s.j.rounds.begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.j.rounds.leave(shared)
+		for _, turn := range turns {
+			if turn != nil {
+				n++
+			}
+		}
+		return n
+	}
+	s.stream("insert child 7,1,seven")
+	if n := turns(); n > 0 || s.j.Known() {
+		t.Errorf("%d targets are rendered, and the tables are known: %t", n, s.j.Known())
+	}
+	if err := s.j.Reached(); err != nil {
+		t.Fatal(err)
+	}
+	if n := turns(); n != len(s.j.targets) || n == 0 || !s.j.Known() {
+		t.Errorf("%d of %d targets are rendered, and the tables are known: %t", n, len(s.j.targets), s.j.Known())
 	}
 }

@@ -74,15 +74,8 @@ func (j *Joins) Look() (*Lookup, error) {
 		return nil, nil
 	}
 	for {
-		if j.looking == nil {
-			l, err := j.newLookup()
-			if err != nil || l == nil {
-				return nil, err
-			}
-			j.looking = l
-		}
-		more, err := j.proceed(j.looking)
-		if err != nil {
+		more, err := j.nextRequest()
+		if err != nil || j.looking == nil {
 			return nil, err
 		}
 		if more {
@@ -95,25 +88,47 @@ func (j *Joins) Look() (*Lookup, error) {
 	}
 }
 
-// newLookup takes some suspects of a table that is read whole, of the same columns; nil
-// where there are none. It does not wait for other tables: what serves may need this one.
-func (j *Joins) newLookup() (*Lookup, error) {
-	var table *Table // one whose lookups bring nothing comes last
+// nextRequest prepares the next request of the lookup that is under way, or of a new one;
+// false where that is over, or nothing is to be read again.
+func (j *Joins) nextRequest() (more bool, err error) {
+	l := j.looking
+	if l != nil && (len(l.keys) > 0 || l.byValue) {
+		return true, nil
+	}
+	t := j.nextSuspected()
+	if l == nil && t == nil {
+		return false, nil
+	}
+	snap := j.store.Snapshot()
+	defer func() { _ = snap.Release() }() // nothing is written
+	if l == nil {
+		if l, err = newLookup(snap, t, j.since); err != nil {
+			return false, err
+		}
+		j.looking = l
+	}
+	return l.proceed(snap)
+}
+
+// nextSuspected is a table with suspects that is read whole; nil where there is none. It
+// does not wait for other tables: what serves may need this one. One whose lookups
+// bring nothing comes last.
+func (j *Joins) nextSuspected() (table *Table) {
 	for _, t := range j.tables {
 		if t.load.Done && t.suspects > 0 && (table == nil || t.tried < table.tried) {
 			table = t
 		}
 	}
-	if table == nil {
-		return nil, nil
-	}
-	l := &Lookup{table: table, since: j.since, again: map[string]bool{}, keys: map[string]sources.Key{}}
-	snap := j.store.Snapshot()
-	defer func() { _ = snap.Release() }() // nothing is written
-	prefix := l.table.Note(noteSuspect)
-	err := snap.Notes(prefix, func(note string) (bool, error) {
+	return table
+}
+
+// newLookup takes some suspects of a table, of the same columns.
+func newLookup(from *rowstore.Snapshot, t *Table, since int64) (*Lookup, error) {
+	l := &Lookup{table: t, since: since, again: map[string]bool{}, keys: map[string]sources.Key{}}
+	prefix := t.Note(noteSuspect)
+	err := from.Notes(prefix, func(note string) (bool, error) {
 		v := value{name: strings.TrimPrefix(note, prefix)}
-		data, err := snap.Note(note)
+		data, err := from.Note(note)
 		if err == nil {
 			v.columns, v.encoded, err = parseSuspect(v.name)
 		}
@@ -121,7 +136,7 @@ func (j *Joins) newLookup() (*Lookup, error) {
 			v.texts, err = parseTexts(data[1:])
 		}
 		if err != nil {
-			return false, fmt.Errorf("read suspects of table %s: %w", l.table.Source, err)
+			return false, err
 		}
 		if len(l.values) > 0 && !slices.Equal(v.columns, l.values[0].columns) {
 			return false, nil
@@ -130,10 +145,10 @@ func (j *Joins) newLookup() (*Lookup, error) {
 		return len(l.values) < lookupValues, nil
 	})
 	if err == nil && len(l.values) == 0 {
-		err = fmt.Errorf("read suspects of table %s: %d are counted and none is noted", table.Source, table.suspects)
+		err = fmt.Errorf("%d are counted and none is noted", t.suspects)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read suspects of table %s: %w", t.Source, err)
 	}
 	if l.byKey() {
 		for _, v := range l.values {
@@ -144,18 +159,16 @@ func (j *Joins) newLookup() (*Lookup, error) {
 	return l, nil
 }
 
-// proceed prepares the next request of a lookup; false where it is over.
-func (j *Joins) proceed(l *Lookup) (more bool, err error) {
-	if len(l.keys) > 0 || l.byValue {
+// proceed prepares the next request; false where the lookup is over.
+func (l *Lookup) proceed(from *rowstore.Snapshot) (more bool, err error) {
+	if len(l.keys) > 0 {
 		return true, nil
 	}
-	snap := j.store.Snapshot()
-	defer func() { _ = snap.Release() }() // nothing is written
 	t := l.table
 	for l.at < len(l.values) && len(l.keys) < lookupValues {
 		v := l.values[l.at]
 		var found [][]byte
-		err := t.keys(snap, v.columns, v.encoded, l.after, func(key []byte) (bool, error) {
+		err := t.keys(from, v.columns, v.encoded, l.after, func(key []byte) (bool, error) {
 			found = append(found, bytes.Clone(key))
 			return len(l.keys)+len(found) < lookupValues, nil
 		})
@@ -163,7 +176,7 @@ func (j *Joins) proceed(l *Lookup) (more bool, err error) {
 			return false, err
 		}
 		for _, key := range found {
-			row, ok, err := snap.Get(t.Table, key)
+			row, ok, err := from.Get(t.Table, key)
 			if err != nil {
 				return false, err
 			}
@@ -216,8 +229,11 @@ func (j *Joins) GiveUp(l *Lookup) {
 func (j *Joins) Found(l *Lookup, chunk *sources.Chunk, h reading.Happened) error {
 	t := l.table
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
+		if err := j.commitLoading(b); err != nil {
+			return err
+		}
 		for _, row := range chunk.Rows {
-			key, err := j.mergeRow(b, t, row, h, true)
+			key, err := j.mergeRow(b, t, row, h, l)
 			if err != nil {
 				return fmt.Errorf("store row of table %s: %w", t.Source, err)
 			}
@@ -228,7 +244,7 @@ func (j *Joins) Found(l *Lookup, chunk *sources.Chunk, h reading.Happened) error
 			return nil
 		}
 		for key, texts := range l.keys {
-			if err := j.gone(b, t, []byte(key), texts, h); err != nil {
+			if err := j.gone(b, l, []byte(key), texts, h); err != nil {
 				return fmt.Errorf("delete row of table %s: %w", t.Source, err)
 			}
 			b.Forget()
@@ -243,18 +259,32 @@ func (j *Joins) Found(l *Lookup, chunk *sources.Chunk, h reading.Happened) error
 	return err
 }
 
+// readLater keeps a row a suspect that has changed since a lookup has read it: by its
+// key, with what is noted of it; by another value, it may be any that was acted on.
+func (j *Joins) readLater(b *rowstore.Batch, l *Lookup, v value) error {
+	if l.byKey() && l.has(v.name) {
+		l.again[v.name] = true
+		return nil
+	}
+	return j.suspect(b, l.table, v, acted)
+}
+
 // gone deletes a row that the source does not have.
-func (j *Joins) gone(b *rowstore.Batch, t *Table, key []byte, texts sources.Key, h reading.Happened) error {
+func (j *Joins) gone(b *rowstore.Batch, l *Lookup, key []byte, texts sources.Key, h reading.Happened) error {
+	t := l.table
 	old, ok, err := b.Get(t.Table, key)
 	if err != nil || !ok {
 		return err
 	}
 	name, ok := t.keyInSource(nil, old)
+	v := value{t.Table.Key, texts, key, suspectName(t.Table.Key, key)}
 	switch {
 	case h.Changed.Has(name):
 		return nil
-	case h.Partial.Has(name), h.Acted.Has([]byte(suspectName(t.Table.Key, key))), !ok && len(h.Changed)+len(h.Partial) > 0:
-		return j.suspect(b, t, value{t.Table.Key, texts, key, suspectName(t.Table.Key, key)}, acted)
+	case h.Acted.Has([]byte(v.name)):
+		return j.suspect(b, t, v, acted)
+	case h.Partial.Has(name), !ok && len(h.Changed)+len(h.Partial) > 0:
+		return j.readLater(b, l, v)
 	}
 	old = rowstore.Merge(sources.NewArena(0), sources.Row{}, old)
 	if err := j.appears(b, t, old, sources.Row{}, true); err != nil {

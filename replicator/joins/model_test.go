@@ -293,6 +293,11 @@ func (m *model) step(random *rand.Rand) {
 			m.update(table, key, row)
 		}
 	default:
-		m.remove(table, key)
+		old := m.get(table, key)
+		if m.remove(table, key) && random.IntN(3) == 0 { // another one takes its place at once
+			row := fill(key)
+			row[len(row)-1] = unique(old)
+			m.insert(table, row)
+		}
 	}
 }

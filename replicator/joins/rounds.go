@@ -40,18 +40,20 @@ type rounds struct {
 	loaded  func(*target) // is told once of each target whose pass is over and held
 
 	mu       sync.Mutex
-	dirty    dirty
 	pieces   map[int64]*Piece // on their way, by sequence number
 	sequence int64
 	settled  int64 // the last piece that is settled, or about to be
+	taken    int   // dirty documents that the round under way has still to send
 	waiting  []barrierAt
 	asked    []askedAt
 	shared   map[*shared]bool // not released yet
 	closed   bool
 	measured rowstore.Metrics // of the store, when it was looked at last
+	record   []byte           // one being written
 
-	marked  chan struct{} // there may be something to render
-	landing chan struct{} // there is something to settle
+	arenas  chan *sources.Arena // to be used again
+	marked  chan struct{}       // there may be something to render
+	landing chan struct{}       // there is something to settle
 }
 
 // A Piece is some documents of a target, on their way.
@@ -71,10 +73,20 @@ type Piece struct {
 
 // A stretch is some rows of a pass, one after the other.
 type stretch struct {
-	keys  [][]byte
-	rows  []sources.Row
-	arena *sources.Arena
-	last  bool // no rows are left
+	keys []byte // one after the other
+	ends []int  // of each
+	rows []sources.Row
+	held *sources.Arena // the rows, until they are rendered
+	last bool           // no rows are left
+}
+
+// key is a row's key.
+func (s *stretch) key(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = s.ends[i-1]
+	}
+	return s.keys[start:s.ends[i]]
 }
 
 // A passed is how far the pass over a target's rows has come: documents up to Last are held.
@@ -96,16 +108,29 @@ type barrierAt struct {
 	reached  func()
 }
 
-// An askedAt is told when what was dirty at a version is held.
+// An askedAt is told when what was dirty of an alias at a version is held.
 type askedAt struct {
+	alias   string
 	version int64
 	reached func()
 }
 
+// A record is one of dirty documents in the store.
+type record struct {
+	target  uint32
+	version int64
+}
+
+// recordsAt are records of which nothing is left once all pieces up to a sequence number are held.
+type recordsAt struct {
+	sequence int64
+	versions []int64
+}
+
 func newRounds(c *clock, targets []*target) *rounds {
 	d := &rounds{
-		clock: c, targets: targets, dirty: newDirty(),
-		pieces: map[int64]*Piece{}, shared: map[*shared]bool{}, marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
+		clock: c, targets: targets,
+		pieces: map[int64]*Piece{}, shared: map[*shared]bool{}, arenas: make(chan *sources.Arena, 8), marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
 	}
 	wake(d.marked)
 	return d
@@ -119,21 +144,29 @@ func wake(c chan struct{}) {
 }
 
 // commit makes the batch visible, with what it has made dirty. spill: and goes on with it.
-func (d *rounds) commit(b *rowstore.Batch, documents []document, spill bool) error {
+func (d *rounds) commit(b *rowstore.Batch, spill bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	version := d.clock.version // only the apply loop changes it
-	if len(documents) > 0 {
-		if err := b.PutDirty(version, appendDocuments(nil, documents)); err != nil {
+	rooms := make([]bool, len(d.targets))
+	for n, to := range d.targets {
+		if to.marks, rooms[n] = to.dirty.record(to.marks); len(to.marks) == 0 {
+			continue
+		}
+		d.record = appendMarks(d.record[:0], to.marks)
+		if err := b.PutDirty(to.id, version, d.record); err != nil {
 			return err
 		}
 	}
 	if err := d.clock.commit(b, spill); err != nil {
 		return err
 	}
-	d.dirty.add(version, documents)
-	if len(documents) > 0 {
-		wake(d.marked)
+	for n, to := range d.targets {
+		if len(to.marks) > 0 {
+			to.dirty.add(version, to.marks, rooms[n])
+			wake(d.marked)
+		}
+		to.forgetMarks()
 	}
 	return nil
 }
@@ -170,6 +203,7 @@ func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
 		return err
 	}
 	defer d.leave(s)
+	defer d.end()
 	for n, to := range d.targets {
 		if turns[n] == nil || to.Retired.Load() {
 			continue
@@ -177,6 +211,10 @@ func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
 		if err := d.send(ctx, s, version, to, turns[n].marks, send); err != nil {
 			return fmt.Errorf("render documents of index %s: %w", to.Alias, err)
 		}
+		if ctx.Err() != nil {
+			return nil // not all is on its way
+		}
+		d.sent(to, turns[n].records)
 		if !turns[n].begun {
 			continue
 		}
@@ -193,10 +231,18 @@ func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
 	return nil
 }
 
+// end ends the round under way.
+func (d *rounds) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.taken = 0 // what an index that is retired would have got
+}
+
 // A turn is what a round sends of one target.
 type turn struct {
-	marks []string
-	begun bool // its pass, too
+	marks   []string
+	records []int64 // that name them
+	begun   bool    // its pass, too
 }
 
 // begin takes a snapshot, and with it each target's turn, nil for one that may not be
@@ -204,45 +250,52 @@ type turn struct {
 func (d *rounds) begin() (s *shared, version int64, turns []*turn, asked []askedAt, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.dirty.refill(d.clock.store, d.feeds); err != nil {
-		return nil, 0, nil, nil, fmt.Errorf("read dirty documents: %w", err)
-	}
 	snapshot, version := d.clock.snapshot()
 	s = &shared{Snapshot: snapshot, readers: 1}
 	d.shared[s] = true
-	all := true
 	for _, to := range d.targets {
-		switch {
-		case to.Retired.Load():
+		if to.Retired.Load() {
 			turns = append(turns, nil)
-		case to.paused.Load():
-			all = all && len(d.dirty.queue[to.id]) == 0
-			turns = append(turns, nil)
-		default:
-			turns = append(turns, &turn{d.dirty.next(to.id), to.began.Load() > 0})
+			continue
 		}
+		if err := to.dirty.refill(d.clock.store, to.id, to.began.Load()); err != nil {
+			return nil, 0, nil, nil, fmt.Errorf("read dirty documents of index %s: %w", to.Alias, err)
+		}
+		if to.paused.Load() {
+			turns = append(turns, nil)
+			continue
+		}
+		t := &turn{begun: to.began.Load() > 0}
+		t.marks, t.records = to.dirty.next()
+		d.taken += len(t.marks)
+		turns = append(turns, t)
 	}
 	kept := d.asked[:0]
 	for _, a := range d.asked {
-		if all && (d.dirty.behind == 0 || d.dirty.behind > a.version) {
-			asked = append(asked, a)
-		} else {
+		if slices.ContainsFunc(d.targets, func(to *target) bool { return to.Alias == a.alias && to.owes(a.version) }) {
 			kept = append(kept, a)
+		} else {
+			asked = append(asked, a)
 		}
 	}
 	d.asked = kept
 	return s, version, turns, asked, nil
 }
 
-// feeds reports whether a target is fed, and had begun at a version.
-func (d *rounds) feeds(target uint32, version int64) bool {
-	for _, to := range d.targets {
-		if to.id == target {
-			began := to.began.Load()
-			return began > 0 && began <= version
-		}
+// owes reports whether the target has documents that were dirty at a version and were not taken yet.
+func (to *target) owes(version int64) bool {
+	return !to.Retired.Load() && (len(to.dirty.queue) > 0 || to.dirty.behind > 0 && to.dirty.behind <= version)
+}
+
+// sent notes that what records name was sent.
+func (d *rounds) sent(to *target, records []int64) {
+	if len(records) == 0 {
+		return
 	}
-	return false
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	to.sentRecords = append(to.sentRecords, recordsAt{d.sequence, records})
+	wake(d.landing) // it may be held already
 }
 
 // send sends off dirty documents.
@@ -265,7 +318,7 @@ func (d *rounds) pass(ctx context.Context, s *shared, version int64, to *target,
 			wake(d.marked)
 			break
 		}
-		part, err := to.stretch(s)
+		part, err := d.stretch(s, to)
 		if err != nil {
 			return err
 		}
@@ -279,32 +332,43 @@ func (d *rounds) pass(ctx context.Context, s *shared, version int64, to *target,
 }
 
 // stretch reads the next rows of the pass.
-func (to *target) stretch(s *shared) (*stretch, error) {
+func (d *rounds) stretch(s *shared, to *target) (*stretch, error) {
 	most := max(int(to.most.Load()), 1)
-	part := &stretch{arena: sources.NewArena(0), last: true}
-	err := s.All(to.renderer.Stored, to.cursor, func(key []byte, row sources.Row) (bool, error) {
-		if len(part.rows) == most || part.arena.Size() > pieceBytes {
+	part := &stretch{ends: make([]int, 0, most), rows: make([]sources.Row, 0, most), held: d.arena(), last: true}
+	err := s.Fork(part.held).All(to.renderer.Stored, to.cursor, func(key []byte, row sources.Row) (bool, error) {
+		if n := len(part.rows); n == most || n > 0 && part.held.Size() > pieceBytes { // the row is in it already
 			part.last = false
 			return false, nil
 		}
-		part.keys = append(part.keys, append([]byte(nil), key...))
-		part.rows = append(part.rows, rowstore.Merge(part.arena, sources.Row{}, row))
-		s.Forget()
+		part.keys = append(part.keys, key...)
+		part.ends = append(part.ends, len(part.keys))
+		part.rows = append(part.rows, row)
 		return true, nil
 	})
-	s.Forget()
-	if n := len(part.keys); n > 0 {
-		to.cursor = part.keys[n-1]
+	if n := len(part.rows); n > 0 {
+		to.cursor = part.key(n - 1)
 	}
 	return part, err
+}
+
+// arena is an empty one, of a stretch that was rendered where there is one.
+func (d *rounds) arena() *sources.Arena {
+	select {
+	case a := <-d.arenas:
+		a.Reset()
+		return a
+	default:
+		return sources.NewArena(1 << 10)
+	}
 }
 
 func (d *rounds) launch(p *Piece, s *shared) *Piece {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sequence++
+	d.taken -= len(p.marks)
 	s.readers++
-	p.rounds, p.sequence, p.rows, p.snapshot = d, d.sequence, s.Fork(), s
+	p.rounds, p.sequence, p.rows, p.snapshot = d, d.sequence, s.Fork(sources.NewArena(1<<10)), s
 	d.pieces[p.sequence] = p
 	return p
 }
@@ -350,19 +414,23 @@ func (p *Piece) Hold() {
 // takeHeld takes the pieces that are held, but for those that were sent after one
 // that is not, and the records that nothing of is left. Out of order, a place that a
 // row has left would be deleted after a restart though another row has taken it.
-func (d *rounds) takeHeld() (held []*Piece, done []int64) {
+func (d *rounds) takeHeld() (held []*Piece, done []record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for p := d.pieces[d.settled+1]; p != nil && p.held; p = d.pieces[d.settled+1] {
 		held = append(held, p)
 		d.settled++
-		for _, mark := range p.marks {
-			d.dirty.held(document{p.to.id, mark}, p.version)
-		}
 	}
-	done, d.dirty.done = d.dirty.done, nil
-	if d.dirty.behind > 0 {
-		wake(d.marked) // there may be room for more
+	for _, to := range d.targets {
+		for len(to.sentRecords) > 0 && to.sentRecords[0].sequence <= d.settled {
+			for _, version := range to.sentRecords[0].versions {
+				done = append(done, record{to.id, version})
+			}
+			to.sentRecords = to.sentRecords[1:]
+		}
+		if to.dirty.behind > 0 {
+			wake(d.marked) // there may be room for more
+		}
 	}
 	return held, done
 }
@@ -377,7 +445,7 @@ func (p *Piece) settle(b *rowstore.Batch) (timed bool, err error) {
 		}
 		var mark []byte
 		if p.pass != nil {
-			mark = p.to.renderer.Mark(nil, p.pass.keys[i])
+			mark = p.to.renderer.Mark(nil, p.pass.key(i))
 		} else {
 			mark = []byte(p.marks[i])
 		}
@@ -395,9 +463,10 @@ func (p *Piece) settle(b *rowstore.Batch) (timed bool, err error) {
 		return timed, nil
 	}
 	to := p.to
-	if n := len(p.pass.keys); n > 0 {
-		to.passed.Last = p.pass.keys[n-1]
+	if n := len(p.pass.ends); n > 0 {
+		to.passed.Last = p.pass.key(n - 1)
 		to.passed.Rows += int64(n)
+		to.rendered.Store(to.passed.Rows)
 	}
 	to.passed.Done = p.pass.last
 	return timed, writeNote(b, notePass+to.name(), &to.passed)
@@ -444,17 +513,26 @@ func (d *rounds) await(reached func()) {
 	}
 }
 
-// Barrier calls reached once every document that is dirty now is held.
-func (j *Joins) Barrier(reached func()) {
+// Barrier calls reached once every document of an alias that is dirty now is held, and
+// all that is on its way.
+func (j *Joins) Barrier(alias string, reached func()) {
 	d := j.rounds
 	d.mu.Lock()
-	d.asked = append(d.asked, askedAt{d.clock.now(), reached})
+	d.asked = append(d.asked, askedAt{alias, d.clock.now(), reached})
 	d.mu.Unlock()
 	wake(d.marked)
 }
 
 // rendered ends the piece's reading.
 func (p *Piece) rendered() {
+	if p.pass != nil {
+		p.pass.rows = nil
+		select {
+		case p.rounds.arenas <- p.pass.held:
+		default:
+		}
+		p.pass.held = nil
+	}
 	_ = p.rows.Release() // of a fork: it cannot fail
 	p.rounds.leave(p.snapshot)
 }
@@ -491,12 +569,20 @@ func (d *rounds) status() *Status {
 	}
 	m := &d.measured
 	out := &Status{
-		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(len(d.dirty.documents)),
+		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(d.taken),
 		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
 	}
-	passing := slices.ContainsFunc(d.targets, func(to *target) bool { return to.passing.Load() && !to.Retired.Load() })
-	if passing || d.dirty.behind > 0 || len(d.pieces) > 0 {
-		out.Pending = max(out.Pending, 1)
+	for _, p := range d.pieces {
+		out.Pending += int64(max(len(p.dues), 1))
+	}
+	for _, to := range d.targets {
+		if to.Retired.Load() {
+			continue
+		}
+		out.Pending += int64(len(to.dirty.queue))
+		if to.passing.Load() || to.dirty.behind > 0 {
+			out.Pending++
+		}
 	}
 	return out
 }

@@ -79,7 +79,7 @@ func (j *Joins) slice() error {
 		if err != nil {
 			return fmt.Errorf("read work: %w", err)
 		}
-		next, err := to.renderer.Continue(j.scratch, b, w, sliceKeys, func(mark []byte) error { return j.mark(to, mark) })
+		next, err := to.renderer.Continue(j.scratch, b, w, sliceKeys, to.mark)
 		if err != nil || next == nil {
 			return err
 		}

@@ -137,17 +137,17 @@ func (j *Joins) suspect(b *rowstore.Batch, t *Table, v value, why byte) error {
 }
 
 // suspected reports whether a value is noted.
-func (j *Joins) suspected(b *rowstore.Batch, t *Table, name string) (bool, error) {
-	note, err := j.suspicion(b, t, name)
+func (j *Joins) suspected(from rowstore.Reader, t *Table, name string) (bool, error) {
+	note, err := j.suspicion(from, t, name)
 	return note != nil, err
 }
 
 // suspicion is what is noted of a value; nil where nothing is.
-func (j *Joins) suspicion(b *rowstore.Batch, t *Table, name string) ([]byte, error) {
+func (j *Joins) suspicion(from rowstore.Reader, t *Table, name string) ([]byte, error) {
 	if t.suspects == 0 {
 		return nil, nil
 	}
-	note, err := b.Note(t.Note(noteSuspect + name))
+	note, err := from.Note(t.Note(noteSuspect + name))
 	if err == nil && note != nil && len(note) == 0 {
 		err = errSuspect
 	}
@@ -209,7 +209,7 @@ func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte,
 		}
 		return err
 	}
-	if n := slices.IndexFunc(t.Table.Indexes, func(index []int) bool { return slices.Equal(index, columns) }); n >= 0 {
+	if n := slices.IndexFunc(t.Indexes, func(index []int) bool { return slices.Equal(index, columns) }); n >= 0 {
 		return from.Keys(t.Table, n, encoded, after, each)
 	}
 	var value []byte
@@ -227,13 +227,17 @@ func (t *Table) keys(from rowstore.Reader, columns []int, encoded, after []byte,
 // that come late.
 func (t *Table) known() bool { return t.load.Done && t.suspects == t.late && !t.sweep }
 
+// beingRead reports whether rows of a table that the store is to have may be on their way
+// from the source, read before what is done now. Rows that come late are such, too.
+func (t *Table) beingRead() bool { return !t.load.Done || t.suspects > 0 || t.sweep }
+
 // known reports whether the store has all tables so.
 func (j *Joins) known() bool {
-	return !slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.known() })
+	return !j.behind && !slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.known() })
 }
 
-// doubt notes that rows of tables may refer to some that have gone unseen.
-func (j *Joins) doubt(b *rowstore.Batch, tables []*Table) error {
+// mustSweep notes that rows of tables may refer to some that have gone unseen.
+func (j *Joins) mustSweep(b *rowstore.Batch, tables []*Table) error {
 	for _, t := range tables {
 		if j.sweeping != nil && j.sweeping.table == t {
 			j.sweeping.again = true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -15,10 +16,12 @@ import (
 // A Table is a table in use with how far it was read into the store.
 type Table struct {
 	*mapping.StoredTable
-	load   reading.Progress
-	begun  bool // rows may be there
-	former bool // only indexes that are being replaced are made of it
-	read   bool // all that is there was read in this session, and no change
+	load     reading.Progress
+	loading  *loading                         // beyond that; nil: nothing
+	shown    atomic.Pointer[reading.Progress] // how far it was read, for other goroutines
+	begun    bool                             // rows may be there
+	replaced bool                             // only indexes that are being replaced are made of it
+	alone    bool                             // nothing depends on what a row was before it changed
 
 	suspects int  // that are noted
 	late     int  // of those, rows that the log has told in part
@@ -34,12 +37,21 @@ type Table struct {
 // Progress is how far the table was read.
 func (t *Table) Progress() reading.Progress { return t.load }
 
+// advance notes how far the table was read.
+func (t *Table) advance(to reading.Progress) {
+	t.load = to
+	t.shown.Store(&to)
+}
+
 // recall reads what the store has noted of a table.
 func (t *Table) recall(from *rowstore.Snapshot) error {
-	t.load, t.sweep, t.suspects, t.late, t.absent = reading.Progress{}, false, 0, 0, 0
+	t.sweep, t.suspects, t.late, t.absent = false, 0, 0, 0
+	var load reading.Progress
+	err := readNote(from, t.Note(noteLoad), &load)
+	t.advance(load)
 	prefix := t.Note(noteSuspect)
 	return errors.Join(
-		readNote(from, t.Note(noteLoad), &t.load), readNote(from, t.Note(noteSweep), &t.sweep),
+		err, readNote(from, t.Note(noteSweep), &t.sweep),
 		from.Notes(prefix, func(note string) (bool, error) {
 			data, err := from.Note(note)
 			if err == nil && len(data) == 0 {

@@ -35,10 +35,17 @@ type target struct {
 	passing  atomic.Bool  // and is not over
 	paused   atomic.Bool  // its tables may not be as the source has them
 
+	rendered    atomic.Int64 // rows whose documents the pass has rendered and are held
+	dirty       dirty        // guarded by rounds.mu, as what follows
+	sentRecords []recordsAt  // that are not deleted yet
+
 	cursor []byte // the last row that the pass has sent; owned by Run
 	sent   bool   // and there are no more
 	passed passed // what is held of it; owned by the apply loop, as what follows
 	timed  bool   // some document is due some time
+
+	marks   []string            // of documents that the batch under way makes dirty
+	marking map[string]struct{} // the same
 }
 
 // A RebuildError means that documents were begun whose tables have to be read again:
@@ -63,4 +70,24 @@ func (t *target) name() string {
 		return fmt.Sprintf("%s/%d/%d", t.Physical, t.id, t.Round)
 	}
 	return fmt.Sprintf("%s/%d", t.Physical, t.id)
+}
+
+// targetOf is the n-th table's documents in a Target.
+func targetOf(of *Target, n int, renderer *mapping.JoinedRenderer) *target {
+	return &target{Target: of, renderer: renderer, id: targetID(of.Physical, n), dirty: newDirty(), marking: map[string]struct{}{}}
+}
+
+// mark notes in the batch under way that a document is to be rendered.
+func (t *target) mark(mark []byte) error { //nolint:unparam // as the walk wants it
+	if _, marked := t.marking[string(mark)]; !marked {
+		m := string(mark)
+		t.marking[m] = struct{}{}
+		t.marks = append(t.marks, m)
+	}
+	return nil
+}
+
+func (t *target) forgetMarks() {
+	clear(t.marking)
+	t.marks = nil
 }

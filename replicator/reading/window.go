@@ -16,13 +16,13 @@ import (
 // act on without a word in the log. The apply loop records, scans open and close.
 type Windows struct {
 	mu      sync.Mutex
-	tables  []*touched // by table ordinal; nil while no window is open
-	storing []bool     // by table ordinal: rows were being read into the store at the last Record; owned by who calls it
+	tables  []*record // by table ordinal; nil while no window is open
+	storing []bool    // by table ordinal: rows were being read into the store at the last Record; owned by who calls it
 }
 
-// touched is one table's record since its oldest open window. All lists are of
+// record is one table's record since its oldest open window. All lists are of
 // length-prefixed names.
-type touched struct {
+type record struct {
 	keys     []byte   // of whole changes
 	partial  []byte   // of changes whose image lacked a column
 	txs      []uint64 // transactions of the latter, one for each key
@@ -34,16 +34,16 @@ type touched struct {
 }
 
 // size is about how many bytes the record takes.
-func (t *touched) size() int { return len(t.keys) + len(t.partial) + len(t.acted) + 8*len(t.txs) }
+func (t *record) size() int { return len(t.keys) + len(t.partial) + len(t.acted) + 8*len(t.txs) }
 
-// maxTouched bounds one table's record in bytes. A chunk whose window outgrows
+// maxRecord bounds one table's record in bytes. A chunk whose window outgrows
 // it is read again later.
-const maxTouched = 8 << 20
+const maxRecord = 8 << 20
 
 // A Window is open from before a chunk is read until it is merged.
 type Window struct {
 	table  *sources.Table
-	of     *touched
+	of     *record
 	stored bool // the chunk is for the row store
 
 	// How long each part of the record was when it was opened.
@@ -52,7 +52,7 @@ type Window struct {
 
 // NewWindows has room for the given number of tables.
 func NewWindows(tables int) *Windows {
-	return &Windows{tables: make([]*touched, tables), storing: make([]bool, tables)}
+	return &Windows{tables: make([]*record, tables), storing: make([]bool, tables)}
 }
 
 // Open begins to record what happens to the table's rows. stored: the chunk is
@@ -62,7 +62,7 @@ func (w *Windows) Open(table *sources.Table, stored bool) *Window {
 	defer w.mu.Unlock()
 	t := w.tables[table.Ordinal]
 	if t == nil || t.overflow {
-		t = &touched{}
+		t = &record{}
 		w.tables[table.Ordinal] = t
 	}
 	t.open++
@@ -95,7 +95,7 @@ func (w *Windows) Record(b *sources.Batch) {
 	for i := range b.Changes {
 		c := &b.Changes[i]
 		t := w.tables[c.Table.Ordinal]
-		if t == nil || t.overflow {
+		if t == nil || t.overflow || c.Kind == sources.Stale { // of a stale row a chunk knows more
 			continue
 		}
 		t.add(c)
@@ -117,15 +117,15 @@ func (w *Windows) Act(table *sources.Table, value string) {
 	}
 }
 
-func (t *touched) bound() {
-	if t.size() > maxTouched {
-		*t = touched{open: t.open, stored: t.stored, overflow: true}
+func (t *record) bound() {
+	if t.size() > maxRecord {
+		*t = record{open: t.open, stored: t.stored, overflow: true}
 	}
 }
 
 // add notes one change. An image that lacks a column is not a whole row, so the
 // chunk's row is still wanted.
-func (t *touched) add(c *sources.Change) {
+func (t *record) add(c *sources.Change) {
 	for _, image := range []sources.Row{c.Before, c.After} {
 		if image.IsZero() {
 			continue
@@ -153,10 +153,10 @@ func AppendName(dst []byte, r sources.Row, key []int) []byte {
 	return dst
 }
 
-// Merge returns the rows of a chunk that no change since the window opened has
-// touched, and false where the chunk has to be read again: it must have seen
+// Unchanged returns the rows of a chunk that no change since the window opened has
+// changed, and false where the chunk has to be read again: it must have seen
 // the changes whose images were not whole.
-func (w *Windows) Merge(win *Window, chunk *sources.Chunk) ([]sources.Row, bool) {
+func (w *Windows) Unchanged(win *Window, chunk *sources.Chunk) ([]sources.Row, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of

@@ -4,26 +4,12 @@ import (
 	"testing"
 
 	"haystream/sources"
+	"haystream/sources/sourcetest"
 )
 
 var keyed = &sources.Table{Schema: "public", Name: "t", Key: []int{0, 1}, Columns: make([]sources.Column, 3)}
 
-// row builds a row; "-" is NULL, "?" is Missing.
-func row(texts ...string) sources.Row {
-	var a sources.Arena
-	a.StartRow(len(texts))
-	for _, text := range texts {
-		switch text {
-		case "-":
-			a.Null()
-		case "?":
-			a.Missing()
-		default:
-			a.Text([]byte(text))
-		}
-	}
-	return a.EndRow()
-}
+var row = sourcetest.Row
 
 func change(kind sources.ChangeKind, tx uint64, before, after sources.Row) *sources.Batch {
 	return &sources.Batch{Changes: []sources.Change{{Table: keyed, Kind: kind, Tx: tx, Before: before, After: after}}}
@@ -33,7 +19,7 @@ func chunkOf(seen uint64, rows ...sources.Row) *sources.Chunk {
 	return &sources.Chunk{Rows: rows, Sees: func(tx uint64) bool { return tx <= seen }}
 }
 
-func TestMergeLeavesOutChangedKeys(t *testing.T) {
+func TestUnchangedRows(t *testing.T) {
 	none := sources.Row{}
 	cases := []struct {
 		name  string
@@ -47,13 +33,14 @@ func TestMergeLeavesOutChangedKeys(t *testing.T) {
 		{"another key", change(sources.Insert, 1, none, row("d", "4", "x")), 3},
 		{"columns that run together", change(sources.Insert, 1, none, row("a1", "", "x")), 3},
 		{"stale", change(sources.Stale, 1, none, none), 3},
+		{"one that cannot be decoded", change(sources.Stale, 1, none, row("a", "1", "?")), 3},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			w := NewWindows(1)
 			win := w.Open(keyed, false)
 			w.Record(c.batch)
-			rows, ok := w.Merge(win, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"), row("c", "3", "x")))
+			rows, ok := w.Unchanged(win, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"), row("c", "3", "x")))
 			if !ok || len(rows) != c.want {
 				t.Errorf("got %d rows, ok %v; want %d rows", len(rows), ok, c.want)
 			}
@@ -66,10 +53,10 @@ func TestWindowForgetsWhatCameBeforeIt(t *testing.T) {
 	first := w.Open(keyed, false)
 	w.Record(change(sources.Insert, 1, sources.Row{}, row("a", "1", "x")))
 	second := w.Open(keyed, false)
-	if rows, ok := w.Merge(second, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 1 {
+	if rows, ok := w.Unchanged(second, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 1 {
 		t.Errorf("the later window left out a row that changed before it opened")
 	}
-	if rows, ok := w.Merge(first, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 0 {
+	if rows, ok := w.Unchanged(first, chunkOf(9, row("a", "1", "x"))); !ok || len(rows) != 0 {
 		t.Errorf("the earlier window kept a row that changed after it opened")
 	}
 	w.Close(first)
@@ -83,10 +70,10 @@ func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
 	w := NewWindows(1)
 	win := w.Open(keyed, false)
 	w.Record(change(sources.Update, 5, sources.Row{}, row("a", "1", "?")))
-	if _, ok := w.Merge(win, chunkOf(4, row("a", "1", "x"))); ok {
+	if _, ok := w.Unchanged(win, chunkOf(4, row("a", "1", "x"))); ok {
 		t.Error("a chunk that did not see the incomplete change was merged")
 	}
-	if rows, ok := w.Merge(win, chunkOf(5, row("a", "1", "x"))); !ok || len(rows) != 1 {
+	if rows, ok := w.Unchanged(win, chunkOf(5, row("a", "1", "x"))); !ok || len(rows) != 1 {
 		t.Error("a chunk that saw the incomplete change did not bring its row")
 	}
 }
@@ -107,14 +94,14 @@ func TestRowsThatTheLogToldInPart(t *testing.T) {
 func TestOverflowRefusesOpenWindowsOnly(t *testing.T) {
 	w := NewWindows(1)
 	win := w.Open(keyed, false)
-	big := string(make([]byte, maxTouched))
+	big := string(make([]byte, maxRecord))
 	w.Record(change(sources.Insert, 1, sources.Row{}, row(big, "1", "x")))
-	if _, ok := w.Merge(win, chunkOf(9)); ok {
+	if _, ok := w.Unchanged(win, chunkOf(9)); ok {
 		t.Error("a window whose record was dropped was merged")
 	}
 	later := w.Open(keyed, false)
 	w.Record(change(sources.Insert, 2, sources.Row{}, row("a", "1", "x")))
-	if rows, ok := w.Merge(later, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"))); !ok || len(rows) != 1 {
+	if rows, ok := w.Unchanged(later, chunkOf(9, row("a", "1", "x"), row("b", "2", "x"))); !ok || len(rows) != 1 {
 		t.Error("a window opened after the overflow does not work")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"haystream/replicator/config"
+	"haystream/replicator/widgets"
 )
 
 // A Daemon is asked for each request, by several goroutines at once, and never blocks.
@@ -24,23 +26,32 @@ type Daemon interface {
 	Status() Status
 
 	// NotReady lists why the daemon is not ready; empty when it is.
-	NotReady() []string
+	NotReady() []Trouble
 
 	// Unhealthy says why the process does not do its work; empty while it does.
 	Unhealthy() string
 }
 
-// A Server answers GET /healthz, /readyz, /metrics and /status.
+// A Server answers GET /healthz, /readyz, /metrics and /status, takes events, and shows the page and widgets.
 type Server struct {
 	listener net.Listener
 	http     http.Server
+	daemon   Daemon
+	door     *eventDoor
+	operator Operator
+	board    *widgets.Board
+	front    *front
+	lives    chan struct{}   // a place for each page that is live
+	serving  context.Context // ends with Serve
+	end      context.CancelFunc
+	handlers sync.WaitGroup
 }
 
-// maxBody bounds the body of a request.
+// maxBody bounds the body of a request, other than one with events.
 const maxBody = 1 << 20
 
-// Listen opens the port, so that a taken one is told at once.
-func Listen(ctx context.Context, cfg config.HTTPConfig, d Daemon) (*Server, error) {
+// Listen opens the port, so that a taken one is told at once. e is nil where no events are taken.
+func Listen(ctx context.Context, cfg config.HTTPConfig, d Daemon, e Events, board *widgets.Board, o Operator) (*Server, error) {
 	if cfg.Listen == "" {
 		return &Server{}, nil
 	}
@@ -48,10 +59,29 @@ func Listen(ctx context.Context, cfg config.HTTPConfig, d Daemon) (*Server, erro
 	if err != nil {
 		return nil, fmt.Errorf("listen on http.listen: %w", err)
 	}
-	return &Server{listener: l, http: http.Server{
-		Handler: http.MaxBytesHandler(handler(d), maxBody), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+	s := newServer(d, e, board)
+	s.operator = o
+	s.listener = l
+	s.prepare(cfg)
+	return s, nil
+}
+
+// prepare sets what the server answers, and how long a client may take.
+func (s *Server) prepare(cfg config.HTTPConfig) {
+	s.http = http.Server{
+		Handler: guarded(cfg, s.handler()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 20 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-	}}, nil
+	}
+}
+
+func newServer(d Daemon, e Events, board *widgets.Board) *Server {
+	door := newEventDoor(e)
+	if e != nil {
+		d = counted{d, door}
+	}
+	s := &Server{daemon: d, door: door, board: board, front: &front{daemon: d, board: board}, lives: make(chan struct{}, mostLive)}
+	s.serving, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Serve answers until ctx ends.
@@ -59,6 +89,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.listener == nil {
 		return nil
 	}
+	s.handlers.Go(func() { s.front.history.follow(s.serving, s.daemon) })
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -68,13 +99,16 @@ func (s *Server) Serve(ctx context.Context) error {
 	if !stop() {
 		<-closed
 	}
+	s.end()
+	s.handlers.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return fmt.Errorf("serve http: %w", err)
 }
 
-func handler(d Daemon) http.Handler {
+func (s *Server) handler() http.Handler {
+	d := s.daemon
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collector{d}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
@@ -87,7 +121,7 @@ func handler(d Daemon) http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if why := d.NotReady(); len(why) > 0 {
-			http.Error(w, strings.Join(why, "\n"), http.StatusServiceUnavailable)
+			http.Error(w, strings.Join(Lines(why), "\n"), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")
@@ -99,5 +133,32 @@ func handler(d Daemon) http.Handler {
 		e.SetIndent("", "  ")
 		_ = e.Encode(d.Status()) // the client went away
 	})
-	return mux
+	mux.HandleFunc("GET /{$}", s.front.serve)
+	mux.HandleFunc("GET /live", func(w http.ResponseWriter, r *http.Request) {
+		s.handlers.Add(1)
+		defer s.handlers.Done()
+		s.live(w, r)
+	})
+	mux.HandleFunc("GET /widgets", s.listWidgets)
+	mux.HandleFunc("GET /widgets/{name}", s.widget)
+	s.operations(mux, s.operator)
+	all := http.NewServeMux()
+	all.Handle("/", http.MaxBytesHandler(mux, maxBody))
+	all.Handle("POST /events/{name}", s.door)
+	return all
+}
+
+// counted adds what the door has refused to what the daemon says.
+type counted struct {
+	Daemon
+	door *eventDoor
+}
+
+// Status implements Daemon.
+func (c counted) Status() Status {
+	st := c.Daemon.Status()
+	if st.Events != nil {
+		st.Events.Refused["invalid"], st.Events.Refused["standby"], st.Events.Refused["busy"] = c.door.invalid.Load(), c.door.standby.Load(), c.door.busy.Load()
+	}
+	return st
 }

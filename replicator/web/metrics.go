@@ -1,6 +1,11 @@
 package web
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // A collector gives /metrics what /status shows, so that both always agree.
 type collector struct{ d Daemon }
@@ -20,7 +25,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
 	emit("running", "1 while a session replicates.", gauge, flag(st.State == "running"))
-	emit("ready", "1 while /readyz answers 200.", gauge, flag(len(c.d.NotReady()) == 0))
+	troubles := c.d.NotReady()
+	emit("ready", "1 while /readyz answers 200.", gauge, flag(len(troubles) == 0))
+	for r := range reasonCount {
+		holds := slices.ContainsFunc(troubles, func(t Trouble) bool { return t.Reason == r })
+		emit("not_ready", "1 while /readyz answers 503 for this reason, or for it among others.", gauge, flag(holds), "reason", r.String())
+	}
+	emit("paused", "1 while somebody has paused the pipeline.", gauge, flag(st.State == "paused"))
 	emit("sink_healthy", "1 while the sink takes documents.", gauge, flag(st.Sink.Healthy))
 	emit("lag_seconds", "Age of the oldest change not yet delivered.", gauge, st.Source.LagSeconds)
 	emit("changes_total", "Changes received from the source.", counter, float64(st.Source.Changes))
@@ -45,16 +56,32 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit("row_store_cache_misses_total", "Blocks of the row store read from disk.", counter, float64(store.CacheMisses))
 		emit("row_store_compactions_total", "Compactions of the row store.", counter, float64(store.Compactions))
 	}
+	if e := st.Events; e != nil {
+		emit("events_queue_bytes", "Events on disk that the sink does not hold yet.", gauge, float64(e.QueueBytes))
+		emit("events_queue_limit_bytes", "limits.max_event_queue: what is pushed beyond is refused.", gauge, float64(e.MaxQueueBytes))
+		emit("events_room_bytes", "What may be pushed yet: left in the queue and on its disk; 0 while the disk fails.", gauge, float64(e.RoomBytes))
+		emit("events_waiting", "Events on disk that the sink does not hold yet.", gauge, float64(e.Waiting))
+		emit("events_oldest_seconds", "Age of the oldest of them.", gauge, e.OldestSeconds)
+		emit("events_running", "1 while events are delivered.", gauge, flag(e.State == "running"))
+		emit("events_accepted_total", "Events answered with 202.", counter, float64(e.Accepted))
+		emit("events_delivered_total", "Events read from the queue to be delivered.", counter, float64(e.Delivered))
+		emit("events_lost_bytes_total", "Bytes of events that the disk did not give back.", counter, float64(e.LostBytes))
+		for _, reason := range slices.Sorted(maps.Keys(e.Refused)) {
+			emit("events_refused_total", "Events refused because the queue was full or the disk failed; requests refused for other reasons.", counter, float64(e.Refused[reason]), "reason", reason)
+		}
+	}
 	for _, index := range st.Indexes {
 		emit("documents_written_total", "Documents indexed.", counter, float64(index.Written), "index", index.Alias)
 		emit("documents_deleted_total", "Documents deleted.", counter, float64(index.Deleted), "index", index.Alias)
 		emit("documents_superseded_total", "Writes answered with a newer version being there.", counter, float64(index.Superseded), "index", index.Alias)
 		emit("documents_dropped_total", "Documents that the ingest pipeline dropped, so that nothing was written.", counter, float64(index.Dropped), "index", index.Alias)
+		emit("documents_expired_total", "Documents left out since partition does not keep their periods.", counter, float64(index.Expired), "index", index.Alias)
+		emit("index_periods", "Physical indexes for periods of the documents.", gauge, float64(len(index.Periods)), "index", index.Alias)
 		emit("dead_letters", "Documents that the sink refused and holds as dead letters.", gauge, float64(index.DeadLetters), "index", index.Alias)
 		emit("values_nulled_total", "Values without a JSON form (NaN, infinity) that became null.", counter, float64(index.Nulled), "index", index.Alias)
 		emit("snapshot_running", "1 while existing rows are read.", gauge, flag(index.Snapshot.State == "running"), "index", index.Alias)
-		emit("snapshot_rows_done", "Rows read so far into the newest physical index.", gauge, float64(index.Snapshot.RowsDone), "index", index.Alias)
-		emit("snapshot_rows_estimated", "Rows that the planner expects.", gauge, float64(index.Snapshot.RowsEstimated), "index", index.Alias)
+		emit("snapshot_rows_done", "Rows that the newest physical index has been made of so far: read from the source, and for documents of several tables then rendered.", gauge, float64(index.Snapshot.RowsDone), "index", index.Alias)
+		emit("snapshot_rows_estimated", "About how many it will be in the end.", gauge, float64(index.Snapshot.RowsEstimated), "index", index.Alias)
 	}
 }
 

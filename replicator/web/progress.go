@@ -40,7 +40,7 @@ func Progress(ctx context.Context, d Daemon, out io.Writer, log zerolog.Logger) 
 			drawn = false
 		case running:
 			log.Info().Int64("rows_done", done).Int64("rows_estimated", estimated).
-				Float64("rows_per_second", float64(int64(rate))).Str("eta", eta).Msg("snapshot")
+				Float64("rows_per_second", float64(int64(rate))).Str("eta", eta).Msg(Loading.Log())
 		}
 	}
 }
@@ -54,7 +54,7 @@ func total(st Status) (done, estimated int64, rate float64, eta string, running 
 		running = true
 		done += index.Snapshot.RowsDone
 		estimated += index.Snapshot.RowsEstimated
-		rate = index.Snapshot.RowsPerSecond
+		rate += index.Snapshot.RowsPerSecond
 	}
 	eta = "unknown"
 	if rate > 0 && estimated >= done {

@@ -1,74 +1,19 @@
 package web
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"haystream/internal/conf"
-	"haystream/replicator/config"
 )
 
-// ShowStatus asks the running daemon for its status and prints it, for people
-// or as the JSON that it is.
-func ShowStatus(ctx context.Context, cfg *config.Config, asJSON bool, out io.Writer) error {
-	body, err := fetchStatus(ctx, cfg.HTTP.Listen)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		_, err := out.Write(body)
-		return err
-	}
-	var s Status
-	if err := json.Unmarshal(body, &s); err != nil {
-		return fmt.Errorf("parse status: %w", err)
-	}
-	return s.print(out)
-}
-
-func fetchStatus(ctx context.Context, listen string) ([]byte, error) {
-	if listen == "" {
-		return nil, errors.New("http.listen is empty: the daemon answers no requests")
-	}
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return nil, fmt.Errorf("parse http.listen: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	url := "http://" + net.JoinHostPort(host, port) + "/status"
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, fmt.Errorf("ask for status: %w", err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("no daemon answers; is it running? %w", err)
-	}
-	body, err := io.ReadAll(response.Body)
-	err = errors.Join(err, response.Body.Close())
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read status: %w", err)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s answers %s", url, response.Status)
-	}
-	return body, nil
-}
-
-// print is the status for people: the pipeline, then a line per index.
-func (s Status) print(out io.Writer) error {
+// Print is the status for people: the pipeline, then a line per index.
+func (s Status) Print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if _, err := io.WriteString(w, s.lines()); err != nil {
 		return fmt.Errorf("print status: %w", err)
@@ -97,6 +42,22 @@ func (s Status) lines() string {
 	}
 	b.WriteByte('\n')
 	fmt.Fprintf(&b, "sink\t%s %s at %s, %s\n", s.Sink.Kind, s.Sink.Version, s.Sink.Address, sink)
+	if e := s.Events; e != nil {
+		fmt.Fprintf(&b, "events\t%s; %d wait, %s of %s", e.State, e.Waiting, size(e.QueueBytes), size(e.MaxQueueBytes))
+		if e.Waiting > 0 {
+			fmt.Fprintf(&b, ", the oldest for %.1f s", e.OldestSeconds)
+		}
+		fmt.Fprintf(&b, "; %d accepted", e.Accepted)
+		for _, reason := range slices.Sorted(maps.Keys(e.Refused)) {
+			if n := e.Refused[reason]; n > 0 {
+				fmt.Fprintf(&b, ", %d refused (%s)", n, reason)
+			}
+		}
+		if e.Room != "" {
+			fmt.Fprintf(&b, "\nroom\t%s", e.Room)
+		}
+		b.WriteByte('\n')
+	}
 	if len(s.Indexes) > 0 {
 		b.WriteString("\nINDEX\tPHYSICAL INDEX\tWRITTEN\tDELETED\tDEAD LETTERS\tSNAPSHOT\n")
 	}

@@ -4,19 +4,25 @@ import (
 	"time"
 
 	"haystream/replicator/joins"
+	"haystream/sinks"
 )
 
 // Status is the answer of GET /status.
 type Status struct {
 	Name    string        `json:"name"`
 	Version string        `json:"version"`
-	State   string        `json:"state"` // starting, running, waiting, stopped
+	State   string        `json:"state"` // starting, running, paused, waiting, stopped
 	Reason  string        `json:"reason,omitempty"`
 	Source  SourceStatus  `json:"source"`
 	Sink    SinkStatus    `json:"sink"`
 	Indexes []IndexStatus `json:"indexes"`
 	Store   *joins.Status `json:"row_store,omitempty"`
-	Since   time.Time     `json:"since"` // when the process started
+	Events  *EventsStatus `json:"events,omitempty"` // nil where no definition is over events
+
+	// Refused are the latest dead letters, where the sink can be searched for them.
+	Refused []sinks.Refused `json:"dead_letters,omitempty"`
+
+	Since time.Time `json:"since"` // when the process started
 
 	// Counted since the process started, for the metrics only.
 	CheckpointFailures int64 `json:"-"`
@@ -36,6 +42,24 @@ type SourceStatus struct {
 	SafeBytes     int64   `json:"safe_bytes"` // log that may be written before the server gives the slot up
 	Transactions  int64   `json:"transactions"`
 	Changes       int64   `json:"changes"`
+}
+
+// EventsStatus is the event queue's part of Status. Events are counted since the process started.
+type EventsStatus struct {
+	State         string           `json:"state"` // as of Status
+	Reason        string           `json:"reason,omitempty"`
+	Position      string           `json:"position"` // up to which the sink holds all
+	QueueBytes    int64            `json:"queue_bytes"`
+	MaxQueueBytes int64            `json:"max_queue_bytes"`
+	Waiting       int64            `json:"waiting"`        // events in the queue
+	OldestSeconds float64          `json:"oldest_seconds"` // age of the oldest of them
+	Accepted      int64            `json:"accepted"`
+	Delivered     int64            `json:"delivered"`
+	Refused       map[string]int64 `json:"refused"`        // by reason: full, disk, invalid, standby, busy
+	LostBytes     int64            `json:"lost_bytes"`     // that the disk did not give back
+	RoomBytes     int64            `json:"room_bytes"`     // that may be pushed yet: left in the queue and on its disk; 0 while the disk fails
+	Refuses       bool             `json:"refuses"`        // there is no room
+	Room          string           `json:"room,omitempty"` // there is little, and what to do
 }
 
 // SinkStatus is the sink's part of Status.
@@ -58,16 +82,19 @@ type IndexStatus struct {
 	Deleted     int64          `json:"documents_deleted"`
 	Superseded  int64          `json:"documents_superseded"`
 	Dropped     int64          `json:"documents_dropped"` // by an ingest pipeline
+	Expired     int64          `json:"documents_expired"` // left out, of periods that are not kept
+	Periods     []string       `json:"periods,omitempty"` // the physical indexes beside the newest one, for periods of its documents
 	DeadLetters int64          `json:"dead_letters"`
 	Nulled      int64          `json:"values_nulled"`
 	Snapshot    SnapshotStatus `json:"snapshot"`
 }
 
-// SnapshotStatus is how far an index's tables were read.
+// SnapshotStatus is how far an index is made of its tables' rows. Documents of stored
+// rows are made in two steps: rows of all tables are read, then those of its own rendered.
 type SnapshotStatus struct {
 	State         string  `json:"state"` // running, done
 	RowsDone      int64   `json:"rows_done"`
-	RowsEstimated int64   `json:"rows_estimated"`
+	RowsEstimated int64   `json:"rows_estimated"` // by the planner, until tables are read whole
 	RowsPerSecond float64 `json:"rows_per_second"`
 	ETASeconds    float64 `json:"eta_seconds"` // -1 where unknown
 }

@@ -27,6 +27,7 @@ type Letter struct {
 	Index    string    `json:"index"` // the alias
 	Physical string    `json:"physical"`
 	DocID    string    `json:"doc_id"`
+	Routing  string    `json:"routing,omitempty"`
 	Version  int64     `json:"version"`
 	Op       string    `json:"op"` // index or delete
 	Type     string    `json:"type"`
@@ -38,7 +39,7 @@ type Letter struct {
 // New describes an action that was refused.
 func New(owner string, a *sinks.Action, typ, reason string, at time.Time) *Letter {
 	l := &Letter{
-		Owner: owner, Index: a.Target.Index, Physical: a.Target.Physical, DocID: string(a.ID), Version: a.Version,
+		Owner: owner, Index: a.Target.Index, Physical: a.Target.Physical, DocID: string(a.ID), Routing: string(a.Routing), Version: a.Version,
 		Op: "index", Type: typ, Reason: reason, Time: at.UTC(),
 	}
 	switch a.Op {

@@ -15,13 +15,28 @@ import (
 // Amend implements sinks.Sink. Settings go first, since fields may need them.
 // Those that Finish restores are left to it.
 func (s *Sink) Amend(ctx context.Context, physical string, was, want sinks.IndexSpec) (refused string, err error) {
-	e, err := s.own(ctx, physical)
+	all, err := s.family(ctx, physical)
 	if err != nil {
 		return "", err
 	}
-	if e == nil {
+	if all[physical] == nil {
 		return "", fmt.Errorf("amend index %s: there is none", physical)
 	}
+	for _, origin := range want.Keep {
+		if want.Mappings, err = s.keepFields(ctx, want.Mappings, origin, false); err != nil {
+			return "", err
+		}
+	}
+	// What one takes all take: their mappings are the same.
+	for _, name := range append([]string{physical}, periods(all, physical)...) {
+		if refused, err = s.amend(ctx, name, all[name], was, want); refused != "" || err != nil {
+			return refused, err
+		}
+	}
+	return "", nil
+}
+
+func (s *Sink) amend(ctx context.Context, physical string, e *existing, was, want sinks.IndexSpec) (refused string, err error) {
 	settings, serving, err := s.changedSettings(was.Settings, want.Settings, e.Mappings.Meta.Haystream.Serving)
 	if err != nil {
 		return "", fmt.Errorf("amend index %s: read settings: %w", physical, err)

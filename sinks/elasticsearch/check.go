@@ -19,6 +19,9 @@ func (s *Sink) Check(ctx context.Context, indexes []sinks.IndexSpec) ([]prefligh
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	if err != nil && s.server.product != "" && away(err) { // it was there before
+		return nil, fmt.Errorf("check sink: %w", err)
+	}
 	if err != nil {
 		f := preflight.Finding{Level: preflight.Error, Subject: s.cfg.Flavor, Text: err.Error()}
 		if text, remedy := diagnose(err); remedy != "" {
@@ -48,6 +51,12 @@ func (s *Sink) Check(ctx context.Context, indexes []sinks.IndexSpec) ([]prefligh
 		findings = append(findings, more...)
 	}
 	return findings, nil
+}
+
+// away reports whether an error says no more than that the server does not answer, or not yet.
+func away(err error) bool {
+	v := judgeRequest(err)
+	return v == unavailable || v == overloaded
 }
 
 // checkIndexes looks at what bears the names that the pipeline needs, and whether

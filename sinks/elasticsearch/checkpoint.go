@@ -153,7 +153,7 @@ func (s *Sink) putCheckpoint(ctx context.Context, name string, doc *savedCheckpo
 	var saved stored
 	err = s.client.call(ctx, http.MethodPut, path, body, &saved)
 	if isType(err, indexNotFound) {
-		if err := s.ensure(ctx, checkpointsIndex, checkpointsSpec); err != nil {
+		if _, err := s.ensure(ctx, checkpointsIndex, checkpointsSpec); err != nil {
 			return "", err
 		}
 		err = s.client.call(ctx, http.MethodPut, path, body, &saved)

@@ -130,6 +130,9 @@ func isType(err error, typ string) bool {
 	return errors.As(err, &e) && e.Type == typ
 }
 
+// allShards is the type of an error that says only that no shard could answer; its root cause says why.
+const allShards = "search_phase_execution_exception"
+
 func readError(res *http.Response) *apiError {
 	e := &apiError{Status: res.StatusCode}
 	e.Body, _ = io.ReadAll(io.LimitReader(res.Body, maxError))
@@ -142,9 +145,16 @@ func readError(res *http.Response) *apiError {
 	if json.Unmarshal(e.Body, &shape) != nil || len(shape.Error) == 0 {
 		return e
 	}
-	var cause struct{ Type, Reason string }
+	var cause struct {
+		Type, Reason string
+		Root         []struct{ Type, Reason string } `json:"root_cause"`
+	}
 	switch {
 	case json.Unmarshal(shape.Error, &cause) == nil:
+		if cause.Type == allShards && len(cause.Root) > 0 {
+			e.Type, e.Reason = cause.Root[0].Type, cause.Root[0].Reason
+			break
+		}
 		e.Type, e.Reason = cause.Type, cause.Reason
 	case json.Unmarshal(shape.Error, &cause.Reason) == nil:
 		e.Type, e.Reason = "error", cause.Reason
@@ -155,7 +165,12 @@ func readError(res *http.Response) *apiError {
 // call sends one request with a JSON body, nil for none, and decodes the
 // answer into out, nil for nothing. An answer that is no success is an *apiError.
 func (c *client) call(ctx context.Context, method, path string, body []byte, out any) error {
-	return c.stream(ctx, method, path, body, func(d *json.Decoder) error {
+	return c.within(ctx, callTimeout, method, path, body, out)
+}
+
+// within is call for what may take another time.
+func (c *client) within(ctx context.Context, limit time.Duration, method, path string, body []byte, out any) error {
+	return c.stream(ctx, limit, method, path, body, func(d *json.Decoder) error {
 		if out == nil {
 			return nil
 		}
@@ -167,8 +182,8 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, out
 }
 
 // stream is call for an answer that is read in parts.
-func (c *client) stream(ctx context.Context, method, path string, body []byte, read func(*json.Decoder) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func (c *client) stream(ctx context.Context, limit time.Duration, method, path string, body []byte, read func(*json.Decoder) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var reader io.Reader
 	if body != nil {

@@ -75,7 +75,11 @@ func NewConfig() *Config {
 func Flavors() []string { return []string{FlavorElasticsearch, FlavorOpenSearch} }
 
 // Rules are those of both flavors.
-func (c *Config) Rules() sinks.Rules { return bulk.Rules() }
+func (c *Config) Rules() sinks.Rules {
+	rules := bulk.Rules()
+	rules.Searches = true
+	return rules
+}
 
 // Complete reads the files that settings name, and reports what cannot be used.
 func (c *Config) Complete(at *conf.Section) {

@@ -58,6 +58,9 @@ func TestConformance(t *testing.T) {
 			Documents: func(t *testing.T, target *sinks.Target) map[string]sinktest.Document {
 				return documents(t, server.URL, target.Physical)
 			},
+			Point: func(t *testing.T, _ sinks.Sink, alias, physical string) {
+				ask(t, http.MethodPost, server.URL+"/_aliases", fmt.Sprintf(`{"actions":[{"remove":{"index":"*","alias":%[1]q}},{"add":{"index":%[2]q,"alias":%[1]q}}]}`, alias, physical), nil)
+			},
 			Gates:   true,
 			Copies:  true,
 			Refused: []byte(`{"n":"no number"}`),

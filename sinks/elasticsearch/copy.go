@@ -6,11 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"haystream/sinks"
+	"haystream/sinks/deadletters"
 )
 
 // Documents are found in the order of their sequence numbers, the server's own
@@ -38,36 +43,71 @@ type hit struct {
 
 // A copier looks for what one index lacks of another.
 type copier struct {
-	s        *Sink
-	from, to string
-	at       int64 // the first sequence number that was not looked at
-	last     int64 // to look at
-	whole    int64 // up to here no shard lacked one when the search began
-	bodies   int   // documents fetched at once, as many as make up some copyBytes
-	each     func([]sinks.Document, string) error
+	s      *Sink
+	from   string
+	to     string // with the indexes of its periods
+	at     int64  // the first sequence number that was not looked at
+	last   int64  // to look at
+	shards int    // of the index
+	whole  int64  // up to here no shard lacked one when the search began
+	bodies int    // documents fetched at once, as many as make up some copyBytes
+	each   func([]sinks.Document, string) error
 }
 
-// Lacking implements sinks.Sink.
+// Lacking implements sinks.Sink. A place is the index, of those that belong to from,
+// and a sequence number in it.
 func (s *Sink) Lacking(ctx context.Context, from, to, at string, each func([]sinks.Document, string) error) error {
-	c := &copier{s: s, from: from, to: to, bodies: copyBodies, each: each}
+	begun, seq, ok := strings.Cut(at, "/")
+	start := int64(0)
 	if at != "" {
+		if !ok { // as it was before there were periods
+			begun, seq = from, at
+		}
 		var err error
-		if c.at, err = strconv.ParseInt(at, 10, 64); err != nil {
+		if start, err = strconv.ParseInt(seq, 10, 64); err != nil {
 			return fmt.Errorf("copy index %s: %q is not a place in it: %w", from, at, err)
 		}
 	}
-	if err := c.run(ctx); err != nil {
-		return fmt.Errorf("copy index %s to %s: %w", from, to, err)
+	sources, err := s.family(ctx, from)
+	if err != nil || len(sources) == 0 {
+		return fmt.Errorf("copy index %s to %s: %w", from, to, errors.Join(err, errors.New("the former is gone")))
+	}
+	target, err := s.own(ctx, to)
+	if err != nil || target == nil {
+		return fmt.Errorf("copy index %s to %s: %w", from, to, errors.Join(err, errors.New("the latter is gone")))
+	}
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		c := &copier{s: s, from: name, to: to, whole: math.MaxInt64 - 1, bodies: copyBodies, each: each}
+		switch {
+		case name < begun:
+			continue
+		case name == begun:
+			c.at = start
+		}
+		if c.shards, err = strconv.Atoi(sources[name].Settings.Index.Shards); err != nil {
+			return fmt.Errorf("copy index %s to %s: read its number of shards: %w", name, to, err)
+		}
+		// What is in the dead letters may come into the index meanwhile, so that it is looked at again.
+		for _, step := range []func(context.Context) error{c.run, c.letters, c.run} {
+			if err := step(ctx); err != nil {
+				return fmt.Errorf("copy index %s to %s: %w", name, to, err)
+			}
+		}
 	}
 	return nil
 }
 
-func (c *copier) run(ctx context.Context) error {
-	for _, physical := range []string{c.from, c.to} {
-		if e, err := c.s.own(ctx, physical); err != nil || e == nil {
-			return errors.Join(err, fmt.Errorf("index %s is gone", physical))
-		}
+// familyPath is the path of an index and those of its periods.
+func familyPath(physical string) string {
+	path := "/" + url.PathEscape(physical)
+	if pattern := sinks.Periods(physical); pattern != "" {
+		path += "," + url.PathEscape(pattern)
 	}
+	return path
+}
+
+func (c *copier) run(ctx context.Context) error {
+	c.at = min(c.at, c.whole+1)
 	if err := c.bounds(ctx); err != nil {
 		return err
 	}
@@ -101,9 +141,10 @@ func (c *copier) run(ctx context.Context) error {
 
 // place is where a later search must go on: a shard that was behind others has
 // got documents since with numbers that were passed.
-func (c *copier) place() string { return strconv.FormatInt(min(c.at, c.whole+1), 10) }
+func (c *copier) place() string { return c.from + "/" + strconv.FormatInt(min(c.at, c.whole+1), 10) }
 
-// bounds finds up to where to look, and lets all that was written until now be found.
+// bounds finds up to where to look, and lets all that was written until now be found, in
+// both indexes.
 func (c *copier) bounds(ctx context.Context) error {
 	var answer struct {
 		Indices map[string]struct {
@@ -116,8 +157,14 @@ func (c *copier) bounds(ctx context.Context) error {
 		} `json:"indices"`
 	}
 	path := "/" + url.PathEscape(c.from)
+	if err := c.s.client.call(ctx, http.MethodPost, familyPath(c.to)+"/_refresh", nil, nil); err != nil {
+		return err
+	}
 	if err := c.s.client.call(ctx, http.MethodGet, path+"/_stats?level=shards&filter_path=indices.*.shards.*.seq_no", nil, &answer); err != nil {
 		return err
+	}
+	if n := len(answer.Indices[c.from].Shards); n != c.shards {
+		return fmt.Errorf("only %d of its %d shards can be read", n, c.shards)
 	}
 	first := true
 	c.last, c.whole = -1, -1
@@ -136,7 +183,7 @@ func (c *copier) bounds(ctx context.Context) error {
 // included, and how many there are. sort is empty, or asc or desc for the first one only.
 func (c *copier) page(ctx context.Context, start, end int64, sort string) (hits []hit, total int, err error) {
 	query := map[string]any{
-		"size": copyPage, "track_total_hits": true, "_source": false, "seq_no_primary_term": true,
+		"size": copyPage, "track_total_hits": true, "_source": false, "seq_no_primary_term": true, "version": true,
 		"query": map[string]any{"range": map[string]any{seqNo: map[string]any{"gte": start, "lt": end}}},
 	}
 	if sort != "" {
@@ -152,7 +199,7 @@ func (c *copier) page(ctx context.Context, start, end int64, sort string) (hits 
 			Hits  []hit               `json:"hits"`
 		} `json:"hits"`
 	}
-	path := "/" + url.PathEscape(c.from) + "/_search?allow_partial_search_results=false&filter_path=hits.total,hits.hits._id,hits.hits._routing,hits.hits._seq_no"
+	path := "/" + url.PathEscape(c.from) + "/_search?allow_partial_search_results=false&filter_path=hits.total,hits.hits._id,hits.hits._routing,hits.hits._seq_no,hits.hits._version"
 	if err := c.s.client.call(ctx, http.MethodPost, path, body, &answer); err != nil {
 		return nil, 0, err
 	}
@@ -168,21 +215,46 @@ func (c *copier) next(ctx context.Context, start int64) (int64, error) {
 	return hits[0].Seq, nil
 }
 
-// take gives on those documents that the other index lacks.
+// take gives on those documents that the other index lacks, or has in an older version.
 func (c *copier) take(ctx context.Context, hits []hit) error {
-	var lacking []hit
-	err := c.get(ctx, c.to, "_source=false&filter_path=docs._id,docs.found,docs.error", hits, func(n int, h *hit) error {
-		if !h.Found {
-			lacking = append(lacking, hits[n])
-		}
-		return nil
-	})
+	have, err := c.have(ctx, hits)
+	lacking := slices.DeleteFunc(hits, func(h hit) bool { return have[h.ID] >= h.Version })
 	for len(lacking) > 0 && err == nil {
 		n := min(len(lacking), c.bodies)
 		err = c.fetch(ctx, lacking[:n])
 		lacking = lacking[n:]
 	}
 	return err
+}
+
+// have finds which of some documents the other index has, by its last refresh, in which
+// versions, which are 1 at least.
+func (c *copier) have(ctx context.Context, hits []hit) (map[string]int64, error) {
+	if len(hits) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(hits))
+	for i, h := range hits {
+		ids[i] = h.ID
+	}
+	body, err := json.Marshal(map[string]any{"size": 10 * copyPage, "_source": false, "version": true, "query": map[string]any{"ids": map[string]any{"values": ids}}})
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Hits struct {
+			Hits []hit `json:"hits"`
+		} `json:"hits"`
+	}
+	path := familyPath(c.to) + "/_search?allow_partial_search_results=false&filter_path=hits.hits._id,hits.hits._version"
+	if err := c.s.client.call(ctx, http.MethodPost, path, body, &answer); err != nil {
+		return nil, err
+	}
+	have := map[string]int64{}
+	for _, h := range answer.Hits.Hits {
+		have[h.ID] = max(have[h.ID], h.Version)
+	}
+	return have, nil
 }
 
 // fetch fetches documents and gives them on.
@@ -197,7 +269,7 @@ func (c *copier) fetch(ctx context.Context, hits []hit) error {
 		return c.each(docs, c.place())
 	}
 	// A filter_path would have the server write the documents anew, with other digits.
-	err := c.get(ctx, c.from, "", hits, func(_ int, h *hit) error {
+	err := c.get(ctx, hits, func(_ int, h *hit) error {
 		switch {
 		case !h.Found: // deleted since
 			return nil
@@ -226,8 +298,8 @@ func (c *copier) fetch(ctx context.Context, hits []hit) error {
 	return give()
 }
 
-// get asks an index for documents as they are now, and calls each for them in order.
-func (c *copier) get(ctx context.Context, physical, parameters string, hits []hit, each func(n int, h *hit) error) error {
+// get asks the index for documents as they are now, and calls each for them in order.
+func (c *copier) get(ctx context.Context, hits []hit, each func(n int, h *hit) error) error {
 	if len(hits) == 0 {
 		return nil
 	}
@@ -244,8 +316,8 @@ func (c *copier) get(ctx context.Context, physical, parameters string, hits []hi
 		return err
 	}
 	n := 0
-	path := "/" + url.PathEscape(physical) + "/_mget?" + parameters
-	err = c.s.client.stream(ctx, http.MethodPost, path, body, func(d *json.Decoder) error {
+	path := "/" + url.PathEscape(c.from) + "/_mget"
+	err = c.s.client.stream(ctx, callTimeout, http.MethodPost, path, body, func(d *json.Decoder) error {
 		for range 3 { // {"docs":[
 			if _, err := d.Token(); err != nil {
 				return err
@@ -266,7 +338,7 @@ func (c *copier) get(ctx context.Context, physical, parameters string, hits []hi
 		return nil
 	})
 	if err == nil && n < len(hits) {
-		err = fmt.Errorf("get documents of index %s: %d of %d came", physical, n, len(hits))
+		err = fmt.Errorf("get documents of index %s: %d of %d came", c.from, n, len(hits))
 	}
 	return err
 }
@@ -280,10 +352,45 @@ func oneLine(source json.RawMessage) []byte {
 	return line.Bytes()
 }
 
+// letters gives on the documents that the index has refused, as they are in its dead
+// letters, where the other index lacks them.
+func (c *copier) letters(ctx context.Context) error {
+	var all []deadletters.Letter
+	err := c.s.eachLetter(ctx, c.from, func(l *deadletters.Letter) error {
+		all = append(all, *l)
+		return nil
+	})
+	for i := range all {
+		if err == nil {
+			err = c.letter(ctx, all[i].ID())
+		}
+	}
+	return err
+}
+
+func (c *copier) letter(ctx context.Context, id string) error {
+	letter, err := c.s.Letter(ctx, id)
+	if err != nil || letter == nil || letter.Op != "index" {
+		return err
+	}
+	doc := sinks.Document{ID: []byte(letter.ID), Version: letter.Version, Body: []byte(letter.Body), Refused: true}
+	if letter.Routing != "" {
+		doc.Routing = []byte(letter.Routing)
+	}
+	if letter.Body == "" {
+		doc.Body, doc.Lost = nil, "its document was refused by the index "+c.from+", and not kept: "+letter.Reason
+	}
+	have, err := c.have(ctx, []hit{{ID: letter.ID}})
+	if err != nil || have[letter.ID] >= max(letter.Version, 1) {
+		return err
+	}
+	return c.each([]sinks.Document{doc}, c.place())
+}
+
 // Newest implements sinks.Sink.
 func (s *Sink) Newest(ctx context.Context, physical string) (int64, error) {
-	path := "/" + url.PathEscape(physical)
-	if err := s.client.call(ctx, http.MethodPost, path+"/_refresh", nil, nil); err != nil {
+	path, there := familyPath(physical), "ignore_unavailable=true&allow_no_indices=true"
+	if err := s.client.call(ctx, http.MethodPost, path+"/_refresh?"+there, nil, nil); err != nil {
 		return 0, fmt.Errorf("refresh index %s: %w", physical, err)
 	}
 	var answer struct {
@@ -292,7 +399,7 @@ func (s *Sink) Newest(ctx context.Context, physical string) (int64, error) {
 		} `json:"hits"`
 	}
 	body := fmt.Appendf(nil, `{"size":%d,"_source":false,"version":true,"track_total_hits":false,"sort":[{%q:"desc"}]}`, copyPage, seqNo)
-	if err := s.client.call(ctx, http.MethodPost, path+"/_search?allow_partial_search_results=false&filter_path=hits.hits._version", body, &answer); err != nil {
+	if err := s.client.call(ctx, http.MethodPost, path+"/_search?allow_partial_search_results=false&filter_path=hits.hits._version&"+there, body, &answer); err != nil {
 		return 0, fmt.Errorf("read versions of index %s: %w", physical, err)
 	}
 	newest := int64(0)

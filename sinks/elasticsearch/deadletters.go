@@ -18,6 +18,7 @@ import (
 const (
 	lettersIndex  = "haystream-dead-letters"
 	indexNotFound = "index_not_found_exception"
+	strictMapping = "strict_dynamic_mapping_exception"
 
 	// maxLetterBody is the largest document kept in a dead letter, in bytes.
 	maxLetterBody = 8 << 20
@@ -31,24 +32,32 @@ const lettersSpec = `{
 	"aliases": {"haystream-dead-letters-write": {}},
 	"mappings": {"dynamic": "strict", "properties": {
 		"owner": {"type": "keyword"}, "index": {"type": "keyword"}, "physical": {"type": "keyword"}, "doc_id": {"type": "keyword", "ignore_above": 8191},
-		"version": {"type": "long"}, "op": {"type": "keyword"}, "type": {"type": "keyword"}, "reason": {"type": "text"}, "time": {"type": "date"},
+		"version": {"type": "long"}, "op": {"type": "keyword"}, "type": {"type": "keyword"}, "reason": {"type": "text"}, "time": {"type": "date"}, "routing": {"type": "keyword"},
 		"body": {"type": "keyword", "index": false, "doc_values": false}}}}`
 
-// createLetters makes the index of dead letters with its write alias.
+// createLetters makes the index of dead letters with its write alias, and gives one that an
+// earlier version has made the fields that it lacks.
 func (s *Sink) createLetters(ctx context.Context) error {
-	return s.ensure(ctx, lettersIndex, lettersSpec)
+	existed, err := s.ensure(ctx, lettersIndex, lettersSpec)
+	if err != nil || !existed {
+		return err
+	}
+	if err := s.client.call(ctx, http.MethodPut, "/"+lettersIndex+"/_mapping", []byte(`{"properties":{"routing":{"type":"keyword"}}}`), nil); err != nil {
+		return fmt.Errorf("map index %s: %w", lettersIndex, err)
+	}
+	return nil
 }
 
 // ensure makes one of the sink's own indexes, or gives an existing one its write alias back.
-func (s *Sink) ensure(ctx context.Context, name, spec string) error {
-	err := s.client.call(ctx, http.MethodPut, "/"+name, []byte(spec), nil)
-	if isType(err, alreadyExists) {
+func (s *Sink) ensure(ctx context.Context, name, spec string) (existed bool, err error) {
+	err = s.client.call(ctx, http.MethodPut, "/"+name, []byte(spec), nil)
+	if existed = isType(err, alreadyExists); existed {
 		err = s.alter(ctx, aliasAction{Add: &aliasTarget{Index: name, Alias: sinks.WriteAlias(name)}})
 	}
 	if err != nil {
-		return fmt.Errorf("create index %s: %w", name, err)
+		return existed, fmt.Errorf("create index %s: %w", name, err)
 	}
-	return nil
+	return existed, nil
 }
 
 // bury makes a dead letter of an action that is refused for good.
@@ -258,6 +267,12 @@ func (s *Sink) DeadLetters(ctx context.Context) (map[string]int64, error) {
 		counts[b.Key] = b.Count
 	}
 	return counts, nil
+}
+
+// Refused implements sinks.Searcher.
+func (s *Sink) Refused(ctx context.Context, most int) ([]sinks.Refused, error) {
+	page, err := s.lettersPage(ctx, s.lettersQuery(""), most, "")
+	return page.Letters, err
 }
 
 // dropLetters deletes the dead letters of a physical index.

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/internal/quiet"
+	"haystream/sinks"
 )
 
 // health knows which lanes wait, and why. Each kind of reason is logged when the
@@ -56,7 +57,7 @@ func (h *health) waiting(lane int, reason string) {
 	h.waits[lane] = reason
 	h.publish()
 	if lasted, tell := h.told.Failed(reason); tell {
-		quiet.For(h.log.Warn().Str("reason", reason), lasted).Msg("the sink does not take documents; waiting")
+		quiet.For(h.log.Warn().Str("reason", reason), lasted).Msg(sinks.NotTaking)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"haystream/sinks"
 )
@@ -32,9 +33,13 @@ type existing struct {
 		Meta struct {
 			Haystream *mark `json:"haystream"`
 		} `json:"_meta"`
+		Properties struct {
+			DjangoCT json.RawMessage `json:"django_ct"`
+		} `json:"properties"`
 	} `json:"mappings"`
 	Settings struct {
 		Index struct {
+			Shards string            `json:"number_of_shards"`
 			UUID   string            `json:"uuid"`
 			Blocks map[string]string `json:"blocks"`
 			Closed string            `json:"verified_before_close"`
@@ -79,24 +84,74 @@ func (s *Sink) Index(ctx context.Context, alias string) (*sinks.Index, error) {
 			return nil, foreign(alias, name, e)
 		}
 	}
-	newest := slices.Max(slices.Collect(maps.Keys(found))) // of several that are ours; who looks at them all leaves one
+	// Of several that are ours, who looks at them all leaves one.
+	newest := ""
+	for name := range found {
+		if sinks.IsPhysical(alias, name) || !sinks.Belongs(name, maps.Keys(found)) {
+			newest = max(newest, name)
+		}
+	}
 	return found[newest].index(alias, newest), nil
 }
 
-// foreign says that an index has the alias's name, or that the alias leads to one
-// that is not this pipeline's. The remedy deletes nothing.
-func foreign(alias, name string, e *existing) error {
-	if name == alias {
-		return fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; set `index:` in the definition to another name; haystream deletes nothing that it did not make",
-			sinks.ErrForeign, alias, madeBy(e))
+// family are a physical index of this pipeline and those of its periods, by their
+// names; none where it is gone and they are.
+func (s *Sink) family(ctx context.Context, physical string) (map[string]*existing, error) {
+	found := map[string]*existing{}
+	e, err := s.own(ctx, physical)
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Errorf(`%w: the alias %s points to the index %s%s; set `+"`index:`"+` in the definition to another name, or take the alias over with POST /_aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`,
-		sinks.ErrForeign, alias, name, madeBy(e), name, alias)
+	if e != nil {
+		found[physical] = e
+	}
+	pattern := sinks.Periods(physical)
+	if pattern == "" {
+		return found, nil
+	}
+	parts := map[string]*existing{}
+	if err := s.client.call(ctx, http.MethodGet, "/"+url.PathEscape(pattern)+"?expand_wildcards=all", nil, &parts); err != nil {
+		return nil, fmt.Errorf("look up the periods of index %s: %w", physical, err)
+	}
+	for name, e := range parts {
+		if sinks.PeriodOf(physical, name) != "" && e.owner() == s.opts.Owner {
+			found[name] = e
+		}
+	}
+	return found, nil
 }
+
+// periods are the names of a family but for the physical index itself.
+func periods(family map[string]*existing, physical string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(family)), func(name string) bool { return name == physical })
+}
+
+// foreign says that an index has the alias's name, or that the alias leads to one
+// that is not this pipeline's. The remedy deletes nothing, and searches find all meanwhile.
+func foreign(alias, name string, e *existing) error {
+	searches := "have searches use that"
+	if e.isHaystack() {
+		searches = "set INDEX_NAME in HAYSTACK_CONNECTIONS to that"
+	}
+	remedy := fmt.Sprintf("set `index:` in the definition to another name, such as %s-live, and %s once `haystream status` says that it is loaded; or take its place with `haystream adopt`, which says first what it does", alias, searches)
+	if name == alias {
+		return fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; %s; haystream leaves this one as it is",
+			sinks.ErrForeign, alias, madeBy(e), remedy)
+	}
+	return fmt.Errorf(`%w: the alias %s points to the index %s%s; %s; or, where searches may find little until it is loaded, take the alias away from that index, which keeps its documents, with POST /_aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`,
+		sinks.ErrForeign, alias, name, madeBy(e), remedy, name, alias)
+}
+
+// isHaystack reports whether an index has the field that django-haystack finds its models by,
+// and haystream has not made it.
+func (e *existing) isHaystack() bool { return e.owner() == "" && e.Mappings.Properties.DjangoCT != nil }
 
 func madeBy(e *existing) string {
 	if owner := e.owner(); owner != "" {
 		return fmt.Sprintf(" made by the pipeline %q", owner)
+	}
+	if e.isHaystack() {
+		return " made by django-haystack"
 	}
 	return " not made by haystream"
 }
@@ -124,12 +179,12 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 		switch serving, err := s.Index(ctx, spec.Alias); {
 		case err != nil:
 			return nil, err
-		case serving != nil && serving.Physical != spec.Physical:
+		case serving != nil && serving.Physical != spec.Physical && sinks.PeriodOf(serving.Physical, spec.Physical) == "" && sinks.PeriodOf(spec.Physical, serving.Physical) == "":
 			return nil, fmt.Errorf("create index %s: the alias %s serves %s already", spec.Physical, spec.Alias, serving.Physical)
 		}
 	}
 	err := s.putIndex(ctx, spec, false)
-	if spec.Keep != "" && errors.Is(err, sinks.ErrRefused) {
+	if len(spec.Keep) > 0 && errors.Is(err, sinks.ErrRefused) {
 		s.log.Warn().Err(err).Str("physical", spec.Physical).Msg("fields that the definition has no more cannot be mapped as before: documents keep them, and they cannot be searched")
 		err = s.putIndex(ctx, spec, true)
 	}
@@ -150,8 +205,10 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 // another one cannot be searched.
 func (s *Sink) putIndex(ctx context.Context, spec sinks.IndexSpec, hidden bool) error {
 	var err error
-	if spec.Keep != "" {
-		spec.Mappings, err = s.keepFields(ctx, spec.Mappings, spec.Keep, hidden)
+	for _, origin := range spec.Keep {
+		if err == nil {
+			spec.Mappings, err = s.keepFields(ctx, spec.Mappings, origin, hidden)
+		}
 	}
 	var body []byte
 	if err == nil {
@@ -175,13 +232,22 @@ func (s *Sink) putIndex(ctx context.Context, spec sinks.IndexSpec, hidden bool) 
 
 // Finish implements sinks.Sink.
 func (s *Sink) Finish(ctx context.Context, physical string) error {
-	e, err := s.own(ctx, physical)
+	all, err := s.family(ctx, physical)
 	if err != nil {
 		return err
 	}
-	if e == nil {
+	if all[physical] == nil {
 		return fmt.Errorf("finish index %s: there is none", physical)
 	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if err := s.finish(ctx, name, all[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sink) finish(ctx context.Context, physical string, e *existing) error {
 	path := "/" + url.PathEscape(physical)
 	if serving := e.Mappings.Meta.Haystream.Serving; len(serving) > 0 {
 		body, err := json.Marshal(serving)
@@ -198,15 +264,42 @@ func (s *Sink) Finish(ctx context.Context, physical string) error {
 	return nil
 }
 
+// mergeTimeout bounds one request to merge; the server goes on after it, and the next one waits for that.
+const mergeTimeout = time.Hour
+
+// Merge implements sinks.Sink.
+func (s *Sink) Merge(ctx context.Context, physical string) (refused string, err error) {
+	if e, err := s.own(ctx, physical); err != nil || e == nil {
+		return "the index is gone", err
+	}
+	path := "/" + url.PathEscape(physical) + "/_forcemerge?max_num_segments=1"
+	err = s.client.within(ctx, mergeTimeout, http.MethodPost, path, nil, nil)
+	e, answered := errors.AsType[*apiError](err)
+	if answered && e.Status/100 == 4 && e.Status != http.StatusTooManyRequests && e.Status != http.StatusRequestTimeout {
+		return e.Error(), nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("merge segments of index %s: %w", physical, err)
+	}
+	return "", nil
+}
+
 // An aliasAction is one step of a change of aliases.
 type aliasAction struct {
 	Add    *aliasTarget `json:"add,omitempty"`
 	Remove *aliasTarget `json:"remove,omitempty"`
+
+	RemoveIndex *indexTarget `json:"remove_index,omitempty"`
+}
+
+type indexTarget struct {
+	Index string `json:"index"`
 }
 
 type aliasTarget struct {
-	Index string `json:"index"`
-	Alias string `json:"alias"`
+	Index  string `json:"index"`
+	Alias  string `json:"alias"`
+	Writes *bool  `json:"is_write_index,omitempty"`
 }
 
 // alter changes aliases, all in one step.
@@ -224,12 +317,28 @@ func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
 	if err != nil {
 		return err
 	}
-	actions := []aliasAction{{Add: &aliasTarget{Index: physical, Alias: alias}}}
+	to := []string{physical}
+	readers := alias != sinks.WriteAlias(physical) // else it is the index's own that is set right
+	if readers {
+		all, err := s.family(ctx, physical)
+		if err != nil {
+			return err
+		}
+		to = append(to, periods(all, physical)...)
+	}
+	var actions []aliasAction
+	for _, name := range to {
+		add := &aliasTarget{Index: name, Alias: alias}
+		if readers {
+			add.Writes = forReaders
+		}
+		actions = append(actions, aliasAction{Add: add})
+	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		switch e := found[name]; {
 		case name == alias, e.owner() != s.opts.Owner:
 			return foreign(alias, name, e)
-		case name != physical:
+		case !slices.Contains(to, name):
 			actions = append(actions, aliasAction{Remove: &aliasTarget{Index: name, Alias: alias}})
 		}
 	}
@@ -239,20 +348,34 @@ func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
 	return nil
 }
 
-// Drop implements sinks.Sink.
+// Shelve implements sinks.Sink.
+func (s *Sink) Shelve(ctx context.Context, physical string) error {
+	if err := s.dropLetters(ctx, physical); err != nil {
+		return fmt.Errorf("delete dead letters of index %s: %w", physical, err)
+	}
+	return nil
+}
+
+// Drop implements sinks.Sink. The index goes last: what is left is found by it.
 func (s *Sink) Drop(ctx context.Context, physical string) error {
-	e, err := s.own(ctx, physical)
+	all, err := s.family(ctx, physical)
 	if err != nil {
 		return err
 	}
-	if e != nil {
+	for _, name := range periods(all, physical) {
+		if err := s.drop(ctx, name, true); err != nil {
+			return err
+		}
+	}
+	return s.drop(ctx, physical, all[physical] != nil)
+}
+
+func (s *Sink) drop(ctx context.Context, physical string, stands bool) error {
+	if stands {
 		err := s.client.call(ctx, http.MethodDelete, "/"+url.PathEscape(physical), nil, nil)
 		if err != nil && !isType(err, indexNotFound) {
 			return fmt.Errorf("delete index %s: %w", physical, err)
 		}
 	}
-	if err := s.dropLetters(ctx, physical); err != nil {
-		return fmt.Errorf("delete dead letters of index %s: %w", physical, err)
-	}
-	return nil
+	return s.Shelve(ctx, physical)
 }

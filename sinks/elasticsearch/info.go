@@ -45,6 +45,7 @@ func (s *Sink) Info(ctx context.Context) (sinks.Info, error) {
 	}
 	s.server = found
 	info.Kind, info.Version, info.Rules.Types = found.product, found.version, found.types
+	info.Rules.NoBoost = found.product == FlavorElasticsearch && !strings.HasPrefix(found.version, "7.")
 	return info, nil
 }
 
@@ -146,6 +147,11 @@ func diagnose(err error) (text, remedy string) {
 		return "the server ends the connection without an answer", "write the address with https:// if it speaks TLS"
 	}
 	return err.Error(), ""
+}
+
+// explained is err in words for people, behind what was being done.
+func explained(doing string, err error) error {
+	return fmt.Errorf("%s: %w", doing, errors.New(describe(err)))
 }
 
 // describe is err in words for people.

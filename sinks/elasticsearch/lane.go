@@ -170,7 +170,7 @@ func (l *lane) file(ctx context.Context) error {
 			return ctx.Err()
 		case err != nil:
 			return err
-		case t != nil && t.typ == indexNotFound:
+		case t != nil && (t.typ == indexNotFound || t.typ == strictMapping):
 			if err := l.w.sink.createLetters(ctx); err != nil {
 				t.reason = err.Error()
 			} else {

@@ -1,12 +1,15 @@
 package elasticsearch
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -262,10 +265,79 @@ func TestClearRefusals(t *testing.T) {
 	if !errors.Is(err, sinks.ErrForeign) || strings.Contains(err.Error(), "DELETE") || !strings.Contains(err.Error(), "set `index:` in the definition to another name") {
 		t.Errorf("got %v", err)
 	}
+	ask(t, http.MethodPut, server.URL+"/refusals-haystack", `{"mappings":{"properties":{"django_ct":{"type":"keyword"}}}}`, nil)
+	defer ask(t, http.MethodDelete, server.URL+"/refusals-haystack", "", nil)
+	_, err = s.Index(t.Context(), "refusals-haystack")
+	const haystack = "refusals-haystack is an index made by django-haystack, and the alias of that name cannot be made; set `index:` in the definition to another name, such as " +
+		"refusals-haystack-live, and set INDEX_NAME in HAYSTACK_CONNECTIONS to that once `haystream status` says that it is loaded; or take its place with `haystream adopt`, which says first what it does; haystream leaves this one as it is"
+	if !errors.Is(err, sinks.ErrForeign) || !strings.HasSuffix(err.Error(), haystack) {
+		t.Errorf("got %v", err)
+	}
 	ask(t, http.MethodPost, server.URL+"/_aliases", `{"actions":[{"add":{"index":"refusals","alias":"refusals-alias"}}]}`, nil)
 	_, err = s.Index(t.Context(), "refusals-alias")
 	if !errors.Is(err, sinks.ErrForeign) || !strings.Contains(err.Error(), `"remove":{"index":"refusals","alias":"refusals-alias"}`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestTake: an alias comes in the place of an index whose documents are kept, also where an earlier try was cut
+// short; and an index is left alone that other aliases lead to.
+func TestTake(t *testing.T) {
+	server := mainServer.Get(t)
+	s := newSink(t, testConfig(server.URL, ""), sinks.Options{Owner: "takes"})
+	defer s.Close()
+	ctx := t.Context()
+	if _, err := s.Info(ctx); err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.Create(ctx, sinks.IndexSpec{Alias: "takes", Physical: "takes-20260101-000000-000", Mappings: json.RawMessage(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Drop(context.WithoutCancel(ctx), made.Physical); err != nil {
+			t.Error(err)
+		}
+	}()
+	if f, err := s.Foreign(ctx, "takes"); f != nil || err != nil {
+		t.Errorf("before there is anything, %+v, %v is foreign", f, err)
+	}
+	ask(t, http.MethodPut, server.URL+"/takes", `{"settings":{"number_of_replicas":0}}`, nil)
+	for _, id := range []string{"1", "2"} {
+		ask(t, http.MethodPut, server.URL+"/takes/_doc/"+id+"?refresh=true", `{"word":"a"}`, nil)
+	}
+	ask(t, http.MethodPost, server.URL+"/_aliases", `{"actions":[{"add":{"index":"takes","alias":"takes-too"}}]}`, nil)
+	if f, err := s.Foreign(ctx, "takes"); err != nil || f == nil || !strings.Contains(f.Cannot, "takes-too") || !f.Index || f.Documents != 2 {
+		t.Errorf("foreign is %+v, %v", f, err)
+	}
+	if _, err := s.Take(ctx, "takes", made.Physical); !errors.Is(err, sinks.ErrForeign) {
+		t.Errorf("an index that another alias leads to is taken: %v", err)
+	}
+	ask(t, http.MethodPost, server.URL+"/_aliases", `{"actions":[{"remove":{"index":"takes","alias":"takes-too"}}]}`, nil)
+	f, err := s.Foreign(ctx, "takes")
+	if err != nil || f.Cannot != "" {
+		t.Fatalf("foreign is %+v, %v", f, err)
+	}
+	defer ask(t, http.MethodDelete, server.URL+"/"+f.Kept, "", nil)
+	_ = s.keep(ctx, "takes", f.Kept) // and no further
+	var kept []string
+	for deadline := time.Now().Add(time.Minute); ; {
+		if kept, err = s.Take(ctx, "takes", made.Physical); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil || !slices.Equal(kept, []string{f.Kept}) {
+		t.Fatalf("kept are %v, %v", kept, err)
+	}
+	if index, err := s.Index(ctx, "takes"); err != nil || index == nil || index.Physical != made.Physical {
+		t.Errorf("the alias leads to %+v, %v", index, err)
+	}
+	var counted struct{ Count int }
+	if ask(t, http.MethodGet, server.URL+"/"+f.Kept+"/_count", "", &counted); counted.Count != 2 {
+		t.Errorf("%s has %d documents", f.Kept, counted.Count)
+	}
+	if kept, err := s.Take(ctx, "takes", made.Physical); err != nil || kept != nil {
+		t.Errorf("again: %v, %v", kept, err)
 	}
 }
 

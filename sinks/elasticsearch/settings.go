@@ -26,9 +26,9 @@ func createBody(spec *sinks.IndexSpec, owner string, serverless bool) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	aliases := map[string]struct{}{sinks.WriteAlias(spec.Physical): {}}
+	aliases := map[string]aliasState{sinks.WriteAlias(spec.Physical): {}}
 	if spec.Serve {
-		aliases[spec.Alias] = struct{}{}
+		aliases[spec.Alias] = aliasState{Writes: forReaders}
 	}
 	return json.Marshal(map[string]any{"settings": settings, "aliases": aliases, "mappings": mappings})
 }

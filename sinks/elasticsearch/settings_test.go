@@ -27,7 +27,7 @@ func TestCreateBody(t *testing.T) {
 			"serves at once",
 			sinks.IndexSpec{Alias: "notes", Physical: "notes-1", Serve: true, Settings: json.RawMessage(`{"refresh_interval":"5s"}`)},
 			false,
-			`{"aliases":{"notes":{},"notes-1-write":{}},
+			`{"aliases":{"notes":{"is_write_index":false},"notes-1-write":{}},
 			"mappings":{"_meta":{"haystream":{"owner":"blog","serving":{"index.number_of_replicas":null}}}},
 			"settings":{"index.gc_deletes":"1h","index.number_of_replicas":0,"index.refresh_interval":"5s"}}`,
 		},
@@ -47,7 +47,7 @@ func TestCreateBody(t *testing.T) {
 			"replicas by themselves",
 			sinks.IndexSpec{Alias: "notes", Physical: "notes-1", Serve: true, Settings: json.RawMessage(`{"auto_expand_replicas":"0-1"}`)},
 			false,
-			`{"aliases":{"notes":{},"notes-1-write":{}},"mappings":{"_meta":{"haystream":{"owner":"blog"}}},
+			`{"aliases":{"notes":{"is_write_index":false},"notes-1-write":{}},"mappings":{"_meta":{"haystream":{"owner":"blog"}}},
 			"settings":{"index.auto_expand_replicas":"0-1","index.gc_deletes":"1h"}}`,
 		},
 		{

@@ -3,11 +3,13 @@ package elasticsearch
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"haystream/sinks"
@@ -19,17 +21,20 @@ const standingFilter = "&filter_path=*.aliases,*.settings.index.uuid,*.settings.
 
 // An aliasState is what an alias says of one of its indexes.
 type aliasState struct {
-	Writes *bool           `json:"is_write_index"`
-	Filter json.RawMessage `json:"filter"`
-	Search string          `json:"search_routing"`
-	Index  string          `json:"index_routing"`
+	Writes *bool           `json:"is_write_index,omitempty"`
+	Filter json.RawMessage `json:"filter,omitempty"`
+	Search string          `json:"search_routing,omitempty"`
+	Index  string          `json:"index_routing,omitempty"`
 }
+
+// forReaders makes an alias refuse what other programs write by it.
+var forReaders = new(false)
 
 // Standing implements sinks.Sink, in one request.
 func (s *Sink) Standing(ctx context.Context, alias, physical string) (sinks.Standing, error) {
 	found := map[string]*existing{}
 	write := sinks.WriteAlias(physical)
-	path := "/" + url.PathEscape(physical) + "," + url.PathEscape(alias) + "," + url.PathEscape(write) + "?ignore_unavailable=true&allow_no_indices=true" + standingFilter
+	path := familyPath(physical) + "," + url.PathEscape(alias) + "," + url.PathEscape(write) + "?ignore_unavailable=true&allow_no_indices=true" + standingFilter
 	if err := s.client.call(ctx, http.MethodGet, path, nil, &found); err != nil {
 		return sinks.Standing{}, fmt.Errorf("look at index %s: %w", physical, err)
 	}
@@ -37,7 +42,7 @@ func (s *Sink) Standing(ctx context.Context, alias, physical string) (sinks.Stan
 	if e := found[physical]; e != nil && e.owner() == s.opts.Owner {
 		standing.UUID, standing.Blocked = e.Settings.Index.UUID, e.blocked(physical)
 	}
-	var behind []string
+	var behind, unserved []string
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if to, ok := found[name].alias(write); ok && (to.Writes == nil || *to.Writes) {
 			behind = append(behind, name)
@@ -45,9 +50,23 @@ func (s *Sink) Standing(ctx context.Context, alias, physical string) (sinks.Stan
 				standing.WritesTo = name
 			}
 		}
-		if to, ok := found[name].alias(alias); name == alias || ok && to.Filter == nil && to.Search == "" {
+		to, ok := found[name].alias(alias)
+		serves := name == alias || ok && to.Filter == nil && to.Search == "" && to.Writes != nil && !*to.Writes
+		period := sinks.PeriodOf(physical, name)
+		if period != "" && found[name].owner() == s.opts.Owner {
+			if _, ok := found[name].alias(sinks.WriteAlias(name)); ok {
+				standing.Periods = append(standing.Periods, period)
+			}
+			if !serves {
+				unserved = append(unserved, name)
+			}
+		}
+		if serves && !sinks.Belongs(name, maps.Keys(found)) {
 			standing.Serving = append(standing.Serving, name)
 		}
+	}
+	if len(unserved) > 0 && slices.Contains(standing.Serving, physical) {
+		standing.Serving = append(standing.Serving, physical+" without "+strings.Join(unserved, " and "))
 	}
 	if standing.WritesTo == "" && len(behind) == 1 && !shared(found, write) {
 		standing.WritesTo = behind[0]
@@ -60,17 +79,28 @@ func (s *Sink) Standing(ctx context.Context, alias, physical string) (sinks.Stan
 
 // Made implements sinks.Sink. A copy that somebody has made of an index has its mark,
 // but not its write alias.
-func (s *Sink) Made(ctx context.Context, alias string) ([]string, error) {
+func (s *Sink) Made(ctx context.Context, alias string) ([]*sinks.Index, error) {
 	found := map[string]*existing{}
-	path := "/" + url.PathEscape(alias) + "-*?expand_wildcards=all" + standingFilter
-	if err := s.client.call(ctx, http.MethodGet, path, nil, &found); err != nil {
-		return nil, fmt.Errorf("list indexes of alias %s: %w", alias, err)
+	names := url.PathEscape(alias) + "-*"
+	if alias == "" {
+		names = "*" + sinks.WriteAlias("")
 	}
-	var made []string
+	path := "/" + names + "?expand_wildcards=all" + standingFilter + ",*.mappings._meta.haystream.definition"
+	err := s.client.call(ctx, http.MethodGet, path, nil, &found)
+	var denied *apiError
+	switch {
+	case alias == "" && errors.As(err, &denied) && denied.Status == http.StatusForbidden:
+		s.log.Warn().Msg("indexes of aliases that are not configured any more cannot be listed: " + denied.Reason)
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("list indexes %s: %w", names, err)
+	}
+	var made []*sinks.Index
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		_, writable := found[name].alias(sinks.WriteAlias(name))
-		if writable && sinks.IsPhysical(alias, name) && found[name].owner() == s.opts.Owner {
-			made = append(made, name)
+		of := sinks.AliasOf(name)
+		if writable && of != "" && (alias == "" || alias == of) && found[name].owner() == s.opts.Owner && !sinks.Belongs(name, maps.Keys(found)) {
+			made = append(made, found[name].index(of, name))
 		}
 	}
 	return made, nil

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// fits counts how many requests the throttle lets through at a time.
+// fits counts how many requests the throttle lets through at a time. Time is virtual: it ends only where a request waits.
 func fits(t *testing.T, th *throttle) (n int) {
 	t.Helper()
 	var passes []pass
@@ -36,7 +37,9 @@ func once(t *testing.T, th *throttle, refused bool) {
 	th.leave(p, refused)
 }
 
-func TestThrottle(t *testing.T) {
+func TestThrottle(t *testing.T) { synctest.Test(t, testThrottle) }
+
+func testThrottle(t *testing.T) {
 	const size = 1 << 20
 	th := newThrottle(8, size)
 	expect := func(what string, lanes, bytes int) {

@@ -83,6 +83,14 @@ func (c *Config) Complete(src *conf.Source) conf.Errors {
 	return sink.Errs
 }
 
+// Name is that of the kind that is configured; empty without one.
+func (c *Config) Name() (name string) {
+	for name = range c.sections() {
+		break
+	}
+	return name
+}
+
 // Choices lists the valid texts of settings that have only a few, by path.
 func Choices() map[string][]string {
 	return map[string][]string{"sink.elasticsearch.flavor": elasticsearch.Flavors()}

@@ -73,6 +73,17 @@ func (c *catalog) own(physical, owner string) (*catalogIndex, error) {
 	return &index, nil
 }
 
+// periods are the indexes that belong to one.
+func (c *catalog) periods(physical, owner string) []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(c.Indexes)) {
+		if sinks.PeriodOf(physical, name) != "" && c.Indexes[name].Owner == owner {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
 // Index implements sinks.Sink.
 func (s *Sink) Index(_ context.Context, alias string) (*sinks.Index, error) {
 	c, err := s.readCatalog()
@@ -109,19 +120,45 @@ func (s *Sink) Standing(_ context.Context, alias, physical string) (sinks.Standi
 	if to, ok := c.Aliases[alias]; ok {
 		standing.Serving = []string{to}
 	}
+	for _, name := range c.periods(physical, s.opts.Owner) {
+		standing.Periods = append(standing.Periods, sinks.PeriodOf(physical, name))
+	}
 	return standing, nil
 }
 
-// Made implements sinks.Sink.
-func (s *Sink) Made(_ context.Context, alias string) ([]string, error) {
+// Foreign implements sinks.Sink.
+func (s *Sink) Foreign(_ context.Context, alias string) (*sinks.Foreign, error) {
 	c, err := s.readCatalog()
 	if err != nil {
 		return nil, err
 	}
-	var made []string
+	physical := c.Aliases[alias]
+	index, ok := c.Indexes[physical]
+	if !ok || index.Owner == s.opts.Owner {
+		return nil, nil
+	}
+	return &sinks.Foreign{
+		Alias: alias, Indexes: []string{physical}, By: fmt.Sprintf("made by the pipeline %q", index.Owner),
+		Cannot: "two pipelines must not share a state folder; give each its own",
+	}, nil
+}
+
+// Take implements sinks.Sink.
+func (s *Sink) Take(ctx context.Context, alias, physical string) ([]string, error) {
+	return nil, s.Swap(ctx, alias, physical)
+}
+
+// Made implements sinks.Sink.
+func (s *Sink) Made(_ context.Context, alias string) ([]*sinks.Index, error) {
+	c, err := s.readCatalog()
+	if err != nil {
+		return nil, err
+	}
+	var made []*sinks.Index
 	for _, name := range slices.Sorted(maps.Keys(c.Indexes)) {
-		if sinks.IsPhysical(alias, name) && c.Indexes[name].Owner == s.opts.Owner && c.Aliases[sinks.WriteAlias(name)] == name {
-			made = append(made, name)
+		of := sinks.AliasOf(name)
+		if index := c.Indexes[name]; of != "" && (alias == "" || alias == of) && index.Owner == s.opts.Owner && c.Aliases[sinks.WriteAlias(name)] == name && !sinks.Belongs(name, maps.Keys(c.Indexes)) {
+			made = append(made, &sinks.Index{Alias: of, Physical: name, UUID: index.UUID, Meta: index.Meta})
 		}
 	}
 	return made, nil
@@ -142,7 +179,7 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 		if err != nil {
 			return nil, err
 		}
-		if serving != nil && serving.Physical != spec.Physical {
+		if serving != nil && serving.Physical != spec.Physical && sinks.PeriodOf(serving.Physical, spec.Physical) == "" {
 			return nil, fmt.Errorf("create index %s: the alias %s serves %s already", spec.Physical, spec.Alias, serving.Physical)
 		}
 	}
@@ -150,8 +187,8 @@ func (s *Sink) Create(ctx context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 		made = &catalogIndex{Owner: s.opts.Owner, UUID: rand.Text(), Mappings: spec.Mappings, Settings: spec.Settings, Meta: spec.Meta}
 		c.Indexes[spec.Physical] = *made
 		c.Aliases[sinks.WriteAlias(spec.Physical)] = spec.Physical
-		if spec.Serve {
-			c.Aliases[spec.Alias] = spec.Physical
+		if spec.Serve && c.Aliases[spec.Alias] == "" {
+			c.Aliases[spec.Alias] = spec.Physical // which stands for its periods, too
 		}
 		if err := s.writeCatalog(c); err != nil {
 			return nil, err
@@ -186,9 +223,17 @@ func (s *Sink) Amend(_ context.Context, physical string, _, want sinks.IndexSpec
 	if err != nil {
 		return "", err
 	}
-	index.Mappings, index.Settings, index.Meta = want.Mappings, want.Settings, want.Meta
-	c.Indexes[physical] = *index
+	for _, name := range append(c.periods(physical, s.opts.Owner), physical) {
+		index := c.Indexes[name]
+		index.Mappings, index.Settings, index.Meta = want.Mappings, want.Settings, want.Meta
+		c.Indexes[name] = index
+	}
 	return "", s.writeCatalog(c)
+}
+
+// Merge implements sinks.Sink. Lines have no segments.
+func (s *Sink) Merge(ctx context.Context, physical string) (string, error) {
+	return "", s.Finish(ctx, physical)
 }
 
 // Lacking implements sinks.Sink. Lines are not read back: what was written stays in the file.
@@ -216,7 +261,7 @@ func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
 }
 
 // Drop implements sinks.Sink. Lines that were written stay.
-func (s *Sink) Drop(_ context.Context, physical string) error {
+func (s *Sink) Drop(ctx context.Context, physical string) error {
 	c, err := s.readCatalog()
 	if err != nil {
 		return err
@@ -224,15 +269,24 @@ func (s *Sink) Drop(_ context.Context, physical string) error {
 	if index, err := c.own(physical, s.opts.Owner); err != nil || index == nil {
 		return err
 	}
-	delete(c.Indexes, physical)
-	for alias, to := range c.Aliases {
-		if to == physical {
-			delete(c.Aliases, alias)
-		}
+	all := append(c.periods(physical, s.opts.Owner), physical)
+	for _, name := range all {
+		delete(c.Indexes, name)
 	}
+	maps.DeleteFunc(c.Aliases, func(_, to string) bool { return slices.Contains(all, to) })
 	if err := s.writeCatalog(c); err != nil {
 		return err
 	}
+	for _, name := range all {
+		if err := s.Shelve(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Shelve implements sinks.Sink.
+func (s *Sink) Shelve(_ context.Context, physical string) error {
 	s.open.Drop(physical)
 	if err := s.letters.append(appendLine(nil, clearLine{Owner: s.opts.Owner, Physical: physical, Dropped: true})); err != nil {
 		return fmt.Errorf("drop dead letters of index %s: %w", physical, err)

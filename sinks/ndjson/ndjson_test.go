@@ -34,6 +34,11 @@ func TestConformance(t *testing.T) {
 			defer func() { _ = f.Close() }()
 			return apply(t, f, target.WriteAlias)
 		},
+		Point: func(t *testing.T, s sinks.Sink, alias, physical string) {
+			if err := s.Swap(t.Context(), alias, physical); err != nil {
+				t.Fatal(err)
+			}
+		},
 	})
 }
 

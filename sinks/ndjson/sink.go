@@ -117,7 +117,7 @@ func (s *Sink) Health() error {
 func (s *Sink) waiting(err error) {
 	s.trouble.Store(&err)
 	if lasted, tell := s.told.Failed(err.Error()); tell {
-		quiet.For(s.log.Warn().Err(err), lasted).Msg("the sink does not take documents; waiting")
+		quiet.For(s.log.Warn().Err(err), lasted).Msg(sinks.NotTaking)
 	}
 }
 

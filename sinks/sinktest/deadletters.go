@@ -94,6 +94,13 @@ func dropDeadLetters(t *testing.T, h Harness) {
 	letters(t, s, kept, 1)
 	r.deliver(reject(kept, "2", 1, "no")) // there is room again
 	letters(t, s, kept, 2)
+	if err := s.Shelve(t.Context(), kept.Physical); err != nil {
+		t.Fatal(err)
+	}
+	letters(t, s, kept, 0)
+	if index, err := s.Index(t.Context(), kept.Index); err != nil || index == nil {
+		t.Errorf("an index that is shelved is gone: %v", err)
+	}
 	r.close()
 }
 

@@ -162,9 +162,9 @@ func standing(t *testing.T, h Harness) {
 	is(s, one.UUID, first, first)
 	swap(alias, second)
 	is(s, one.UUID, first, second)
-	swap(sinks.WriteAlias(first), second)
+	h.Point(t, s, sinks.WriteAlias(first), second)
 	is(s, one.UUID, second, second)
-	swap(sinks.WriteAlias(first), first)
+	h.Point(t, s, sinks.WriteAlias(first), first)
 	swap(alias, first)
 	is(s, one.UUID, first, first)
 	for _, physical := range []string{first, second} {
@@ -180,7 +180,24 @@ func made(t *testing.T, h Harness) {
 	s, ctx := open(t, h, pipeline), t.Context()
 	lists := func(of sinks.Sink, want ...string) {
 		t.Helper()
-		if got, err := of.Made(ctx, alias); err != nil || !slices.Equal(got, want) {
+		made, err := of.Made(ctx, alias)
+		var got []string
+		if all, err := of.Made(ctx, ""); err != nil {
+			t.Error(err)
+		} else {
+			for _, index := range made {
+				if !slices.ContainsFunc(all, func(i *sinks.Index) bool { return i.Physical == index.Physical && i.Alias == alias }) {
+					t.Errorf("%s is not among all that were made", index.Physical)
+				}
+			}
+		}
+		for _, index := range made {
+			got = append(got, index.Physical)
+			if index.Alias != alias || index.UUID == "" || !sameJSON(t, index.Meta, spec(alias, "", false).Meta) {
+				t.Errorf("made %+v", index)
+			}
+		}
+		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("made %v, %v, want %v", got, err, want)
 		}
 	}
@@ -194,9 +211,7 @@ func made(t *testing.T, h Harness) {
 	}
 	lists(s, first, second)
 	lists(open(t, h, name()))
-	if err := s.Swap(ctx, sinks.WriteAlias(second), first); err != nil {
-		t.Fatal(err)
-	}
+	h.Point(t, s, sinks.WriteAlias(second), first)
 	lists(s, first)
 	for _, physical := range all {
 		if err := s.Drop(ctx, physical); err != nil {

@@ -31,21 +31,44 @@ func keeps(t *testing.T, h Harness) {
 	r.deliver(actions...)
 	r.deliver(index(old, "7", 4000, `{"n":70}`), index(old, "gone", 4001, `{"n":1}`), remove(old, "gone", 4002))
 	want["7"] = Document{4000, `{"n":70}`}
+	refused := len(want) // documents that are in dead letters
+	if r.deliver(reject(old, "lost", 9, "no such key"), reject(old, "5", 9, "no such key")); h.Refused != nil {
+		bad := index(old, "word", 9, `{"n":"a word","more":"x"}`)
+		bad.Routing = []byte("r")
+		r.deliver(bad)
+		want["word"] = Document{9, string(bad.Body)}
+	}
+	refused = len(want) - refused
 	if newest, err := s.Newest(ctx, old.Physical); err != nil || h.Copies && newest != 4000 {
 		t.Errorf("the newest version is %d, %v", newest, err)
 	}
 
 	fresh := spec(alias, alias+"-2", false)
-	fresh.Keep, fresh.Mappings = old.Physical, json.RawMessage(`{"dynamic":"strict","properties":{"n":{"type":"keyword"},"new":{"type":"long"}}}`)
+	fresh.Keep, fresh.Mappings = []string{old.Physical}, json.RawMessage(`{"dynamic":"strict","properties":{"n":{"type":"keyword"},"new":{"type":"long"}}}`)
 	next := createAs(t, s, fresh)
-	r.deliver(index(next, "5", 1, `{"new":5}`))
-	want["5"] = Document{1, `{"new":5}`}
+	r.deliver(index(next, "5", 5000, `{"new":5}`), index(next, "6", 1, `{"new":6}`)) // one is newer than what is copied, one older
+	want["5"] = Document{5000, `{"new":5}`}
+	room := spec(alias, alias+"-3", false)
+	room.Mappings = json.RawMessage(`{"dynamic":"strict","properties":{"n":{"type":"long"}}}`)
+	third, more := createAs(t, s, room), room
+	more.Keep = []string{old.Physical}
+	if refused, err := s.Amend(ctx, third.Physical, room, more); refused != "" || err != nil {
+		t.Errorf("fields of another index are refused: %q, %v", refused, err)
+	}
+	r.deliver(index(third, "k", 1, `{"n":1,"more":"x"}`))
+	if got := h.Documents(t, third); got["k"].Version != 1 {
+		t.Errorf("a document with fields of another index is not taken: %v", got)
+	}
 	at, given := "", 0
 	for stop := true; ; stop = false {
 		halt := fmt.Errorf("enough for now")
 		err := s.Lacking(ctx, old.Physical, next.Physical, at, func(docs []sinks.Document, place string) error {
 			var copies []sinks.Action
 			for _, d := range docs {
+				if d.Lost != "" {
+					copies = append(copies, reject(next, string(d.ID), d.Version, d.Lost))
+					continue
+				}
 				copies = append(copies, sinks.Action{Target: next, Op: sinks.OpIndex, ID: d.ID, Routing: d.Routing, Version: d.Version, Body: d.Body})
 			}
 			if given += len(docs); len(docs) > 0 {
@@ -64,16 +87,19 @@ func keeps(t *testing.T, h Harness) {
 		}
 	}
 	r.close()
+	if counts, err := s.DeadLetters(ctx); err != nil || h.Copies && counts[next.Physical] != 1 {
+		t.Errorf("dead letters %v, %v, want one that has no document", counts, err)
+	}
 	if !h.Copies {
-		want = map[string]Document{"5": want["5"]}
+		want = map[string]Document{"5": want["5"], "6": {1, `{"new":6}`}}
 	}
 	if got := h.Documents(t, next); !maps.Equal(got, want) {
 		t.Errorf("%d documents after the copy, want %d; document 7 is %v, 5 is %v", len(got), len(want), got["7"], got["5"])
 	}
-	if h.Copies && given != count-1 {
-		t.Errorf("%d documents were found lacking, of %d", given, count-1)
+	if h.Copies && given != count+refused {
+		t.Errorf("%d documents were found lacking, of %d", given, count+refused)
 	}
-	for _, physical := range []string{old.Physical, next.Physical} {
+	for _, physical := range []string{old.Physical, next.Physical, third.Physical} {
 		if err := s.Drop(ctx, physical); err != nil {
 			t.Fatal(err)
 		}

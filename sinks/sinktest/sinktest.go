@@ -31,6 +31,10 @@ type Harness struct {
 	// Documents returns what a reader finds behind a Target, by document id.
 	Documents func(t *testing.T, target *sinks.Target) map[string]Document
 
+	// Point makes an alias one of a physical index alone, as somebody's hand would.
+	// The documents that are written by the alias go there.
+	Point func(t *testing.T, sink sinks.Sink, alias, physical string)
+
 	// Gates: the sink itself turns older versions away and counts them as
 	// Superseded. Where not, its readers do.
 	Gates bool
@@ -73,11 +77,15 @@ func Run(t *testing.T, h Harness) {
 		"says what leads to an index":           standing,
 		"lists what it has made":                made,
 		"keeps documents under a changed index": keeps,
+		"keeps periods with their index":        periods,
 		"leaves other pipelines' indexes alone": foreign,
 		"keeps and clears dead letters":         deadLetters,
 		"stops at too many dead letters":        tooManyDeadLetters,
 		"drops dead letters with their index":   dropDeadLetters,
 		"keeps refused documents":               refused,
+		"answers searches":                      searches,
+		"tells of mappings":                     shownMappings,
+		"tells of the latest dead letters":      latestLetters,
 	} {
 		t.Run(name, func(t *testing.T) {
 			leaks := goleak.IgnoreCurrent()

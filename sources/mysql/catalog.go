@@ -71,6 +71,10 @@ type table struct {
 	hashes     int  // how many hashes of unique keys they have
 }
 
+// blackhole is the engine that keeps nothing. Its inserts are in the log like those of a
+// transactional one: a rollback takes them out, also to a savepoint.
+const blackhole = "BLACKHOLE"
+
 // A column with all that its values depend on.
 type column struct {
 	catalogColumn
@@ -78,6 +82,7 @@ type column struct {
 	refused error // why its values cannot be read; nil where they can
 	unset   unset
 	always  bool // it has a value of its own in each INSERT
+	counted bool // AUTO_INCREMENT
 }
 
 // catalogName is the key of a table in a catalog.
@@ -102,7 +107,7 @@ func readCatalog(ctx context.Context, conn *conn) (*catalog, []*sources.Table, e
 	c := &catalog{tables: map[string]*table{}, fold: row[1] != "0", flavor: conn.flavor, charsets: map[uint64]string{}}
 	var ordered []*sources.Table
 	err = conn.query(ctx, tablesQuery, func(row [][]byte) error {
-		t := &sources.Table{Schema: string(row[0]), Name: string(row[1]), EstimatedRows: -1}
+		t := &sources.Table{Schema: string(row[0]), Name: string(row[1]), EstimatedRows: -1, LogOnly: string(row[3]) == blackhole}
 		if rows, err := strconv.ParseInt(string(row[4]), 10, 64); err == nil {
 			t.EstimatedRows = rows
 		}
@@ -186,7 +191,8 @@ func (c *catalog) readColumns(ctx context.Context, conn *conn, json map[[3]strin
 			t.end = len(t.columns)
 		}
 		generated := !period && (strings.Contains(extra, "VIRTUAL GENERATED") || strings.Contains(extra, "STORED GENERATED"))
-		col.always = row[14] == nil || strings.Contains(extra, "auto_increment")
+		col.counted = strings.Contains(extra, "auto_increment")
+		col.always = row[14] == nil || col.counted
 		col.unset = unsetOf(conn.flavor, &col, row[14], notNull, extra)
 		t.columns = append(t.columns, col)
 		t.sources.Columns = append(t.sources.Columns, sources.Column{

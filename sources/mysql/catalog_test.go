@@ -223,7 +223,7 @@ func TestViews(t *testing.T) {
 	eachRig(t, func(r *rig) {
 		r.exec("CREATE TABLE notes (id INT PRIMARY KEY)", "CREATE TABLE `odd``name` (id INT PRIMARY KEY)",
 			"CREATE VIEW flat AS SELECT id FROM notes", "CREATE VIEW joined AS SELECT f.id AS a, notes.id AS b FROM flat f JOIN `odd``name` notes ON f.id = notes.id")
-		want := "views.flat is a view over views.notes; name that\nviews.joined is a view over views.notes, views.odd`name; name one of these"
+		want := "views.flat is a view over views.notes; name that: its condition becomes where, its joins become relations\nviews.joined is a view over views.notes, views.odd`name; name one of these: its condition becomes where, its joins become relations"
 		if r.isMaria() {
 			r.exec("CREATE SEQUENCE numbers")
 			want += "\nviews.numbers is a sequence and has no rows; name a table"

@@ -14,7 +14,7 @@ import (
 // Check reports on the server, the user and the tables. It only opens connections.
 func (s *Source) Check(ctx context.Context, tables []*sources.Table) ([]preflight.Finding, error) {
 	c := check{serverID: serverID(s.cfg)}
-	err := s.pool.use(ctx, func(conn *conn) error { return s.check(ctx, conn, &c, tables) })
+	err := s.use(ctx, func(conn *conn) error { return s.check(ctx, conn, &c, tables) })
 	if err != nil {
 		return nil, fmt.Errorf("check source: %w", err)
 	}

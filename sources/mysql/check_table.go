@@ -110,7 +110,10 @@ func (c *check) table(ctx context.Context, conn *conn, t *sources.Table) error {
 	if found.end >= 0 && found.columns[found.end].dataType != "timestamp" {
 		c.fail(subject, "its versions are numbered by transactions, and the server logs its changes as statements", "leave it out, or ALTER TABLE "+quoteTable(t)+" DROP SYSTEM VERSIONING")
 	}
-	if !c.transactional[found.engine] {
+	switch {
+	case t.LogOnly:
+		c.counted(subject, t, found)
+	case !c.transactional[found.engine]:
 		c.warn(subject, "its engine "+found.engine+" has no transactions: a statement that fails half-way leaves changes that may not be in the log",
 			"ALTER TABLE "+quoteTable(t)+" ENGINE = InnoDB")
 	}
@@ -120,9 +123,24 @@ func (c *check) table(ctx context.Context, conn *conn, t *sources.Table) error {
 		return err
 	}
 	if len(c.findings) == before {
-		c.ok(subject, "key ("+strings.Join(t.Names(t.Key), ", ")+")")
+		text := "key (" + strings.Join(t.Names(t.Key), ", ") + ")"
+		if t.LogOnly {
+			text += "; it keeps no rows, its inserts are in the log only"
+		}
+		c.ok(subject, text)
 	}
 	return nil
+}
+
+// counted reports on keys that a table without rows would have to count.
+func (c *check) counted(subject string, t *sources.Table, found *table) {
+	for i := range t.Columns {
+		if at := found.sources.Column(t.Columns[i].Name); at >= 0 && found.columns[at].counted {
+			name := t.Columns[i].Name
+			c.fail(subject, "its column "+name+" is AUTO_INCREMENT: ENGINE = BLACKHOLE counts from 1 in each statement, so that documents would replace one another",
+				"ALTER TABLE "+quoteTable(t)+" MODIFY "+quote(name)+" CHAR(36) NOT NULL, and let the application make the values (UUIDs)")
+		}
+	}
 }
 
 // readable tries to read the table's columns. What the catalog tells of a
@@ -147,6 +165,8 @@ func (c *check) readable(ctx context.Context, conn *conn, subject string, t *sou
 	case codeLockWait:
 		c.warn(subject, "it is locked, and so was not tried to read", "end the session that holds its lock, or the statement that waits for it")
 		return true, nil
+	case codeNoEngine:
+		c.fail(subject, "the server has not loaded its engine: "+err.Error(), "on MariaDB, INSTALL SONAME 'ha_blackhole' for ENGINE = BLACKHOLE; on MySQL, start the server with the engine")
 	case codeUnknownColumn:
 		c.fail(subject, "it no longer has all columns in use: "+err.Error(), "correct the definition")
 	default:

@@ -47,7 +47,7 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 	var chunk *sources.Chunk
 	retry := backoff.Backoff{Min: lookFirst, Max: lookLast}
 	for chunk == nil {
-		err := s.pool.use(ctx, func(c *conn) error {
+		err := s.use(ctx, func(c *conn) error {
 			q, err := newChunkQuery(req, known.table(req.Table.Schema, req.Table.Name), width)
 			if err == nil {
 				err = q.dropForeign(ctx, c)
@@ -170,12 +170,13 @@ func (s *Source) exactChunk(ctx context.Context, c *conn, q *chunkQuery, f facts
 
 func snapshotPosition(ctx context.Context, c *conn, f facts) (position, error) {
 	p := position{server: f.server}
-	err := c.query(ctx, "SHOW STATUS WHERE Variable_name IN ('binlog_snapshot_file', 'binlog_snapshot_position')", func(row [][]byte) error {
-		if strings.EqualFold(string(row[0]), "binlog_snapshot_file") {
+	err := c.query(ctx, "SHOW STATUS LIKE 'binlog_snapshot_%'", func(row [][]byte) error {
+		switch strings.ToLower(string(row[0])) {
+		case "binlog_snapshot_file":
 			p.file = string(row[1])
-			return nil
+		case "binlog_snapshot_position":
+			p.offset = uint64(number(row[1]))
 		}
-		p.offset = uint64(number(row[1]))
 		return nil
 	})
 	if err == nil && p.file == "" {
@@ -195,11 +196,13 @@ type chunkQuery struct {
 	having  []string // what hasOne is made of
 	rows    int      // at most
 	bytes   int      // that they are expected to take in memory
+	texts   [][]byte // of the row that is read, by column; nil: NULL
 }
 
 // A keyColumn is how a column of the key is read and given back.
 type keyColumn struct {
-	selected string // what its text is read as
+	column   int    // of the projected table
+	selected string // what its text is read as; empty: as the column itself
 	compared string // what the text is compared with
 	bare     bool   // the text is a number, and needs no quotes
 	binary   bool
@@ -215,7 +218,7 @@ func newChunkQuery(req sources.ChunkRequest, whole *table, width int) (*chunkQue
 	case req.After != nil && len(req.After) != len(t.Key):
 		return nil, fmt.Errorf("the key to read after has %d columns, the table's has %d", len(req.After), len(t.Key))
 	}
-	q := &chunkQuery{ChunkRequest: req, rows: min(req.MaxRows, firstRows)}
+	q := &chunkQuery{ChunkRequest: req, rows: min(req.MaxRows, firstRows), texts: make([][]byte, len(t.Columns))}
 	if width > 0 {
 		q.rows = max(1, min(req.MaxRows, req.MaxBytes/width))
 		q.bytes = min(q.rows*width, req.MaxBytes)
@@ -231,7 +234,11 @@ func newChunkQuery(req sources.ChunkRequest, whole *table, width int) (*chunkQue
 		q.columns = append(q.columns, &whole.columns[at])
 	}
 	for _, i := range t.Key {
-		q.keys = append(q.keys, newKeyColumn(q.columns[i]))
+		k := newKeyColumn(q.columns[i])
+		if k.column = i; k.selected == q.columns[i].expression(quote(q.columns[i].name)) {
+			k.selected = ""
+		}
+		q.keys = append(q.keys, k)
 	}
 	if req.Having == nil {
 		return q, nil
@@ -270,8 +277,8 @@ func (k keyColumn) literal(text string) string {
 	return fmt.Sprintf("_utf8mb4 x'%x'", text)
 }
 
-// sql is the query for the rows: first the columns, then the key again as it is
-// given back. A condition on rows of columns would not be looked up in the index.
+// sql is the query for the rows: first the columns, then what of the key is given
+// back in another form. A condition on rows of columns would not be looked up in the index.
 func (q *chunkQuery) sql() string {
 	selected := make([]string, 0, len(q.columns)+len(q.keys))
 	for _, c := range q.columns {
@@ -279,8 +286,10 @@ func (q *chunkQuery) sql() string {
 	}
 	order := make([]string, len(q.keys))
 	for n, k := range q.keys {
-		selected = append(selected, k.selected)
-		order[n] = quote(q.columns[q.Table.Key[n]].name)
+		if k.selected != "" {
+			selected = append(selected, k.selected)
+		}
+		order[n] = quote(q.columns[k.column].name)
 	}
 	var conditions []string
 	if q.Having != nil {
@@ -341,12 +350,12 @@ func (q *chunkQuery) add(chunk *sources.Chunk, row []byte, last [][]byte) error 
 	var undecoded error
 	a.Reserve(len(row))
 	a.StartRow(len(q.columns))
-	for _, c := range q.columns {
+	for i, c := range q.columns {
 		text, null, rest, err := nextText(row)
 		if err != nil {
 			return err
 		}
-		row = rest
+		row, q.texts[i] = rest, text
 		if null {
 			a.Null()
 			continue
@@ -360,15 +369,17 @@ func (q *chunkQuery) add(chunk *sources.Chunk, row []byte, last [][]byte) error 
 		a.Value(converted)
 	}
 	chunk.Rows = append(chunk.Rows, a.EndRow())
-	for n := range q.keys {
-		text, null, rest, err := nextText(row)
-		if err != nil {
-			return err
+	for n, k := range q.keys {
+		text := q.texts[k.column]
+		if k.selected != "" {
+			var err error
+			if text, _, row, err = nextText(row); err != nil {
+				return err
+			}
 		}
-		if null {
-			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrUnreadable, q.columns[q.Table.Key[n]].name)
+		if text == nil {
+			return fmt.Errorf("%w: a row has NULL in its key column %s", sources.ErrUnreadable, q.columns[k.column].name)
 		}
-		row = rest
 		last[n] = append(last[n][:0], text...)
 	}
 	if undecoded != nil {

@@ -66,6 +66,14 @@ func (e *endpoint) connect(ctx context.Context, limit time.Duration) (*conn, err
 	return c, nil
 }
 
+// pool lends connections for queries.
+func (e *endpoint) pool() *sources.Pool[*conn] {
+	connect := func(ctx context.Context) (*conn, error) { return e.connect(ctx, queryLimit) }
+	ping := func(ctx context.Context, c *conn) error { return c.ping(ctx) }
+	usable := func(c *conn, err error) bool { return !c.broken && err == nil }
+	return sources.NewPool(connect, ping, usable, (*conn).close)
+}
+
 // errNoTLS means that the server does not encrypt.
 var errNoTLS = errors.New("the server has no TLS")
 

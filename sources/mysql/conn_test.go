@@ -278,9 +278,9 @@ func TestSilentServer(t *testing.T) {
 
 func TestPool(t *testing.T) {
 	eachServer(t, func(b *box) {
-		p := pool{endpoint: b.endpoint(b.with("", "", ""))}
+		p := b.endpoint(b.with("", "", "")).pool()
 		id := func() (id string) {
-			b.must(p.use(b.Context(), func(c *conn) error {
+			b.must(p.Use(b.Context(), func(c *conn) error {
 				row, err := c.one(b.Context(), "SELECT CONNECTION_ID()")
 				id = row[0]
 				return err
@@ -298,17 +298,16 @@ func TestPool(t *testing.T) {
 			b.Error("a dead connection is lent")
 		}
 		// One that failed is not kept.
-		err := p.use(b.Context(), func(c *conn) error { return c.exec(b.Context(), "SELECT nothing") })
+		err := p.Use(b.Context(), func(c *conn) error { return c.exec(b.Context(), "SELECT nothing") })
 		if err == nil || errors.Is(err, sources.ErrConfig) {
 			b.Errorf("a wrong query is %v", err)
 		}
 		if third := id(); third == second {
 			b.Error("a connection is kept after an error")
 		}
-		p.close()
-		id()
-		if len(p.idle) > 0 {
-			b.Error("a closed pool keeps connections")
+		p.Close()
+		if err := p.Use(b.Context(), func(*conn) error { return nil }); err == nil {
+			b.Error("a closed pool lends connections")
 		}
 	})
 }

@@ -169,7 +169,7 @@ func (st *stream) place(h header, data []byte) error {
 		if !ok || st.tx.open {
 			return nil
 		}
-		st.quiet = st.busy
+		st.batch.Quiet()
 		switch {
 		case beat.Offset > 0:
 			st.file, st.offset = beat.Filename, beat.Offset

@@ -27,10 +27,10 @@ func (t *table) hidden(of flavor, names []string, wires []byte) (end int, strang
 	end = -1
 	hashes := 0
 	for i, wire := range wires {
-		moment := of == mariadbServer && t.unnamedEnd && wire == mysql.MYSQL_TYPE_TIMESTAMP2
+		timestamp := of == mariadbServer && t.unnamedEnd && wire == mysql.MYSQL_TYPE_TIMESTAMP2
 		switch name := names[i]; {
-		case moment && (name == rowStart || name == "" && i == 0):
-		case moment && (name == rowEnd || name == "" && i == 1):
+		case timestamp && (name == rowStart || name == "" && i == 0):
+		case timestamp && (name == rowEnd || name == "" && i == 1):
 			end = i
 		case of == mariadbServer && wire == mysql.MYSQL_TYPE_LONGLONG && (name == "" || strings.HasPrefix(name, rowHash)):
 			hashes++

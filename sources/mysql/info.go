@@ -10,7 +10,7 @@ import (
 // Info connects and says what the server is.
 func (s *Source) Info(ctx context.Context) (sources.Info, error) {
 	info := sources.Info{Kind: s.endpoint.flavor.String(), Address: s.endpoint.address()}
-	err := s.pool.use(ctx, func(c *conn) (err error) {
+	err := s.use(ctx, func(c *conn) (err error) {
 		info.Version = c.version
 		info.Identity, err = identity(ctx, c)
 		return err

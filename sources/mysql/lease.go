@@ -77,7 +77,7 @@ func (s *Source) release(c *conn) {
 	defer cancel()
 	id := c.GetConnectionID()
 	c.close()
-	err := s.pool.use(ctx, func(other *conn) error { return other.exec(ctx, fmt.Sprintf("KILL %d", id)) })
+	err := s.use(ctx, func(other *conn) error { return other.exec(ctx, fmt.Sprintf("KILL %d", id)) })
 	if err != nil {
 		s.log.Debug().Err(err).Msg("cannot end the stream's connection on the server")
 	}
@@ -86,7 +86,7 @@ func (s *Source) release(c *conn) {
 // Evict ends the connection that holds the lock. A user may end its own
 // connections without a privilege.
 func (s *Source) Evict(ctx context.Context) error {
-	err := s.pool.use(ctx, func(c *conn) error {
+	err := s.use(ctx, func(c *conn) error {
 		row, err := c.one(ctx, "SELECT COALESCE(IS_USED_LOCK("+literal(lockName(s.cfg.Slot))+"), 0)")
 		if err != nil || row[0] == "0" {
 			return err

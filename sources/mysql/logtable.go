@@ -245,7 +245,7 @@ func (st *stream) compareCatalog() error {
 	defer cancel()
 	var now *catalog
 	var end position
-	err := st.source.pool.use(ctx, func(c *conn) error {
+	err := st.source.use(ctx, func(c *conn) error {
 		server, err := readFacts(ctx, c)
 		if err != nil {
 			return err

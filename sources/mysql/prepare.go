@@ -17,7 +17,7 @@ func (s *Source) Prepare(ctx context.Context, tables []*sources.Table, from sour
 		return sources.Start{}, fmt.Errorf("prepare source: %w", err)
 	}
 	var start sources.Start
-	err := s.pool.use(ctx, func(c *conn) (err error) {
+	err := s.use(ctx, func(c *conn) (err error) {
 		start, err = s.prepare(ctx, c, tables, from)
 		return err
 	})
@@ -148,7 +148,7 @@ func (s *Source) Lag(ctx context.Context, pos sources.Position) (sources.Lag, er
 	if err != nil {
 		return lag, err
 	}
-	err = s.pool.use(ctx, func(c *conn) error {
+	err = s.use(ctx, func(c *conn) error {
 		server, err := readFacts(ctx, c)
 		if err != nil || server.server != at.server || at.file == "" {
 			return err

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,13 +15,13 @@ import (
 )
 
 // A rowReader reads row images (MySQL source, Rows_log_event). It keeps where
-// an image's values begin, so that a row costs no memory of its own.
+// an image's values are, so that a row costs no memory of its own.
 type rowReader struct {
-	places    []int
-	parts     []byte            // a bit for each JSON column: the new image has its changed parts only; nil: of none
-	patch     []byte            // of one value
-	defaulted bool              // new rows have got values that are columns' defaults
-	undecoded sources.Undecoded // of the change that is being read
+	image, old located
+	parts      []byte            // a bit for each JSON column: the new image has its changed parts only; nil: of none
+	patch      []byte            // of one value
+	defaulted  bool              // new rows have got values that are columns' defaults
+	undecoded  sources.Undecoded // of the change that is being read
 }
 
 // Places of columns that have no value in an image.
@@ -28,6 +29,12 @@ const (
 	placeNull    = -1
 	placeMissing = -2 // the image has no such column
 )
+
+// located is a row image with the places of its values.
+type located struct {
+	data     []byte
+	from, to []int
+}
 
 // An imageSet is the columns that each image of an event has.
 type imageSet struct{ before, after []byte }
@@ -84,7 +91,7 @@ func (st *stream) changes(kind replication.EventType, body []byte) error {
 			}
 			is = st.rows.present(t, image, was)
 		}
-		c := st.rows.undecoded.Settle(t.change(was, is, cascades, before, after))
+		c := st.rows.undecoded.Change(t.change(was, is, cascades, before, after))
 		switch {
 		case lacks == "":
 		case first:
@@ -123,7 +130,7 @@ func (r *rowReader) present(t *logTable, image []byte, before bool) bool {
 	if t.end < 0 {
 		return true
 	}
-	switch at := r.places[t.end]; at {
+	switch at := r.image.from[t.end]; at {
 	case placeMissing:
 		return before
 	case placeNull:
@@ -260,21 +267,21 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 		return sources.Row{}, nil, err
 	}
 	a.Reserve(len(data) - len(rest))
-	a.StartRow(len(t.cells))
+	a.StartRowAfter(old, len(t.cells))
 	for i := range t.cells {
 		cell := &t.cells[i]
 		switch missing := r.place(cell) == placeMissing; {
-		case missing && !old.IsZero():
-			a.Copy(old, i)
+		case !old.IsZero() && (missing || r.unchanged(cell)):
+			a.Repeat(old, i)
 		case missing:
 			cell.unset.add(a)
 			r.defaulted = r.defaulted || cell.unset.kind == unsetNull || cell.unset.kind == unsetText
 		case r.isPart(cell):
-			if err := r.part(a, i, data[r.places[cell.at]:], old); err != nil {
+			if err := r.part(a, i, data[r.image.from[cell.at]:], old); err != nil {
 				if err = r.undecoded.Fail(t.names[cell.at], err); err != nil {
 					return sources.Row{}, nil, err
 				}
-				a.Null()
+				a.Missing()
 			}
 		default:
 			if err := r.value(a, t, i, data); err != nil {
@@ -306,7 +313,14 @@ func (r *rowReader) options(t *logTable, data []byte) ([]byte, error) {
 
 // isPart reports whether the new image, which has the cell, has changed parts of it only.
 func (r *rowReader) isPart(cell *logCell) bool {
-	return r.parts != nil && cell.document >= 0 && r.parts[cell.document>>3]&(1<<(cell.document&7)) != 0 && r.places[cell.at] != placeNull
+	return r.parts != nil && cell.document >= 0 && r.parts[cell.document>>3]&(1<<(cell.document&7)) != 0 && r.image.from[cell.at] != placeNull
+}
+
+// unchanged reports whether the new image has the very bytes of the old one in the
+// cell. Parts of a JSON value are not the value.
+func (r *rowReader) unchanged(cell *logCell) bool {
+	was, is := r.old.from[cell.at], r.image.from[cell.at]
+	return was >= 0 && is >= 0 && !r.isPart(cell) && bytes.Equal(r.old.data[was:r.old.to[cell.at]], r.image.data[is:r.image.to[cell.at]])
 }
 
 // place is where the cell's value is in the image.
@@ -314,31 +328,34 @@ func (r *rowReader) place(cell *logCell) int {
 	if cell.at < 0 {
 		return placeMissing
 	}
-	return r.places[cell.at]
+	return r.image.from[cell.at]
 }
 
 // value adds the value of cell i, which the image has.
 func (r *rowReader) value(a *sources.Arena, t *logTable, i int, data []byte) error {
 	cell := &t.cells[i]
-	start := r.places[cell.at]
+	start := r.image.from[cell.at]
 	if start == placeNull {
 		a.Null()
 		return nil
 	}
 	text, _, err := cell.decode(a.Buffer(), data[start:])
 	if err != nil {
-		a.Null()
+		a.Missing()
 		return r.undecoded.Fail(t.names[cell.at], err)
 	}
 	a.Value(text)
 	return nil
 }
 
-// locate finds the values of the image that data begins with, and returns what follows it.
+// locate finds the values of the image that data begins with, and returns what
+// follows it. The image that was located before it becomes the old one.
 func (r *rowReader) locate(t *logTable, present, data []byte) (rest []byte, err error) {
-	if len(r.places) < len(t.names) {
-		r.places = make([]int, len(t.names))
+	r.image, r.old = r.old, r.image
+	if len(r.image.from) < len(t.names) {
+		r.image.from, r.image.to = make([]int, len(t.names)), make([]int, len(t.names))
 	}
+	r.image.data = data
 	held := 0
 	for _, b := range present {
 		held += bits.OnesCount8(b)
@@ -350,19 +367,19 @@ func (r *rowReader) locate(t *logTable, present, data []byte) (rest []byte, err 
 	nulls, n := data[:at], 0
 	for i := range t.names {
 		if present[i>>3]&(1<<(i&7)) == 0 {
-			r.places[i] = placeMissing
+			r.image.from[i] = placeMissing
 			continue
 		}
 		null := nulls[n>>3]&(1<<(n&7)) != 0
 		if n++; null {
-			r.places[i] = placeNull
+			r.image.from[i] = placeNull
 			continue
 		}
 		size, err := t.skip[i](data[at:])
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", t.names[i], err)
 		}
-		r.places[i] = at
+		r.image.from[i], r.image.to[i] = at, at+size
 		at += size
 	}
 	return data[at:], nil
@@ -392,7 +409,7 @@ func (st *stream) append(c sources.Change) error {
 		return nil
 	}
 	st.batch.Changes = append(st.batch.Changes, c)
-	if st.batch.Size() >= batchBytes {
+	if st.batch.Full() {
 		return st.send()
 	}
 	return nil

@@ -28,7 +28,7 @@ func (st *stream) query(data []byte) error {
 		return fmt.Errorf("parse it: it is a %T", parsed.Event)
 	}
 	s := st.statement(event)
-	touched := false
+	inUse := false
 	switch s.kind {
 	case beginStatement:
 		st.tx.begun = true
@@ -64,7 +64,7 @@ func (st *stream) query(data []byte) error {
 	case schemaStatement, rowsInStatement, harmlessStatement:
 		st.programs = nil // it may have made one
 		st.tx.begun = st.tx.begun || s.kind == rowsInStatement
-		if touched, err = st.schemaChange(s); err != nil {
+		if inUse, err = st.schemaChange(s); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func (st *stream) query(data []byte) error {
 			return err
 		}
 	}
-	if touched {
+	if inUse {
 		st.altered = time.Now()
 	}
 	return nil
@@ -94,7 +94,7 @@ func isBegin(data []byte) bool {
 
 // schemaChange says what became stale by a statement, and reports whether a
 // table in use was named at all. Each such takes one Version.
-func (st *stream) schemaChange(s statement) (touched bool, err error) {
+func (st *stream) schemaChange(s statement) (inUse bool, err error) {
 	if st.tx.undone && s.verb == "ALTER" {
 		s.unknown = ""
 		for i := range s.effects {

@@ -8,7 +8,8 @@
 // method changes anything on the server.
 //
 // The goroutine that calls Stream owns the connection that the log comes on;
-// queries run on connections of their own. The package starts no goroutine.
+// queries run on connections of their own. Goroutines that open and close those
+// have ended when Close returns.
 // What differs between the two servers is asked of flavor.
 package mysql
 
@@ -29,7 +30,7 @@ type Source struct {
 	cfg      sources.Config
 	log      zerolog.Logger
 	endpoint *endpoint
-	pool     pool
+	pool     *sources.Pool[*conn]
 
 	stream  atomic.Pointer[stream]
 	wanted  atomic.Pointer[position] // the last chunk's mark
@@ -53,13 +54,19 @@ func New(cfg sources.Config, log zerolog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, log: log, endpoint: e, pool: pool{endpoint: e}, widths: map[string]int{}}, nil
+	return &Source{cfg: cfg, log: log, endpoint: e, pool: e.pool(), widths: map[string]int{}}, nil
+}
+
+// use lends a connection to work. One that failed is not lent again: it may have
+// a transaction open.
+func (s *Source) use(ctx context.Context, work func(*conn) error) error {
+	return explain(s.pool.Use(ctx, work))
 }
 
 // Catalog reads the tables that the user can see.
 func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 	var tables []*sources.Table
-	err := s.pool.use(ctx, func(c *conn) error {
+	err := s.use(ctx, func(c *conn) error {
 		read, ordered, err := readCatalog(ctx, c)
 		if err != nil {
 			return fmt.Errorf("read catalog: %w", err)
@@ -79,10 +86,10 @@ func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 // Silence is for how long the server has said nothing, not even that nothing follows.
 func (s *Source) Silence() time.Duration { return s.silence.Lasted(time.Now()) }
 
-// Close ends all idle connections. // A running Stream ends with its context.
+// Close ends all connections, when those in use are back. A running Stream or Chunk ends with its context.
 func (s *Source) Close() {
 	if c := s.takeHeld(); c != nil {
 		c.close()
 	}
-	s.pool.close()
+	s.pool.Close()
 }

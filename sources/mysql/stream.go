@@ -11,21 +11,9 @@ import (
 	"haystream/sources"
 )
 
-const (
-	// batchBytes is the memory at which a batch is sent.
-	batchBytes = 1 << 20
-
-	// linger is how long a finished transaction waits for more, so that a
-	// fast run of small ones shares a batch.
-	linger = 2 * time.Millisecond
-
-	// positionEvery spaces batches that only move the position.
-	positionEvery = time.Second
-
-	// alteredWait is how long after a statement that concerns a table in use the
-	// catalog is compared, unless rows come before: several belong together, as in a migration.
-	alteredWait = 300 * time.Millisecond
-)
+// alteredWait is how long after a statement that concerns a table in use the
+// catalog is compared, unless rows come before: several belong together, as in a migration.
+const alteredWait = 300 * time.Millisecond
 
 // A stream is one connection that the log comes on, owned by the goroutine that
 // runs it.
@@ -69,12 +57,9 @@ type stream struct {
 	commit    time.Time // of the last change's transaction
 	prepared  prepared
 
-	batch    *sources.Batch // being filled
-	whole    time.Time      // when it first held a whole transaction; zero: not yet
-	sent     position
-	sentAt   time.Time
-	busy     bool // what was sent last had changes
-	quiet    bool // and the server has said since that nothing follows
+	batch    sources.Batcher
+	sent     position // of the last batch
+	heard    bool     // the server, since received
 	received time.Time
 	failed   error // why idle ended the stream
 }
@@ -133,12 +118,11 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 	if err := facts.continues(ctx, c, at); err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	st := &stream{
 		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned, defaultsOf: planned,
 		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{}, unsure: map[string]map[string]bool{}, freed: map[string]bool{}, defaulted: map[*sources.Table]bool{},
 		server: facts.server, versions: sources.NewVersioner(from.Version), number: from.Version, version: from.Version,
-		batch: &sources.Batch{Arena: &sources.Arena{}}, sentAt: now, received: now,
+		batch: sources.NewBatcher(), received: time.Now(),
 	}
 	st.newFile()
 	for _, t := range tables {
@@ -176,8 +160,7 @@ func (st *stream) run() error {
 			st.conn.broken = true
 			return errors.Join(st.failed, err)
 		}
-		st.received = time.Now()
-		st.source.silence.Begin(st.received)
+		st.heard = true
 		if packet[0] != answerOK {
 			return errors.New("the server has ended the stream")
 		}
@@ -208,6 +191,10 @@ func (st *stream) idle() (time.Duration, error) {
 }
 
 func (st *stream) due(now time.Time) (time.Duration, error) {
+	if st.heard {
+		st.received, st.heard = now, false
+		st.source.silence.Begin(now)
+	}
 	if at, ok := st.sendAt(); ok && !now.Before(at) {
 		if err := st.send(); err != nil {
 			return 0, err
@@ -230,23 +217,11 @@ func (st *stream) due(now time.Time) (time.Duration, error) {
 	return left, nil
 }
 
-// sendAt is when the batch is due; not ok: it holds nothing to send yet. A
-// finished transaction lingers a little. A position alone is sent once in a
-// while, but at once where a chunk waits for it, or where it says that nothing
-// follows the changes that were sent.
+// sendAt is when the batch is due; not ok: it holds nothing to send yet.
 func (st *stream) sendAt() (at time.Time, ok bool) {
-	switch {
-	case !st.whole.IsZero():
-		return st.whole.Add(linger), true
-	case st.quiet:
-		return st.sentAt, true
-	case len(st.prepared.held) > 0 || st.end.at(st.sent) && st.end.born == st.sent.born:
-		return time.Time{}, false
-	}
-	if wanted := st.source.wanted.Load(); wanted != nil && st.sent.before(*wanted) {
-		return st.sentAt, true
-	}
-	return st.sentAt.Add(positionEvery), true
+	moved := len(st.prepared.held) == 0 && !(st.end.at(st.sent) && st.end.born == st.sent.born)
+	wanted := st.source.wanted.Load()
+	return st.batch.Due(moved, wanted != nil && st.sent.before(*wanted))
 }
 
 // last is the end of the last whole transaction.
@@ -271,10 +246,7 @@ func (st *stream) ended() error {
 	if err := st.compareAltered(time.Now()); err != nil {
 		return err
 	}
-	if st.whole.IsZero() && len(st.batch.Changes) > 0 {
-		st.whole = time.Now()
-	}
-	if st.batch.Size() >= batchBytes || !st.whole.IsZero() && time.Since(st.whole) >= linger {
+	if st.batch.Whole() {
 		return st.send()
 	}
 	return nil
@@ -283,7 +255,7 @@ func (st *stream) ended() error {
 // send hands the batch over. While out is full nothing is read, and the server
 // waits for as long as the session's net_write_timeout says.
 func (st *stream) send() error {
-	b := st.batch
+	b := st.batch.Batch
 	st.settle()
 	b.Checkpoint = sources.Checkpoint{Position: sources.Position(st.committed.String()), Version: st.version}
 	if len(b.Changes) > 0 {
@@ -296,14 +268,10 @@ func (st *stream) send() error {
 	case <-st.ctx.Done():
 		return st.ctx.Err()
 	}
-	st.batch = &sources.Batch{
-		Arena:   sources.NewArena(min(b.Arena.Size(), batchBytes)),
-		Changes: make([]sources.Change, 0, len(b.Changes)),
-	}
 	st.received = time.Now() // the silence was ours
 	st.source.silence.Begin(st.received)
-	st.whole, st.sent, st.sentAt = time.Time{}, st.committed, time.Now()
-	st.busy, st.quiet = len(b.Changes) > 0, false
+	st.batch.Sent()
+	st.sent = st.committed
 	return nil
 }
 

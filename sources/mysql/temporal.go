@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// A moment is a date and a time of day as the servers keep them. The calendar
+// A dateTime is a date and a time of day as the servers keep them. The calendar
 // need not have the day: 0000-00-00, 2020-00-10 or 2021-02-30. Documents hold
 // null for such a one, and it is counted.
-type moment struct {
+type dateTime struct {
 	year, month, day             int
 	hour, minute, second, micros int
 }
 
 // appendDate appends the canonical text of a sources.Date.
-func (m moment) appendDate(dst []byte) []byte {
+func (m dateTime) appendDate(dst []byte) []byte {
 	return appendDay(dst, m.year, m.month, m.day)
 }
 
 // appendTimestamp appends the canonical text of a sources.Timestamp.
-func (m moment) appendTimestamp(dst []byte) []byte {
+func (m dateTime) appendTimestamp(dst []byte) []byte {
 	dst = append(appendDay(dst, m.year, m.month, m.day), 'T')
 	dst = appendClock(dst, m.hour, m.minute, m.second)
 	if m.micros == 0 {
@@ -34,8 +34,8 @@ func (m moment) appendTimestamp(dst []byte) []byte {
 	return dst
 }
 
-// appendTimestampTZ appends the canonical text of a sources.TimestampTZ; the moment is in UTC.
-func (m moment) appendTimestampTZ(dst []byte) []byte {
+// appendTimestampTZ appends the canonical text of a sources.TimestampTZ; it is in UTC.
+func (m dateTime) appendTimestampTZ(dst []byte) []byte {
 	return append(m.appendTimestamp(dst), 'Z')
 }
 
@@ -54,8 +54,8 @@ func append2(dst []byte, n int) []byte {
 	return append(dst, '0'+byte(n/10%10), '0'+byte(n%10))
 }
 
-// parseMoment reads 2006-01-02 and 2006-01-02 15:04:05[.999999].
-func parseMoment(text []byte) (m moment, err error) {
+// parseDateTime reads 2006-01-02 and 2006-01-02 15:04:05[.999999].
+func parseDateTime(text []byte) (m dateTime, err error) {
 	p := clockParser{text: text}
 	m.year, m.month, m.day = p.number(4, '-'), p.number(2, '-'), p.number(2, 0)
 	if len(p.text) > 0 {
@@ -114,27 +114,38 @@ func (p *clockParser) fraction() int {
 }
 
 func convertDate(dst, text []byte) ([]byte, error) {
-	m, err := parseMoment(text)
+	m, err := parseDateTime(text)
 	if err != nil {
 		return dst, err
 	}
 	return m.appendDate(dst), nil
 }
 
+// convertDatetime puts a T between day and time, and cuts zeros off the fraction.
 func convertDatetime(dst, text []byte) ([]byte, error) {
-	m, err := parseMoment(text)
-	if err != nil {
-		return dst, err
+	const shape, day, second = "0000-00-00 00:00:00.000000", len("2006-01-02"), len("2006-01-02 15:04:05")
+	good := len(text) >= second && len(text) <= len(shape) && len(text) != second+1
+	for i := 0; good && i < len(text); i++ {
+		digit := text[i] >= '0' && text[i] <= '9'
+		good = digit && shape[i] == '0' || text[i] == shape[i]
 	}
-	return m.appendTimestamp(dst), nil
+	if !good {
+		return dst, errValue("datetime", text)
+	}
+	dst = append(append(append(dst, text[:day]...), 'T'), text[day+1:second]...)
+	end := len(text)
+	for end > second && (text[end-1] == '0' || text[end-1] == '.') {
+		end--
+	}
+	return append(dst, text[second:end]...), nil
 }
 
 func convertTimestamp(dst, text []byte) ([]byte, error) {
-	m, err := parseMoment(text)
+	dst, err := convertDatetime(dst, text)
 	if err != nil {
 		return dst, err
 	}
-	return m.appendTimestampTZ(dst), nil
+	return append(dst, 'Z'), nil
 }
 
 // The forms that temporal values have in row images are described in the
@@ -144,7 +155,7 @@ func convertTimestamp(dst, text []byte) ([]byte, error) {
 
 func logDate(dst, data []byte) ([]byte, error) {
 	n := int(littleEndian(data))
-	return moment{year: n >> 9, month: n >> 5 & 15, day: n & 31}.appendDate(dst), nil
+	return dateTime{year: n >> 9, month: n >> 5 & 15, day: n & 31}.appendDate(dst), nil
 }
 
 // logFraction reads the bytes of a fraction as microseconds.
@@ -163,7 +174,7 @@ func logDatetime2(dst, data []byte) ([]byte, error) {
 		return dst, errors.New("convert datetime: negative")
 	}
 	months := n >> 22
-	m := moment{
+	m := dateTime{
 		year: months / 13, month: months % 13, day: n >> 17 & 31,
 		hour: n >> 12 & 31, minute: n >> 6 & 63, second: n & 63,
 		micros: logFraction(data[5:]),
@@ -175,7 +186,7 @@ func logDatetime2(dst, data []byte) ([]byte, error) {
 func logDatetime(dst, data []byte) ([]byte, error) {
 	n := littleEndian(data)
 	day, clock := int(n/1e6), int(n%1e6)
-	m := moment{
+	m := dateTime{
 		year: day / 1e4, month: day / 100 % 100, day: day % 100,
 		hour: clock / 1e4, minute: clock / 100 % 100, second: clock % 100,
 	}
@@ -194,10 +205,10 @@ func logTimestamp(dst, data []byte) ([]byte, error) {
 // 0 is the zero date.
 func appendUnix(dst []byte, seconds int64, micros int) []byte {
 	if seconds == 0 && micros == 0 {
-		return moment{}.appendTimestampTZ(dst)
+		return dateTime{}.appendTimestampTZ(dst)
 	}
 	at := time.Unix(seconds, 0).UTC()
-	m := moment{micros: micros}
+	m := dateTime{micros: micros}
 	var month time.Month
 	m.year, month, m.day = at.Date()
 	m.month = int(month)

@@ -216,10 +216,10 @@ func vectorOf(text string) (string, bool) {
 	return hex.EncodeToString(value), err == nil && string(again) == text
 }
 
-// dateOf takes dates and moments, with digits of a second that the column has.
+// dateOf takes dates, and those with a time of day, with digits of a second that the column has.
 func (c *column) dateOf(text string) (string, bool) {
 	text = strings.Replace(strings.TrimSuffix(text, "Z"), "T", " ", 1)
-	m, err := parseMoment([]byte(text))
+	m, err := parseDateTime([]byte(text))
 	if err != nil || m.month > 12 || m.day > 31 || m.hour > 23 || m.minute > 59 || m.second > 59 || !c.hasDigits(text) {
 		return "", false
 	}

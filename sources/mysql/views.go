@@ -27,7 +27,7 @@ var qualified = regexp.MustCompile("`((?:[^`]|``)+)`\\.`((?:[^`]|``)+)`")
 func (s *Source) Views(ctx context.Context) ([]sources.View, error) {
 	var views []sources.View
 	texts := map[string]string{}
-	err := s.pool.use(ctx, func(c *conn) error {
+	err := s.use(ctx, func(c *conn) error {
 		return c.query(ctx, viewsQuery, func(row [][]byte) error {
 			v := sources.View{Schema: string(row[0]), Name: string(row[1]), Kind: sources.ViewKind(row[2])}
 			v.Home = strings.EqualFold(v.Schema, s.endpoint.database)

@@ -171,7 +171,7 @@ func (st *stream) knowPrograms() error {
 	}
 	ctx, cancel := context.WithTimeout(st.ctx, queryTimeout)
 	defer cancel()
-	err := st.source.pool.use(ctx, func(c *conn) (err error) {
+	err := st.source.use(ctx, func(c *conn) (err error) {
 		st.programs, err = readPrograms(ctx, c, st.catalog)
 		return err
 	})

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,18 +15,21 @@ import (
 // only opens connections.
 func (s *Source) Check(ctx context.Context, tables []*sources.Table) ([]preflight.Finding, error) {
 	var c check
-	err := s.pool.use(ctx, func(conn *pgx.Conn) error { return s.check(ctx, conn, &c, tables) })
+	err := s.use(ctx, func(conn *pgx.Conn) error { return s.check(ctx, conn, &c, tables) })
 	if err != nil {
 		return nil, fmt.Errorf("check source: %w", err)
 	}
 	if c.replicates {
 		// Whether the server takes it is known only by trying.
 		conn, err := s.connectReplication(ctx)
-		if err != nil {
-			c.fail("replication connection", err.Error(), "")
-		} else {
+		switch {
+		case err == nil:
 			closeReplication(conn)
 			c.ok("replication connection", "accepted")
+		case sqlState(err) == "", strings.HasPrefix(sqlState(err), classIntervention): // it has gone away since the first connection
+			return nil, fmt.Errorf("check source: %w", err)
+		default:
+			c.fail("replication connection", err.Error(), "")
 		}
 	}
 	return c.findings, nil
@@ -40,6 +44,9 @@ func (s *Source) check(ctx context.Context, conn *pgx.Conn, c *check, tables []*
 		return nil
 	}
 	c.server()
+	if s.cfg.Messages {
+		c.messages()
+	}
 	c.names(s.cfg)
 	if err := s.checkSlot(ctx, conn, c); err != nil {
 		return err
@@ -142,6 +149,15 @@ func (c *check) server() {
 	default:
 		c.fail("role "+c.role, "may not replicate", "ALTER ROLE "+quote(c.role)+" REPLICATION")
 	}
+}
+
+// messages says whether events can come by the log.
+func (c *check) messages() {
+	if c.version < messagesFrom {
+		c.warn("events", "PostgreSQL "+c.versionText+" does not stream messages: events come by HTTP only", "use PostgreSQL 14 or later, or a table and mode: append")
+		return
+	}
+	c.ok("events", "messages with the prefix "+sources.MessagePrefix+" are taken from the log")
 }
 
 func (c *check) names(cfg sources.Config) {

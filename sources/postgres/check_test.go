@@ -325,12 +325,11 @@ func testLogins(r *rig) {
 		if test.rule != "" {
 			reload(test.rule)
 		}
-		source := r.newSource()
-		source.config.User, source.config.Database, source.config.Password = test.user, test.database, "wrong"
 		r.eventually(test.name+" is refused", func() bool {
+			source := r.newSource()
+			source.config.User, source.config.Database, source.config.Password = test.user, test.database, "wrong"
 			_, err = source.Info(r.Context())
 			source.Close()
-			source.pool.closed = false
 			return err != nil && (test.rule == "" || strings.Contains(err.Error(), test.want))
 		})
 		if !strings.Contains(err.Error(), test.want) || errors.Is(err, sources.ErrConfig) != test.config || strings.Contains(err.Error(), "pg_hba") != (test.name == "rules") {
@@ -346,6 +345,15 @@ func testLogins(r *rig) {
 	if _, err := source.Info(r.Context()); err == nil || errors.Is(err, sources.ErrConfig) || strings.Contains(err.Error(), "pg_hba") {
 		r.Errorf("where nothing listens the error is %v", err)
 	}
+	// Nor is a server that goes away before it is asked for replication.
+	source = r.newSource()
+	if _, err := source.Info(r.Context()); err != nil {
+		r.Fatal(err)
+	}
+	source.config.Port = 1
+	if findings, err := source.Check(r.Context(), nil); err == nil || errors.Is(err, sources.ErrConfig) || !strings.Contains(err.Error(), "for replication") {
+		r.Errorf("where the server has gone the findings are %v, and the error is %v", findings, err)
+	}
 }
 
 // testViews finds the tables behind what only has a table's name.
@@ -359,9 +367,9 @@ func testViews(r *rig) {
 	for i := range views {
 		got = append(got, views[i].Refusal())
 	}
-	want := `public.a is a view over public.notes, public.tags; name one of these
-public.b is a view over public.notes, public.tags; name one of these
-public.c is a materialized view over public.tags; name that
+	want := `public.a is a view over public.notes, public.tags; name one of these: its condition becomes where, its joins become relations
+public.b is a view over public.notes, public.tags; name one of these: its condition becomes where, its joins become relations
+public.c is a materialized view over public.tags; name that: its condition becomes where, its joins become relations
 public.d is a partition of public.parts; name that
 public.e is a sequence and has no rows; name a table
 public.f is a view, whose changes are in no log; name a table that it is made of`

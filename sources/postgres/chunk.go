@@ -18,7 +18,7 @@ import (
 func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.Chunk, error) {
 	emitted := s.emitted.all()
 	var chunk *sources.Chunk
-	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
+	err := s.use(ctx, func(conn *pgx.Conn) (err error) {
 		chunk, err = s.chunk(ctx, conn, req, emitted)
 		if ctx.Err() != nil {
 			return err

@@ -356,9 +356,8 @@ func testChunkRefusals(r *rig) {
 	whole := r.source
 	config := whole.config.Copy()
 	config.User = role
-	whole.config, whole.pool.config = config, config
-	whole.pool.close()
-	whole.pool.closed = false
+	whole.pool.Close()
+	whole.config, whole.pool = config, newPool(config)
 	chunk, err := r.chunk()
 	r.must(err)
 	if !chunk.Done {

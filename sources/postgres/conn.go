@@ -10,7 +10,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -114,79 +113,24 @@ func closeReplication(conn *pgconn.PgConn) {
 	_ = conn.Close(ctx)
 }
 
-// A pool keeps idle query connections, so that a chunk does not pay for a new one.
-type pool struct {
-	config *pgx.ConnConfig
-
-	mu     sync.Mutex
-	idle   []*pgx.Conn
-	closed bool
-}
-
-// use lends a connection to work, which must leave no transaction open. A
-// connection that failed is not kept.
-func (p *pool) use(ctx context.Context, work func(*pgx.Conn) error) error {
-	conn, err := p.get(ctx)
-	if err != nil {
-		return err
-	}
-	err = work(conn)
-	p.put(conn)
-	return explain(err, p.config)
-}
-
-func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
-	for {
-		conn := p.pop()
-		if conn == nil {
-			break
+// newPool lends connections for queries.
+func newPool(config *pgx.ConnConfig) *sources.Pool[*pgx.Conn] {
+	connect := func(ctx context.Context) (*pgx.Conn, error) {
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err != nil {
+			return nil, fmt.Errorf("connect: %w", err)
 		}
-		// The server may have closed it since. CheckConn would end its wait by the context, which here means to cancel
-		// whatever the connection does next.
-		if conn.Ping(ctx) == nil {
-			return conn, nil
-		}
-		closeQuery(conn)
+		return conn, nil
 	}
-	conn, err := pgx.ConnectConfig(ctx, p.config)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", explain(err, p.config))
-	}
-	return conn, nil
+	// CheckConn would end its wait by the context, which here means to cancel whatever the connection does next.
+	ping := func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) }
+	usable := func(conn *pgx.Conn, _ error) bool { return !conn.IsClosed() && conn.PgConn().TxStatus() == 'I' }
+	return sources.NewPool(connect, ping, usable, closeQuery)
 }
 
-func (p *pool) pop() *pgx.Conn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.idle) == 0 {
-		return nil
-	}
-	last := len(p.idle) - 1
-	conn := p.idle[last]
-	p.idle = p.idle[:last]
-	return conn
-}
-
-func (p *pool) put(conn *pgx.Conn) {
-	p.mu.Lock()
-	keep := !p.closed && !conn.IsClosed() && conn.PgConn().TxStatus() == 'I'
-	if keep {
-		p.idle = append(p.idle, conn)
-	}
-	p.mu.Unlock()
-	if !keep {
-		closeQuery(conn)
-	}
-}
-
-func (p *pool) close() {
-	p.mu.Lock()
-	idle := p.idle
-	p.idle, p.closed = nil, true
-	p.mu.Unlock()
-	for _, conn := range idle {
-		closeQuery(conn)
-	}
+// use lends a connection to work, which must leave no transaction open.
+func (s *Source) use(ctx context.Context, work func(*pgx.Conn) error) error {
+	return explain(s.pool.Use(ctx, work), s.config)
 }
 
 func closeQuery(conn *pgx.Conn) {

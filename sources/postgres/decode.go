@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pglogrepl"
 
@@ -16,6 +19,10 @@ import (
 type decoder struct {
 	resolve func(relationMessage) (*logRelation, error)
 	widen   func(xid uint32) uint64 // called as each transaction begins
+
+	record func(pglogrepl.LSN) string           // names a record of the log; nil: no messages are wanted
+	text   func(content []byte) ([]byte, error) // makes UTF-8 of a message that is none, in memory of its own
+	now    func() time.Time
 
 	relations map[uint32]*logRelation
 	last      *logRelation // of the last change: most come in runs
@@ -52,7 +59,9 @@ func (d *decoder) decode(data []byte, batch *sources.Batch) (committed bool, err
 		return true, d.commitTx(&m, batch)
 	case 'R':
 		return false, d.relation(&m)
-	case 'Y', 'O', 'M': // types are in the registry; origins and logical messages are not about rows
+	case 'M':
+		return d.logicalMessage(&m, batch)
+	case 'Y', 'O': // types are in the registry; origins are not about rows
 		return false, nil
 	}
 	return false, fmt.Errorf("decode message: unknown kind %q", data[0])
@@ -90,6 +99,34 @@ func (d *decoder) commitTx(m *message, batch *sources.Batch) error {
 	d.advance(end)
 	batch.Transactions++
 	return nil
+}
+
+// logicalMessage reports true for a message that is in no transaction: it is whole.
+func (d *decoder) logicalMessage(m *message, batch *sources.Batch) (whole bool, err error) {
+	flags, at, prefix := m.uint8(), pglogrepl.LSN(m.uint64()), m.text()
+	content := m.take(int(m.uint32()))
+	if err := m.err("logical message"); err != nil {
+		return false, err
+	}
+	name, found := strings.CutPrefix(prefix, sources.MessagePrefix)
+	if !found || d.record == nil {
+		return false, nil
+	}
+	made := sources.Message{Name: name, ID: d.record(at), Time: d.commit}
+	whole = flags&1 == 0
+	switch {
+	case whole:
+		made.Time = d.now()
+	case !d.inTx:
+		return false, errors.New("decode logical message: not in a transaction")
+	}
+	if utf8.Valid(content) {
+		made.Body = bytes.Clone(content)
+	} else if made.Body, err = d.text(content); err != nil {
+		return false, fmt.Errorf("decode logical message: %w", err)
+	}
+	batch.Messages = append(batch.Messages, made)
+	return whole, nil
 }
 
 // advance moves the end over log that is known to be whole.
@@ -164,7 +201,7 @@ func (d *decoder) insert(m *message, batch *sources.Batch) error {
 	if c.After, err = r.newRow(batch.Arena, d.new, oldTuple{}); err != nil {
 		return err
 	}
-	batch.Changes = append(batch.Changes, r.undecoded.Settle(c))
+	batch.Changes = append(batch.Changes, r.undecoded.Change(c))
 	return nil
 }
 
@@ -199,7 +236,7 @@ func (d *decoder) update(m *message, batch *sources.Batch) error {
 	if c.After, err = r.newRow(batch.Arena, d.new, old); err != nil {
 		return err
 	}
-	batch.Changes = append(batch.Changes, r.undecoded.Settle(c))
+	batch.Changes = append(batch.Changes, r.undecoded.Change(c))
 	return nil
 }
 
@@ -220,7 +257,7 @@ func (d *decoder) delete(m *message, batch *sources.Batch) error {
 	if c.Before, err = r.oldRow(batch.Arena, oldTuple{fields: d.old, keyOnly: kind == 'K'}); err != nil {
 		return err
 	}
-	batch.Changes = append(batch.Changes, r.undecoded.Settle(c))
+	batch.Changes = append(batch.Changes, r.undecoded.Change(c))
 	return nil
 }
 

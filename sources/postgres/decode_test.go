@@ -2,9 +2,13 @@ package postgres
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pglogrepl"
 
 	"haystream/sources"
 )
@@ -38,6 +42,10 @@ func beginMessage(micros int, xid int) wire {
 	return wire("B").u64(0).u64(micros - postgresEpoch).u32(xid)
 }
 func commitMessage(end int) wire { return wire("C").u8(0).u64(0).u64(end).u64(0) }
+
+func logicalMessage(flags byte, at int, prefix, body string) wire {
+	return append(wire("M").u8(flags).u64(at).str(prefix).u32(len(body)), body...)
+}
 
 // OIDs of pg_type.
 const (
@@ -78,6 +86,9 @@ func testDecoder() *decoder {
 			}
 			return newLogRelation(m, table, registry), nil
 		},
+		record:   func(at pglogrepl.LSN) string { return at.String() },
+		text:     func([]byte) ([]byte, error) { return []byte("decoded"), nil },
+		now:      func() time.Time { return time.UnixMicro(77) },
 		versions: sources.NewVersioner(1000),
 	}
 	return d
@@ -125,7 +136,7 @@ func TestDecode(t *testing.T) {
 		{"delete notes (?,2,?)", 5006, 7},
 		{"delete notes (true,2,)", 5007, 7},
 		{"stale notes", 5008, 7},
-		{"stale notes", 5011, 7},
+		{"stale notes (?,3,a)", 5011, 7},
 		{"delete notes (?,5,?)", 9000, 9},
 	}
 	if len(batch.Changes) != len(want) {
@@ -143,6 +154,48 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestDecodeMessages(t *testing.T) {
+	d := testDecoder()
+	batch := &sources.Batch{Arena: &sources.Arena{}}
+	steps := []struct {
+		message wire
+		whole   bool
+	}{
+		{logicalMessage(0, 1, "haystream.a", "outside"), true},
+		{logicalMessage(0, 2, "other.a", "x"), false},
+		{beginMessage(5000, 7), false},
+		{logicalMessage(1, 0x30, "haystream.b.c", "inside"), false},
+		{logicalMessage(1, 0x31, "haystream", "x"), false},
+		{logicalMessage(1, 0x32, "haystream.", ""), false},
+		{logicalMessage(1, 0x33, "haystream.a", "\xff"), false},
+		{commitMessage(0x40), true},
+	}
+	for _, step := range steps {
+		whole, err := d.decode(step.message, batch)
+		if err != nil || whole != step.whole {
+			t.Fatalf("%q: whole is %v, %v", step.message, whole, err)
+		}
+		for i := range step.message {
+			step.message[i] = '#' // the memory is the connection's
+		}
+	}
+	want := []string{"a 0/1 77 outside", "b.c 0/30 5000 inside", " 0/32 5000 ", "a 0/33 5000 decoded"}
+	got := make([]string, len(batch.Messages))
+	for i, m := range batch.Messages {
+		got[i] = fmt.Sprintf("%s %s %d %s", m.Name, m.ID, m.Time.UnixMicro(), m.Body)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("messages are %q, want %q", got, want)
+	}
+	if d.version != 1000 || batch.Size() < len("outside")+len("inside") {
+		t.Errorf("the version is %d, the size %d", d.version, batch.Size())
+	}
+	d.record = nil
+	if _, err := d.decode(logicalMessage(0, 1, "haystream.a", "x"), batch); err != nil || len(batch.Messages) != len(want) {
+		t.Errorf("what is not wanted gives %d messages, %v", len(batch.Messages), err)
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	tests := map[string][]wire{
 		"empty":              {nil},
@@ -154,6 +207,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"has 3":              {relationOf(1), beginMessage(1, 1), wire("I").u32(1).row('N', "1", "a")},
 		"no new row":         {relationOf(1), beginMessage(1, 1), wire("U").u32(1).row('K', "1", "~", "~").u8('D')},
 		"no old row":         {relationOf(1), beginMessage(1, 1), wire("D").u32(1).row('N', "1", "~", "~")},
+		"message: not in a":  {logicalMessage(1, 1, "haystream.a", "x")},
+		"message: message":   {wire("M").u8(0).u64(1).str("haystream.a").u32(5).u8('x')},
 		"begin: message":     {wire("B").u64(1)},
 		"truncate: message":  {relationOf(1), beginMessage(1, 1), wire("T").u32(2).u8(0).u32(1)},
 		"relation: message":  {wire("R").u32(1).str("s").str("t").u8('d').u16(70)},
@@ -185,6 +240,7 @@ func FuzzDecode(f *testing.F) {
 		wire("U").u32(1).row('K', "2", "~", "~").row('N', "?", "?", "f"),
 		wire("D").u32(1).row('K', "2", "~", "~"),
 		wire("T").u32(2).u8(0).u32(1).u32(1),
+		logicalMessage(1, 2, "haystream.a", "b"), logicalMessage(0, 2, "haystream.a", "b"),
 	} {
 		f.Add([]byte(seed), []byte(seed))
 	}
@@ -237,7 +293,7 @@ func BenchmarkDecode(b *testing.B) {
 		if _, err := d.decode(update, batch); err != nil {
 			b.Fatal(err)
 		}
-		if batch.Size() > batchBytes {
+		if batch.Size() > sources.BatchBytes {
 			batch.Arena.Reset()
 			batch.Changes = batch.Changes[:0]
 		}

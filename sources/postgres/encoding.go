@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -133,7 +134,7 @@ func (s *Source) noteEncoding(ctx context.Context, err error) {
 		return
 	}
 	var set *charset
-	failed := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
+	failed := s.use(ctx, func(conn *pgx.Conn) (err error) {
 		if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding != utf8Encoding && encoding != sqlASCII {
 			set, err = readCharset(ctx, conn.PgConn())
 		}
@@ -145,6 +146,30 @@ func (s *Source) noteEncoding(ctx context.Context, err error) {
 	case set != nil && s.decode.CompareAndSwap(nil, set):
 		s.log.Warn().Err(err).Msg("the server cannot make UTF-8 of a value; that is done here from now on")
 	}
+}
+
+// messageText makes UTF-8 of a message: the server sends those as they are, in the
+// database's encoding. What cannot be made so stays.
+func (s *Source) messageText(ctx context.Context, content []byte) ([]byte, error) {
+	set := s.messages.Load()
+	if set == nil {
+		err := s.use(ctx, func(conn *pgx.Conn) (err error) {
+			if encoding := conn.PgConn().ParameterStatus("server_encoding"); encoding == utf8Encoding || encoding == sqlASCII {
+				set = &charset{}
+				return nil
+			}
+			set, err = readCharset(ctx, conn.PgConn())
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.messages.Store(set)
+	}
+	if set.decode == nil {
+		return bytes.Clone(content), nil
+	}
+	return set.appendDecoded(nil, content), nil
 }
 
 // charactersQuery tries, behind each prefix, all pairs of bytes, or in a single-byte

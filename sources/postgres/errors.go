@@ -36,6 +36,7 @@ const (
 	classSchema               = "3F"
 	classSyntax               = "42" // also names of nothing
 	classInternal             = "XX" // damaged data
+	classIntervention         = "57" // the server starts, or is shut down
 	classLimit                = "54"
 )
 

@@ -118,7 +118,7 @@ func (st *stream) look(ctx context.Context) error {
 		tables = append(tables, t)
 	}
 	var now *catalog
-	err := st.source.pool.use(ctx, func(conn *pgx.Conn) (err error) {
+	err := st.source.use(ctx, func(conn *pgx.Conn) (err error) {
 		now, err = st.source.readCatalog(ctx, conn, tables)
 		return err
 	})

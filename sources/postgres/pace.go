@@ -37,7 +37,8 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 		return now, fmt.Errorf("the server has said nothing for %s", st.silence)
 	}
 	st.wanted = st.source.wanted.Load()
-	mustAsk := pglogrepl.LSN(st.wanted) > st.decoder.end || st.busy && !st.quiet && now.Sub(st.sentAt) >= positionEvery
+	askAt, asks := st.batch.Ask()
+	mustAsk := pglogrepl.LSN(st.wanted) > st.decoder.end || asks && !now.Before(askAt)
 	if !now.Before(st.status) {
 		if err := st.sendStatus(now, true); err != nil {
 			return now, err
@@ -61,8 +62,8 @@ func (st *stream) due(ctx context.Context, now time.Time) (time.Time, error) {
 	}
 	if mustAsk {
 		next = earlier(next, st.ask)
-	} else if st.busy {
-		next = earlier(next, st.sentAt.Add(positionEvery))
+	} else if asks {
+		next = earlier(next, askAt)
 	}
 	if at, ok := st.sendAt(); ok {
 		next = earlier(next, at)
@@ -96,52 +97,31 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// sendAt is when the batch is due; not ok: it holds nothing to send yet. A
-// finished transaction lingers a little. A position alone is sent once in a
-// while, but at once where a chunk waits for it. That nothing follows the last
-// change is said by a batch that has none.
+// sendAt is when the batch is due; not ok: it holds nothing to send yet.
 func (st *stream) sendAt() (at time.Time, ok bool) {
-	switch {
-	case !st.whole.IsZero():
-		return st.whole.Add(linger), true
-	case st.quiet:
-		return st.sentAt, true
-	case st.decoder.end == st.sent:
-		return time.Time{}, false
-	case st.source.wanted.Load() > uint64(st.sent):
-		return st.sentAt, true
-	}
-	return st.sentAt.Add(positionEvery), true
+	return st.batch.Due(st.decoder.end != st.sent, st.source.wanted.Load() > uint64(st.sent))
 }
 
 // send hands the batch over. While out is full the server goes on hearing
 // from the stream, and nothing is read.
 func (st *stream) send(ctx context.Context) error {
-	b := st.batch
+	b := st.batch.Batch
 	b.Checkpoint = sources.Checkpoint{
 		Position: position{system: st.where.id, timeline: st.where.timeline, lsn: st.decoder.end}.String(),
 		Version:  st.decoder.version,
 	}
-	st.busy, st.quiet = len(b.Changes) > 0, false
-	if st.busy {
+	if len(b.Changes) > 0 {
 		b.CommitTime = st.decoder.commit
+	}
+	if n := len(b.Messages); n > 0 { // the last may be in no transaction
+		b.CommitTime = later(st.decoder.commit, b.Messages[n-1].Time)
 	}
 	if err := st.handOver(ctx, b); err != nil {
 		return err
 	}
-	st.batch = nextBatch(b)
-	st.whole, st.sent, st.sentAt = time.Time{}, st.decoder.end, time.Now()
-	st.askWait = askFirst
+	st.batch.Sent()
+	st.sent, st.askWait = st.decoder.end, askFirst
 	return nil
-}
-
-// nextBatch is an empty batch with room for what the last one held: batches of
-// a busy stream are of a size.
-func nextBatch(last *sources.Batch) *sources.Batch {
-	return &sources.Batch{
-		Arena:   sources.NewArena(min(last.Arena.Size(), batchBytes)),
-		Changes: make([]sources.Change, 0, len(last.Changes)),
-	}
 }
 
 func (st *stream) handOver(ctx context.Context, b *sources.Batch) error {
@@ -199,7 +179,7 @@ func (st *stream) answer(now time.Time) error {
 func (st *stream) lookWhileBlocked(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	err := st.source.pool.use(ctx, func(*pgx.Conn) error { return nil })
+	err := st.source.use(ctx, func(*pgx.Conn) error { return nil })
 	if sqlState(err) == codeCannotConnectNow {
 		return errShutdown
 	}

@@ -96,6 +96,25 @@ func (s *system) contains(p position) error {
 // per earlier timeline: its number, the LSN of the fork, the reason
 // (PostgreSQL source, access/transam/timeline.c).
 func forkOf(history []byte, timeline int32) (pglogrepl.LSN, error) {
+	forks, err := parseHistory(history)
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range forks {
+		if f.timeline == timeline {
+			return f.end, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: timeline %d is not in the server's history", sources.ErrPositionLost, timeline)
+}
+
+// A fork is where a timeline was left for the next one.
+type fork struct {
+	timeline int32
+	end      pglogrepl.LSN
+}
+
+func parseHistory(history []byte) (forks []fork, err error) {
 	for line := range bytes.Lines(history) {
 		fields := bytes.Fields(line)
 		if len(fields) < 2 || fields[0][0] == '#' {
@@ -103,11 +122,26 @@ func forkOf(history []byte, timeline int32) (pglogrepl.LSN, error) {
 		}
 		number, err := strconv.ParseInt(string(fields[0]), 10, 32)
 		if err != nil {
-			return 0, fmt.Errorf("parse timeline history: %w", err)
+			return nil, fmt.Errorf("parse timeline history: %w", err)
 		}
-		if int32(number) == timeline {
-			return parseLSN(string(fields[1]))
+		end, err := parseLSN(string(fields[1]))
+		if err != nil {
+			return nil, fmt.Errorf("parse timeline history: %w", err)
+		}
+		forks = append(forks, fork{int32(number), end})
+	}
+	return forks, nil
+}
+
+// record names a record of the log as no other one is named, on this server or on any
+// that follows it: by the timeline that it was written on.
+func (s *system) record(forks []fork, at pglogrepl.LSN) string {
+	timeline := s.timeline
+	for _, f := range forks { // oldest first
+		if at < f.end {
+			timeline = f.timeline
+			break
 		}
 	}
-	return 0, fmt.Errorf("%w: timeline %d is not in the server's history", sources.ErrPositionLost, timeline)
+	return fmt.Sprintf("%s-%d-%X", s.id, timeline, uint64(at))
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pglogrepl"
+
 	"haystream/sources"
 )
 
@@ -51,5 +53,33 @@ func TestContains(t *testing.T) {
 	where.history = []byte("2\t0/5000\tx\n")
 	if err := where.contains(position{"7", 1, 1}); !errors.Is(err, sources.ErrPositionLost) {
 		t.Errorf("a timeline that is not in the history: %v", err)
+	}
+}
+
+// TestRecord: a record has one name, on whatever server that has it, and what a lost timeline had
+// there has another one.
+func TestRecord(t *testing.T) {
+	history := []byte("1\t0/3000\tx\n2\t0/5000\tx\n")
+	forks, err := parseHistory(history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, third := system{id: "7", timeline: 1}, system{id: "7", timeline: 3, history: history}
+	tests := []struct {
+		on    *system
+		forks []fork
+		at    pglogrepl.LSN
+		want  string
+	}{
+		{&first, nil, 0x2FFF, "7-1-2FFF"},
+		{&third, forks, 0x2FFF, "7-1-2FFF"},
+		{&first, nil, 0x3000, "7-1-3000"}, // the other servers never had it
+		{&third, forks, 0x3000, "7-2-3000"},
+		{&third, forks, 0x1_0000_5000, "7-3-100005000"},
+	}
+	for _, test := range tests {
+		if got := test.on.record(test.forks, test.at); got != test.want {
+			t.Errorf("the record at %s of timeline %d is %s, want %s", test.at, test.on.timeline, got, test.want)
+		}
 	}
 }

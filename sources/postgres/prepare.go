@@ -19,7 +19,7 @@ const oldestVersion = 130000
 // after from. What is there is looked at before anything is changed.
 func (s *Source) Prepare(ctx context.Context, tables []*sources.Table, from sources.Position) (sources.Start, error) {
 	var start sources.Start
-	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
+	err := s.use(ctx, func(conn *pgx.Conn) (err error) {
 		start, err = s.prepare(ctx, conn, tables, from)
 		return err
 	})

@@ -186,6 +186,8 @@ func (p *publication) plan(name string, tables []*sources.Table) publicationPlan
 			if len(lacking) > 0 {
 				plan.statements = append(plan.statements, "ALTER PUBLICATION "+quote(name)+" ADD TABLE "+tableList(lacking))
 			}
+		case len(tables) == 0 && len(p.Tables) > 0: // the form below takes no empty list
+			plan.statements = append(plan.statements, "ALTER PUBLICATION "+quote(name)+" DROP TABLE "+p.tableList())
 		case len(lacking) > 0 || len(p.Tables) > len(tables):
 			plan.statements = append(plan.statements, "ALTER PUBLICATION "+quote(name)+" SET TABLE "+tableList(tables))
 		}
@@ -207,7 +209,20 @@ func (p *publication) adds(t *sources.Table) bool {
 }
 
 func createPublication(name string, tables []*sources.Table) string {
-	return "CREATE PUBLICATION " + quote(name) + " FOR TABLE " + tableList(tables)
+	statement := "CREATE PUBLICATION " + quote(name)
+	if len(tables) > 0 { // else only messages are wanted
+		statement += " FOR TABLE " + tableList(tables)
+	}
+	return statement
+}
+
+// tableList names all tables that the publication does.
+func (p *publication) tableList() string {
+	tables := make([]*sources.Table, len(p.Tables))
+	for i, t := range p.Tables {
+		tables[i] = &sources.Table{Schema: t.Schema, Name: t.Name}
+	}
+	return tableList(tables)
 }
 
 // tableList names each table alone: a child by inheritance is a table of its

@@ -107,7 +107,7 @@ func (r *logRelation) cell(a *sources.Arena, i int, f *tupleField) error {
 		a.Missing()
 	default:
 		if err := addText(a, r.cells[i].convert, f.text); err != nil {
-			a.Null()
+			a.Missing()
 			return r.undecoded.Fail(r.table.Columns[i].Name, err)
 		}
 	}

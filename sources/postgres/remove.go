@@ -11,7 +11,7 @@ import (
 // not there, or belongs to someone else, stays out of the list.
 func (s *Source) Remove(ctx context.Context, dryRun bool) ([]string, error) {
 	var lines []string
-	err := s.pool.use(ctx, func(conn *pgx.Conn) error {
+	err := s.use(ctx, func(conn *pgx.Conn) error {
 		sl, err := readSlot(ctx, conn, s.cfg.Slot)
 		if err != nil {
 			return err

@@ -158,7 +158,7 @@ func (s *Source) end(ctx context.Context, conn *pgx.Conn, pid uint32) error {
 // Evict ends the server's process that reads the slot, where that is a daemon's.
 // A role may end its own processes without a privilege.
 func (s *Source) Evict(ctx context.Context) error {
-	return s.pool.use(ctx, func(conn *pgx.Conn) error {
+	return s.use(ctx, func(conn *pgx.Conn) error {
 		sl, err := readSlot(ctx, conn, s.cfg.Slot)
 		if err != nil || sl == nil || !sl.Active {
 			return err

@@ -7,7 +7,8 @@
 // transactions it saw. Check and Info change nothing on the server.
 //
 // The goroutine that calls Stream owns the replication connection; queries run
-// on connections of their own. Stream owns one more goroutine, which looks at the
+// on connections of their own, and goroutines that open and close those have ended
+// when Close returns. Stream owns one more goroutine, which looks at the
 // catalog; the creation of a slot one that says whom it waits for.
 package postgres
 
@@ -46,7 +47,7 @@ type Source struct {
 	cfg    sources.Config
 	log    zerolog.Logger
 	config *pgx.ConnConfig
-	pool   pool
+	pool   *sources.Pool[*pgx.Conn]
 
 	lookInterval time.Duration // between looks at the catalog
 
@@ -59,7 +60,8 @@ type Source struct {
 
 	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
 
-	decode atomic.Pointer[charset] // what makes UTF-8 here; nil: the server does
+	decode   atomic.Pointer[charset] // what makes UTF-8 here; nil: the server does
+	messages atomic.Pointer[charset] // what makes UTF-8 of messages; nil: none was other
 
 	mu       sync.Mutex
 	catalog  *catalog // as the last Catalog read it: what the projected tables came from
@@ -112,7 +114,7 @@ func New(cfg sources.Config, log zerolog.Logger) (*Source, error) {
 	}
 	return &Source{
 		cfg: cfg, log: log, config: config, lookInterval: lookInterval,
-		pool:     pool{config: config},
+		pool:     newPool(config),
 		barriers: map[string]uint64{},
 		widths:   map[string]int{}, published: map[string][]string{}, passedOver: map[uint32]bool{}, gaps: map[string]gap{},
 	}, nil
@@ -121,7 +123,7 @@ func New(cfg sources.Config, log zerolog.Logger) (*Source, error) {
 // Info connects and says what the server is.
 func (s *Source) Info(ctx context.Context) (sources.Info, error) {
 	info := sources.Info{Kind: "postgres", Address: address(s.config)}
-	err := s.pool.use(ctx, func(conn *pgx.Conn) error {
+	err := s.use(ctx, func(conn *pgx.Conn) error {
 		info.Version = conn.PgConn().ParameterStatus("server_version")
 		// A slot belongs to one database of the cluster.
 		return conn.QueryRow(ctx, `SELECT system_identifier || '/' || current_database() FROM pg_control_system()`).Scan(&info.Identity)
@@ -135,7 +137,7 @@ func (s *Source) Info(ctx context.Context) (sources.Info, error) {
 // Catalog reads the tables that the role can see.
 func (s *Source) Catalog(ctx context.Context) ([]*sources.Table, error) {
 	var found *catalog
-	err := s.pool.use(ctx, func(conn *pgx.Conn) (err error) {
+	err := s.use(ctx, func(conn *pgx.Conn) (err error) {
 		if found, err = s.readCatalog(ctx, conn, nil); err != nil {
 			return err
 		}
@@ -230,7 +232,7 @@ func (s *Source) Lag(ctx context.Context, pos sources.Position) (sources.Lag, er
 SELECT COALESCE(GREATEST(l.lsn - $2::pg_lsn, 0), -1)::int8, COALESCE(l.lsn - s.restart_lsn, -1)::int8, COALESCE(s.safe_wal_size, -1)
 FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END AS lsn) l
 LEFT JOIN pg_replication_slots s ON s.slot_name = $1`
-	err := s.pool.use(ctx, func(conn *pgx.Conn) error {
+	err := s.use(ctx, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, query, s.cfg.Slot, at).Scan(&lag.Bytes, &lag.Retained, &lag.SafeLeft)
 	})
 	if err != nil {
@@ -239,5 +241,5 @@ LEFT JOIN pg_replication_slots s ON s.slot_name = $1`
 	return lag, nil
 }
 
-// Close ends all idle connections. A running Stream or Chunk ends with its context.
-func (s *Source) Close() { s.pool.close() }
+// Close ends all connections, when those in use are back. A running Stream or Chunk ends with its context.
+func (s *Source) Close() { s.pool.Close() }

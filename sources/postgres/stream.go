@@ -19,16 +19,6 @@ import (
 )
 
 const (
-	// batchBytes is the memory at which a batch is sent.
-	batchBytes = 1 << 20
-
-	// linger is how long a finished transaction waits for more, so that a
-	// fast run of small ones shares a batch.
-	linger = 2 * time.Millisecond
-
-	// positionEvery spaces batches that only move the position.
-	positionEvery = time.Second
-
 	// A chunk that waits for its mark makes the stream ask an idle server
 	// where it is, at first quickly.
 	askFirst = 2 * time.Millisecond
@@ -62,12 +52,8 @@ type stream struct {
 	lookout *lookout                  // whether it still holds
 	decoder decoder
 
-	batch  *sources.Batch // being filled
-	whole  time.Time      // when it first held a whole transaction; zero: not yet
-	busy   bool           // the last batch had changes
-	quiet  bool           // the server has said since that nothing follows
-	sent   pglogrepl.LSN  // position of the last batch
-	sentAt time.Time
+	batch sources.Batcher
+	sent  pglogrepl.LSN // position of the last batch
 
 	heard      bool // the server, since received
 	received   time.Time
@@ -93,6 +79,7 @@ func (s *Source) Stream(ctx context.Context, tables []*sources.Table, from sourc
 		return fmt.Errorf("start stream: %w", explainStream(err, s.config))
 	}
 	st.out = out
+	st.decoder.text = func(content []byte) ([]byte, error) { return s.messageText(ctx, content) }
 	st.decoder.resolve = func(message relationMessage) (*logRelation, error) { return st.resolve(ctx, message) }
 	st.lookout = newLookout(st.look, s.lookInterval, st.wake, s.log)
 	looking, end := context.WithCancel(ctx)
@@ -140,8 +127,8 @@ func newStream(s *Source, conn *pgconn.PgConn, tables []*sources.Table, prepared
 	st := &stream{
 		source: s, conn: conn, catalog: prepared,
 		tables: make(map[string]*sources.Table, len(tables)),
-		batch:  &sources.Batch{Arena: &sources.Arena{}},
-		sent:   at.lsn, sentAt: now, received: now,
+		batch:  sources.NewBatcher(),
+		sent:   at.lsn, received: now,
 		askWait: askFirst,
 	}
 	for _, t := range tables {
@@ -154,6 +141,7 @@ func newStream(s *Source, conn *pgconn.PgConn, tables []*sources.Table, prepared
 			st.prune = st.prune || due
 			return id
 		},
+		now:      time.Now,
 		versions: sources.NewVersioner(version),
 		end:      at.lsn, version: version,
 	}
@@ -168,7 +156,9 @@ func (st *stream) start(ctx context.Context, at position) error {
 	if st.where, err = identify(ctx, st.conn); err != nil {
 		return err
 	}
-	err = s.pool.use(ctx, func(conn *pgx.Conn) error {
+	messages := false
+	err = s.use(ctx, func(conn *pgx.Conn) error {
+		messages = s.cfg.Messages && serverVersion(conn) >= messagesFrom
 		sl, err := readSlot(ctx, conn, s.cfg.Slot)
 		if err != nil {
 			return err
@@ -194,13 +184,23 @@ func (st *stream) start(ctx context.Context, at position) error {
 	s.mu.Unlock()
 	// Never more than what this stream begins with is acknowledged at its start.
 	s.acked.Store(uint64(at.lsn))
-	return pglogrepl.StartReplication(ctx, st.conn, quote(s.cfg.Slot), at.lsn, pglogrepl.StartReplicationOptions{
-		PluginArgs: []string{
-			"proto_version '1'",
-			"publication_names '" + strings.ReplaceAll(quote(s.cfg.Publication), "'", "''") + "'",
-		},
-	})
+	options := []string{
+		"proto_version '1'",
+		"publication_names '" + strings.ReplaceAll(quote(s.cfg.Publication), "'", "''") + "'",
+	}
+	if messages {
+		forks, err := parseHistory(st.where.history)
+		if err != nil {
+			return err
+		}
+		st.decoder.record = func(at pglogrepl.LSN) string { return st.where.record(forks, at) }
+		options = append(options, "messages 'true'")
+	}
+	return pglogrepl.StartReplication(ctx, st.conn, quote(s.cfg.Slot), at.lsn, pglogrepl.StartReplicationOptions{PluginArgs: options})
 }
+
+// messagesFrom is the first version that streams logical messages.
+const messagesFrom = 140000
 
 // readTimeout takes over the server's idea of a dead connection.
 func (st *stream) readTimeout(ctx context.Context) error {
@@ -288,7 +288,7 @@ func (st *stream) copyData(ctx context.Context, data []byte) error {
 		// Everything up to this position was sent before it. Within a
 		// transaction it says nothing of that one's end.
 		if !st.decoder.inTx {
-			st.quiet = st.busy
+			st.batch.Quiet()
 			st.decoder.advance(pglogrepl.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
 		if data[keepaliveLength-1] != 0 {
@@ -300,14 +300,11 @@ func (st *stream) copyData(ctx context.Context, data []byte) error {
 }
 
 func (st *stream) logData(ctx context.Context, data []byte) error {
-	committed, err := st.decoder.decode(data, st.batch)
+	committed, err := st.decoder.decode(data, st.batch.Batch)
 	if err != nil {
 		return err
 	}
-	if committed && st.whole.IsZero() && len(st.batch.Changes) > 0 {
-		st.whole = time.Now()
-	}
-	if st.batch.Size() >= batchBytes {
+	if committed && st.batch.Whole() || st.batch.Full() {
 		return st.send(ctx)
 	}
 	return nil
@@ -320,7 +317,7 @@ func (st *stream) forgetIDs(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	var xmin uint64
-	err := st.source.pool.use(ctx, func(conn *pgx.Conn) error {
+	err := st.source.use(ctx, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8`).Scan(&xmin)
 	})
 	if err != nil {

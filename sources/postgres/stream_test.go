@@ -257,7 +257,7 @@ func testLargeMemory(r *rig) {
 		r.must(err)
 		rows += len(b.Changes)
 		f.changes, f.txs = nil, nil
-		if b.Size() > 2*batchBytes {
+		if b.Size() > 2*sources.BatchBytes {
 			r.Fatalf("a batch has %d bytes", b.Size())
 		}
 		if r.source.Reached(f.at.Position, end) && rows < 60000 {

@@ -40,7 +40,7 @@ ORDER BY 1, 2`
 // Views reads what has a table's name and cannot be tailed.
 func (s *Source) Views(ctx context.Context) ([]sources.View, error) {
 	var views []sources.View
-	err := s.pool.use(ctx, func(conn *pgx.Conn) error {
+	err := s.use(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, viewsQuery)
 		if err != nil {
 			return err

@@ -75,7 +75,7 @@ func (s *Source) watched(ctx context.Context, until string, work func(context.Co
 	watch, done := context.WithCancel(ctx)
 	group.Go(func() error {
 		for backoff.Pause(watch, waitReports) == nil {
-			_ = s.pool.use(watch, func(conn *pgx.Conn) error {
+			_ = s.use(watch, func(conn *pgx.Conn) error {
 				s.logOldest(watch, conn, until)
 				return nil
 			})

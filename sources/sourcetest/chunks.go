@@ -206,7 +206,7 @@ func randomChange(random *rand.Rand, table string, keys, n int) []string {
 type load struct {
 	*tail
 	state   map[string]string
-	touched map[string]bool // keys changed since the chunk's window opened
+	changed map[string]bool // keys changed since the chunk's window opened
 }
 
 // number is that of the transaction that wrote the row, which table and image make up.
@@ -226,11 +226,11 @@ func (l *load) apply() {
 		}
 		if c.kind != sources.Insert {
 			delete(l.state, c.table+c.before)
-			l.touched[c.table+c.before] = true
+			l.changed[c.table+c.before] = true
 		}
 		if c.kind != sources.Delete {
 			l.state[c.table+c.key] = c.table + c.after
-			l.touched[c.table+c.key] = true
+			l.changed[c.table+c.key] = true
 		}
 	}
 	l.changes = nil
@@ -243,7 +243,7 @@ func (l *load) rows(req sources.ChunkRequest) {
 	for {
 		chunk := l.chunk(req)
 		for _, row := range chunk.Rows {
-			if key := req.Table.Name + join(row.Key(req.Table.Key)); !l.touched[key] {
+			if key := req.Table.Name + join(row.Key(req.Table.Key)); !l.changed[key] {
 				l.state[key] = req.Table.Name + image(row)
 			}
 		}
@@ -271,7 +271,7 @@ func (l *load) byValue(t *sources.Table, ids int) {
 // chunk reads one chunk, and the stream meanwhile and until it has reached the chunk's mark.
 func (l *load) chunk(req sources.ChunkRequest) *sources.Chunk {
 	l.Helper()
-	l.touched = map[string]bool{}
+	l.changed = map[string]bool{}
 	var chunk *sources.Chunk
 	read := make(chan error, 1)
 	go func() {

@@ -24,6 +24,7 @@ type fixture struct {
 	tables []*sources.Table // as prepared
 	start  sources.Checkpoint
 	fences int
+	opened []sources.Source // closed when what they made is removed
 }
 
 const fenceTable = "fence"
@@ -31,6 +32,11 @@ const fenceTable = "fence"
 func newFixture(t testing.TB, h Harness, name string) *fixture {
 	f := &fixture{TB: t, Harness: h, name: "suite_" + name}
 	f.main = f.open()
+	f.Cleanup(func() {
+		for _, s := range f.opened {
+			s.Close()
+		}
+	})
 	f.source = f.newSource()
 	f.create(fenceTable, "id INTEGER NOT NULL PRIMARY KEY")
 	return f
@@ -39,7 +45,7 @@ func newFixture(t testing.TB, h Harness, name string) *fixture {
 // newSource makes one more source of the test's name.
 func (f *fixture) newSource() sources.Source {
 	source := f.Source(f, f.name)
-	f.Cleanup(source.Close)
+	f.opened = append(f.opened, source)
 	return source
 }
 

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class HaystreamConfig(AppConfig):
+    name = "haystream"
+    verbose_name = "Haystream"

@@ -1,0 +1,68 @@
+package web
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"haystream/replicator/joins"
+)
+
+// TestReasonsAreInTheDocs wants all that is said of each reason, and the same in docs/operations.md.
+func TestReasonsAreInTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := reasonTable(); !strings.Contains(string(text), "\n\n"+table+"\n") {
+		t.Errorf("docs/operations.md must have this table:\n\n%s", table)
+	}
+	names := map[string]bool{}
+	for r, said := range reasonTexts {
+		if said.name == "" || said.line == "" || said.metric == "" || said.remedy == "" {
+			t.Errorf("reason %d is not told of in full: %+v", r, said)
+		}
+		if names[said.name] {
+			t.Errorf("two reasons are named %s", said.name)
+		}
+		names[said.name] = true
+		if said.silent && said.log != "" {
+			t.Errorf("%s has a line in the log, and none", said.name)
+		}
+	}
+}
+
+// TestReasonsAreMetrics wants haystream_not_ready for each reason, and the metrics that go with them.
+func TestReasonsAreMetrics(t *testing.T) {
+	d := &stage{why: []Trouble{{SinkDown, "sink: away"}, {Lag, "2m0s behind the source"}}}
+	d.status = Status{
+		Source: SourceStatus{LagBytes: 1, RetainedBytes: 1, SafeBytes: 1}, Indexes: []IndexStatus{{Alias: "notes"}}, Events: &EventsStatus{}, Store: &joins.Status{},
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collector{d})
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, holds := map[string]bool{}, map[string]float64{}
+	for _, f := range families {
+		there[f.GetName()] = true
+		if f.GetName() != "haystream_not_ready" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			holds[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+		}
+	}
+	for r, said := range reasonTexts {
+		if !there["haystream_"+said.metric] {
+			t.Errorf("%s: there is no metric haystream_%s", said.name, said.metric)
+		}
+		want := flag(Reason(r) == SinkDown || Reason(r) == Lag)
+		if got, ok := holds[said.name]; !ok || got != want {
+			t.Errorf("haystream_not_ready of %s is %v, want %v", said.name, got, want)
+		}
+	}
+}
