@@ -36,6 +36,9 @@ func (s *Store) engine(g *guard, p *pace) *pebble.Options {
 			},
 		},
 	}
+	// A flush that takes over a table reads others, and is tried for ever where one is damaged, even within
+	// Open. So what a table overlaps with is flushed first, which reads nothing.
+	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	// Keys that are looked for in vain are those of new rows: filters spare
 	// the reading. The last level's are too large to stay in the cache.
 	// Larger blocks are smaller on disk, and slower to read one row of.
