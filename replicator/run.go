@@ -59,6 +59,7 @@ type daemon struct {
 	ends   *quiet.Log      // of sessions that could not go on
 	orders chan *order     // from those who ask; taken by who has the checkpoint
 	taken  *order          // has ended the session, and is to be carried out
+	broken error           // the row store is damaged, though Open may not see it; nil: it is not known to be
 
 	decoding *decoding
 	messages *messages // of the database's log; nil where there is no event queue for them
@@ -276,6 +277,9 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.Is(err, rowstore.ErrFull), errors.Is(err, rowstore.ErrReadOnly):
 		err = noRoom(err, d.cfg.StoreDir())
 		return d.later(web.NoRoom, err, zerolog.ErrorLevel), nil
+	case errors.Is(err, rowstore.ErrRebuild):
+		d.broken = err
+		return again, nil
 	case errors.As(err, &refused), errors.Is(err, sources.ErrConfig), errors.Is(err, sinks.ErrForeign):
 		return d.later(web.ToMend, err, zerolog.ErrorLevel), nil
 	}

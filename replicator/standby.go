@@ -30,8 +30,8 @@ type rival struct {
 // the same for all of leaseLife. Then its connection is ended. Should it wake up,
 // it sends nothing: its lease has run out, and its next save meets ours.
 func (d *daemon) standBy(ctx context.Context, why error) answer {
+	d.status.standingBy(why.Error()) // who reads the log may rely on it
 	d.later(web.StandingBy, why, zerolog.WarnLevel)
-	d.status.standingBy(why.Error())
 	if d.queue != nil { // nobody else has a connection to it
 		return pause(ctx, standbyWait)
 	}

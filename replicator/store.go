@@ -34,6 +34,8 @@ func (d *daemon) openStore(st *builds.State, pf *inspect.Inspection) (store *row
 	switch {
 	case err != nil:
 		reason = err.Error()
+	case d.broken != nil:
+		reason = d.broken.Error()
 	case store.Sequence() > 0 && (fresh || saved.ID != store.ID()), saved.ID == store.ID() && store.Sequence() < saved.Sequence:
 		reason = "it is not as the checkpoint left it"
 	default:
@@ -68,6 +70,7 @@ func (d *daemon) resetStore(store *rowstore.Store, reason string) error {
 	if err := store.Reset(); err != nil {
 		return fmt.Errorf("reset row store %s: %w", d.cfg.StoreDir(), err)
 	}
+	d.broken = nil
 	return nil
 }
 

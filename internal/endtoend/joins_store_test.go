@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,8 +78,9 @@ func TestStoreIsLost(t *testing.T) {
 			}
 			return os.CopyFS(store, os.DirFS(before))
 		},
-		func() error { return cutShort(store, ".sst") },
-		func() error { return cutShort(store, "MANIFEST") },
+		func() error { return damage(store, ".sst", cutShort) },
+		func() error { return damage(store, ".sst", zero) }, // which is found when it is read
+		func() error { return damage(store, "MANIFEST", cutShort) },
 	} {
 		w.start()
 		w.eventually("the daemon is ready", w.ready)
@@ -110,8 +112,8 @@ func TestStoreIsLost(t *testing.T) {
 	}
 }
 
-// cutShort halves the largest file of the store with a name that contains part.
-func cutShort(store, part string) error {
+// damage does something to the largest file of the store with a name that contains part.
+func damage(store, part string, do func(name string, size int64) error) error {
 	var largest string
 	var size int64
 	files, err := filepath.Glob(filepath.Join(store, "rows", "*"))
@@ -123,7 +125,19 @@ func cutShort(store, part string) error {
 			largest, size = name, info.Size()
 		}
 	}
-	return os.Truncate(largest, size/2)
+	return do(largest, size)
+}
+
+func cutShort(name string, size int64) error { return os.Truncate(name, size/2) }
+
+// zero writes zeros to the first half, which is rows. What tells of the file is at its end.
+func zero(name string, size int64) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, size/2), 0)
+	return errors.Join(err, f.Close())
 }
 
 // TestDefinitionsWithoutStoreBetween: a store that definitions without one have

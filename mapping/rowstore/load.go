@@ -125,10 +125,14 @@ func (l *Load) Commit(b *Batch) error {
 	if l.to == nil {
 		return l.Discard()
 	}
-	// The mark comes with the rows, and goes with the Batch. It tells what was committed
-	// before: that is not lost where the rows are there.
-	mark := appendLoad(nil, l.t.number, b.next.sequence-1)
-	err := errors.Join(b.of.Apply(l.entries, nil), b.of.Delete(mark, nil))
+	// The mark comes with the rows. It tells what was committed before: that is not lost where the rows are
+	// there. The receipt comes with the Batch: the mark, and so the rows, are not lost where it is there.
+	before := b.next.sequence - 1
+	mark, receipt := appendLoad(nil, l.t.number, before), appendLoads(nil, l.t)
+	err := errors.Join(
+		b.of.Apply(l.entries, nil),
+		b.of.DeleteRange(appendLoad(nil, l.t.number, 0), mark, nil),
+		b.of.Set(receipt, binary.BigEndian.AppendUint64(nil, before), nil))
 	if err := l.Discard(); err != nil {
 		return s.unwritten(err)
 	}
@@ -220,16 +224,28 @@ func (s *Store) unwritten(err error) error {
 	return s.guard.failure()
 }
 
-// marks gives the marks of rows whose Batch was not committed.
+// marks gives the marks of rows whose Batch was not committed. It fails where rows are lost whose Batch was.
 func (s *Store) marks(each func(mark []byte, table uint16, sequence uint64, span []byte) error) error {
+	var receipt []byte // a mark that must follow
 	r := newReader(s, s.db)
-	return r.scan([]byte{spaceLoad}, nil, nil, func(key, span []byte) (bool, error) {
-		if len(key) != 10 {
+	err := r.scan([]byte{spaceLoad}, nil, nil, func(key, value []byte) (bool, error) {
+		switch {
+		case len(key) == 2 && len(value) == 8 && receipt == nil:
+			receipt = append(bytes.Clone(key), value...)
+		case len(key) != 10:
 			return false, s.damaged("read what was loaded", errMark)
+		case bytes.Equal(key, receipt):
+			receipt = nil
+		default:
+			table, sequence := binary.BigEndian.Uint16(key), binary.BigEndian.Uint64(key[2:])
+			return true, each(appendLoad(nil, table, sequence), table, sequence, value)
 		}
-		table, sequence := binary.BigEndian.Uint16(key), binary.BigEndian.Uint64(key[2:])
-		return true, each(appendLoad(nil, table, sequence), table, sequence, span)
+		return true, nil
 	})
+	if err == nil && receipt != nil {
+		err = s.damaged("read what was loaded", errors.New("rows that were loaded are lost"))
+	}
+	return err
 }
 
 var errMark = errors.New("a mark cannot be read")

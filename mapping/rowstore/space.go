@@ -7,7 +7,8 @@ import (
 
 // The first byte of every key in the store. The rest is
 //
-//	load:  table, sequence                 → which rows were loaded, until their batch is committed
+//	load:  table                           → the sequence of the last load that was committed
+//	load:  table, sequence                 → which rows were loaded, until the next load is committed
 //	dirty: target, version                 → documents
 //	due:   time, target, key               →
 //	dueOf: target, key                     → time
@@ -42,6 +43,11 @@ func appendRowSpace(dst []byte, t *Table) []byte {
 
 func appendIndexSpace(dst []byte, t *Table) []byte {
 	return binary.BigEndian.AppendUint16(append(dst, spaceIndex), t.number)
+}
+
+// appendLoads appends what all loads of a table begin with, which is the key of its receipt.
+func appendLoads(dst []byte, t *Table) []byte {
+	return binary.BigEndian.AppendUint16(append(dst, spaceLoad), t.number)
 }
 
 func appendLoad(dst []byte, table uint16, sequence uint64) []byte {

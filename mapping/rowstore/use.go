@@ -63,7 +63,7 @@ func (s *Store) Use(layout *Layout) error {
 		if !slices.ContainsFunc(wanted, func(w kept) bool { return w.Number == t.Number && w.Print == t.Print }) {
 			changed = true
 			gone := &Table{number: t.Number}
-			err = errors.Join(err, drop(appendRowSpace(nil, gone)), drop(appendPieceSpace(nil, gone)), drop(appendIndexSpace(nil, gone)), drop(append([]byte{spaceNote}, t.Note("")...)), drop(appendLoad(nil, t.Number, 0)[:3]))
+			err = errors.Join(err, drop(appendRowSpace(nil, gone)), drop(appendPieceSpace(nil, gone)), drop(appendIndexSpace(nil, gone)), drop(append([]byte{spaceNote}, t.Note("")...)), drop(appendLoads(nil, gone)))
 		}
 	}
 	if changed = changed || len(wanted) != len(held); !changed {

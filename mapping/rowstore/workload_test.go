@@ -368,10 +368,10 @@ func openLayout(dir string, l *Layout, of Meta, options Options) (*Store, error)
 	if err != nil {
 		return s, err
 	}
-	if err := s.Use(l); err != nil {
+	if err = s.Use(l); err != nil && !errors.Is(err, ErrRebuild) {
 		return nil, errors.Join(err, s.Close())
 	}
-	return s, nil
+	return s, err
 }
 
 func current(t *testing.T, l *Layout, s *Store) string {
