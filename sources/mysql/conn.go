@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -40,7 +39,7 @@ type conn struct {
 	limit   time.Duration // of a query; 0: none
 	numeric bool          // a TINYINT(1) is a number
 	broken  bool          // the protocol's state is not known any more
-	packet  bytes.Buffer  // the last one read
+	packets packetReader  // of whatever comes after the login
 }
 
 // connect opens a connection, whose queries may take as long as limit; 0 is
@@ -116,10 +115,13 @@ func (e *endpoint) login(ctx context.Context, config *tls.Config) (c *conn, err 
 		}
 		return nil
 	})
-	if err != nil && strings.Contains(err.Error(), noTLS) {
-		err = errNoTLS
+	if err != nil {
+		if strings.Contains(err.Error(), noTLS) {
+			err = errNoTLS
+		}
+		return nil, err
 	}
-	return &conn{Conn: library, flavor: e.flavor, network: network}, err
+	return &conn{Conn: library, flavor: e.flavor, network: network, packets: newPacketReader(library.Conn.Conn)}, nil
 }
 
 // open finds out which server it is and sets up the session.

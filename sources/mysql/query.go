@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -96,19 +95,12 @@ func (c *conn) command(kind byte, argument []byte) error {
 	return c.WritePacket(append(packet, argument...))
 }
 
-// keptPacket is the largest buffer that is kept when packets are small again.
-const keptPacket = 1 << 20
-
 // next reads a packet, valid until the next call. A server's error is an error.
 func (c *conn) next() ([]byte, error) {
-	if c.packet.Cap() > keptPacket && c.packet.Len() <= keptPacket {
-		c.packet = bytes.Buffer{} // large ones are rare
+	packet, err := c.packets.next(&c.Sequence)
+	if err != nil {
+		return nil, fmt.Errorf("read packet: %w", err)
 	}
-	c.packet.Reset()
-	if err := c.ReadPacketTo(&c.packet); err != nil {
-		return nil, err
-	}
-	packet := c.packet.Bytes()
 	switch {
 	case len(packet) == 0:
 		return nil, errors.New("the server sent an empty packet")
