@@ -27,7 +27,7 @@ func (m dateTime) appendTimestamp(dst []byte) []byte {
 	if m.micros == 0 {
 		return dst
 	}
-	dst = appendPadded(append(dst, '.'), uint64(m.micros), 6)
+	dst = append2(append2(append2(append(dst, '.'), m.micros/10000), m.micros/100), m.micros)
 	for dst[len(dst)-1] == '0' {
 		dst = dst[:len(dst)-1]
 	}
@@ -49,9 +49,13 @@ func appendClock(dst []byte, hour, minute, second int) []byte {
 	return append2(append(append2(dst, minute), ':'), second)
 }
 
+// pairs are the numbers of two digits.
+const pairs = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899"
+
 // append2 appends the last two digits.
 func append2(dst []byte, n int) []byte {
-	return append(dst, '0'+byte(n/10%10), '0'+byte(n%10))
+	at := uint(n) % 100 * 2
+	return append(dst, pairs[at], pairs[at+1])
 }
 
 // parseDateTime reads 2006-01-02 and 2006-01-02 15:04:05[.999999].
