@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"encoding/binary"
 	"errors"
 	"strconv"
 
@@ -133,11 +132,9 @@ func elementIndex(text string) (int, error) {
 }
 
 // part adds a JSON value of which the image has the changed parts only.
-func (r *rowReader) part(a *sources.Arena, i int, data []byte, old sources.Row) error {
-	const width = 4 // of the length
-	size := int(binary.LittleEndian.Uint32(data))
+func (r *rowReader) part(a *sources.Arena, i int, diffs []byte, old sources.Row) error {
 	var err error
-	if r.patch, err = appendDiffs(r.patch[:0], data[width:width+size]); err != nil {
+	if r.patch, err = appendDiffs(r.patch[:0], diffs); err != nil {
 		return err
 	}
 	switch {

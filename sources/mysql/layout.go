@@ -89,19 +89,19 @@ func fractionSize(digits int) int {
 	return (digits + 1) / 2
 }
 
-// cut returns the value at the start of data, and how many bytes it took.
-func (l layout) cut(data []byte) (value []byte, size int, err error) {
-	size = l.size
+// cut says where the value at the start of data ends, behind its prefix.
+func (l *layout) cut(data []byte) (end int, err error) {
+	end = l.size
 	if l.prefix > 0 {
 		if len(data) < l.prefix {
-			return nil, 0, errShort
+			return 0, errShort
 		}
-		size = l.prefix + int(littleEndian(data[:l.prefix]))
+		end = l.prefix + int(littleEndian(data[:l.prefix]))
 	}
-	if len(data) < size {
-		return nil, 0, errShort
+	if len(data) < end {
+		return 0, errShort
 	}
-	return data[l.prefix:size], size, nil
+	return end, nil
 }
 
 // littleEndian reads an unsigned number of up to eight bytes.
@@ -118,39 +118,4 @@ func bigEndian(data []byte) (n uint64) {
 		n = n<<8 | uint64(b)
 	}
 	return n
-}
-
-// A decoder appends the canonical text of the value at the start of data, which
-// is the rest of a row image, and returns how many bytes the value took.
-type decoder func(dst, data []byte) (text []byte, size int, err error)
-
-// decoder returns the decoder for a column whose values are converted so; a nil
-// converter stands for "as it is".
-func (l layout) decoder(convert converter) decoder {
-	if convert == nil {
-		return func(dst, data []byte) ([]byte, int, error) {
-			value, size, err := l.cut(data)
-			return append(dst, value...), size, err
-		}
-	}
-	return func(dst, data []byte) ([]byte, int, error) {
-		value, size, err := l.cut(data)
-		if err != nil {
-			return dst, 0, err
-		}
-		dst, err = convert(dst, value)
-		return dst, size, err
-	}
-}
-
-// skipper returns how to tell how many bytes a value takes, for columns that nobody uses.
-func skipper(wireType byte, meta uint16) (func(data []byte) (int, error), error) {
-	l, err := layoutOf(wireType, meta)
-	if err != nil {
-		return nil, err
-	}
-	return func(data []byte) (int, error) {
-		_, size, err := l.cut(data)
-		return size, err
-	}, nil
 }

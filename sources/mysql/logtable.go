@@ -25,7 +25,7 @@ type logTable struct {
 	described []byte         // the event that describes it
 	table     *sources.Table // nil: no table in use
 	names     []string       // of the log's columns
-	skip      []func([]byte) (int, error)
+	layouts   []layout
 	cells     []logCell
 	acts      bool  // foreign keys change other tables where its rows go or change
 	documents int   // how many columns are JSON in the log
@@ -36,7 +36,7 @@ type logTable struct {
 // A logCell is where a projected column comes from.
 type logCell struct {
 	at       int // column of the log; -1: the log has none
-	decode   decoder
+	convert  converter
 	unset    unset
 	computed bool
 	document int // which of the log's JSON columns it is; -1: none
@@ -136,7 +136,7 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 // is only expected is that of columns behind those which the catalog has.
 func newLogTable(description *description, table *sources.Table, whole *table) (t *logTable, difference error, expected bool) {
 	columns := len(description.ColumnType)
-	t = &logTable{table: table, acts: whole.acts, names: make([]string, columns), skip: make([]func([]byte) (int, error), columns), end: -1}
+	t = &logTable{table: table, acts: whole.acts, names: make([]string, columns), layouts: make([]layout, columns), end: -1}
 	named := len(description.ColumnName) == columns
 	expected = true
 	differs := func(err error) { difference, expected = err, false }
@@ -152,7 +152,7 @@ func newLogTable(description *description, table *sources.Table, whole *table) (
 			t.documents++
 		}
 		var err error
-		if t.skip[i], err = skipper(wire, description.ColumnMeta[i]); err != nil {
+		if t.layouts[i], err = layoutOf(wire, description.ColumnMeta[i]); err != nil {
 			return t, err, false
 		}
 		at := i
@@ -201,11 +201,11 @@ func (t *logTable) cell(i int, description *description, whole *table, at, docum
 	if column.refused != nil {
 		return cell, false, difference
 	}
-	decode, err := column.decoder(description.ColumnType[i], description.ColumnMeta[i])
+	form, err := column.form(t.layouts[i])
 	if err != nil {
 		return cell, false, fmt.Errorf("column %s: %w", column.name, err)
 	}
-	cell = logCell{at: i, decode: decode, computed: whole.sources.Columns[at].Generated, document: document}
+	cell = logCell{at: i, convert: form.convert, computed: whole.sources.Columns[at].Generated, document: document}
 	if column == known {
 		cell.unset = column.unset
 	}

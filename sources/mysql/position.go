@@ -66,8 +66,12 @@ func (p position) before(q position) bool {
 	if p.server != q.server || p.file == "" {
 		return true
 	}
-	a, b := fileNumber(p.file), fileNumber(q.file)
-	return a < b || a == b && p.offset < q.offset
+	if p.file != q.file {
+		if a, b := fileNumber(p.file), fileNumber(q.file); a != b {
+			return a < b
+		}
+	}
+	return p.offset < q.offset
 }
 
 // fileNumber is the number that the server counts a file up by.

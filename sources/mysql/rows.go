@@ -277,7 +277,7 @@ func (r *rowReader) newRow(a *sources.Arena, t *logTable, present, data []byte, 
 			cell.unset.add(a)
 			r.defaulted = r.defaulted || cell.unset.kind == unsetNull || cell.unset.kind == unsetText
 		case r.isPart(cell):
-			if err := r.part(a, i, data[r.image.from[cell.at]:], old); err != nil {
+			if err := r.part(a, i, data[r.image.from[cell.at]:r.image.to[cell.at]], old); err != nil {
 				if err = r.undecoded.Fail(t.names[cell.at], err); err != nil {
 					return sources.Row{}, nil, err
 				}
@@ -339,7 +339,12 @@ func (r *rowReader) value(a *sources.Arena, t *logTable, i int, data []byte) err
 		a.Null()
 		return nil
 	}
-	text, _, err := cell.decode(a.Buffer(), data[start:])
+	value := data[start:r.image.to[cell.at]]
+	if cell.convert == nil {
+		a.Text(value)
+		return nil
+	}
+	text, err := cell.convert(a.Buffer(), value)
 	if err != nil {
 		a.Missing()
 		return r.undecoded.Fail(t.names[cell.at], err)
@@ -375,12 +380,13 @@ func (r *rowReader) locate(t *logTable, present, data []byte) (rest []byte, err 
 			r.image.from[i] = placeNull
 			continue
 		}
-		size, err := t.skip[i](data[at:])
+		layout := &t.layouts[i]
+		end, err := layout.cut(data[at:])
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", t.names[i], err)
 		}
-		r.image.from[i], r.image.to[i] = at, at+size
-		at += size
+		r.image.from[i], r.image.to[i] = at+layout.prefix, at+end
+		at += end
 	}
 	return data[at:], nil
 }

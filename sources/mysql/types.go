@@ -58,21 +58,16 @@ func (t *columnType) convert(dst, text []byte) ([]byte, error) {
 	return t.text(dst, text)
 }
 
-// decoder returns how to read the column's values from row images. wireType and
-// meta are as replication.TableMapEvent has them. Where they are not the
-// catalog's type, the error is sources.ErrSchemaChanged: the log is older or
-// newer than the catalog.
-func (t *columnType) decoder(wireType byte, meta uint16) (decoder, error) {
-	l, err := layoutOf(wireType, meta)
-	if err != nil {
-		return nil, err
-	}
+// form returns the form that the log has the column's values in. Where that is not of
+// the catalog's type, the error is sources.ErrSchemaChanged: the log is older or newer
+// than the catalog.
+func (t *columnType) form(l layout) (logForm, error) {
 	for _, form := range t.forms {
 		if form.wire == l.wire && (form.meta == anyMeta || form.meta == l.meta) {
-			return l.decoder(form.convert), nil
+			return form, nil
 		}
 	}
-	return nil, fmt.Errorf("decode %s: the log has column type %d (%d): %w", t.SQL, l.wire, l.meta, sources.ErrSchemaChanged)
+	return logForm{}, fmt.Errorf("decode %s: the log has column type %d (%d): %w", t.SQL, l.wire, l.meta, sources.ErrSchemaChanged)
 }
 
 // resolveType tells how to read a column. The error says why its type cannot be read.
