@@ -13,6 +13,7 @@ import (
 	"haystream/replicator/commands"
 	"haystream/replicator/config"
 	"haystream/replicator/dashboards"
+	"haystream/replicator/verify"
 )
 
 type initCommand struct {
@@ -155,6 +156,25 @@ func (c reindexCommand) Run(ctx context.Context, e *environment) error {
 		return err
 	}
 	return commands.Reindex(ctx, cfg, commands.ReindexOptions{Indexes: c.Indexes, Wait: c.Wait, ForceMerge: c.ForceMerge}, e.out)
+}
+
+type verifyCommand struct {
+	Indexes []string `arg:"" optional:"" name:"index" help:"Names of definitions under indexes; all without any."`
+	Repair  bool     `help:"Mend what differs: documents are written or deleted, stored rows are read again."`
+	Rate    int      `placeholder:"N" help:"Rows a second at most."`
+	JSON    bool     `name:"json" help:"Print the daemon's reports as they are."`
+}
+
+func (c verifyCommand) Run(ctx context.Context, e *environment) error {
+	if c.Rate < 0 {
+		return &usageError{errors.New("--rate is how many rows a second")}
+	}
+	cfg, _, err := e.load()
+	if err != nil {
+		return err
+	}
+	options := commands.VerifyOptions{Options: verify.Options{Repair: c.Repair, Rate: c.Rate}, Indexes: c.Indexes, JSON: c.JSON}
+	return commands.Verify(ctx, cfg, options, e.out, e.err)
 }
 
 type deadLettersCommand struct {

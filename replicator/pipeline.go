@@ -51,7 +51,15 @@ type pipeline struct {
 	need    func(context.Context, []*sinks.Target) error                                      // blocks until the indexes of periods are made
 	replays chan *replay                                                                      // dead letters that are to be sent again
 	report  func(error)                                                                       // how the checkpoint step went
-	log     zerolog.Logger
+
+	verifier  *verifier // asks for indexes to be compared
+	verifyDir string    // for what that needs on disk
+	viewer    sinks.Viewer
+	asides    chan func() error                           // for the apply loop to do
+	send      func(*sinks.Batch) (<-chan struct{}, error) // hands a batch to delivery that needs no rendering
+	recording atomic.Pointer[recording]                   // of what is delivered; nil while nothing is compared
+	recorded  sync.Mutex                                  // held while it is used
+	log       zerolog.Logger
 
 	windows  *reading.Windows
 	tracker  *tracker
@@ -110,6 +118,8 @@ func (p *pipeline) run(ctx context.Context) error {
 	feed(func() error { return p.renderStored(reading, working, work, ordered) })
 	feed(func() error { return p.fill(reading, send) })
 	feed(func() error { return p.replay(reading, send) })
+	p.send = send
+	feed(func() error { return p.verify(reading) })
 	g.Go(func() error {
 		defer close(ordered)
 		defer close(work)
@@ -227,6 +237,8 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 			} else {
 				p.waiting = append(p.waiting, c)
 			}
+		case do := <-p.asides:
+			err = do()
 		case <-landing:
 			err = p.joins.Settle()
 		case <-due:
@@ -378,6 +390,10 @@ func (p *pipeline) ready() *loadedChunk {
 // since: its images are newer. The rows carry the Version of the last change
 // applied, since they show the table as that change left it.
 func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
+	if c.check != nil {
+		p.check(c)
+		return nil
+	}
 	defer p.windows.Close(c.window)
 	switch {
 	case c.lookup != nil:
@@ -473,6 +489,11 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			out.Done()
 			continue
 		}
+		p.recorded.Lock()
+		if r := p.recording.Load(); r != nil {
+			r.note(out)
+		}
+		p.recorded.Unlock()
 		if len(out.Unmade) > 0 {
 			if err := p.need(ctx, out.Unmade); err != nil {
 				return err

@@ -41,25 +41,26 @@ import (
 // A daemon is an engine: it moves the changes of one source, and holds what lives longer than a
 // session. A pipeline has one for the database, one for the event queue, or both.
 type daemon struct {
-	cfg    *config.Config // the part of it that this engine is for
-	file   *conf.Source
-	source sources.Source
-	queue  *events.Source // the source; nil where that is a database
-	sink   sinks.Sink
-	owner  string
-	log    zerolog.Logger
-	status *status
-	ran    bool            // a session has begun to replicate
-	gone   time.Time       // since when something that indexes need has been away; zero: it is there
-	looked time.Time       // when it was looked last whether what is held up still must be
-	warned map[string]bool // warnings that were logged
-	rival  rival           // while standing by
-	turns  turns           // between hosts, to deliver events
-	beside *daemon         // of the event queue: the database's; nil where there is none
-	ends   *quiet.Log      // of sessions that could not go on
-	orders chan *order     // from those who ask; taken by who has the checkpoint
-	taken  *order          // has ended the session, and is to be carried out
-	broken error           // the row store is damaged, though Open may not see it; nil: it is not known to be
+	cfg      *config.Config // the part of it that this engine is for
+	file     *conf.Source
+	source   sources.Source
+	queue    *events.Source // the source; nil where that is a database
+	sink     sinks.Sink
+	owner    string
+	log      zerolog.Logger
+	status   *status
+	ran      bool            // a session has begun to replicate
+	gone     time.Time       // since when something that indexes need has been away; zero: it is there
+	looked   time.Time       // when it was looked last whether what is held up still must be
+	warned   map[string]bool // warnings that were logged
+	rival    rival           // while standing by
+	turns    turns           // between hosts, to deliver events
+	verifier *verifier
+	beside   *daemon     // of the event queue: the database's; nil where there is none
+	ends     *quiet.Log  // of sessions that could not go on
+	orders   chan *order // from those who ask; taken by who has the checkpoint
+	taken    *order      // has ended the session, and is to be carried out
+	broken   error       // the row store is damaged, though Open may not see it; nil: it is not known to be
 
 	decoding *decoding
 	messages *messages // of the database's log; nil where there is no event queue for them
@@ -117,6 +118,8 @@ func newDaemon(part *config.Config, file *conf.Source, owner, version string, lo
 		status: newStatus(part, version, sink), warned: map[string]bool{}, ends: &quiet.Log{},
 		orders: make(chan *order),
 	}
+	d.verifier = newVerifier(part.VerifyFile(), log)
+	d.status.verifier = d.verifier
 	d.decoding = newDecoding(part, &d.status.gauges, log)
 	if queue, ok := source.(*events.Source); ok {
 		d.queue = queue

@@ -265,8 +265,9 @@ func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Pl
 func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*builds.Target, mark sources.Position) (*pipeline, error) {
 	tables := plan.Tables
 	p := &pipeline{
-		replays: make(chan *replay),
-		source:  d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
+		replays: make(chan *replay), asides: make(chan func() error),
+		verifier: d.verifier, verifyDir: d.cfg.VerifyDir(), viewer: d.viewer(),
+		source: d.source, sink: d.sink, state: st, tables: tables, gauges: &d.status.gauges, report: d.status.checkpointed, log: d.log,
 		held: int64(d.cfg.Limits.MaxMemory) / 3,
 		mark: mark, fed: targets,
 		routes:   newRoutes(len(tables), targets),

@@ -46,10 +46,13 @@ const chunksAhead = 2
 type loadedChunk struct {
 	scan   *scan         // it belongs to, or
 	lookup *joins.Lookup // what it was read for; without a chunk: that cannot be read
+	check  *chunkCheck   // what it is compared for
 	after  sources.Key   // the key that it was read after
 	window *reading.Window
 	chunk  *sources.Chunk
 	answer chan bool // whether it was merged; false: read it again
+
+	version int64 // of the last change applied when it was compared
 }
 
 // newScans groups the routes whose tables are not read whole by table and progress.

@@ -40,6 +40,7 @@ type status struct {
 	pf       *inspect.Inspection
 	lags     sources.Lag
 	letters  *letters
+	verifier *verifier
 	since    time.Time        // of the session
 	before   map[string]int64 // rows that each physical index had been made of at since
 }
@@ -269,6 +270,7 @@ func (s *status) indexes() []web.IndexStatus {
 				line.Building = t.Physical
 			}
 			line.Snapshot = s.snapshot(t)
+			line.Verified = web.Verified(s.verifier.of(t.Alias))
 		}
 	})
 	return out

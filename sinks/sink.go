@@ -194,6 +194,21 @@ type Letters interface {
 	DropLetter(ctx context.Context, l *Refused) (dropped bool, err error)
 }
 
+// A Viewer shows single documents, to be compared with what they should be. A sink need not be
+// one. It retries nothing, and changes nothing.
+type Viewer interface {
+	// View calls each for some documents of a physical index, by ID and Routing, as they are
+	// at this moment, in the order asked for. One that is not there is nil.
+	View(ctx context.Context, physical string, of []Document, each func(n int, d *Document)) error
+
+	// Listed calls each for all documents of a physical index, some at a time and without
+	// their bodies. Those that are written after it began may be left out.
+	Listed(ctx context.Context, physical string, each func([]Document) error) error
+
+	// Refusals calls each for the ids of a physical index that have an open dead letter.
+	Refusals(ctx context.Context, physical string, each func(id string)) error
+}
+
 // ErrPlace means that a text is no place in a list.
 var ErrPlace = errors.New("no place to go on from")
 

@@ -232,6 +232,17 @@ func (c *Config) StoreDir() string {
 	return filepath.Join(c.State.Path, c.Name, "rows")
 }
 
+// VerifyDir is the folder of what a comparison needs on disk while it runs.
+func (c *Config) VerifyDir() string { return filepath.Join(c.State.Path, c.Name, "verify") }
+
+// VerifyFile keeps what was found. Events are in no table, and not compared.
+func (c *Config) VerifyFile() string {
+	if c.ofEvents {
+		return filepath.Join(c.State.Path, c.Name, "verify-of-events.json")
+	}
+	return filepath.Join(c.State.Path, c.Name, "verify.json")
+}
+
 // QueueDir is the event queue's folder.
 func (c *Config) QueueDir() string { return filepath.Join(c.State.Path, c.Name, "queue") }
 

@@ -47,6 +47,7 @@ type rounds struct {
 	waiting  []barrierAt
 	asked    []askedAt
 	shared   map[*shared]bool // not released yet
+	watches  map[*watch]bool
 	closed   bool
 	measured rowstore.Metrics // of the store, when it was looked at last
 	record   []byte           // one being written
@@ -130,7 +131,7 @@ type recordsAt struct {
 func newRounds(c *clock, targets []*target) *rounds {
 	d := &rounds{
 		clock: c, targets: targets,
-		pieces: map[int64]*Piece{}, shared: map[*shared]bool{}, arenas: make(chan *sources.Arena, 8), marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
+		pieces: map[int64]*Piece{}, shared: map[*shared]bool{}, watches: map[*watch]bool{}, arenas: make(chan *sources.Arena, 8), marked: make(chan struct{}, 1), landing: make(chan struct{}, 1),
 	}
 	wake(d.marked)
 	return d
@@ -163,6 +164,7 @@ func (d *rounds) commit(b *rowstore.Batch, spill bool) error {
 	}
 	for n, to := range d.targets {
 		if len(to.marks) > 0 {
+			d.noteWatched(to)
 			to.dirty.add(version, to.marks, rooms[n])
 			wake(d.marked)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"haystream/replicator/builds"
+	"haystream/replicator/verify"
 	"haystream/sinks"
 )
 
@@ -25,6 +26,12 @@ type Operator interface {
 	// one that serves, and returns when that is sure to happen. merge: its segments are
 	// merged before it serves.
 	Reindex(ctx context.Context, name string, merge bool) (builds.Reindexing, error)
+
+	// Verify has an index compared with its rows, and returns when it is sure to be begun.
+	Verify(ctx context.Context, name string, o verify.Options) (verify.Report, error)
+
+	// Verified is the report of the comparison of an index that is under way, or else of the last one.
+	Verified(ctx context.Context, name string) (verify.Report, error)
 
 	// DeadLetters are those that are open, of one index or of all where that is empty.
 	DeadLetters(ctx context.Context, index string, most int, after string) (sinks.LettersPage, error)
@@ -97,6 +104,22 @@ func (s *Server) operations(mux *http.ServeMux, o Operator) {
 			return nil, err
 		}
 		return o.Reindex(ctx, r.PathValue("name"), merge)
+	}))
+	mux.HandleFunc("POST /indexes/{name}/verify", operate(http.StatusAccepted, func(ctx context.Context, r *http.Request) (any, error) {
+		var options verify.Options
+		var err error
+		if options.Repair, err = flagged(r, "repair"); err != nil {
+			return nil, err
+		}
+		if text := r.URL.Query().Get("rate"); text != "" {
+			if options.Rate, err = strconv.Atoi(text); err != nil || options.Rate < 1 {
+				return nil, &RefusedError{Status: http.StatusBadRequest, Text: fmt.Sprintf("rate is %q; say how many rows a second", text)}
+			}
+		}
+		return o.Verify(ctx, r.PathValue("name"), options)
+	}))
+	mux.HandleFunc("GET /indexes/{name}/verify", operate(http.StatusOK, func(ctx context.Context, r *http.Request) (any, error) {
+		return o.Verified(ctx, r.PathValue("name"))
 	}))
 	deadLetters(mux, o)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"haystream/replicator/joins"
+	"haystream/replicator/verify"
 	"haystream/sinks"
 )
 
@@ -87,6 +88,38 @@ type IndexStatus struct {
 	DeadLetters int64          `json:"dead_letters"`
 	Nulled      int64          `json:"values_nulled"`
 	Snapshot    SnapshotStatus `json:"snapshot"`
+	Verified    *VerifyStatus  `json:"verify,omitempty"` // nil before the first time
+}
+
+// VerifyStatus is what the last comparison of an index with its rows has found, or the one under way has so
+// far. Stored rows are counted with the documents, but for Compared.
+type VerifyStatus struct {
+	State     string    `json:"state"` // waiting, running, done, failed
+	Step      string    `json:"step,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	Began     time.Time `json:"began"`
+	Ended     time.Time `json:"ended,omitzero"`
+	Compared  int64     `json:"compared"`
+	Missing   int64     `json:"missing"`
+	Extra     int64     `json:"extra"`
+	Different int64     `json:"different"`
+	Repaired  int64     `json:"repaired"`
+}
+
+// Verified is a report's part of Status; nil of nil.
+func Verified(r *verify.Report) *VerifyStatus {
+	if r == nil {
+		return nil
+	}
+	out := &VerifyStatus{State: r.State, Step: r.Step, Reason: r.Reason, Began: r.Began, Ended: r.Ended, Compared: r.Documents.Compared}
+	add := func(c verify.Counts) {
+		out.Missing, out.Extra, out.Different, out.Repaired = out.Missing+c.Missing, out.Extra+c.Extra, out.Different+c.Different, out.Repaired+c.Repaired
+	}
+	add(r.Documents)
+	for _, c := range r.Stored {
+		add(c)
+	}
+	return out
 }
 
 // SnapshotStatus is how far an index is made of its tables' rows. Documents of stored

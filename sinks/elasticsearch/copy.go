@@ -111,6 +111,12 @@ func (c *copier) run(ctx context.Context) error {
 	if err := c.bounds(ctx); err != nil {
 		return err
 	}
+	return c.walk(ctx, func(hits []hit) error { return c.take(ctx, hits) }, func() error { return c.each(nil, c.place()) })
+}
+
+// walk finds all documents up to the last one to look at, a page after the other. passed is
+// called after each page.
+func (c *copier) walk(ctx context.Context, each func([]hit) error, passed func() error) error {
 	for width := int64(copyPage); c.at <= c.last; {
 		end := min(c.at+width, c.last+1)
 		hits, total, err := c.page(ctx, c.at, end, "")
@@ -128,11 +134,11 @@ func (c *copier) run(ctx context.Context) error {
 		if total < copyPage/2 {
 			width = min(2*width, widestPage)
 		}
-		if err := c.take(ctx, hits); err != nil {
+		if err := each(hits); err != nil {
 			return err
 		}
 		c.at = end
-		if err := c.each(nil, c.place()); err != nil {
+		if err := passed(); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,166 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"haystream/internal/backoff"
+	"haystream/replicator/config"
+	"haystream/replicator/verify"
+	"haystream/replicator/web"
+)
+
+// VerifyOptions say what Verify compares.
+type VerifyOptions struct {
+	verify.Options
+	Indexes []string // all where there are none
+	JSON    bool
+}
+
+// Verify has the running daemon compare indexes with their rows, one after the other, and prints what it has
+// found. It is an error that a difference is left.
+func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out, progress io.Writer) error {
+	d, err := runningDaemon(cfg.HTTP)
+	if err != nil {
+		return err
+	}
+	names := options.Indexes
+	if len(names) == 0 {
+		set := cfg.Set()
+		for name, def := range cfg.Indexes {
+			if alias, ok := set.Find(name); ok && def.Events == nil && !slices.Contains(names, alias) {
+				names = append(names, alias)
+			}
+		}
+		slices.Sort(names)
+	}
+	reports := []verify.Report{}
+	var left int64
+	var failed []string
+	for _, name := range names {
+		r, err := d.verify(ctx, name, options.Options, progress)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, r)
+		_, wrong := r.Wrong()
+		left += wrong
+		if r.State == verify.Failed {
+			failed = append(failed, fmt.Sprintf("index %s could not be verified: %s", r.Index, r.Reason))
+		}
+		if !options.JSON {
+			if err := printReport(out, &r); err != nil {
+				return err
+			}
+		}
+	}
+	if options.JSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(reports); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return errors.New(strings.Join(failed, "\n"))
+	case left > 0 && options.Repair:
+		return fmt.Errorf("%s could not be repaired", count(int(left), "difference", "differences"))
+	case left > 0:
+		return fmt.Errorf("%s found; --repair mends them", count(int(left), "difference", "differences"))
+	}
+	return nil
+}
+
+// verify has one index verified, and returns what was found.
+func (d *daemon) verify(ctx context.Context, name string, o verify.Options, progress io.Writer) (r verify.Report, err error) {
+	path, query := "/indexes/"+url.PathEscape(name)+"/verify", url.Values{}
+	if o.Repair {
+		query.Set("repair", "true")
+	}
+	if o.Rate > 0 {
+		query.Set("rate", fmt.Sprint(o.Rate))
+	}
+	if err := d.ask(ctx, http.MethodPost, path+"?"+query.Encode(), nil, &r); err != nil {
+		return r, err
+	}
+	answered, told := time.Now(), time.Now()
+	for !r.Over() {
+		if err := backoff.Pause(ctx, waitPoll/5); err != nil {
+			return r, err
+		}
+		var now verify.Report
+		switch err := d.ask(ctx, http.MethodGet, path, nil, &now); {
+		case ctx.Err() != nil:
+			return r, ctx.Err()
+		case err == nil:
+			r, answered = now, time.Now()
+		case !errors.Is(err, errNoDaemon) || time.Since(answered) > waitGone:
+			return r, fmt.Errorf("%w; the index is verified when it runs", err)
+		}
+		if time.Since(told) > waitTells && !r.Over() {
+			told = time.Now()
+			var st web.Status
+			if err := d.ask(ctx, http.MethodGet, "/status", nil, &st); err == nil && st.State != "running" {
+				fmt.Fprintf(progress, "%s: %s\n", r.Index, st.Reason)
+				continue
+			}
+			found, _ := r.Wrong()
+			fmt.Fprintf(progress, "%s: %s; %d differences so far\n", r.Index, r.Step, found)
+		}
+	}
+	return r, nil
+}
+
+// printReport prints a report for people.
+func printReport(out io.Writer, r *verify.Report) error {
+	var b strings.Builder
+	line := func(what string, unit string, c verify.Counts) {
+		fmt.Fprintf(&b, "%s: %d %s compared: %d missing, %d extra, %d different", what, c.Compared, unit, c.Missing, c.Extra, c.Different)
+		if r.Repair {
+			fmt.Fprintf(&b, ", %d repaired", c.Repaired)
+		}
+		b.WriteByte('\n')
+	}
+	line(r.Index, "documents", r.Documents)
+	for _, table := range slices.Sorted(maps.Keys(r.Stored)) {
+		line("  stored table "+table, "rows", r.Stored[table])
+	}
+	for _, d := range r.Differences {
+		fmt.Fprintf(&b, "  %-9s %s", d.Kind, d.ID)
+		if d.Table != "" {
+			fmt.Fprintf(&b, " of stored table %s", d.Table)
+		}
+		if len(d.Fields) > 0 {
+			fmt.Fprintf(&b, ": %s", strings.Join(d.Fields, ", "))
+		}
+		if d.Repaired {
+			b.WriteString(" (repaired)")
+		}
+		b.WriteByte('\n')
+	}
+	if found, _ := r.Wrong(); found > int64(len(r.Differences)) {
+		fmt.Fprintf(&b, "  … and %d more\n", found-int64(len(r.Differences)))
+	}
+	if r.Refused > 0 {
+		fmt.Fprintf(&b, "  %d documents are dead letters, see `haystream dead-letters list`\n", r.Refused)
+	}
+	if r.Unsettled > 0 {
+		fmt.Fprintf(&b, "  %d documents changed each time they were looked at\n", r.Unsettled)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(&b, "  note: %s\n", note)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
