@@ -29,6 +29,7 @@ func (p *process) supervise(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, d := range p.daemons {
 		g.Go(func() error { return d.supervise(ctx) })
+		g.Go(func() error { return d.verifyRegularly(ctx) })
 		if d.queue != nil {
 			g.Go(func() error { return d.watchRoom(ctx) })
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -243,4 +244,30 @@ func (p *pipeline) verifyIndex(ctx context.Context, l *verify.Log) error {
 		}
 		return err
 	}
+}
+
+// verifyRegularly has all indexes verified as verify.every says, until ctx ends.
+func (d *daemon) verifyRegularly(ctx context.Context) error {
+	zone, err := time.LoadLocation(d.cfg.TimeZone)
+	if err != nil || d.cfg.Verify.Every == 0 || d.queue != nil || d.viewer() == nil {
+		return nil //nolint:nilerr // the config was checked
+	}
+	set := d.cfg.Set()
+	var aliases []string
+	for name := range set.Indexes {
+		if alias, ok := set.Find(name); ok && !slices.Contains(aliases, alias) {
+			aliases = append(aliases, alias)
+		}
+	}
+	slices.Sort(aliases)
+	for backoff.Pause(ctx, time.Until(d.cfg.Verify.Next(time.Now().In(zone)))) == nil {
+		if why := d.status.idle(); why != "" {
+			d.log.Info().Str("reason", why).Msg("the indexes are not verified now")
+			continue
+		}
+		if err := d.verifier.ask(aliases, verify.Options{}); err != nil {
+			d.log.Info().Err(err).Msg("the indexes are not verified now")
+		}
+	}
+	return nil
 }

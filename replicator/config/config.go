@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"haystream/internal/conf"
 	"haystream/mapping"
@@ -64,6 +65,9 @@ type Config struct {
 	// and as JSON.
 	Widgets widgets.Set `yaml:"widgets"`
 
+	// Verify has the daemon compare all indexes with their rows by itself.
+	Verify VerifyConfig `yaml:"verify"`
+
 	ofEvents bool // this is a part, see Parts
 }
 
@@ -111,6 +115,32 @@ type LimitsConfig struct {
 	// keeps more log than this for it; a new snapshot follows. 0 never does.
 	// PostgreSQL only.
 	MaxRetainedLog conf.Bytes `yaml:"max_retained_log"`
+}
+
+// VerifyConfig is the `verify:` section.
+type VerifyConfig struct {
+	// Every is how often all indexes are compared with their rows, one after the other, such
+	// as 24h. 0: only when somebody asks.
+	Every conf.Duration `yaml:"every"`
+
+	// At is the time of day at which the first of these begins, in time_zone, such as 03:00.
+	At string `yaml:"at"`
+}
+
+// Next is when the next comparison is due after a moment; the zero time: never.
+func (v VerifyConfig) Next(after time.Time) time.Time {
+	if v.Every == 0 {
+		return time.Time{}
+	}
+	at, err := time.Parse("15:04", v.At)
+	if err != nil { // there is none
+		return after.Add(time.Duration(v.Every))
+	}
+	next := time.Date(after.Year(), after.Month(), after.Day(), at.Hour(), at.Minute(), 0, 0, after.Location())
+	for !next.After(after) {
+		next = next.Add(time.Duration(v.Every))
+	}
+	return next
 }
 
 // New is a Config with every default, and both kinds of sink.

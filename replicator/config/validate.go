@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rs/zerolog"
@@ -61,6 +62,15 @@ func (c *Config) validate(src *conf.Source) conf.Errors {
 	v.AtLeastBytes("limits.max_event_queue", c.Limits.MaxEventQueue, minQueue)
 	if c.Limits.MaxRetainedLog > 0 && hasBinaryLog(c.Source.URL) {
 		v.Failf("limits.max_retained_log", "MySQL and MariaDB keep no log for the daemon, but all of it for as long as binlog_expire_logs_seconds says; set that on the server, and take this out")
+	}
+	if _, err := time.Parse("15:04", c.Verify.At); c.Verify.At != "" && err != nil {
+		v.Failf("verify.at", "%q is not a time of day; write it like 03:00", c.Verify.At)
+	}
+	if c.Verify.Every > 0 && time.Duration(c.Verify.Every) < time.Minute {
+		v.Failf("verify.every", "must be a minute at least")
+	}
+	if c.Verify.At != "" && c.Verify.Every == 0 {
+		v.Failf("verify.at", "goes with verify.every, such as 24h")
 	}
 	if c.State.Path == "" {
 		v.Failf("state.path", "must name a folder")

@@ -30,6 +30,13 @@ var metricPanels = []metricPanel{
 		{"rate(haystream_documents_dropped_total[5m])", perIndex + ": dropped by the ingest pipeline"},
 	}},
 	{"Dead letters", "short", []series{{"haystream_dead_letters", perIndex}}},
+	{"Documents compared with their rows", "short", []series{
+		{"haystream_verify_documents", perIndex}, {"haystream_verify_running", perIndex + ": under way"},
+	}},
+	{"Differences found", "short", []series{
+		{"haystream_verify_differences", perIndex + ": {{kind}}"}, {"haystream_verify_repaired", perIndex + ": repaired"}, {"haystream_verify_failed", perIndex + ": could not be compared"},
+	}},
+	{"Time since the last comparison", "s", []series{{"time() - (haystream_verify_ended_seconds > 0)", perIndex}}},
 	{"Snapshots", "percentunit", []series{
 		{"haystream_snapshot_rows_done / haystream_snapshot_rows_estimated and haystream_snapshot_running == 1", perIndex},
 	}},
@@ -117,6 +124,10 @@ var alertRules = []alertRule{
 	{
 		"Haystream has dead letters", "haystream_dead_letters", "gt", 0, "1m", "warning",
 		"{{ $labels.index }}: the sink refused {{ $values.A }} documents. haystream dead-letters list has their reasons.", false,
+	},
+	{
+		"Haystream has found wrong documents", "sum by (job, instance, index) (haystream_verify_differences) - haystream_verify_repaired", "gt", 0, "1m", "critical",
+		"{{ $labels.index }}: {{ $values.A }} documents or stored rows are not as their rows say. haystream verify --repair mends them.", false,
 	},
 	{
 		"Haystream refuses events", `sum by (job, instance) (increase(haystream_events_refused_total{reason=~"full|disk"}[5m]))`, "gt", 0, "1m", "critical",

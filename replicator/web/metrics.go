@@ -3,8 +3,11 @@ package web
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"haystream/replicator/verify"
 )
 
 // A collector gives /metrics what /status shows, so that both always agree.
@@ -81,8 +84,25 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit("values_nulled_total", "Values without a JSON form (NaN, infinity) that became null.", counter, float64(index.Nulled), "index", index.Alias)
 		emit("snapshot_running", "1 while existing rows are read.", gauge, flag(index.Snapshot.State == "running"), "index", index.Alias)
 		emit("snapshot_rows_done", "Rows that the newest physical index has been made of so far: read from the source, and for documents of several tables then rendered.", gauge, float64(index.Snapshot.RowsDone), "index", index.Alias)
+		if v := index.Verified; v != nil {
+			emit("verify_running", "1 while documents are compared with their rows.", gauge, flag(v.State == verify.Running), "index", index.Alias)
+			emit("verify_failed", "1 where the last comparison came to no end.", gauge, flag(v.State == verify.Failed), "index", index.Alias)
+			emit("verify_ended_seconds", "When the last comparison ended, in seconds since 1970; 0 while one is under way.", gauge, epoch(v.Ended), "index", index.Alias)
+			emit("verify_documents", "Documents that the last comparison has compared with their rows.", gauge, float64(v.Compared), "index", index.Alias)
+			for kind, n := range map[string]int64{verify.Missing: v.Missing, verify.Extra: v.Extra, verify.Different: v.Different} {
+				emit("verify_differences", "Documents and stored rows that the last comparison has found not to be as their rows say.", gauge, float64(n), "index", index.Alias, "kind", kind)
+			}
+			emit("verify_repaired", "Of these, those that were mended.", gauge, float64(v.Repaired), "index", index.Alias)
+		}
 		emit("snapshot_rows_estimated", "About how many it will be in the end.", gauge, float64(index.Snapshot.RowsEstimated), "index", index.Alias)
 	}
+}
+
+func epoch(at time.Time) float64 {
+	if at.IsZero() {
+		return 0
+	}
+	return float64(at.Unix())
 }
 
 func flag(on bool) float64 {
