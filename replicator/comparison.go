@@ -186,10 +186,17 @@ func (c *comparison) persist(ctx context.Context, do func() error) error {
 	}
 }
 
-// held waits until the sink holds all of the index that was read until now.
-func (c *comparison) held(ctx context.Context) error {
+// held waits until the sink holds all of the index that was read until now. stored: of documents that are
+// rendered from the row store; else of others, which do not wait for those.
+func (c *comparison) held(ctx context.Context, stored bool) error {
+	reached := make(chan struct{})
+	if stored {
+		c.p.joins.Barrier(c.t.Alias, func() { close(reached) })
+	} else {
+		c.p.tracker.barrier(func() { close(reached) })
+	}
 	select {
-	case <-c.p.barrier(c.t.Alias):
+	case <-reached:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -213,6 +220,7 @@ type look struct {
 	out     sinks.Batch
 	version int64               // that the rows are of
 	clock   int64               // the source's, before they were read, in µs
+	stored  bool                // in the row store
 	sure    bool                // what differs is wrong
 	touched func(i int) bool    // whether a row has changed since
 	end     func()              // ends it
@@ -299,7 +307,7 @@ func (c *comparison) compare(ctx context.Context, l *look, present, first bool) 
 	if first {
 		c.log.Compared("", all)
 	}
-	if err := c.held(ctx); err != nil {
+	if err := c.held(ctx, l.stored); err != nil {
 		return nil, nil, err
 	}
 	touched := map[int]bool{}
@@ -628,7 +636,7 @@ func (r *joinedRows) String() string { return r.name }
 
 func (r *joinedRows) look(ctx context.Context, keys []sources.Key) (*look, error) {
 	c := r.c
-	l := &look{}
+	l := &look{stored: true}
 	var asked []string
 	for i, key := range keys {
 		if i == compareRows {
@@ -701,8 +709,13 @@ func (c *comparison) unknown(part *sinks.Target, docs []sinks.Document) (unknown
 // confirmExtra looks again at documents that no row seems to give, once all that was on its way has come.
 func (c *comparison) confirmExtra(ctx context.Context, part *sinks.Target, docs []sinks.Document) error {
 	for try := 0; try < 2 && len(docs) > 0; try++ {
-		if err := c.held(ctx); err != nil {
+		if err := c.held(ctx, false); err != nil {
 			return err
+		}
+		if len(c.t.Definition.Joined) > 0 {
+			if err := c.held(ctx, true); err != nil {
+				return err
+			}
 		}
 		var there []sinks.Document
 		err := c.persist(ctx, func() error {

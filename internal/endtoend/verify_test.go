@@ -77,7 +77,7 @@ func (f *found) differences() []string {
 // TestVerifyUnderWriters compares indexes again and again while rows change, come and go: nothing is found.
 func TestVerifyUnderWriters(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
-		const rows = 3000
+		const rows = 1500
 		w.items(rows)
 		w.config(verifyIndexes)
 		w.start()
@@ -88,7 +88,7 @@ func TestVerifyUnderWriters(t *testing.T) {
 		defer cancel()
 		all.Go(func() { w.raise(ctx, rows) })
 		all.Go(func() { w.rename(ctx) })
-		for range 5 {
+		for range 3 {
 			reports, ok := w.verify()
 			for index, f := range reports {
 				if n := f.Documents.Compared; n < rows || len(f.List) > 0 || f.Unsettled > 0 {
@@ -104,7 +104,7 @@ func TestVerifyUnderWriters(t *testing.T) {
 
 // rename renames owners, each of which many items have, until ctx ends.
 func (w *world) rename(ctx context.Context) {
-	pace := time.NewTicker(100 * time.Millisecond)
+	pace := time.NewTicker(time.Second)
 	defer pace.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
 		<-pace.C
@@ -155,39 +155,104 @@ func TestVerifyFindsAndRepairs(t *testing.T) {
 	})
 }
 
-// plant changes documents by hand: one is missing, one extra, two have other fields.
-func (w *world) plant(index string) {
+// TestVerifyAgainstSource changes rows without a word in the log: documents of one table, and stored rows,
+// are not as the source has them then.
+func TestVerifyAgainstSource(t *testing.T) {
+	for _, server := range append(mysqls, marias...) {
+		t.Run(server.Spec.Kind+server.Spec.Version, func(t *testing.T) {
+			w := worldOn(t, server.Get(t), search.Get(t))
+			w.items(1500)
+			w.config(verifyIndexes)
+			w.start()
+			w.settle()
+			w.exec("SET sql_log_bin = 0", "UPDATE item SET counter = 500 WHERE id = 21", "INSERT INTO item VALUES (5000, 1, 5)",
+				"DELETE FROM item WHERE id = 22", "UPDATE owner SET name = 'z' WHERE id = 3", "SET sql_log_bin = 1")
+			want := map[string][]string{
+				w.name:             {"different 21 counter", "extra 22", "missing 5000"},
+				w.name + "-joined": {"stored different 21 counter", "stored different 3 name", "stored extra 22", "stored missing 5000"},
+			}
+			for _, repair := range []bool{false, true} {
+				reports, ok := w.verify(map[bool]string{false: "--rate=100000", true: "--repair"}[repair])
+				for index, planted := range want {
+					f := reports[index]
+					if got := f.differences(); !slices.Equal(got, planted) {
+						t.Errorf("verify of %s, repair %v, finds %q, planted are %q", index, repair, got, planted)
+					}
+				}
+				if ok != repair {
+					t.Errorf("verify, repair %v, is content: %v: %+v", repair, ok, reports)
+				}
+			}
+			if reports, ok := w.verify(); !ok {
+				t.Errorf("after repair: %+v", reports)
+			}
+		})
+	}
+}
+
+// plant changes documents by hand: one is missing, one extra, others have other fields.
+func (w *world) plant(alias string) {
 	w.t.Helper()
-	do := func(method, path, body string) {
-		w.t.Helper()
-		code, answer := w.request(method, w.search.URL+"/"+index+path, body)
-		if code/100 != 2 {
-			w.t.Fatalf("%s %s is answered %d %s", method, path, code, answer)
-		}
+	index := w.physicalOf(alias)
+	w.put(index, "/_mapping", `{"properties":{"nothing":{"type":"keyword"}}}`)
+	routing, _ := w.sourceOf(index, "11")
+	if code, answer := w.request(http.MethodDelete, w.search.URL+"/"+index+"/_doc/11?routing="+routing, ""); code != http.StatusOK {
+		w.t.Fatalf("delete is answered %d %s", code, answer)
 	}
-	by := func(id string, script string) {
-		w.t.Helper()
-		do(http.MethodPost, "/_refresh", "")
-		do(http.MethodPost, "/_update_by_query?refresh=true", fmt.Sprintf(`{"query":{"ids":{"values":[%q]}},"script":{"source":%q}}`, id, script))
-	}
-	do(http.MethodPut, "/_mapping", `{"properties":{"nothing":{"type":"keyword"}}}`)
-	do(http.MethodPost, "/_refresh", "")
-	do(http.MethodPost, "/_delete_by_query?refresh=true", `{"query":{"ids":{"values":["11"]}}}`)
-	by("12", "ctx._source.counter = 77")
-	field := "owner"
-	if index == w.name {
-		field = "owner_id"
-	}
-	by("13", "ctx._source.nothing = 'x'; ctx._source.remove('"+field+"')")
-	do(http.MethodPut, "/_doc/99999?refresh=true", `{"id":99999}`)
+	routing, source := w.sourceOf(index, "12")
+	source["counter"] = 77
+	w.putDocument(index, "12", routing, source)
+	routing, source = w.sourceOf(index, "13")
+	source["nothing"] = "x"
+	delete(source, "owner")
+	delete(source, "owner_id")
+	w.putDocument(index, "13", routing, source)
+	w.putDocument(index, "99999", routing, map[string]any{"id": 99999})
 }
 
 // plantRouting gives a document another routing.
 func (w *world) plantRouting() {
 	w.t.Helper()
-	doc := w.search.URL + "/" + w.name + "/_doc/14?refresh=true&routing="
-	_, body := w.get(w.search.URL + "/" + w.name + "/_source/14?routing=1")
-	if code, answer := w.request(http.MethodPut, doc+"6", string(body)); code/100 != 2 {
-		w.t.Fatalf("put is answered %d %s", code, answer)
+	index := w.physical()
+	_, source := w.sourceOf(index, "14")
+	w.putDocument(index, "14", "66", source)
+}
+
+// sourceOf is a document's routing, which is its id where there is none, and its source.
+func (w *world) sourceOf(index, id string) (routing string, source map[string]any) {
+	w.t.Helper()
+	w.request(http.MethodPost, w.search.URL+"/"+index+"/_refresh", "")
+	_, body := w.request(http.MethodPost, w.search.URL+"/"+index+"/_search", fmt.Sprintf(`{"query":{"ids":{"values":[%q]}}}`, id))
+	var page struct {
+		Hits struct {
+			Hits []struct {
+				Routing string         `json:"_routing"`
+				Source  map[string]any `json:"_source"`
+			} `json:"hits"`
+		} `json:"hits"`
+	}
+	if err := json.Unmarshal(body, &page); err != nil || len(page.Hits.Hits) != 1 {
+		w.t.Fatalf("document %s is not there: %s, %v", id, body, err)
+	}
+	return page.Hits.Hits[0].Routing, page.Hits.Hits[0].Source
+}
+
+func (w *world) putDocument(index, id, routing string, source map[string]any) {
+	w.t.Helper()
+	body, err := json.Marshal(source)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	path := "/_doc/" + id
+	if routing != "" {
+		path += "?routing=" + routing
+	}
+	w.put(index, path, string(body))
+}
+
+func (w *world) put(index, path, body string) {
+	w.t.Helper()
+	if code, answer := w.request(http.MethodPut, w.search.URL+"/"+index+path, body); code/100 != 2 {
+		w.t.Fatalf("put %s is answered %d %s", path, code, answer)
 	}
 }
