@@ -413,6 +413,9 @@ func (c *comparison) settle(ctx context.Context, of rows, found []wrong, moving 
 					}
 					told[id] = w.difference()
 					c.log.Found(told[id])
+					if w.have != nil { // by another routing, and told of
+						c.set.Add([]byte(w.action.Target.Physical), w.have.ID, w.have.Routing)
+					}
 				}
 				if c.repair && !slices.Contains(w.fields, "_version") {
 					mend = append(mend, w)

@@ -10,6 +10,7 @@ import (
 
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
+	"haystream/replicator/verify"
 	"haystream/sinks"
 )
 
@@ -32,6 +33,14 @@ func (o *operator) Reindex(_ context.Context, name string, merge bool) (builds.R
 		name += " merged"
 	}
 	return builds.Reindexing{Index: name, Replaces: name + "-1"}, o.did("reindex", name)
+}
+
+func (o *operator) Verify(_ context.Context, name string, options verify.Options) (verify.Report, error) {
+	return verify.Report{Index: name, Options: options, State: verify.Waiting}, o.did("verify", name)
+}
+
+func (o *operator) Verified(_ context.Context, name string) (verify.Report, error) {
+	return verify.Report{Index: name, State: verify.Done}, o.did("verified", name)
 }
 
 func (o *operator) DeadLetters(_ context.Context, index string, most int, after string) (sinks.LettersPage, error) {
@@ -69,6 +78,10 @@ func TestOperate(t *testing.T) {
 		{"POST", "/indexes/notes/reindex?force_merge", true, nil, 202, "reindex notes merged", ""},
 		{"POST", "/indexes/notes/reindex?force_merge=perhaps", true, nil, 400, "", `force_merge is \"perhaps\"`},
 		{"POST", "/indexes/nots/reindex", true, &RefusedError{404, `there is no index "nots"`}, 404, "reindex nots", "there is no index"},
+		{"POST", "/indexes/notes/verify", false, nil, 401, "", ""},
+		{"POST", "/indexes/notes/verify?repair&rate=7", true, nil, 202, "verify notes", `{"repair":true,"rate":7,"index":"notes","state":"waiting"`},
+		{"POST", "/indexes/notes/verify?rate=0", true, nil, 400, "", `rate is \"0\"`},
+		{"GET", "/indexes/notes/verify", true, nil, 200, "verified notes", `"state":"done"`},
 		{"GET", "/dead-letters", true, nil, 200, "list ", `{"total":100,"dead_letters":[]}`},
 		{"GET", "/dead-letters?index=notes&limit=5&after=x", true, nil, 200, "list notes", `{"total":5,"dead_letters":[],"next":"x"}`},
 		{"GET", "/dead-letters?limit=0", true, nil, 400, "", "from 1 to 1000"},
