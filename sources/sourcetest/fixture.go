@@ -24,6 +24,7 @@ type fixture struct {
 	tables []*sources.Table // as prepared
 	start  sources.Checkpoint
 	fences int
+	raise  func(n int)      // puts a row with the key n into the fence
 	opened []sources.Source // closed when what they made is removed
 }
 
@@ -32,14 +33,20 @@ const fenceTable = "fence"
 func newFixture(t testing.TB, h Harness, name string) *fixture {
 	f := &fixture{TB: t, Harness: h, name: "suite_" + name}
 	f.main = f.open()
+	f.begin()
+	f.raise = func(n int) { f.exec(fmt.Sprintf("INSERT INTO %s VALUES (%d)", fenceTable, n)) }
+	f.create(fenceTable, "id INTEGER NOT NULL PRIMARY KEY")
+	return f
+}
+
+// begin makes the source, which is closed at last.
+func (f *fixture) begin() {
 	f.Cleanup(func() {
 		for _, s := range f.opened {
 			s.Close()
 		}
 	})
 	f.source = f.newSource()
-	f.create(fenceTable, "id INTEGER NOT NULL PRIMARY KEY")
-	return f
 }
 
 // newSource makes one more source of the test's name.
@@ -92,6 +99,12 @@ func (f *fixture) prepare(tables ...string) {
 func (f *fixture) prepareProjected() {
 	f.Helper()
 	f.Cleanup(f.remove)
+	f.first()
+}
+
+// first prepares the source for the first time.
+func (f *fixture) first() {
+	f.Helper()
 	start, err := f.source.Prepare(f.Context(), f.tables, "")
 	if errors.Is(err, sources.ErrSchemaChanged) { // by what it has altered itself
 		_, err = f.source.Catalog(f.Context())

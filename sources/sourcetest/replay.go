@@ -33,6 +33,12 @@ func testReplay(f *fixture) {
 	f.write()
 	first.catchUp()
 	first.stop()
+	f.repeats(first)
+}
+
+// repeats begins again from marks of a stream that has ended.
+func (f *fixture) repeats(first *tail) {
+	f.Helper()
 	marks := slices.CompactFunc(first.marks, func(a, b sources.Checkpoint) bool { return a == b })
 	for len(marks) > 8 { // the first, the last and some between
 		marks = slices.Delete(marks, len(marks)/2, len(marks)/2+1)

@@ -160,7 +160,7 @@ func join(values []string) string { return "(" + strings.Join(values, ",") + ")"
 func (t *tail) catchUp() {
 	t.Helper()
 	t.fences++
-	t.exec(fmt.Sprintf("INSERT INTO %s VALUES (%d)", fenceTable, t.fences))
+	t.raise(t.fences)
 	for t.fence < t.fences {
 		t.next()
 	}
