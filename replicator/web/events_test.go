@@ -121,7 +121,7 @@ func TestEventAsKept(t *testing.T) {
 		r.Header.Set("Content-Type", "application/json")
 		newServer(noDaemon{}, queue, nil).handler().ServeHTTP(httptest.NewRecorder(), r)
 		if len(queue.got) != 1 || string(queue.got[0].Body) != want || queue.got[0].ID == "" {
-			t.Errorf("%q is kept as %q", body, queue.got)
+			t.Errorf("%q is kept as %+v", body, queue.got)
 		}
 	}
 }

@@ -60,11 +60,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit("row_store_compactions_total", "Compactions of the row store.", counter, float64(store.Compactions))
 	}
 	if e := st.Events; e != nil {
-		emit("events_queue_bytes", "Events on disk that the sink does not hold yet.", gauge, float64(e.QueueBytes))
+		emit("events_queue_bytes", "Size of the events on disk that the sink does not hold yet.", gauge, float64(e.QueueBytes))
 		emit("events_queue_limit_bytes", "limits.max_event_queue: what is pushed beyond is refused.", gauge, float64(e.MaxQueueBytes))
 		emit("events_room_bytes", "What may be pushed yet: left in the queue and on its disk; 0 while the disk fails.", gauge, float64(e.RoomBytes))
 		emit("events_waiting", "Events on disk that the sink does not hold yet.", gauge, float64(e.Waiting))
-		emit("events_oldest_seconds", "Age of the oldest of them.", gauge, e.OldestSeconds)
+		emit("events_oldest_seconds", "Age of the oldest event on disk that the sink does not hold yet.", gauge, e.OldestSeconds)
 		emit("events_running", "1 while events are delivered.", gauge, flag(e.State == "running"))
 		emit("events_accepted_total", "Events answered with 202.", counter, float64(e.Accepted))
 		emit("events_delivered_total", "Events read from the queue to be delivered.", counter, float64(e.Delivered))
@@ -84,6 +84,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		emit("values_nulled_total", "Values without a JSON form (NaN, infinity) that became null.", counter, float64(index.Nulled), "index", index.Alias)
 		emit("snapshot_running", "1 while existing rows are read.", gauge, flag(index.Snapshot.State == "running"), "index", index.Alias)
 		emit("snapshot_rows_done", "Rows that the newest physical index has been made of so far: read from the source, and for documents of several tables then rendered.", gauge, float64(index.Snapshot.RowsDone), "index", index.Alias)
+		emit("snapshot_rows_estimated", "About how many rows it will be made of in the end.", gauge, float64(index.Snapshot.RowsEstimated), "index", index.Alias)
 		if v := index.Verified; v != nil {
 			emit("verify_running", "1 while documents are compared with their rows.", gauge, flag(v.State == verify.Running), "index", index.Alias)
 			emit("verify_failed", "1 where the last comparison came to no end.", gauge, flag(v.State == verify.Failed), "index", index.Alias)
@@ -94,7 +95,6 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			}
 			emit("verify_repaired", "Of these, those that were mended.", gauge, float64(v.Repaired), "index", index.Alias)
 		}
-		emit("snapshot_rows_estimated", "About how many it will be in the end.", gauge, float64(index.Snapshot.RowsEstimated), "index", index.Alias)
 	}
 }
 

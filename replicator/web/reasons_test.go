@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -34,15 +35,48 @@ func TestReasonsAreInTheDocs(t *testing.T) {
 	}
 }
 
-// TestReasonsAreMetrics wants haystream_not_ready for each reason, and the metrics that go with them.
-func TestReasonsAreMetrics(t *testing.T) {
+// exposed has all metrics, while the sink is down and the source lags.
+func exposed() *prometheus.Registry {
 	d := &stage{why: []Trouble{{SinkDown, "sink: away"}, {Lag, "2m0s behind the source"}}}
 	d.status = Status{
-		Source: SourceStatus{LagBytes: 1, RetainedBytes: 1, SafeBytes: 1}, Indexes: []IndexStatus{{Alias: "notes"}}, Events: &EventsStatus{}, Store: &joins.Status{},
+		Source: SourceStatus{LagBytes: 1, RetainedBytes: 1, SafeBytes: 1}, Indexes: []IndexStatus{{Alias: "notes"}}, Store: &joins.Status{},
+		Events: &EventsStatus{Refused: map[string]int64{"full": 1}},
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collector{d})
-	families, err := metrics.Gather()
+	return metrics
+}
+
+// TestMetricsAreInTheDocs wants each metric with its labels and what it says in docs/operations.md.
+func TestMetricsAreInTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := exposed().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| metric | |\n|---|---|\n"
+	for _, f := range families {
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, l.GetName())
+		}
+		name := f.GetName()
+		if labels != nil {
+			name += "{" + strings.Join(labels, ", ") + "}"
+		}
+		table += fmt.Sprintf("| `%s` | %s |\n", name, f.GetHelp())
+	}
+	if !strings.Contains(string(text), "\n\n"+table+"\n") {
+		t.Errorf("docs/operations.md must have this table:\n\n%s", table)
+	}
+}
+
+// TestReasonsAreMetrics wants haystream_not_ready for each reason, and the metrics that go with them.
+func TestReasonsAreMetrics(t *testing.T) {
+	families, err := exposed().Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
