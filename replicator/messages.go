@@ -74,7 +74,7 @@ func (m *messages) parse(of []sources.Message) []events.Event {
 			m.passOver(&m.unknown, msg, "no definition is over events of this name")
 			continue
 		}
-		push := events.Push{Name: msg.Name, Body: msg.Body, Key: msg.ID, Now: msg.Time}
+		push := events.Push{Name: msg.Name, Body: msg.Body, Key: msg.ID, Now: msg.Time, Fixed: !msg.Read}
 		if len(msg.Body) > events.MaxPush {
 			m.passOver(&m.invalid, msg, fmt.Sprintf("it has %s; there may be %s", conf.Bytes(len(msg.Body)), conf.Bytes(events.MaxPush)))
 			continue

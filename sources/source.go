@@ -201,9 +201,10 @@ type Message struct {
 	Body []byte    // as the client gave it: it may be anything
 	ID   string    // its place in the log, which no other message has: a replay gives the same
 	Time time.Time // of the commit; of one that is in no transaction, when it was read
+	Read bool      // Time is when it was read: a replay gives another one
 }
 
-const messageSize = 88
+const messageSize = 96
 
 // A ChangeKind says what a Change did.
 type ChangeKind uint8

@@ -1,6 +1,7 @@
 """Events that no model holds, pushed to Haystream and searched in Elasticsearch."""
 
 import base64
+import datetime
 import json
 import logging
 import urllib.error
@@ -64,6 +65,8 @@ class BusinessMetric:
         body = {**body}
         if body.get("id") is None:
             body["id"] = str(uuid.uuid4())
+            if body.get("created") is None:  # its id and time go together, so that the daemon has no repeat to look for
+                body["created"] = datetime.datetime.now(datetime.timezone.utc)
         text = json.dumps(body, cls=DjangoJSONEncoder, allow_nan=False)
         if setting("URL"):
             transaction.on_commit(lambda: self._guard(self._send, text, setting("ON_ERROR") or "log"), using=self.using)

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import datetime
 import http.server
 import json
 import os
@@ -73,7 +74,18 @@ class EventsTest(unittest.TestCase):
 
     def test_request(self):
         event = self.push(URL=f"http://{self.address}/behind/")
-        self.assertEqual(self.daemon.asked, [("/behind/events/a%20metric", None, {"n": 1, "id": event})])
+        [(path, authorization, body)] = self.daemon.asked
+        created = datetime.datetime.fromisoformat(body.pop("created").replace("Z", "+00:00"))
+        self.assertEqual((path, authorization, body), ("/behind/events/a%20metric", None, {"n": 1, "id": event}))
+        self.assertLess(abs(datetime.datetime.now(datetime.timezone.utc) - created), datetime.timedelta(minutes=1))
+
+    def test_own_id_and_time(self):
+        with self.by_http():
+            BusinessMetric("a metric").push({"id": 7, "n": 1})
+            BusinessMetric("a metric").push({"created": "2026-11-29", "n": 1})
+        first, second = [body for _, _, body in self.daemon.asked]
+        self.assertEqual(first, {"id": 7, "n": 1})
+        self.assertEqual(second["created"], "2026-11-29")
 
     def test_token(self):
         self.push(TOKEN="a token")

@@ -215,3 +215,53 @@ func TestPartitionIntoFile(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatInLaterPeriod: an event whose id is the client's is in the index once, in the period of its last push,
+// however often and whenever it is pushed again without its time. One that has its time stays where that says.
+func TestRepeatInLaterPeriod(t *testing.T) {
+	w := newWorld(t)
+	w.config("  NAME:\n    events: {}\n    fields: {n: {type: long}}\n    partition: {by: created, every: month, keep: 6}\n")
+	w.start()
+	now := time.Now().UTC()
+	month := func(ago int) (day, name string) {
+		first := time.Date(now.Year(), now.Month()-time.Month(ago), 15, 12, 0, 0, 0, time.UTC)
+		return first.Format(time.RFC3339), first.Format("2006.01")
+	}
+	d1, p1 := month(1)
+	d2, p2 := month(2)
+	_, p0 := month(0)
+	push := func(key, body string) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.eventsURL(), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Idempotency-Key", key)
+		request.Header.Set("Content-Type", "application/json")
+		w.eventually("it is taken", func() bool {
+			request.Body, _ = request.GetBody()
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				return false
+			}
+			defer answer.Body.Close()
+			return answer.StatusCode == http.StatusAccepted
+		})
+	}
+	push("", fmt.Sprintf(`[{"id": "a", "created": %q, "n": 1}, {"id": "b", "created": %[1]q, "n": 1}, {"id": "k", "created": %q, "n": 1}, {"id": "c", "created": %[2]q, "n": 1}]`, d1, d2))
+	w.wantPeriods(map[string]string{"": "", p1: "a b", p2: "c k"})
+	push("", `{"id": "a", "n": 2}`)
+	push("k", `{"n": 2}`)
+	push("", fmt.Sprintf(`{"id": "c", "created": %q, "n": 2}`, d2))
+	w.wantPeriods(map[string]string{"": "", p0: "a k", p1: "b", p2: "c"})
+	w.kill() // by what is in the sink, it knows of the periods
+	w.start()
+	push("", `[{"id": "b", "n": 2}, {"id": "a", "n": 2}, {"id": "b", "n": 2}]`)
+	w.wantPeriods(map[string]string{"": "", p0: "a b k", p1: "", p2: "c"})
+	for id, document := range w.documents() {
+		var event struct{ N int }
+		if err := json.Unmarshal(document, &event); err != nil || event.N != 2 {
+			t.Errorf("%s has not its last content: %s", id, document)
+		}
+	}
+}

@@ -7,6 +7,7 @@
 package events
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -18,13 +19,17 @@ type Event struct {
 	ID      string
 	Created string // as a sources.TimestampTZ
 	Body    []byte // a JSON object without line breaks
+
+	// Floats: the ID is the client's and Created is not, so that a repeat of the event has another one.
+	Floats bool
 }
 
 // The form of a frame, which holds the events of one Append:
 //
 //	length of the payload and checksum, four bytes each
 //	payload: when it was written, in microseconds since 1970, eight bytes; the number of events,
-//	four bytes; of each event the texts of its name, id, creation and body, each after its length
+//	four bytes; of each event the texts of its name, id, creation and body, each after its length;
+//	a ~ is in front of a creation that floats
 //
 // The checksum (CRC-32C) is of the length and the payload, begun with that of the frame before: a
 // frame is in its place, and not left from another life of the queue.
@@ -38,7 +43,7 @@ func encode(events []Event) []byte {
 	size := frameHead + payloadHead
 	for i := range events {
 		e := &events[i]
-		size += 4*binary.MaxVarintLen32 + len(e.Name) + len(e.ID) + len(e.Created) + len(e.Body)
+		size += 4*binary.MaxVarintLen32 + len(e.Name) + len(e.ID) + len(floating) + len(e.Created) + len(e.Body)
 	}
 	f := make([]byte, frameHead+payloadHead, size)
 	binary.LittleEndian.PutUint32(f[frameHead+8:], uint32(len(events)))
@@ -46,12 +51,19 @@ func encode(events []Event) []byte {
 		e := &events[i]
 		f = appendText(f, e.Name)
 		f = appendText(f, e.ID)
-		f = appendText(f, e.Created)
+		created := e.Created
+		if e.Floats {
+			created = floating + created
+		}
+		f = appendText(f, created)
 		f = appendText(f, e.Body)
 	}
 	binary.LittleEndian.PutUint32(f, uint32(len(f)-frameHead))
 	return f
 }
+
+// floating is in front of a creation that floats.
+const floating = "~"
 
 func appendText[T string | []byte](f []byte, text T) []byte {
 	return append(binary.AppendUvarint(f, uint64(len(text))), text...)
@@ -74,7 +86,11 @@ func written(payload []byte) time.Time {
 }
 
 // A view is an event in the memory of its frame.
-type view struct{ name, id, created, body []byte }
+type view struct {
+	name, id, created, body []byte
+
+	floats bool
+}
 
 // next takes an event. The frame is sound, so that an error shows that another version wrote it.
 func (f *frame) next() (e view, err error) {
@@ -85,6 +101,7 @@ func (f *frame) next() (e view, err error) {
 		}
 		*text, f.payload = f.payload[size:size+int(n):size+int(n)], f.payload[size+int(n):]
 	}
+	e.created, e.floats = bytes.CutPrefix(e.created, []byte(floating))
 	f.left--
 	return e, nil
 }

@@ -24,6 +24,7 @@ type Push struct {
 	Lines bool   // Body has an event on each line; else that is found out
 	Key   string // the ids of events that have none begin with it; empty: they get new ones
 	Now   time.Time
+	Fixed bool // who pushes this Key once more gives the same Now
 }
 
 // A ParseError says which event of a Push is not sound. Nothing of the Push is to be kept.
@@ -147,6 +148,7 @@ func (p *Push) event(text []byte, id string) (e Event, err error) {
 	if e.Created, err = createdOf(created, p.Now); err != nil {
 		return e, err
 	}
+	e.Floats = (created == nil || string(created) == "null") && e.ID != "" && (e.ID != id || !p.Fixed)
 	if e.ID == "" {
 		e.ID = newID()
 	}

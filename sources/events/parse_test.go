@@ -42,6 +42,8 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("id %q", e.ID)
 			case json.Unmarshal(e.Body, &object) != nil || object == nil || bytes.ContainsAny(e.Body, "\n\r") || !utf8.Valid(e.Body):
 				t.Errorf("body %q", e.Body)
+			case e.Floats && e.ID != again[i].ID, key != "" && e.Floats == (object["created"] != nil && string(object["created"]) != "null"):
+				t.Errorf("id %q, created %q floats: %v", e.ID, e.Created, e.Floats)
 			case key != "" && e.ID != again[i].ID:
 				t.Errorf("id %q, once more %q", e.ID, again[i].ID)
 			}
@@ -50,4 +52,37 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A creation floats where a repeat would have the same id and another time.
+func TestFloats(t *testing.T) {
+	for _, c := range []struct {
+		body, key string
+		fixed     bool
+		want      bool
+	}{
+		{`{}`, "", false, false},
+		{`{"created": "2026-11-29"}`, "", false, false},
+		{`{"id": null}`, "", false, false},
+		{`{"id": 1}`, "", false, true},
+		{`{"id": 1, "created": null}`, "", false, true},
+		{`{"id": 1, "created": "2026-11-29"}`, "", false, false},
+		{`{}`, "key", false, true},
+		{`{"created": 0}`, "key", false, false},
+		{`[{"n": 1}]`, "key", false, true},
+		{`{}`, "place", true, false},
+		{`{"id": null}`, "place", true, false},
+		{`{"id": "other"}`, "place", true, true},
+	} {
+		p := &Push{Name: "n", Body: []byte(c.body), Key: c.key, Fixed: c.fixed, Now: time.Unix(1, 0)}
+		events, err := p.Parse()
+		if err != nil || len(events) != 1 || events[0].Floats != c.want {
+			t.Errorf("%s with the key %q, fixed %v: %+v, %v", c.body, c.key, c.fixed, events, err)
+			continue
+		}
+		f := newFrame(encode(events)[frameHead:])
+		if e, err := f.next(); err != nil || e.floats != c.want || string(e.created) != events[0].Created {
+			t.Errorf("%s is read from the queue as created %s, floats %v, %v", c.body, e.created, e.floats, err)
+		}
+	}
 }

@@ -23,7 +23,8 @@ const (
 )
 
 // A Source is a queue as a source: each name of an event is a table, to which every event
-// adds a row. Only one process can have it open.
+// adds a row, or changes one where its time of creation floats: that it had another one before
+// is not known. Only one process can have it open.
 type Source struct {
 	path    string
 	names   []string

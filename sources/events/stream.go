@@ -153,8 +153,12 @@ func (st *stream) frame(ctx context.Context, payload []byte, next place) error {
 			st.stray(string(e.name))
 			continue
 		}
+		kind := sources.Insert
+		if e.floats { // it may have been there at another time
+			kind = sources.Update
+		}
 		st.batch.Changes = append(st.batch.Changes, sources.Change{
-			Table: rows.table, Kind: sources.Insert, Version: version, Tx: uint64(next.events), After: rows.row(st.batch.Arena, e),
+			Table: rows.table, Kind: kind, Version: version, Tx: uint64(next.events), After: rows.row(st.batch.Arena, e),
 		})
 	}
 	st.batch.Transactions++

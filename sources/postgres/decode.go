@@ -112,8 +112,8 @@ func (d *decoder) logicalMessage(m *message, batch *sources.Batch) (whole bool, 
 	if !found || d.record == nil {
 		return false, nil
 	}
-	made := sources.Message{Name: name, ID: d.record(at), Time: d.commit}
 	whole = flags&1 == 0
+	made := sources.Message{Name: name, ID: d.record(at), Time: d.commit, Read: whole}
 	switch {
 	case whole:
 		made.Time = d.now()
