@@ -347,5 +347,9 @@ func limitMemory(cfg *config.Config) {
 
 // describe is a line for people about where data comes from and goes to.
 func describe(source sources.Info, sink sinks.Info) string {
-	return fmt.Sprintf("%s %s at %s to %s %s at %s", source.Kind, source.Version, source.Address, sink.Kind, sink.Version, sink.Address)
+	server := sink.Kind
+	if sink.Version != "" { // a file has none
+		server += " " + sink.Version
+	}
+	return fmt.Sprintf("%s %s at %s to %s at %s", source.Kind, source.Version, source.Address, server, sink.Address)
 }

@@ -109,6 +109,18 @@ func TestEventDoor(t *testing.T) {
 	}
 }
 
+// Events are pushed by POST, and whoever asks otherwise is told so.
+func TestEventsByAnotherMethod(t *testing.T) {
+	h := newServer(noDaemon{}, &fakeQueue{}, nil).handler()
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/events/clicks", http.NoBody))
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodPost {
+			t.Errorf("%s is answered with %d, Allow: %q", method, w.Code, w.Header().Get("Allow"))
+		}
+	}
+}
+
 // An event is kept as it is, in one line, and the last of members of one name.
 func TestEventAsKept(t *testing.T) {
 	for body, want := range map[string]string{

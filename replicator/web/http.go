@@ -145,6 +145,10 @@ func (s *Server) handler() http.Handler {
 	all := http.NewServeMux()
 	all.Handle("/", http.MaxBytesHandler(mux, maxBody))
 	all.Handle("POST /events/{name}", s.door)
+	all.HandleFunc("/events/{name}", func(w http.ResponseWriter, _ *http.Request) { // "/" takes any method
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, refusal{Error: "push events with POST"})
+	})
 	return all
 }
 
