@@ -151,7 +151,7 @@ func push(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: push NAME EVENT")
 	}
-	response, err := http.Post("http://"+ts.Getenv("LISTEN")+"/events/"+args[0], "application/json", strings.NewReader(args[1])) //nolint:noctx // the script's end ends it
+	response, err := http.Post("http://"+ts.Getenv("LISTEN")+"/events/"+args[0], "application/json", strings.NewReader(args[1])) // the script's end ends it
 	ts.Check(err)
 	_, err = io.Copy(ts.Stdout(), response.Body)
 	ts.Check(errors.Join(err, response.Body.Close()))

@@ -383,7 +383,7 @@ func (c *latLon) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	}
 	var at struct{ Lat, Lon json.Number }
 	if json.Unmarshal(dst[start:], &at) != nil || at.Lat == "" {
-		return dst, false, nil // as text, or of another form
+		return dst, false, nil //nolint:nilerr // as text, or of another form
 	}
 	return append(dst[:start], `"`+at.Lat.String()+","+at.Lon.String()+`"`...), false, nil
 }

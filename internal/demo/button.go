@@ -83,7 +83,7 @@ func (b *button) push(ctx context.Context, body string) (taken bool, err error) 
 	authorize(request, b.token)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return false, nil //nolint:nilerr // the daemon is down
+		return false, nil // the daemon is down
 	}
 	defer response.Body.Close()
 	switch code := response.StatusCode; {

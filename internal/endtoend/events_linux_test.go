@@ -239,7 +239,7 @@ func (p *pushers) request(r *rand.Rand) (numbers []int64, body, kind string, own
 // push notes the answer, and reports whether the same is to be pushed again.
 func (p *pushers) push(url, kind, body string, numbers []int64, own bool) (again bool) {
 	code, answer := 0, []byte(nil)
-	if resp, err := http.Post(url, kind, strings.NewReader(body)); err == nil { //nolint:noctx // the daemon's end ends it
+	if resp, err := http.Post(url, kind, strings.NewReader(body)); err == nil { // the daemon's end ends it
 		code = resp.StatusCode
 		if answer, err = io.ReadAll(resp.Body); err != nil {
 			code = 0

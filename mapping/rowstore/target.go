@@ -20,9 +20,9 @@ func (s *Store) Targets() ([]uint32, error) {
 		return nil, err
 	}
 	due, err := s.targets(spaceDueOf)
-	all := append(dirty, due...)
-	slices.Sort(all)
-	return slices.Compact(all), err
+	dirty = append(dirty, due...)
+	slices.Sort(dirty)
+	return slices.Compact(dirty), err
 }
 
 // Timed returns the targets that documents are due for, in order.

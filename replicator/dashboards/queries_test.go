@@ -102,7 +102,7 @@ func (s *searcher) expected(graphs time.Time) map[string]string {
 		return strings.Join(out, " ")
 	}
 	one := func(document) float64 { return 1 }
-	any := func(document) bool { return true }
+	all := func(document) bool { return true }
 	total := func(d document) float64 {
 		n, _ := strconv.ParseFloat("0"+d.total, 64)
 		return n
@@ -111,9 +111,9 @@ func (s *searcher) expected(graphs time.Time) map[string]string {
 		"Recent notes": "3 2", "revenue": "136.35", "highest": "100", "middle": "7.55", "distinct": "6", "counted": "4", "average": "10.43",
 		"dsl": "2", "dsl ago": "3 2", "authors": "a=4 c=2", "best": "d=100",
 		"daily":            last(graphs, one, func(d document) bool { return d.author != "b" }),
-		"spent":            last(graphs, total, any),
+		"spent":            last(graphs, total, all),
 		"notes: documents": "7", "notes: sum of total": "36.35", "notes: top author": "a=4 c=2 b=1", "notes: top title.keyword": "Five=2 One=2 Four=1 Three=1 Two=1",
-		"notes: documents per day": last(s.now.Add(-30*day), one, any), "notes: latest documents": "0 1 6 2 3 7 4",
+		"notes: documents per day": last(s.now.Add(-30*day), one, all), "notes: latest documents": "0 1 6 2 3 7 4",
 		"plain: documents": "1", "plain: top name": "x=1", "plain: latest documents": "0",
 	}
 }

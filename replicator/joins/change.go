@@ -144,7 +144,7 @@ func (j *Joins) replace(b *rowstore.Batch, t *Table, from []byte, old, row, acti
 				return err
 			}
 		}
-		err := error(nil)
+		var err error
 		if acting.IsZero() {
 			err = b.Remove(t.Table, from, old)
 		} else { // it may have acted on itself

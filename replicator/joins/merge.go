@@ -96,7 +96,8 @@ func (j *Joins) loadChunk(t *Table, rows []sources.Row, h reading.Happened) (lef
 	all := make([]loaded, 0, len(rows))
 	for _, row := range rows {
 		j.arena.Reset()
-		cut, start, null := t.Cut(&j.arena, row), len(keys), false
+		cut, start := t.Cut(&j.arena, row), len(keys)
+		var null bool
 		keys, null = rowstore.AppendKey(keys, t.Table, cut, t.Table.Key)
 		happened, err := j.happened(snap, t, row, cut, keys[start:], h)
 		if err != nil {

@@ -78,7 +78,7 @@ func targetOf(of *Target, n int, renderer *mapping.JoinedRenderer) *target {
 }
 
 // mark notes in the batch under way that a document is to be rendered.
-func (t *target) mark(mark []byte) error { //nolint:unparam // as the walk wants it
+func (t *target) mark(mark []byte) error { // as the walk wants it
 	if _, marked := t.marking[string(mark)]; !marked {
 		m := string(mark)
 		t.marking[m] = struct{}{}

@@ -120,8 +120,8 @@ func valid(text []byte) error {
 	if json.Valid(text) {
 		return nil
 	}
-	var any json.RawMessage
-	err := json.Unmarshal(text, &any)
+	var raw json.RawMessage
+	err := json.Unmarshal(text, &raw)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("it is not JSON: %w (byte %d)", syntax, syntax.Offset)
 	}

@@ -55,7 +55,7 @@ func (st *stream) statement(event *replication.QueryEvent) statement {
 func settingsOf(data []byte) (mode, collation uint64) {
 	for len(data) > 0 {
 		kind := data[0]
-		size := 0
+		var size int
 		switch data = data[1:]; kind {
 		case settingFlags, settingIncrement:
 			size = 4

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -231,7 +232,7 @@ func (c *column) dateOf(text string) (string, bool) {
 
 func (c *column) timeOf(text string) (string, bool) {
 	p := clockParser{text: []byte(strings.TrimPrefix(text, "-"))}
-	p.number(max(2, strings.IndexByte(string(p.text), ':')), ':')
+	p.number(max(2, bytes.IndexByte(p.text, ':')), ':')
 	minute, second := p.number(2, ':'), p.number(2, 0)
 	if len(p.text) > 0 {
 		p.skip('.')

@@ -166,7 +166,7 @@ func (r *ewkbReader) appendGeometry(dst []byte, depth int) []byte {
 		r.failed = true
 		return dst
 	}
-	name := ""
+	var name string
 	switch typ {
 	case ewkbPoint, ewkbLine, ewkbPolygon, ewkbMulti, ewkbMulti + 1, ewkbMulti + 2, ewkbCollection:
 		name = [...]string{"Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon", "GeometryCollection"}[typ-1]

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"haystream/sources"
@@ -83,7 +84,7 @@ func restoreBytes(dst, text []byte) ([]byte, error) {
 func restoreTime(dst, text []byte) ([]byte, error) {
 	text = bytes.Replace(text, []byte("T"), []byte(" "), 1)
 	if zone, ok := bytes.CutSuffix(text, []byte("Z")); ok {
-		text = append(zone[:len(zone):len(zone)], "+00"...)
+		text = slices.Concat(zone, []byte("+00"))
 	}
 	text = bytes.TrimPrefix(text, []byte("+"))
 	negative := len(text) > 0 && text[0] == '-'

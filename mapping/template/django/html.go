@@ -107,7 +107,7 @@ func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 // where it is not complete.
 func (p *htmlScanner) markup(i int, end bool) int {
 	rest := p.text[i:]
-	k := -1
+	var k int
 	switch {
 	case len(rest) > 1 && isLetter(rest[1]):
 		k = p.startTag(i)
