@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"haystream/internal/backoff"
+	"haystream/internal/fault"
 	"haystream/internal/quiet"
 	"haystream/replicator/builds"
 	"haystream/replicator/joins"
@@ -209,6 +210,7 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 		case <-reading.Done():
 			return nil
 		case b := <-batches:
+			fault.Point("read")
 			if p.stale(b) {
 				return p.gather(reading, batches)
 			}
@@ -260,6 +262,9 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 // dispatch hands a job to the renderers and, in order, to delivery.
 func (p *pipeline) dispatch(ctx context.Context, j *job, work, ordered chan<- *job) error {
 	p.tracker.add(j.delivery)
+	if fault.Planted("acknowledged before it is delivered") {
+		p.tracker.finish(j.delivery)
+	}
 	if j.chunk == nil && !p.routed(j.batch) {
 		p.tracker.finish(j.delivery)
 		return nil
@@ -415,6 +420,7 @@ func (p *pipeline) merge(c *loadedChunk, send func(*job) error) error {
 	if err := send(j); err != nil {
 		return err
 	}
+	fault.Point("chunk merged")
 	p.merged(c, read)
 	return nil
 }
@@ -518,6 +524,7 @@ func (p *pipeline) delivered(d *delivery) {
 			for _, progress := range c.scan.progress {
 				progress.Advance(c.last, c.rows, c.done)
 			}
+			fault.Point("chunk delivered")
 		}
 	})
 	p.gauges.delivered(d)
@@ -585,6 +592,7 @@ func (p *pipeline) save(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(err, p.ahead(err))
 		}
+		fault.Point("to be acknowledged")
 		p.source.Ack(position)
 	}
 	return p.finish(ctx)

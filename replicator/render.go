@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"haystream/internal/fault"
 	"haystream/mapping"
 	"haystream/replicator/builds"
 	"haystream/replicator/joins"
@@ -78,6 +79,7 @@ func (r *renderer) run(ctx context.Context, work <-chan *job) error {
 			default:
 				j.err = r.changes(j)
 			}
+			fault.Point("rendered")
 			close(j.rendered)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"haystream/internal/backoff"
+	"haystream/internal/fault"
 	"haystream/replicator/joins"
 	"haystream/replicator/reading"
 	"haystream/sources"
@@ -198,6 +199,7 @@ func (s *snapshot) ask(ctx context.Context, c *loadedChunk, stored bool, since i
 		s.windows.Close(c.window)
 		return nil, err
 	}
+	fault.Point("chunk read")
 	select {
 	case s.chunks <- c:
 	case <-ctx.Done():

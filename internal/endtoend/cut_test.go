@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,11 +13,14 @@ import (
 )
 
 // A cutter passes connections on to a server until it is cut; then it keeps
-// them open and passes nothing, as a network that loses every packet.
+// them open and passes nothing, as a network that loses every packet. It can also
+// close each connection after some bytes, or be slow.
 type cutter struct {
 	listener net.Listener
 	to       string
 	gate     sync.RWMutex // held for writing while cut
+	most     atomic.Int64 // bytes that may pass until all connections are closed; below 0: any number
+	slow     atomic.Int64 // nanoseconds that each piece takes
 	running  sync.WaitGroup
 	mu       sync.Mutex
 	open     []net.Conn
@@ -29,6 +33,7 @@ func newCutter(t *testing.T, to string) *cutter {
 		t.Fatal(err)
 	}
 	c := &cutter{listener: l, to: to}
+	c.pass()
 	c.running.Go(c.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -56,20 +61,47 @@ func (c *cutter) accept() {
 		c.mu.Lock()
 		c.open = append(c.open, near, far)
 		c.mu.Unlock()
-		c.running.Go(func() { c.pass(near, far) })
-		c.running.Go(func() { c.pass(far, near) })
+		c.running.Go(func() { c.copy(near, far) })
+		c.running.Go(func() { c.copy(far, near) })
 	}
 }
 
-func (c *cutter) pass(from, to net.Conn) {
+// cutAfter has every connection closed once so many bytes have passed, and each that comes after.
+func (c *cutter) cutAfter(bytes int64) { c.most.Store(bytes) }
+
+// pass has everything pass again.
+func (c *cutter) pass() {
+	c.most.Store(-1)
+	c.slow.Store(0)
+}
+
+// budget is how many of so many bytes may pass.
+func (c *cutter) budget(n int) int {
+	for {
+		most := c.most.Load()
+		may := min(int64(n), most)
+		if most < 0 || c.most.CompareAndSwap(most, most-may) {
+			if most < 0 {
+				return n
+			}
+			return int(may)
+		}
+	}
+}
+
+func (c *cutter) copy(from, to net.Conn) {
 	defer from.Close()
 	defer to.Close()
 	part := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(part)
+		time.Sleep(time.Duration(c.slow.Load()))
 		c.gate.RLock()
 		if n > 0 && err == nil {
-			_, err = to.Write(part[:n])
+			may := c.budget(n)
+			if _, err = to.Write(part[:may]); err == nil && may < n {
+				err = net.ErrClosed
+			}
 		}
 		c.gate.RUnlock()
 		if err != nil {

@@ -3,6 +3,7 @@ package endtoend
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -91,8 +92,9 @@ type world struct {
 	db      *sql.DB
 	url     string // of the database
 	dir     string
-	chunk   int // rows, where not 0
-	rate    int // rows a second, where not 0
+	sink    string // address that the daemon reaches the sink at, where that is another one
+	chunk   int    // rows, where not 0
+	rate    int    // rows a second, where not 0
 	port    int
 	daemon  *exec.Cmd
 	log     *logBuffer
@@ -164,7 +166,7 @@ func (w *world) config(indexes string) {
 		snapshot = fmt.Sprintf(", snapshot: {chunk_rows: %d, max_rows_per_second: %d}", w.chunk, w.rate)
 	}
 	text := fmt.Sprintf("name: %s\nsource: {url: %q%s}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
-		w.name, w.url, snapshot, w.search.URL, w.port, filepath.Join(w.dir, "state"), indexes)
+		w.name, w.url, snapshot, cmp.Or(w.sink, w.search.URL), w.port, filepath.Join(w.dir, "state"), indexes)
 	whole := w.path() + ".new" // a daemon that is starting reads the one or the other
 	if err := os.WriteFile(whole, []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o600); err != nil {
 		w.t.Fatal(err)
@@ -179,7 +181,14 @@ func (w *world) path() string { return filepath.Join(w.dir, "config.yaml") }
 // start runs the daemon. What it logs is kept over all starts.
 func (w *world) start() {
 	w.t.Helper()
+	w.startWith()
+}
+
+// startWith runs the daemon with more in its environment.
+func (w *world) startWith(environment ...string) {
+	w.t.Helper()
 	w.daemon = w.command("run")
+	w.daemon.Env = append(os.Environ(), environment...)
 	if err := w.daemon.Start(); err != nil {
 		w.t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestFullVolume(t *testing.T) {
 }
 
 // fillVolume writes a file until there is no room.
-func fillVolume(t *testing.T, name string) {
+func fillVolume(t testing.TB, name string) {
 	t.Helper()
 	f, err := os.Create(name)
 	if err != nil {

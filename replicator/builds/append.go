@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/internal/backoff"
+	"haystream/internal/fault"
 	"haystream/mapping"
 	"haystream/sinks"
 )
@@ -380,12 +381,14 @@ func (c *copies) copy(ctx context.Context, t *Target, from *origin, into *copyin
 				return ctx.Err()
 			}
 		}
+		fault.Point("page copied")
 		c.state.Update(func(*Checkpoint) { from.Place = place })
 		moved()
 		return nil
 	})
 	if err == nil {
 		c.state.Update(func(*Checkpoint) { from.Copied = true })
+		fault.Point("documents copied")
 	}
 	return broken, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"haystream/internal/fault"
 	"haystream/mapping"
 	"haystream/replicator/joins"
 	"haystream/replicator/reading"
@@ -312,6 +313,7 @@ func (x *Indexes) make(ctx context.Context, w *mapping.Index, st *indexState) er
 		if _, err := x.State.Save(ctx); err != nil {
 			return err
 		}
+		fault.Point("build planned")
 		index, err := x.Sink.Create(ctx, sinks.IndexSpec{
 			Alias: w.Alias, Physical: b.Physical, Serve: b == st.Live,
 			Mappings: w.Mappings, Settings: w.Settings, Meta: w.Normalized, Keep: b.origins(),
@@ -320,6 +322,7 @@ func (x *Indexes) make(ctx context.Context, w *mapping.Index, st *indexState) er
 			return err
 		}
 		x.Log.Info().Str("index", w.Alias).Str("physical", b.Physical).Msg("index created")
+		fault.Point("index created")
 		x.State.Update(func(*Checkpoint) { b.UUID = index.UUID })
 	}
 	return nil
@@ -480,6 +483,7 @@ func (x *Indexes) retire(t *Target, targets []*Target) bool {
 			t.build.Sole = keeps(t.Definition)
 		})
 		t.drained = x.barrier(t.Alias)
+		fault.Point("retired")
 	}
 	select {
 	case <-t.drained:
@@ -501,9 +505,11 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 		return fmt.Errorf("look up alias %s: %w", t.Alias, err)
 	}
 	if serving == nil || serving.Physical != t.Physical {
+		fault.Point("alias to be swapped")
 		if err := x.Sink.Swap(ctx, t.Alias, t.Physical); err != nil {
 			return fmt.Errorf("swap alias %s: %w", t.Alias, err)
 		}
+		fault.Point("alias swapped")
 		if t.Serving {
 			x.Log.Warn().Str("index", t.Alias).Str("physical", t.Physical).Msg("the alias " + t.Alias + " did not lead to the index that serves; it is set right")
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"haystream/internal/fault"
 	"haystream/sinks"
 )
 
@@ -95,6 +96,7 @@ func (x *Indexes) dropGarbage(ctx context.Context) error {
 		return err
 	}
 	for _, physical := range due {
+		fault.Point("index to be dropped")
 		if err := x.Sink.Drop(ctx, physical); err != nil && !errors.Is(err, sinks.ErrForeign) {
 			return fmt.Errorf("drop index %s: %w", physical, err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"haystream/internal/fault"
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
 	"haystream/sources"
@@ -137,6 +138,7 @@ func (s *State) put(ctx context.Context, data []byte) error {
 			return fmt.Errorf("sync row store: %w", err)
 		}
 	}
+	fault.Point("checkpoint to be saved")
 	token, err := s.sink.SaveCheckpoint(ctx, s.name, data, s.token)
 	if errors.Is(err, sinks.ErrConflict) {
 		token, err = s.putAgain(ctx, data, err)
@@ -144,6 +146,7 @@ func (s *State) put(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
+	fault.Point("checkpoint saved")
 	s.token = token
 	return nil
 }

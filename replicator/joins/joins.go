@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"haystream/internal/fault"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/reading"
@@ -284,6 +285,7 @@ func (j *Joins) write(applied int64, change func(*rowstore.Batch) error) error {
 	if err := j.commit(b, false); err != nil {
 		return err
 	}
+	fault.Point("applied")
 	j.applied = applied
 	j.resume()
 	return nil

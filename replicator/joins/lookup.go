@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"haystream/internal/fault"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/reading"
 	"haystream/sources"
@@ -213,6 +214,7 @@ func (j *Joins) looked(l *Lookup) error {
 	if err != nil {
 		return fmt.Errorf("clear suspects of table %s: %w", l.table.Source, err)
 	}
+	fault.Point("suspects cleared")
 	return j.Begin()
 }
 
@@ -227,6 +229,7 @@ func (j *Joins) GiveUp(l *Lookup) {
 
 // Found stores what was read for a lookup; rows that were not found have gone.
 func (j *Joins) Found(l *Lookup, chunk *sources.Chunk, h reading.Happened) error {
+	fault.Point("suspects read")
 	t := l.table
 	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		if err := j.commitLoading(b); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"haystream/internal/fault"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/reading"
 	"haystream/sources"
@@ -59,6 +60,7 @@ func (j *Joins) Merge(t *Table, chunk *sources.Chunk, h reading.Happened) error 
 	if err != nil {
 		return err
 	}
+	fault.Point("chunk stored")
 	return j.Begin()
 }
 
@@ -75,6 +77,7 @@ func (j *Joins) commitLoading(b *rowstore.Batch) error {
 		if err := l.Commit(b); err != nil {
 			return fmt.Errorf("load rows of table %s: %w", t.Source, err)
 		}
+		fault.Point("rows loaded")
 		t.advance(l.progress)
 		if err := writeNote(b, t.Note(noteLoad), &t.load); err != nil {
 			return err

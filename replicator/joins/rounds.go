@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"haystream/internal/fault"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
@@ -325,6 +326,7 @@ func (d *rounds) pass(ctx context.Context, s *shared, version int64, to *target,
 			return err
 		}
 		to.sent = part.last
+		fault.Point("stretch to be rendered")
 		p := d.launch(&Piece{to: to, version: version, pass: part, dues: make([]int64, len(part.rows))}, s)
 		if err := send(p); err != nil {
 			return err
@@ -471,6 +473,7 @@ func (p *Piece) settle(b *rowstore.Batch) (timed bool, err error) {
 		to.rendered.Store(to.passed.Rows)
 	}
 	to.passed.Done = p.pass.last
+	fault.Point("stretch held")
 	return timed, writeNote(b, notePass+to.name(), &to.passed)
 }
 

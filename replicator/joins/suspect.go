@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"haystream/internal/fault"
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/sources"
@@ -133,6 +134,7 @@ func (j *Joins) suspect(b *rowstore.Batch, t *Table, v value, why byte) error {
 		t.count(v.name, note[0], -1)
 	}
 	t.count(v.name, why, 1)
+	fault.Point("suspected")
 	return b.Set(t.Note(noteSuspect+v.name), appendTexts([]byte{why}, v.texts))
 }
 

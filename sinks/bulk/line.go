@@ -9,6 +9,7 @@ package bulk
 import (
 	"strconv"
 
+	"haystream/internal/fault"
 	"haystream/sinks"
 )
 
@@ -23,9 +24,12 @@ func AppendLine(dst []byte, a *sinks.Action) []byte {
 	dst = AppendString(dst, a.Target.WriteAlias)
 	dst = append(dst, `,"_id":`...)
 	dst = AppendString(dst, a.ID)
-	dst = append(dst, `,"version":`...)
-	dst = strconv.AppendInt(dst, a.Version, 10)
-	dst = append(dst, `,"version_type":"external_gte","require_alias":true`...)
+	if !fault.Planted("versions off") {
+		dst = append(dst, `,"version":`...)
+		dst = strconv.AppendInt(dst, a.Version, 10)
+		dst = append(dst, `,"version_type":"external_gte"`...)
+	}
+	dst = append(dst, `,"require_alias":true`...)
 	if a.Routing != nil {
 		dst = append(dst, `,"routing":`...)
 		dst = AppendString(dst, a.Routing)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"haystream/internal/backoff"
+	"haystream/internal/fault"
 	"haystream/sinks"
 )
 
@@ -254,6 +255,7 @@ func (l *lane) exchange(ctx context.Context, work []entry, settle settling) (int
 		answers, err = l.request.send(ctx, sendable)
 		l.w.sink.health.started[l.number].Store(0)
 		l.took = time.Since(l.started)
+		fault.Point("bulk answered")
 		if err != nil {
 			return l.refused(ctx, work[:n], err, settle)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"haystream/internal/fault"
 	"haystream/sinks"
 	"haystream/sinks/bulk"
 )
@@ -116,6 +117,7 @@ func (p *payload) Read(b []byte) (int, error) {
 	if p.closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	fault.Point("bulk under way")
 	return p.src.Read(b)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"haystream/internal/conf"
+	"haystream/internal/fault"
 )
 
 var (
@@ -288,9 +289,11 @@ func (q *Queue) put(out []byte, writes []*write, end place) ([]byte, place, erro
 		out = append(out, w.frame...)
 	}
 	_, err := q.durable.file.Write(out)
+	fault.Point("events written")
 	if err == nil {
 		err = q.durable.file.Sync()
 	}
+	fault.Point("events synced")
 	if err != nil {
 		q.durable = nil
 		return out, before, errors.Join(fmt.Errorf("write to the queue: %w", err), q.ready(before))
@@ -449,6 +452,7 @@ func (q *Queue) ack(p place) {
 	}
 	q.mu.Unlock()
 	for _, s := range gone {
+		fault.Point("events to be removed")
 		if err := errors.Join(s.file.Close(), q.disk.remove(s.name)); err != nil {
 			q.log.Warn().Err(err).Str("file", s.name).Msg("a file of the event queue whose events are delivered is not removed")
 		}

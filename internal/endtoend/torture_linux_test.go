@@ -1,0 +1,453 @@
+package endtoend
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"haystream/internal/servers"
+	"haystream/replicator/commands"
+	"haystream/replicator/config"
+)
+
+// TestTorture writes, changes schemas and definitions, and makes every fault, all at random from
+// a seed, and compares. By itself it runs for a short time on PostgreSQL; see `make torture`.
+func TestTorture(t *testing.T) {
+	o := ordeal{seed: relationSeed(t), lasts: 30 * time.Second, changes: slices.Sorted(maps.Keys(schemaChanges)), faults: slices.Sorted(maps.Keys(tortures))}
+	shared := &postgres
+	switch os.Getenv("HAYSTREAM_TORTURE_DB") {
+	case servers.MySQL:
+		shared = mysqls[0]
+	case servers.MariaDB:
+		shared = marias[0]
+	}
+	if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_TORTURE")); err == nil {
+		o.lasts = time.Duration(n) * time.Second
+	}
+	v := newVictim(t, shared.Spec, o)
+	v.suffer()
+	t.Log(v.table())
+	if v.lost+v.resurrected > 0 || v.regressed.Load() > 0 {
+		t.Error("documents are wrong; run again with HAYSTREAM_SEED")
+	}
+}
+
+// TestTortureFinds plants a bug, which torture must find.
+func TestTortureFinds(t *testing.T) {
+	for _, c := range []struct {
+		bug    string
+		on     *servers.Shared
+		ordeal ordeal
+	}{
+		{"acknowledged before it is delivered", &postgres, ordeal{faults: []string{"killed"}}},
+		{"versions off", &postgres, ordeal{faults: []string{"killed", "killed at a point"}}},
+		{"swallowed ALTER", &postgres, ordeal{changes: []string{"names of two columns swapped", "dropped and added"}}},
+		{"forgotten cascade", mysqls[0], ordeal{}},
+	} {
+		t.Run(strings.ReplaceAll(c.bug, " ", "_"), func(t *testing.T) {
+			c.ordeal.seed, c.ordeal.bug, c.ordeal.lasts = relationSeed(t), c.bug, 2*time.Minute
+			v := newVictim(t, c.on.Spec, c.ordeal)
+			v.suffer()
+			t.Log(v.table())
+			if v.lost+v.resurrected == 0 && v.regressed.Load() == 0 {
+				t.Error("torture has not found the bug")
+			}
+		})
+	}
+}
+
+// An ordeal is what a run is made of.
+type ordeal struct {
+	seed    uint64
+	lasts   time.Duration
+	bug     string // that is planted; the run ends when it shows
+	changes []string
+	faults  []string
+}
+
+// A victim is a daemon under torture, between two proxies.
+type victim struct {
+	*world
+	ordeal
+	random   *rand.Rand
+	source   *cutter
+	sink     *cutter
+	state    string // a volume of its own, where one can be mounted
+	mounted  bool
+	variant  int          // of the definitions
+	schema   sync.RWMutex // held for writing while tables change under the writers
+	gone     atomic.Bool  // the search server was killed: it may lose what it has shown
+	began    time.Time
+	restarts int
+	made     map[string]int // faults and changes, by kind
+
+	writes, regressed, behind, reads atomic.Int64
+	compared, lost, resurrected      int
+}
+
+// victimTables are flat and joined ones, with a cascade over two levels, one in parts, and an enum.
+func victimTables(kind string) []string {
+	mood, moods := "ENUM('sad', 'glad', 'mad')", []string(nil)
+	parts := []string{"CREATE TABLE part (id int PRIMARY KEY, word varchar(50)) PARTITION BY RANGE (id) (PARTITION part_a VALUES LESS THAN (100), PARTITION part_b VALUES LESS THAN (200))"}
+	if kind == servers.Postgres {
+		mood, moods = "mood", []string{"CREATE TYPE mood AS ENUM ('sad', 'glad', 'mad')"}
+		parts = []string{
+			"CREATE TABLE part (id int PRIMARY KEY, word varchar(50)) PARTITION BY RANGE (id)",
+			"CREATE TABLE part_a PARTITION OF part FOR VALUES FROM (0) TO (100)", "CREATE TABLE part_b PARTITION OF part FOR VALUES FROM (100) TO (200)",
+		}
+	}
+	return slices.Concat(moods, []string{
+		"CREATE TABLE owner (id int PRIMARY KEY, name varchar(50), other varchar(50))",
+		"CREATE TABLE team (id int PRIMARY KEY, owner_id int, name varchar(50), FOREIGN KEY (owner_id) REFERENCES owner (id) ON DELETE CASCADE ON UPDATE CASCADE)",
+		"CREATE TABLE item (id int PRIMARY KEY, team_id int, counter bigint NOT NULL DEFAULT 0, word varchar(50), other varchar(50), amount int, mood " + mood +
+			", beat bigint, FOREIGN KEY (team_id) REFERENCES team (id) ON DELETE SET NULL ON UPDATE CASCADE)",
+		"CREATE TABLE player (id int PRIMARY KEY, team_id int, name varchar(50), FOREIGN KEY (team_id) REFERENCES team (id) ON DELETE CASCADE ON UPDATE CASCADE)",
+		"CREATE TABLE label (id int PRIMARY KEY, item_id int, name varchar(50))",
+	}, parts)
+}
+
+const (
+	watchedItems = 20  // with ids from 1 on, which are never deleted
+	itemsAtMost  = 400 // further ones come and go
+)
+
+const victimConfig = `
+  items:
+    index: NAME-items
+    table: item
+    fields: {id: {}, counter: {}, word: {type: keyword}, other: {type: keyword}, amount: {}, mood: {}, beat: {}%s}
+  joined:
+    index: NAME-joined
+    table: item
+    fields: {counter: {}, word: {type: keyword}, team: team.name, owner: team.owner.name, labels: labels.name%s}
+  players:
+    index: NAME-players
+    table: player
+    fields: {name: {type: keyword}, team_id: {}}
+  parts:
+    index: NAME-parts
+    table: part
+    fields: "*"
+tables:
+  item:
+    relations:
+      labels: {table: label, column: item_id, many: true, order_by: [id]}
+`
+
+func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
+	t.Helper()
+	w := worldOn(t, servers.Test(t, spec), search.Get(t))
+	v := &victim{
+		world: w, ordeal: o, random: rand.New(rand.NewPCG(o.seed, 0)), made: map[string]int{},
+		source: newCutter(t, w.server.Addr), sink: newCutter(t, strings.TrimPrefix(w.search.URL, "http://")), state: filepath.Join(w.dir, "state"),
+	}
+	w.url = strings.Replace(w.url, w.server.Addr, v.source.listener.Addr().String(), 1)
+	w.sink = "http://" + v.sink.listener.Addr().String()
+	w.db.SetMaxIdleConns(0) // a server may have been killed since
+	if err := os.Mkdir(v.state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", v.state, "tmpfs", 0, "size=256m"); err == nil {
+		v.mounted = true
+		t.Cleanup(func() {
+			w.stop()
+			_ = syscall.Unmount(v.state, syscall.MNT_DETACH) // with the folder
+		})
+	} else {
+		t.Logf("NOT TESTED: a full disk, since a volume cannot be mounted here: %v", err)
+	}
+	w.chunk = 50
+	w.exec(victimTables(spec.Kind)...)
+	for id := range 8 {
+		w.exec(fmt.Sprintf("INSERT INTO owner VALUES (%d, 'owner %[1]d', 'other')", id+1), fmt.Sprintf("INSERT INTO team VALUES (%d, %[1]d, 'team %[1]d')", id+1))
+	}
+	for id := range watchedItems {
+		w.exec(fmt.Sprintf("INSERT INTO item (id, word, other, amount, mood) VALUES (%d, 'word', 'other', 1, 'sad')", id+1))
+	}
+	v.define()
+	return v
+}
+
+func (v *victim) define() {
+	flat, joined := "", ""
+	if v.variant%2 == 1 {
+		flat, joined = ", again: counter", ", owner_other: team.owner.other"
+	}
+	v.config(fmt.Sprintf(victimConfig, flat, joined))
+}
+
+// suffer goes round by round: some changes and faults under writes, and a comparison.
+func (v *victim) suffer() {
+	v.began = time.Now()
+	ctx, cancel := context.WithCancel(v.ctx)
+	defer cancel()
+	var beside sync.WaitGroup
+	beside.Go(func() { v.watch(ctx) })
+	v.startHurt()
+	v.within(5*time.Minute, "the daemon is ready", v.ready)
+	for time.Since(v.began) < v.lasts {
+		v.round()
+		if v.bug != "" && (v.lost+v.resurrected > 0 || v.regressed.Load() > 0) {
+			break
+		}
+		if v.t.Failed() {
+			break
+		}
+	}
+	cancel()
+	beside.Wait()
+	v.stop()
+}
+
+// round writes for a while.
+func (v *victim) round() {
+	ctx, cancel := context.WithCancel(v.ctx)
+	var writers sync.WaitGroup
+	for range 2 {
+		random := rand.New(rand.NewPCG(v.seed, v.random.Uint64()))
+		writers.Go(func() { v.write(ctx, random) })
+	}
+	for range 3 {
+		at := v.writes.Load() + 50 + v.random.Int64N(200)
+		v.within(5*time.Minute, "the writers go on", func() bool { return v.writes.Load() >= at })
+		if len(v.faults) > 0 {
+			v.hurt(v.faults[v.random.IntN(len(v.faults))])
+		}
+		if len(v.changes) > 0 {
+			v.alter(v.changes[v.random.IntN(len(v.changes))])
+		}
+	}
+	at := v.writes.Load() + 100
+	v.within(5*time.Minute, "the writers go on", func() bool { return v.writes.Load() >= at })
+	cancel()
+	writers.Wait()
+	v.heal()
+	v.compareAll()
+	v.define()
+	v.startHurt()
+}
+
+func (v *victim) hurt(fault string) {
+	v.note("fault", fault)
+	tortures[fault](v)
+}
+
+func (v *victim) note(what, kind string) {
+	v.made[what+": "+kind]++
+	v.t.Logf("%6.1f s  %s: %s", time.Since(v.began).Seconds(), what, kind)
+}
+
+func (v *victim) startHurt(environment ...string) {
+	v.t.Helper()
+	if v.bug != "" {
+		environment = append(environment, "HAYSTREAM_BUG="+v.bug)
+	}
+	v.startWith(environment...)
+}
+
+// again kills the daemon, and starts it.
+func (v *victim) again(environment ...string) {
+	v.kill()
+	v.restarts++
+	v.startHurt(environment...)
+}
+
+// heal has a daemon with nothing in its way, and without a fault.
+func (v *victim) heal() {
+	v.source.pass()
+	v.sink.pass()
+	v.again()
+	v.within(5*time.Minute, "the daemon is ready", v.ready)
+}
+
+// write makes transactions until ctx ends. One that fails is rolled back.
+func (v *victim) write(ctx context.Context, random *rand.Rand) {
+	pace := time.NewTicker(3 * time.Millisecond)
+	defer pace.Stop()
+	for ctx.Err() == nil {
+		<-pace.C
+		conn, err := v.db.Conn(v.ctx)
+		if err != nil {
+			continue
+		}
+		for err == nil && ctx.Err() == nil {
+			v.schema.RLock()
+			err = v.transact(conn, random)
+			v.schema.RUnlock()
+			<-pace.C
+		}
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // so that the next is a fresh one
+		_ = conn.Close()
+	}
+}
+
+// transact makes one transaction, and returns an error where the connection is gone.
+func (v *victim) transact(conn *sql.Conn, random *rand.Rand) error {
+	statements := []string{"BEGIN"}
+	for range 1 + random.IntN(3) {
+		statements = append(statements, v.statement(random))
+	}
+	end := "COMMIT"
+	if random.IntN(10) == 0 {
+		end = "ROLLBACK"
+	}
+	ctx, cancel := context.WithTimeout(v.ctx, 10*time.Second)
+	defer cancel()
+	for _, statement := range append(statements, end) {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			_, err := conn.ExecContext(ctx, "ROLLBACK")
+			return err
+		}
+	}
+	v.writes.Add(1)
+	return nil
+}
+
+func (v *victim) statement(random *rand.Rand) string {
+	id := func(most int) int { return 1 + random.IntN(most) }
+	more := watchedItems + id(itemsAtMost)
+	switch n := random.IntN(100); {
+	case n < 10:
+		return fmt.Sprintf("UPDATE item SET counter = counter + 1, beat = %d WHERE id = 1", time.Now().UnixMilli())
+	case n < 40:
+		return fmt.Sprintf("UPDATE item SET counter = counter + 1, word = 'word %d' WHERE id = %d", random.IntN(9), id(watchedItems))
+	case n < 52:
+		return fmt.Sprintf("INSERT INTO item (id, team_id, word, amount, mood) VALUES (%d, %d, 'new', %d, 'sad')", more, id(8), id(99))
+	case n < 60:
+		return fmt.Sprintf("DELETE FROM item WHERE id = %d", more)
+	case n < 64:
+		return fmt.Sprintf("UPDATE item SET team_id = %d, amount = amount + 1 WHERE id = %d", id(8), id(watchedItems+itemsAtMost))
+	case n < 70:
+		return fmt.Sprintf("INSERT INTO player VALUES (%d, %d, 'player %d')", id(200), id(8), random.IntN(9))
+	case n < 74:
+		return fmt.Sprintf("UPDATE owner SET name = 'owner %d' WHERE id = %d", random.IntN(99), id(8))
+	case n < 77:
+		return fmt.Sprintf("DELETE FROM team WHERE id = %d", id(8))
+	case n < 78:
+		return fmt.Sprintf("DELETE FROM owner WHERE id = %d", id(8))
+	case n < 80:
+		return fmt.Sprintf("UPDATE team SET id = %d WHERE id = %d", id(8), id(8))
+	case n < 83:
+		return fmt.Sprintf("INSERT INTO owner VALUES (%d, 'again', 'other %d')", id(8), random.IntN(9))
+	case n < 88:
+		return fmt.Sprintf("INSERT INTO team VALUES (%d, %d, 'team %d')", id(8), id(8), random.IntN(9))
+	case n < 93:
+		return fmt.Sprintf("INSERT INTO label VALUES (%d, %d, 'label %d')", id(300), id(watchedItems+itemsAtMost), random.IntN(9))
+	case n < 96:
+		return fmt.Sprintf("DELETE FROM label WHERE id = %d", id(300))
+	case n < 98:
+		return fmt.Sprintf("DELETE FROM part WHERE id = %d", random.IntN(200))
+	}
+	return fmt.Sprintf("INSERT INTO part VALUES (%d, 'word %d')", random.IntN(200), random.IntN(9))
+}
+
+// watch reads documents that are always there: none may go back. Where the search server was
+// killed it begins anew: that shows documents before it has synced them.
+func (v *victim) watch(ctx context.Context) {
+	highest := map[string]float64{}
+	pace := time.NewTicker(5 * time.Millisecond)
+	defer pace.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		<-pace.C
+		key := fmt.Sprintf("%s-%s/_doc/%d", v.name, []string{"items", "joined"}[n%2], 1+n/2%watchedItems)
+		if n%3 == 0 {
+			key = v.name + "-items/_doc/1"
+		}
+		code, body := v.get(v.search.URL + "/" + key)
+		var doc struct {
+			Source struct{ Counter, Beat *float64 } `json:"_source"`
+		}
+		if code != http.StatusOK || json.Unmarshal(body, &doc) != nil || doc.Source.Counter == nil {
+			continue
+		}
+		if v.gone.Load() {
+			clear(highest)
+			continue
+		}
+		v.reads.Add(1)
+		counter := *doc.Source.Counter
+		if counter < highest[key] {
+			v.regressed.Add(1)
+			v.t.Logf("%6.1f s  %s went from %v back to %v", time.Since(v.began).Seconds(), key, highest[key], counter)
+		}
+		highest[key] = max(highest[key], counter)
+		if beat := doc.Source.Beat; beat != nil {
+			v.behind.Store(max(v.behind.Load(), time.Now().UnixMilli()-int64(*beat)))
+		}
+	}
+}
+
+// compareAll compares every stored row and every document. It stops the daemon.
+func (v *victim) compareAll() {
+	v.t.Helper()
+	v.settle()
+	v.stop()
+	cfg, _, err := config.Load(v.path())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	found, err := commands.NewAudit(v.ctx, cfg)
+	if err != nil {
+		v.t.Fatalf("audit: %v", err)
+	}
+	wrong := func(count *int, text string) {
+		if *count++; *count < 10 {
+			v.t.Logf("%6.1f s  %s", time.Since(v.began).Seconds(), text)
+		}
+	}
+	for _, fault := range found.Faults {
+		wrong(&v.lost, "store: "+fault)
+	}
+	for alias, want := range found.Documents {
+		have := v.documentsOf(alias)
+		v.compared += len(want)
+		for id, document := range want {
+			got, ok := have[id]
+			delete(have, id)
+			if !ok || !reflect.DeepEqual(canonical(v.world, got), canonical(v.world, document)) {
+				wrong(&v.lost, fmt.Sprintf("document %s of %s is %s, not %s", id, alias, got, document))
+			}
+		}
+		for id := range have {
+			wrong(&v.resurrected, fmt.Sprintf("document %s of %s has no row", id, alias))
+		}
+	}
+}
+
+// table is what has been.
+func (v *victim) table() string {
+	var b strings.Builder
+	row := func(name string, value any) { fmt.Fprintf(&b, "%-50s %v\n", name, value) }
+	b.WriteString("\n")
+	row("seed", v.seed)
+	row("database", v.server.Kind+" "+v.server.Version)
+	row("took", time.Since(v.began).Round(time.Second))
+	row("transactions written", v.writes.Load())
+	for _, kind := range slices.Sorted(maps.Keys(v.made)) {
+		row(kind, v.made[kind])
+	}
+	row("restarts", v.restarts)
+	row("documents compared", v.compared)
+	row("reads of documents that only go forwards", v.reads.Load())
+	row("lost", v.lost)
+	row("resurrected", v.resurrected)
+	row("regressed", v.regressed.Load())
+	row("longest time behind", time.Duration(v.behind.Load())*time.Millisecond)
+	return b.String()
+}
