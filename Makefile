@@ -13,7 +13,7 @@ TEST = go build -race ./... && go test -race -ldflags=-w -p 1 -timeout $(TEST_TI
 TEST_TIMEOUT = 60m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-nightly servers check demo screenshot bench lint audit fmt schema clean
+.PHONY: help build test test-nightly torture servers check demo screenshot bench lint audit fmt schema clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-nightly: export HAYSTREAM_EVENTS = 1000000
 test-nightly: TEST_TIMEOUT = 90m
 test-nightly: check servers ## the same, on every server version that is supported, and with a million events
 	$(TEST) ./...
+
+torture: servers ## random writes, faults and changes of schemas for SECONDS=600, on DB=postgres, mysql or mariadb; SEED=… makes the same choices again
+	HAYSTREAM_TORTURE=$(or $(SECONDS),600) HAYSTREAM_TORTURE_DB=$(DB) HAYSTREAM_SEED=$(SEED) go test -ldflags=-w -count=1 -v -timeout 24h -run 'TestTorture$$' ./internal/endtoend
 
 servers: ## fetch the servers that the tests start
 	go run ./internal/servers/fetch

@@ -151,7 +151,7 @@ func (w *faultedWorld) suffer(c faultCase) {
 	go func() { ended <- daemon.Wait() }()
 	w.daemon = nil // it is waited for here
 	during := c.during
-	pace := time.NewTicker(20 * time.Millisecond) // a daemon that is far behind reads no table
+	pace := time.NewTicker(40 * time.Millisecond) // a daemon that is far behind reads no table
 	defer pace.Stop()
 	for alive, deadline := true, time.After(3*time.Minute); alive; {
 		select {

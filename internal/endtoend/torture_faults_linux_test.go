@@ -13,6 +13,12 @@ import (
 	"haystream/internal/servers"
 )
 
+// Faults that are not for every run.
+const (
+	stoppedPastLease = "stopped past the lease"
+	diskFull         = "disk full"
+)
+
 // tortures are the faults. Each leaves a daemon that runs, or is about to die at a point.
 var tortures = map[string]func(*victim){
 	"killed": func(v *victim) { v.again() },
@@ -71,20 +77,13 @@ var tortures = map[string]func(*victim){
 		v.restarts++
 		v.startHurt()
 	},
-	"stopped past the lease": func(v *victim) {
-		if v.lasts < 2*time.Minute {
-			v.again()
-			return
-		}
+	stoppedPastLease: func(v *victim) {
 		_ = v.daemon.Process.Signal(syscall.SIGSTOP)
 		until := time.Now().Add(17 * time.Second)
 		v.within(time.Minute, "the lease is over", func() bool { return time.Now().After(until) })
 		_ = v.daemon.Process.Signal(syscall.SIGCONT)
 	},
-	"disk full": func(v *victim) {
-		if !v.mounted {
-			return
-		}
+	diskFull: func(v *victim) {
 		ballast := filepath.Join(v.state, "ballast")
 		fillVolume(v.t, ballast)
 		v.writeMore(200)
