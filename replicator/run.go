@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -46,6 +47,7 @@ type daemon struct {
 	source   sources.Source
 	queue    *events.Source // the source; nil where that is a database
 	sink     sinks.Sink
+	disk     vfs.FS // where the row store lives; the machine's where nil
 	owner    string
 	log      zerolog.Logger
 	status   *status
@@ -75,11 +77,11 @@ func Run(ctx context.Context, version string, cfg *config.Config, file *conf.Sou
 	p := &process{cfg: cfg}
 	defer p.close()
 	for _, part := range cfg.Parts() {
-		d, err := newDaemon(part, file, owner, version, log)
+		source, sink, err := part.Open(log)
 		if err != nil {
 			return err
 		}
-		p.daemons = append(p.daemons, d)
+		p.daemons = append(p.daemons, newDaemon(part, file, source, sink, owner, version, log))
 	}
 	for _, d := range p.daemons[1:] {
 		d.status.letters = p.daemons[0].status.letters
@@ -108,11 +110,7 @@ func Run(ctx context.Context, version string, cfg *config.Config, file *conf.Sou
 }
 
 // newDaemon makes the engine for a part of the configuration. It connects to nothing.
-func newDaemon(part *config.Config, file *conf.Source, owner, version string, log zerolog.Logger) (*daemon, error) {
-	source, sink, err := part.Open(log)
-	if err != nil {
-		return nil, err
-	}
+func newDaemon(part *config.Config, file *conf.Source, source sources.Source, sink sinks.Sink, owner, version string, log zerolog.Logger) *daemon {
 	d := &daemon{
 		cfg: part, file: file, source: source, sink: sink, log: log, owner: owner,
 		status: newStatus(part, version, sink), warned: map[string]bool{}, ends: &quiet.Log{},
@@ -127,7 +125,7 @@ func newDaemon(part *config.Config, file *conf.Source, owner, version string, lo
 			log.Error().Err(err).Msg("the event queue cannot be opened; no events are taken until it can")
 		}
 	}
-	return d, nil
+	return d
 }
 
 // watched runs a session and keeps an eye on the log that the source retains

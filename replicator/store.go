@@ -26,7 +26,7 @@ func (d *daemon) openStore(st *builds.State, pf *inspect.Inspection) (store *row
 		return nil, left, nil
 	}
 	dir := d.cfg.StoreDir()
-	store, err = rowstore.Open(dir, rowstore.Meta{Identity: pf.Source.Identity}, rowstore.Options{Log: d.log})
+	store, err = rowstore.Open(dir, rowstore.Meta{Identity: pf.Source.Identity}, rowstore.Options{Log: d.log, FS: d.disk})
 	if err != nil && !errors.Is(err, rowstore.ErrRebuild) {
 		return nil, left, fmt.Errorf("open row store %s: %w", dir, err)
 	}

@@ -12,113 +12,26 @@ import (
 	"strings"
 	"testing"
 
+	"haystream/internal/model"
 	"haystream/mapping"
 	"haystream/replicator/reading"
 	"haystream/sinks"
 	"haystream/sources"
 )
 
-// bench has a store for the model's tables, and an index for each. A row's document
-// shows its columns, the unique column of what it refers to, and that of what
-// refers to it; the unique column is its id.
-func (m *model) bench(t *testing.T) *bench {
-	var catalog []*sources.Table
-	set := mapping.Set{Indexes: map[string]*mapping.Definition{}, Tables: map[string]*mapping.TableConfig{}}
-	for _, name := range m.names {
-		set.Tables[name] = &mapping.TableConfig{Relations: map[string]*mapping.Relation{}}
-		set.Indexes[name] = &mapping.Definition{Table: name, ID: mapping.Template{Text: "{{ .u }}"}, Fields: mapping.Fields{Named: map[string]*mapping.Field{"id": nil, "u": nil}}}
+// whole is a row with all of its columns.
+func whole(row []int) sources.Row {
+	columns := make([]int, len(row))
+	for i := range row {
+		columns[i] = i
 	}
-	for n, name := range m.names {
-		table := &sources.Table{
-			Schema: "s", Name: name, Key: []int{0}, IdentityColumns: []int{0}, Identity: sources.IdentityKey,
-			Columns: []sources.Column{{Name: "id", Type: integer, NotNull: true}},
-		}
-		for i, ref := range m.refs[n] {
-			column := columnName(i)
-			if i > 0 {
-				table.Columns = append(table.Columns, sources.Column{Name: column, Type: integer})
-				set.Indexes[name].Fields.Named[column] = nil
-			}
-			if ref == nothing {
-				continue
-			}
-			other := m.names[ref.table]
-			table.ForeignKeys = append(table.ForeignKeys, sources.ForeignKey{
-				Name: name + column, Columns: []string{column}, Schema: "s", Table: other, Targets: []string{"id"},
-				OnDelete: ref.onDelete, OnUpdate: ref.onUpdate, Unlogged: true,
-			})
-			to, from := "to_"+column, "from_"+name+"_"+column
-			set.Tables[name].Relations[to] = &mapping.Relation{Table: other, Column: []string{column}, TargetColumn: []string{"id"}}
-			set.Indexes[name].Fields.Named[to] = &mapping.Field{From: to + ".u"}
-			set.Tables[other].Relations[from] = &mapping.Relation{Table: name, Column: []string{column}, TargetColumn: []string{"id"}, Many: new(true)}
-			set.Indexes[other].Fields.Named[from] = &mapping.Field{From: from + ".u"}
-		}
-		table.Columns = append(table.Columns, sources.Column{Name: "u", Type: integer, NotNull: true})
-		catalog = append(catalog, table)
-	}
-	return benchOf(t, catalog, set)
-}
-
-func columnName(i int) string {
-	if i == 0 {
-		return "id"
-	}
-	return fmt.Sprintf("r%d", i)
-}
-
-// documents are what the indexes must hold, by index and id.
-func (m *model) documents(t *testing.T) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	for n, name := range m.names {
-		for _, row := range m.rows[n] {
-			document := map[string]any{"id": row[0], "u": unique(row)}
-			for i, ref := range m.refs[n] {
-				if i > 0 {
-					document[columnName(i)] = number(row[i])
-				}
-				if ref != nothing {
-					document["to_"+columnName(i)] = nil
-					if to := m.rows[ref.table][row[i]]; to != nil {
-						document["to_"+columnName(i)] = unique(to)
-					}
-				}
-			}
-			for other, refs := range m.refs {
-				for i, ref := range refs {
-					if ref.table != n {
-						continue
-					}
-					from := []int{}
-					for _, k := range slices.Sorted(maps.Keys(m.rows[other])) {
-						if child := m.rows[other][k]; child[i] == row[0] {
-							from = append(from, unique(child))
-						}
-					}
-					document["from_"+m.names[other]+"_"+columnName(i)] = from
-				}
-			}
-			text, err := json.Marshal(document)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all[name+"/"+strconv.Itoa(unique(row))] = string(text)
-		}
-	}
-	return all
-}
-
-func number(cell int) any {
-	if cell == absent {
-		return nil
-	}
-	return cell
+	return model.Image(&sources.Arena{}, row, columns)
 }
 
 // sessions are some, one after the other, on a model and a bench, and the sink.
 type sessions struct {
 	*bench
-	m      *model
+	m      *model.Model
 	random *rand.Rand
 	ended  bool // the session is over
 	few    bool // dirty documents are kept in the memory of some sessions
@@ -204,17 +117,17 @@ func (r *sessions) tell(format string, args ...any) {
 
 // step makes a change in the server, and tells of it with its tables in short.
 func (r *sessions) step() {
-	before := len(r.m.log)
-	r.m.step(r.random)
-	for _, l := range r.m.log[before:] {
+	before := len(r.m.Log)
+	r.m.Step(r.random)
+	for _, l := range r.m.Log[before:] {
 		rows := ""
-		for n, name := range r.m.names {
+		for n, name := range r.m.Names {
 			rows += " " + name
-			for _, k := range slices.Sorted(maps.Keys(r.m.rows[n])) {
-				rows += " " + words(r.m.rows[n][k])
+			for _, k := range slices.Sorted(maps.Keys(r.m.Rows[n])) {
+				rows += " " + model.Words(r.m.Rows[n][k])
 			}
 		}
-		r.tell("%d: %s %s %s > %s unchecked %v:%s", len(r.m.log), l.kind, r.m.names[l.table], words(l.before), words(l.after), l.unchecked, rows)
+		r.tell("%d: %s %s %s > %s unchecked %v:%s", len(r.m.Log), l.Kind, r.m.Names[l.Table], model.Words(l.Before), model.Words(l.After), l.Unchecked, rows)
 	}
 }
 
@@ -330,16 +243,16 @@ func (r *sessions) take(name string) {
 
 // deliver brings some changes.
 func (r *sessions) deliver(most int) {
-	end := min(len(r.m.log), r.at+most)
+	end := min(len(r.m.Log), r.at+most)
 	if end == r.at {
 		return
 	}
 	b := &sources.Batch{}
-	for n, l := range r.m.log[r.at:end] {
+	for n, l := range r.m.Log[r.at:end] {
 		tx := r.at + n + 1
 		b.Changes = append(b.Changes, sources.Change{
-			Table: r.table(r.m.names[l.table]), Kind: l.kind, Before: image(l.before), After: image(l.after),
-			Cascades: l.kind != sources.Insert && !l.unchecked, Version: r.version + int64(tx), Tx: uint64(tx),
+			Table: r.table(r.m.Names[l.Table]), Kind: l.Kind, Before: whole(l.Before), After: whole(l.After),
+			Cascades: l.Kind != sources.Insert && !l.Unchecked, Version: r.version + int64(tx), Tx: uint64(tx),
 		})
 	}
 	r.at = end
@@ -376,11 +289,11 @@ func (r *sessions) chunk(t *Table, after sources.Key, having *sources.Values) *c
 	for r.random.IntN(2) == 0 && r.writes {
 		r.step()
 	}
-	rows, done := r.m.chunk(slices.Index(r.m.names, t.Source.Name), after, 1+r.random.IntN(3), having)
-	c.mark = len(r.m.log)
+	rows, done := r.m.Chunk(slices.Index(r.m.Names, t.Source.Name), after, 1+r.random.IntN(3), having)
+	c.mark = len(r.m.Log)
 	c.Chunk = &sources.Chunk{Done: done, Last: after, Sees: func(tx uint64) bool { return int(tx) <= c.mark }}
 	for _, row := range rows {
-		c.Rows = append(c.Rows, image(row))
+		c.Rows = append(c.Rows, whole(row))
 		c.Last = sources.Key{strconv.Itoa(row[0])}
 	}
 	what := ""
@@ -482,16 +395,7 @@ func (r *sessions) counted() {
 // A failing test's name ends in its seed: HAYSTREAM_SEED replays it, HAYSTREAM_SEEDS
 // is how many of each shape are tried.
 func TestRandomCascades(t *testing.T) {
-	const cascade, null, restrict = sources.Cascade, sources.SetNull, sources.Restrict
-	shapes := map[string]model{
-		"levels": {names: []string{"a", "b", "c"}, refs: [][]reference{{nothing}, {nothing, {0, cascade, cascade}}, {nothing, {1, cascade, cascade}, {1, null, null}}}},
-		"part":   {names: []string{"a", "b", "c"}, refs: [][]reference{{nothing}, {{0, cascade, cascade}, {0, null, null}}, {nothing, {1, cascade, cascade}, {1, null, null}}}},
-		"self":   {names: []string{"a", "b"}, refs: [][]reference{{nothing, {0, cascade, restrict}}, {nothing, {0, null, restrict}}}},
-		"ring":   {names: []string{"a", "b", "c"}, refs: [][]reference{{nothing, {2, cascade, restrict}}, {nothing, {0, cascade, restrict}}, {nothing, {1, cascade, restrict}}}},
-		"moving": {names: []string{"z", "a", "b"}, refs: [][]reference{{nothing, {2, cascade, restrict}}, {{0, cascade, cascade}}, {nothing, {1, cascade, cascade}}}},
-		"mixed":  {names: []string{"a", "b", "c"}, refs: [][]reference{{nothing, {1, null, restrict}}, {nothing, {0, cascade, restrict}, {1, cascade, restrict}}, {nothing, {1, cascade, restrict}, {0, null, restrict}}}},
-	}
-	for name, shape := range shapes {
+	for name, shape := range model.Shapes() {
 		t.Run(name, func(t *testing.T) {
 			number := 30
 			if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
@@ -511,20 +415,20 @@ func TestRandomCascades(t *testing.T) {
 	}
 }
 
-func randomCascades(t *testing.T, seed uint64, m model) {
+func randomCascades(t *testing.T, seed uint64, m model.Model) {
 	random := rand.New(rand.NewPCG(seed, 0))
-	m.minimal, m.careless = random.IntN(3) == 0, random.IntN(3) == 0
-	for range m.names {
-		m.rows = append(m.rows, map[int][]int{})
+	m.Minimal, m.Careless = random.IntN(3) == 0, random.IntN(3) == 0
+	for range m.Names {
+		m.Rows = append(m.Rows, map[int][]int{})
 	}
 	for range 60 {
-		m.step(random)
+		m.Step(random)
 	}
 	if random.IntN(4) == 0 {
-		m.orphan(random)
+		m.Orphan(random)
 	}
-	m.log = nil
-	r := &sessions{bench: m.bench(t), m: &m, random: random, queues: map[string][]queued{}, sink: map[string]stored{}}
+	m.Log = nil
+	r := &sessions{bench: benchOf(t, m.Catalog(), m.Definitions()), m: &m, random: random, queues: map[string][]queued{}, sink: map[string]stored{}}
 	r.feeds, r.few, r.slow = true, random.IntN(3) == 0, random.IntN(3) == 0
 	r.begin()
 	for n := 0; n < 400 || !r.settled(); n++ {
@@ -533,16 +437,16 @@ func randomCascades(t *testing.T, seed uint64, m model) {
 			t.Fatal("the tables are never read")
 		}
 	}
-	for n := 0; r.ended || r.at < len(m.log) || r.j.working || !r.settled() || r.asked != nil || r.j.Status().Pending > 0; n++ {
+	for n := 0; r.ended || r.at < len(m.Log) || r.j.working || !r.settled() || r.asked != nil || r.j.Status().Pending > 0; n++ {
 		r.turn(false)
 		if n > 100000 {
-			t.Fatalf("never at rest: %d of %d changes, %+v", r.at, len(m.log), r.j.Status())
+			t.Fatalf("never at rest: %d of %d changes, %+v", r.at, len(m.Log), r.j.Status())
 		}
 	}
-	for n, name := range m.names {
+	for n, name := range m.Names {
 		want := []string{}
-		for _, k := range slices.Sorted(maps.Keys(m.rows[n])) {
-			want = append(want, words(m.rows[n][k]))
+		for _, k := range slices.Sorted(maps.Keys(m.Rows[n])) {
+			want = append(want, model.Words(m.Rows[n][k]))
 		}
 		if got := r.rows(name); !slices.Equal(got, want) {
 			t.Log(strings.Join(r.tale, "\n"))
@@ -570,7 +474,7 @@ func (r *sessions) compare() {
 		}
 		got[name] = string(text)
 	}
-	want := r.m.documents(r.T)
+	want := r.m.Documents()
 	for name, text := range want {
 		if got[name] != text {
 			r.Errorf("document %s: %q, want %s", name, got[name], text)
