@@ -14,8 +14,8 @@ import (
 // A JoinedRenderer renders the documents of one definition from stored rows.
 //
 // Its documents are named by marks: opaque keys that Affected and Continue give,
-// and Document takes. Marks of places that rows have left sort before all
-// others and must be rendered first, since another row may have taken the place.
+// and Document takes. The delete at a place that a row has left needs a version of its own, from
+// when it was left: another row may have taken the place, and its document is newer.
 type JoinedRenderer struct {
 	*Renderer
 	Stored *rowstore.Table // of the definition's own rows

@@ -15,6 +15,13 @@ const (
 	spillMarks = 10_000 // documents that it makes dirty
 )
 
+// versionStep is how far apart the versions of two commits are at least: between them is that of deletes.
+const versionStep = 2
+
+// left is the version of the delete at a place that a row has left in the commit of a version. It is above that of
+// the document there, below that of one which a row has that takes the place, and the same when it is sent again.
+func left(commit int64) int64 { return commit - 1 }
+
 // A clock gives each commit of the store its version. What is rendered from a
 // snapshot of the store carries the version of the last commit that it has.
 type clock struct {
@@ -37,7 +44,7 @@ func newClock(store *rowstore.Store, version int64) *clock {
 func (c *clock) begin(applied int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.version = max(c.version+1, applied)
+	c.version = max(c.version+versionStep, applied)
 }
 
 // commit makes the batch visible, and its version with it. spill: a part of it that
@@ -55,7 +62,7 @@ func (c *clock) commit(b *rowstore.Batch, spill bool) error {
 	}
 	c.visible = c.version
 	if spill {
-		c.version++
+		c.version += versionStep
 	}
 	return nil
 }

@@ -3,7 +3,9 @@ package joins
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -20,7 +22,6 @@ const maxDirty = 25_000
 type dirty struct {
 	queue   map[string]int64 // to be sent in the next round, with the version of the last record that names it
 	records []int64          // the versions of the records that name what is queued
-	placed  int64            // the version of the last of them that names a place which a row has left
 	most    int              // documents in the queue, about
 
 	// behind: records from this version on are only in the store, since there are too
@@ -35,19 +36,15 @@ func newDirty() dirty {
 
 // record says which documents of a batch its record has to name, and whether there is
 // room for them in memory. Those that are queued are left out: an earlier record names
-// them, which does not go before they are sent. But after a restart, what that record
-// names may be sent before what this one does. So where a place was left since, which the
-// document may have taken, the document is named again, to be sent after the delete.
+// them, which does not go before they are sent. A place that a row has left is named each time:
+// the record's version is when.
 func (d *dirty) record(marks []string) (named []string, room bool) {
 	if d.behind > 0 || len(d.queue) > 0 && len(d.queue)+len(marks) > d.most {
 		return marks, false
 	}
-	if slices.ContainsFunc(marks, mapping.IsPlace) {
-		return marks, true
-	}
 	return slices.DeleteFunc(marks, func(mark string) bool {
-		named, queued := d.queue[mark]
-		return queued && named >= d.placed
+		_, queued := d.queue[mark]
+		return queued && !mapping.IsPlace(mark)
 	}), true
 }
 
@@ -66,9 +63,6 @@ func (d *dirty) take(version int64, marks []string) {
 	d.records = append(d.records, version)
 	for _, mark := range marks {
 		d.queue[mark] = version
-		if mapping.IsPlace(mark) {
-			d.placed = version
-		}
 	}
 }
 
@@ -102,17 +96,26 @@ func (d *dirty) refill(store *rowstore.Store, target uint32, began int64) error 
 	return err
 }
 
-// next takes what is queued, in the order of marks: places that were left come
-// first. records are those that name it.
-func (d *dirty) next() (marks []string, records []int64) {
-	marks = make([]string, 0, len(d.queue))
-	for mark := range d.queue {
-		marks = append(marks, mark)
+// next takes what is queued, in the order of marks, and for each the version of the last record that names it.
+// Places that were left come last: where the rest has a row that has taken one, the delete comes too late, and no
+// reader misses the document for a moment. records are all that name something.
+func (d *dirty) next() (marks []string, named, records []int64) {
+	marks = slices.SortedFunc(maps.Keys(d.queue), func(a, b string) int {
+		if left := mapping.IsPlace(a); left != mapping.IsPlace(b) {
+			if left {
+				return 1
+			}
+			return -1
+		}
+		return strings.Compare(a, b)
+	})
+	named = make([]int64, len(marks))
+	for i, mark := range marks {
+		named[i] = d.queue[mark]
 	}
 	clear(d.queue)
-	slices.Sort(marks)
 	records, d.records = d.records, nil
-	return marks, records
+	return marks, named, records
 }
 
 // appendMarks appends a record.

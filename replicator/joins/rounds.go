@@ -69,6 +69,7 @@ type Piece struct {
 	snapshot *shared
 
 	marks []string // what is dirty, or
+	named []int64  // with the version of the record that names each
 	pass  *stretch // a part of the pass
 	dues  []int64  // when each may change by itself, once rendered; 0: never
 }
@@ -211,7 +212,7 @@ func (d *rounds) round(ctx context.Context, send func(*Piece) error) error {
 		if turns[n] == nil || to.Retired.Load() {
 			continue
 		}
-		if err := d.send(ctx, s, version, to, turns[n].marks, send); err != nil {
+		if err := d.send(ctx, s, version, to, turns[n], send); err != nil {
 			return fmt.Errorf("render documents of index %s: %w", to.Alias, err)
 		}
 		if ctx.Err() != nil {
@@ -244,6 +245,7 @@ func (d *rounds) end() {
 // A turn is what a round sends of one target.
 type turn struct {
 	marks   []string
+	named   []int64
 	records []int64 // that name them
 	begun   bool    // its pass, too
 }
@@ -269,7 +271,7 @@ func (d *rounds) begin() (s *shared, version int64, turns []*turn, asked []asked
 			continue
 		}
 		t := &turn{begun: to.began.Load() > 0}
-		t.marks, t.records = to.dirty.next()
+		t.marks, t.named, t.records = to.dirty.next()
 		d.taken += len(t.marks)
 		turns = append(turns, t)
 	}
@@ -302,14 +304,14 @@ func (d *rounds) sent(to *target, records []int64) {
 }
 
 // send sends off dirty documents.
-func (d *rounds) send(ctx context.Context, s *shared, version int64, to *target, marks []string, send func(*Piece) error) error {
-	for len(marks) > 0 && ctx.Err() == nil {
-		n := min(len(marks), max(int(to.most.Load()), 1))
-		p := d.launch(&Piece{to: to, version: version, marks: marks[:n:n], dues: make([]int64, n)}, s)
+func (d *rounds) send(ctx context.Context, s *shared, version int64, to *target, t *turn, send func(*Piece) error) error {
+	for at := 0; at < len(t.marks) && ctx.Err() == nil; {
+		end := min(len(t.marks), at+max(int(to.most.Load()), 1))
+		p := d.launch(&Piece{to: to, version: version, marks: t.marks[at:end:end], named: t.named[at:end], dues: make([]int64, end-at)}, s)
 		if err := send(p); err != nil {
 			return err
 		}
-		marks = marks[n:]
+		at = end
 	}
 	return nil
 }
@@ -397,7 +399,11 @@ func (p *Piece) Render(scratch *mapping.Scratch, out *sinks.Batch) error {
 		if p.pass != nil {
 			p.dues[i], err = p.to.renderer.Row(scratch, p.rows, out, p.to.Target.Target, p.pass.rows[i], p.version)
 		} else {
-			p.dues[i], err = p.to.renderer.Document(scratch, p.rows, out, p.to.Target.Target, []byte(p.marks[i]), p.version)
+			version := p.version
+			if mapping.IsPlace(p.marks[i]) {
+				version = left(p.named[i])
+			}
+			p.dues[i], err = p.to.renderer.Document(scratch, p.rows, out, p.to.Target.Target, []byte(p.marks[i]), version)
 		}
 		if err != nil {
 			return fmt.Errorf("render %s: %w", p.to.renderer, err)
@@ -416,8 +422,7 @@ func (p *Piece) Hold() {
 }
 
 // takeHeld takes the pieces that are held, but for those that were sent after one
-// that is not, and the records that nothing of is left. Out of order, a place that a
-// row has left would be deleted after a restart though another row has taken it.
+// that is not, and the records that nothing of is left.
 func (d *rounds) takeHeld() (held []*Piece, done []record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
