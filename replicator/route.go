@@ -35,7 +35,7 @@ func newRoutes(tables int, targets []*builds.Target) [][]*route {
 	for _, t := range targets {
 		for _, renderer := range t.Definition.Renderers {
 			r := &route{target: t, renderer: renderer}
-			if p := r.progress(); p.Rows == 0 && !p.Done && !t.Unbroken {
+			if p := r.progress(); p.Rows == 0 && !p.Done && !t.Unbroken && t.Empty() {
 				r.firstMerge.Store(unmerged)
 			}
 			n := renderer.Table.Ordinal

@@ -92,6 +92,10 @@ func (s *State) Incomplete(t *Target) {
 	})
 }
 
+// Empty reports whether no document can be in the index that a change which is passed over would have changed or
+// removed. That the checkpoint tells of no rows is not enough: they may have come and not been noted.
+func (t *Target) Empty() bool { return t.Since.Load() == unknown || keeps(t.Definition) }
+
 // Stored reports whether the documents are rendered from stored rows.
 func (t *Target) Stored() bool { return t.build.Stored }
 
