@@ -76,6 +76,7 @@ type pipeline struct {
 	version  int64
 	applied  atomic.Int64 // version, for others
 	reached  atomic.Bool  // the stream has reached the mark: rows may be read
+	current  atomic.Bool  // and all that was behind at that moment is held
 	waiting  []*loadedChunk
 }
 
@@ -331,7 +332,17 @@ func (p *pipeline) atMark(ctx context.Context) error {
 		return err
 	}
 	p.reached.Store(true)
-	return p.joins.Reached()
+	if err := p.joins.Reached(); err != nil {
+		return err
+	}
+	var aliases []string
+	for _, t := range p.fed {
+		if !slices.Contains(aliases, t.Alias) {
+			aliases = append(aliases, t.Alias)
+		}
+	}
+	p.whenHeld(aliases, func() { p.current.Store(true) })
+	return nil
 }
 
 // errStale ends a session because what was read of tables is stale.
@@ -616,19 +627,26 @@ func (p *pipeline) ahead(why error) error {
 // barrier returns a channel that is closed once everything of an alias that is dirty now,
 // and everything that is on its way to the sink, is held there.
 func (p *pipeline) barrier(alias string) <-chan struct{} {
-	both := make(chan struct{})
-	var left atomic.Int32
+	held := make(chan struct{})
+	p.whenHeld([]string{alias}, func() { close(held) })
+	return held
+}
+
+// whenHeld calls held once everything of some aliases that is dirty now, and everything that is on its way to the
+// sink, is held there.
+func (p *pipeline) whenHeld(aliases []string, held func()) {
+	if p.joins == nil {
+		aliases = nil
+	}
+	var left atomic.Int64
+	left.Store(int64(len(aliases)) + 1)
 	reached := func() {
 		if left.Add(-1) == 0 {
-			close(both)
+			held()
 		}
 	}
-	if p.joins == nil {
-		left.Store(1)
-	} else {
-		left.Store(2)
+	for _, alias := range aliases {
 		p.joins.Barrier(alias, reached)
 	}
 	p.tracker.barrier(reached)
-	return both
 }

@@ -319,6 +319,9 @@ func (s *status) NotReady() []web.Trouble {
 	if !st.Sink.Healthy {
 		add(web.SinkDown, "sink: %s", st.Sink.Reason)
 	}
+	if s.catchesUp() {
+		add(web.Lag, "what was committed before this session began is not delivered yet")
+	}
 	for _, index := range st.Indexes {
 		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
 			add(web.Loading, "index %s: %d of about %d rows are done", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated)
@@ -328,6 +331,13 @@ func (s *status) NotReady() []web.Trouble {
 		add(web.Lag, "%s behind the source", lag.Round(time.Second))
 	}
 	return why
+}
+
+// catchesUp reports whether a session runs that has not delivered what it found to be done.
+func (s *status) catchesUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == "running" && s.pipeline != nil && !s.pipeline.current.Load()
 }
 
 // troubles are those that the daemon was told of, and the servers that leave it without an answer.
