@@ -24,6 +24,14 @@ type Model struct {
 	Minimal   bool // the log has the key of what was, and what has changed
 	Careless  bool // some statements do not check foreign keys
 	unchecked bool // and so does the one that is made: they do not act
+
+	Logs func() // is called after each change that is logged; may be nil
+}
+
+func (m *Model) log(l Logged) {
+	if m.Log = append(m.Log, l); m.Logs != nil {
+		m.Logs()
+	}
 }
 
 // A Reference is what a column of a table refers to.
@@ -55,7 +63,7 @@ func (m *Model) insert(table int, row []int) bool {
 		return false
 	}
 	m.Rows[table][row[0]] = row
-	m.Log = append(m.Log, Logged{table, sources.Insert, nil, slices.Clone(row), m.unchecked})
+	m.log(Logged{table, sources.Insert, nil, slices.Clone(row), m.unchecked})
 	return true
 }
 
@@ -87,7 +95,7 @@ func (m *Model) update(table, key int, row []int) bool {
 		}
 		delete(m.Rows[table], key)
 	}
-	before := m.copy()
+	before := m.Copy()
 	m.Rows[table][row[0]] = slices.Clone(row)
 	if row[0] != key && !m.follow(table, key, row[0]) {
 		m.Rows = before
@@ -103,7 +111,7 @@ func (m *Model) update(table, key int, row []int) bool {
 			}
 		}
 	}
-	m.Log = append(m.Log, l)
+	m.log(l)
 	return true
 }
 
@@ -117,7 +125,7 @@ func (m *Model) remove(table, key int) bool {
 	if m.Minimal {
 		old = keyOnly(old)
 	}
-	m.Log = append(m.Log, Logged{table, sources.Delete, old, nil, m.unchecked})
+	m.log(Logged{table, sources.Delete, old, nil, m.unchecked})
 	return true
 }
 
@@ -129,7 +137,8 @@ func keyOnly(row []int) []int {
 	return out
 }
 
-func (m *Model) copy() (all []map[int][]int) {
+// Copy is of the tables' rows.
+func (m *Model) Copy() (all []map[int][]int) {
 	for _, rows := range m.Rows {
 		all = append(all, map[int][]int{})
 		for key, row := range rows {
@@ -314,4 +323,13 @@ func (m *Model) Step(random *rand.Rand) {
 			m.insert(table, row)
 		}
 	}
+}
+
+// Describe says what was logged.
+func (m *Model) Describe(l Logged) string {
+	text := l.Kind.String() + " " + m.Names[l.Table] + " " + Words(l.Before) + " > " + Words(l.After)
+	if l.Unchecked {
+		text += " unchecked"
+	}
+	return text
 }

@@ -1,0 +1,45 @@
+package model
+
+import (
+	"strconv"
+
+	"haystream/mapping"
+)
+
+// Flat adds definitions that show nothing but columns: of each table one of all rows, whose ids are the keys, and
+// one of those with an even unique column.
+func (m *Model) Flat(set mapping.Set) {
+	for n, name := range m.Names {
+		for _, where := range []string{"", "u % 2 == 0"} {
+			d := &mapping.Definition{Table: name, Where: where, Fields: mapping.Fields{Named: map[string]*mapping.Field{"id": nil, "u": nil}}}
+			for i := range m.Refs[n] {
+				d.Fields.Named[Column(i)] = nil
+			}
+			set.Indexes[flatName(name, where != "")] = d
+		}
+	}
+}
+
+func flatName(table string, even bool) string {
+	if even {
+		return table + "_even"
+	}
+	return table + "_flat"
+}
+
+// FlatDocuments adds what the indexes of Flat must hold.
+func (m *Model) FlatDocuments(all map[string]string) {
+	for n, name := range m.Names {
+		for key, row := range m.Rows[n] {
+			fields := map[string][]byte{"u": number(nil, Unique(row))}
+			for i := range m.Refs[n] {
+				fields[Column(i)] = number(nil, row[i])
+			}
+			text := object(fields)
+			all[flatName(name, false)+"/"+strconv.Itoa(key)] = text
+			if Unique(row)%2 == 0 {
+				all[flatName(name, true)+"/"+strconv.Itoa(key)] = text
+			}
+		}
+	}
+}

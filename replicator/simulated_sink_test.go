@@ -1,0 +1,407 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"haystream/internal/backoff"
+	"haystream/internal/preflight"
+	"haystream/sinks"
+)
+
+// A cluster is the simulated sink's server. The world's lock guards it.
+type cluster struct {
+	*world
+	indexes     map[string]*physical
+	aliases     map[string]string
+	checkpoints map[string]saved
+	numbers     int       // UUIDs and tokens given out
+	refusing    time.Time // until when it takes nothing, for it is busy
+	away        time.Time // until when it does not answer
+}
+
+type physical struct {
+	sinks.Index
+	documents map[string]document
+}
+
+// A document has the version of the last write; no body: it is deleted.
+type document struct {
+	version int64
+	body    string
+	moment  int // at which the tables gave it at the earliest
+}
+
+type saved struct {
+	data  []byte
+	token sinks.Token
+}
+
+func newCluster(w *world) *cluster {
+	return &cluster{world: w, indexes: map[string]*physical{}, aliases: map[string]string{}, checkpoints: map[string]saved{}}
+}
+
+func (c *cluster) number() string {
+	c.numbers++
+	return strconv.Itoa(c.numbers)
+}
+
+// A client is a daemon's connections to the cluster.
+type client struct {
+	*cluster
+	of *machine
+}
+
+var errAnswer = errors.New("no answer")
+
+// ask is a request that does something under the lock. It may do so though the answer is lost.
+func (c *client) ask(ctx context.Context, do func()) error {
+	if err := backoff.Pause(ctx, c.latency()); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.of.isDead() || time.Now().Before(c.away):
+		return errAnswer
+	case c.faulty(60):
+		return errAnswer
+	}
+	do()
+	if c.faulty(60) {
+		return errAnswer
+	}
+	return nil
+}
+
+func (c *client) Info(ctx context.Context) (sinks.Info, error) {
+	return sinks.Info{Kind: "elasticsearch", Version: "simulated", Address: "nowhere"}, c.ask(ctx, func() {})
+}
+
+func (c *client) Check(ctx context.Context, _ []sinks.IndexSpec) ([]preflight.Finding, error) {
+	return nil, c.ask(ctx, func() {})
+}
+
+func (c *client) Close() {}
+
+// A letter is an action on its way, and its batch.
+type letter struct {
+	sinks.Action
+	left *atomic.Int64
+	done func()
+}
+
+// lanes is how many requests are on their way at once.
+const lanes = 4
+
+func (c *client) Write(ctx context.Context, in <-chan *sinks.Batch, leased func() bool) error {
+	g, ctx := errgroup.WithContext(ctx)
+	var all [lanes]chan letter
+	for i := range all {
+		lane := make(chan letter, 16)
+		all[i] = lane
+		g.Go(func() error {
+			for l := range lane {
+				if err := c.send(ctx, &l.Action, leased); err != nil {
+					return err
+				}
+				if l.left.Add(-1) == 0 {
+					l.done()
+				}
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		for _, lane := range all {
+			defer close(lane)
+		}
+		for {
+			select {
+			case b, more := <-in:
+				if !more {
+					return nil
+				}
+				left := &atomic.Int64{}
+				left.Store(int64(len(b.Actions)))
+				actions, done := slices.Clone(b.Actions), b.Done // the batch is used again once the last one is done
+				for _, a := range actions {
+					h := fnv.New32a()
+					_, _ = h.Write([]byte(a.Target.Physical + "/" + string(a.ID)))
+					select {
+					case all[h.Sum32()%lanes] <- letter{a, left, done}:
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// send sends an action until it is held.
+func (c *client) send(ctx context.Context, a *sinks.Action, leased func() bool) error {
+	retry := backoff.Backoff{Min: 20 * time.Millisecond, Max: 2 * time.Second}
+	write := sinks.Action{Target: a.Target, Op: a.Op, Version: a.Version, ID: slices.Clone(a.ID), Body: slices.Clone(a.Body)}
+	for {
+		if err := sinks.AwaitLease(ctx, leased); err != nil {
+			return err
+		}
+		if held := c.try(ctx, &write); held {
+			return nil
+		}
+		if c.of.isDead() {
+			<-ctx.Done()
+		}
+		if err := retry.Wait(ctx, 0); err != nil {
+			return err
+		}
+	}
+}
+
+// try is one request. What is on its way when the daemon ends may still come.
+func (c *client) try(ctx context.Context, a *sinks.Action) (held bool) {
+	err := backoff.Pause(ctx, c.latency())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil || c.of.isDead():
+		if c.faulty(2) {
+			c.late(func() { c.take(a) })
+		}
+		return false
+	case time.Now().Before(c.refusing) || time.Now().Before(c.away) || c.faulty(20):
+		return false
+	case c.faulty(30):
+		c.late(func() { c.take(a) })
+		return false
+	}
+	return c.take(a) && !c.faulty(20)
+}
+
+// take writes a document; false: there is no such index.
+func (c *cluster) take(a *sinks.Action) bool {
+	index := c.indexes[c.aliases[a.Target.WriteAlias]]
+	if index == nil {
+		return false
+	}
+	if a.Op == sinks.OpReject {
+		c.fail("%s of %s was refused: %s", a.ID, index.Physical, a.Body)
+		return true
+	}
+	id := string(a.ID)
+	old := index.documents[id]
+	if a.Version < old.version {
+		return true
+	}
+	c.tell("    %s/%s version %d: %s", index.Physical, id, a.Version, a.Body)
+	moment, ok := c.shown(index.Alias+"/"+id, string(a.Body), old.moment)
+	switch {
+	case a.Version == old.version && old.body != string(a.Body):
+		c.fail("document %s of %s has two contents of version %d: %q and %q", id, index.Physical, a.Version, old.body, a.Body)
+	case !ok:
+		c.fail("document %s of %s, version %d, became %q, which it was not at moment %d or since; it was %q, version %d", id, index.Physical, a.Version, a.Body, old.moment, old.body, old.version)
+	}
+	index.documents[id] = document{a.Version, string(a.Body), moment}
+	return true
+}
+
+func (c *client) Takes(ctx context.Context, t *sinks.Target) (why string, err error) {
+	return "", c.ask(ctx, func() {})
+}
+
+func (c *client) Health() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.refusing) || time.Now().Before(c.away) {
+		return errAnswer
+	}
+	return nil
+}
+
+func (c *client) DeadLetters(ctx context.Context) (map[string]int64, error) {
+	return nil, c.ask(ctx, func() {})
+}
+
+func (c *client) Index(ctx context.Context, alias string) (index *sinks.Index, err error) {
+	err = c.ask(ctx, func() {
+		if p := c.indexes[c.aliases[alias]]; p != nil {
+			index = &p.Index
+		}
+	})
+	return index, err
+}
+
+func (c *client) Standing(ctx context.Context, alias, name string) (s sinks.Standing, err error) {
+	err = c.ask(ctx, func() {
+		s = sinks.Standing{WritesTo: c.aliases[sinks.WriteAlias(name)]}
+		if p := c.indexes[name]; p != nil {
+			s.UUID = p.UUID
+		}
+		if to := c.aliases[alias]; to != "" {
+			s.Serving = []string{to}
+		}
+	})
+	return s, err
+}
+
+func (c *client) Foreign(ctx context.Context, _ string) (*sinks.Foreign, error) {
+	return nil, c.ask(ctx, func() {})
+}
+
+func (c *client) Take(ctx context.Context, alias, name string) ([]string, error) {
+	return nil, c.Swap(ctx, alias, name)
+}
+
+func (c *client) Made(ctx context.Context, alias string) (made []*sinks.Index, err error) {
+	err = c.ask(ctx, func() {
+		made = nil
+		for _, name := range slices.Sorted(maps.Keys(c.indexes)) {
+			if p := c.indexes[name]; (alias == "" || p.Alias == alias) && c.aliases[sinks.WriteAlias(name)] == name {
+				made = append(made, &p.Index)
+			}
+		}
+	})
+	return made, err
+}
+
+func (c *client) Newest(ctx context.Context, name string) (version int64, err error) {
+	err = c.ask(ctx, func() {
+		if p := c.indexes[name]; p != nil {
+			for _, d := range p.documents {
+				version = max(version, d.version)
+			}
+		}
+	})
+	return version, err
+}
+
+func (c *client) Create(ctx context.Context, spec sinks.IndexSpec) (index *sinks.Index, err error) {
+	err = c.ask(ctx, func() {
+		p := c.indexes[spec.Physical]
+		if p == nil {
+			p = &physical{sinks.Index{Alias: spec.Alias, Physical: spec.Physical, UUID: c.number(), Meta: spec.Meta}, map[string]document{}}
+			c.indexes[spec.Physical] = p
+			c.aliases[sinks.WriteAlias(spec.Physical)] = spec.Physical
+			if spec.Serve && c.aliases[spec.Alias] == "" {
+				c.point(spec.Alias, spec.Physical)
+			}
+		}
+		index = &p.Index
+	})
+	return index, err
+}
+
+func (c *client) Finish(ctx context.Context, name string) error {
+	there := false
+	err := c.ask(ctx, func() { there = c.indexes[name] != nil })
+	if err == nil && !there {
+		err = errors.New("there is no index " + name)
+	}
+	return err
+}
+
+func (c *client) Amend(ctx context.Context, _ string, _, _ sinks.IndexSpec) (string, error) {
+	return "the simulated sink amends nothing", c.ask(ctx, func() {})
+}
+
+func (c *client) Merge(ctx context.Context, _ string) (string, error) {
+	return "", c.ask(ctx, func() {})
+}
+
+func (c *client) Swap(ctx context.Context, alias, name string) error {
+	if err := c.Finish(ctx, name); err != nil {
+		return err
+	}
+	return c.ask(ctx, func() {
+		if c.indexes[name] != nil {
+			c.point(alias, name)
+		}
+	})
+}
+
+// point points an alias to an index, in which no reader may see a document that is older than it was.
+func (c *cluster) point(alias, name string) {
+	was, now := c.indexes[c.aliases[alias]], c.indexes[name]
+	c.aliases[alias] = name
+	c.tell("    %s leads to %s", alias, name)
+	if was == nil || was == now || now.Alias != alias {
+		return
+	}
+	ids := maps.Clone(was.documents)
+	maps.Copy(ids, now.documents)
+	for id, old := range ids {
+		old = was.documents[id]
+		moment, ok := c.shown(alias+"/"+id, now.documents[id].body, old.moment)
+		if !ok {
+			c.fail("document %s of %s is older in %s than it was in %s: %q, and %q", id, alias, name, was.Physical, now.documents[id].body, old.body)
+		}
+		if d, there := now.documents[id]; there {
+			d.moment = max(d.moment, moment)
+			now.documents[id] = d
+		}
+	}
+}
+
+func (c *client) Shelve(ctx context.Context, _ string) error { return c.ask(ctx, func() {}) }
+
+func (c *client) Drop(ctx context.Context, name string) error {
+	return c.ask(ctx, func() { c.drop(name) })
+}
+
+func (c *cluster) drop(name string) {
+	delete(c.indexes, name)
+	maps.DeleteFunc(c.aliases, func(_, to string) bool { return to == name })
+}
+
+func (c *client) Lacking(ctx context.Context, _, _, _ string, _ func([]sinks.Document, string) error) error {
+	return c.ask(ctx, func() {})
+}
+
+func (c *client) LoadCheckpoint(ctx context.Context, name string) (data []byte, token sinks.Token, err error) {
+	err = c.ask(ctx, func() { data, token = c.checkpoints[name].data, c.checkpoints[name].token })
+	return data, token, err
+}
+
+func (c *client) SaveCheckpoint(ctx context.Context, name string, data []byte, token sinks.Token) (now sinks.Token, err error) {
+	late := false
+	err = c.ask(ctx, func() {
+		if late = c.faulty(60); late {
+			c.late(func() { c.save(name, data, token) })
+		} else {
+			now = c.save(name, data, token)
+		}
+	})
+	switch {
+	case err == nil && late:
+		err = errAnswer
+	case err == nil && now == "":
+		err = sinks.ErrConflict
+	}
+	return now, err
+}
+
+// save returns no token where there is another checkpoint by now.
+func (c *cluster) save(name string, data []byte, token sinks.Token) sinks.Token {
+	if c.checkpoints[name].token != token {
+		return ""
+	}
+	now := sinks.Token(c.number())
+	c.checkpoints[name] = saved{data, now}
+	return now
+}
+
+func (c *client) RemoveCheckpoint(ctx context.Context, name string) error {
+	return c.ask(ctx, func() { delete(c.checkpoints, name) })
+}

@@ -1,0 +1,312 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"haystream/internal/backoff"
+	"haystream/internal/model"
+	"haystream/internal/preflight"
+	"haystream/sources"
+)
+
+// A database is the simulated source's server: the model's tables with the log of their
+// changes, each of which is a transaction. The world's lock guards it.
+type database struct {
+	*world
+	*model.Model
+	commits []time.Time   // of each change in the log
+	acked   int           // what the log no longer has
+	forks   int           // how often the history has gone another way
+	forked  map[int]int   // where each one ended
+	holder  *tail         // which daemon has the only connection for replication
+	moved   chan struct{} // closed at the next change
+	broken  time.Time     // until when connections break
+	skew    time.Duration // of the server's clock
+}
+
+var errCut = errors.New("the connection was cut")
+
+func (db *database) now() time.Time { return time.Now().Add(db.skew) }
+
+func (db *database) position(n int) sources.Position {
+	return sources.Position(fmt.Sprintf("%d/%d", db.forks, n))
+}
+
+// spot is where in the log a position is; fork is the history that it is of.
+func spot(p sources.Position) (fork, n int) {
+	a, b, _ := strings.Cut(string(p), "/")
+	fork, _ = strconv.Atoi(a)
+	n, _ = strconv.Atoi(b)
+	return fork, n
+}
+
+// logged notes a change, and what the documents are since.
+func (db *database) logged() {
+	db.commits = append(db.commits, db.now())
+	db.tell("%d: %s", len(db.commits), db.Describe(db.Log[len(db.commits)-1]))
+	db.note()
+	close(db.moved)
+	db.moved = make(chan struct{})
+}
+
+// A tail is a daemon's connections to the database.
+type tail struct {
+	*database
+	of      *machine
+	evicted chan struct{}
+}
+
+// request is one that takes a moment, and fails while connections break.
+func (s *tail) request(ctx context.Context) error {
+	if err := backoff.Pause(ctx, s.latency()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of.isDead() || time.Now().Before(s.broken) || s.faulty(100) {
+		return errCut
+	}
+	return nil
+}
+
+func (s *tail) Info(ctx context.Context) (sources.Info, error) {
+	return sources.Info{Kind: "mysql", Version: "simulated", Identity: "simulated", Address: "nowhere"}, s.request(ctx)
+}
+
+func (s *tail) Catalog(ctx context.Context) ([]*sources.Table, error) {
+	if err := s.request(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.catalog(), nil
+}
+
+func (db *database) catalog() []*sources.Table {
+	catalog := db.Model.Catalog()
+	for _, t := range catalog {
+		t.Home = true
+		for i := range t.Columns {
+			t.Columns[i].MayBeMissing = db.Minimal && db.honest && i > 0
+		}
+	}
+	return catalog
+}
+
+func (s *tail) Views(ctx context.Context) ([]sources.View, error) { return nil, s.request(ctx) }
+
+func (s *tail) Check(ctx context.Context, _ []*sources.Table) ([]preflight.Finding, error) {
+	return nil, s.request(ctx)
+}
+
+func (s *tail) Prepare(ctx context.Context, _ []*sources.Table, from sources.Position) (sources.Start, error) {
+	if err := s.request(ctx); err != nil {
+		return sources.Start{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != nil && s.holder != s {
+		return sources.Start{}, sources.ErrBusy
+	}
+	s.holder, s.evicted = s, make(chan struct{})
+	end := s.position(len(s.Log))
+	start := sources.Start{Position: from, Mark: end, Clock: s.now()}
+	if from.IsZero() {
+		s.acked = len(s.Log)
+		start.Position, start.Fresh = end, true
+		return start, nil
+	}
+	if !s.continues(from) {
+		s.mayLose(fmt.Sprintf("position %s, of a log from %d to %d", from, s.acked, len(s.Log)))
+		return sources.Start{}, sources.ErrPositionLost
+	}
+	return start, nil
+}
+
+// continues reports whether the log has what follows a position.
+func (db *database) continues(p sources.Position) bool {
+	fork, n := spot(p)
+	for ; fork < db.forks; fork++ {
+		if n > db.forked[fork] {
+			return false
+		}
+	}
+	return n >= db.acked && n <= len(db.Log)
+}
+
+func (s *tail) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder == s {
+		s.holder = nil
+	}
+}
+
+func (s *tail) Stream(ctx context.Context, tables []*sources.Table, from sources.Checkpoint, out chan<- *sources.Batch) error {
+	defer s.release()
+	s.mu.Lock()
+	evicted := s.evicted
+	s.mu.Unlock()
+	_, at := spot(from.Position)
+	numbers := sources.NewVersioner(from.Version)
+	for idle := false; ; {
+		if err := s.request(ctx); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if !s.continues(s.position(at)) || s.holder != s {
+			s.mu.Unlock()
+			return errCut
+		}
+		moved := s.moved
+		b := s.batch(tables, &at, &numbers)
+		s.mu.Unlock()
+		if b.Transactions == 0 && idle {
+			select {
+			case <-moved:
+			case <-evicted:
+				return errCut
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			continue
+		}
+		idle = b.Transactions == 0
+		select {
+		case out <- b:
+		case <-evicted:
+			return errCut
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// batch is of some of the changes that follow.
+func (db *database) batch(tables []*sources.Table, at *int, numbers *sources.Versioner) *sources.Batch {
+	b := &sources.Batch{Arena: &sources.Arena{}}
+	for range 1 + db.random.IntN(6) {
+		if *at == len(db.Log) {
+			break
+		}
+		l := db.Log[*at]
+		b.CommitTime = db.commits[*at]
+		*at++
+		b.Transactions++
+		numbers.Begin(b.CommitTime)
+		n := slices.IndexFunc(tables, func(t *sources.Table) bool { return t.Name == db.Names[l.Table] })
+		if n < 0 {
+			continue
+		}
+		columns := db.columnsOf(l.Table, tables[n])
+		b.Changes = append(b.Changes, sources.Change{
+			Table: tables[n], Kind: l.Kind, Cascades: l.Kind != sources.Insert && !l.Unchecked, Version: numbers.Next(), Tx: uint64(*at),
+			Before: model.Image(b.Arena, l.Before, columns), After: model.Image(b.Arena, l.After, columns),
+		})
+	}
+	b.Checkpoint = sources.Checkpoint{Position: db.position(*at), Version: numbers.Last()}
+	return b
+}
+
+// columnsOf are the places in the model's rows of a projected table's columns.
+func (db *database) columnsOf(table int, t *sources.Table) (places []int) {
+	for _, c := range t.Columns {
+		place := len(db.Refs[table]) // the unique one
+		for i := range db.Refs[table] {
+			if c.Name == model.Column(i) {
+				place = i
+			}
+		}
+		places = append(places, place)
+	}
+	return places
+}
+
+func (s *tail) Ack(p sources.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, n := spot(p); !s.of.isDead() && s.continues(p) && n > s.acked {
+		s.acked = n
+	}
+}
+
+func (s *tail) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.Chunk, error) {
+	if err := s.request(ctx); err != nil {
+		return nil, err
+	}
+	c := s.read(req)
+	return c, s.request(ctx) // the answer
+}
+
+func (s *tail) read(req sources.ChunkRequest) *sources.Chunk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	table, end := slices.Index(s.Names, req.Table.Name), len(s.Log)
+	columns := s.columnsOf(table, req.Table)
+	having := req.Having
+	if having != nil {
+		having = &sources.Values{Of: having.Of}
+		for _, i := range req.Having.Columns {
+			having.Columns = append(having.Columns, columns[i])
+		}
+	}
+	rows, done := s.Model.Chunk(table, req.After, req.MaxRows, having)
+	c := &sources.Chunk{Arena: &sources.Arena{}, Done: done, Last: req.After, Mark: s.position(end), Sees: func(tx uint64) bool { return int(tx) <= end }}
+	for _, row := range rows {
+		c.Rows = append(c.Rows, model.Image(c.Arena, row, columns))
+		c.Last = sources.Key{strconv.Itoa(row[0])}
+	}
+	s.tell("  read %s after %v: %v", req.Table, req.After, rows)
+	return c
+}
+
+func (s *tail) Reached(pos, mark sources.Position) bool {
+	_, at := spot(pos)
+	_, to := spot(mark)
+	return at >= to
+}
+
+func (s *tail) Remove(ctx context.Context, _ bool) ([]string, error) { return nil, s.request(ctx) }
+
+func (s *tail) Silence() time.Duration { return 0 }
+
+func (s *tail) Evict(ctx context.Context) error {
+	if err := s.request(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != nil {
+		close(s.holder.evicted)
+		s.holder = nil
+	}
+	return nil
+}
+
+func (s *tail) Lag(ctx context.Context, p sources.Position) (sources.Lag, error) {
+	if err := s.request(ctx); err != nil {
+		return sources.Lag{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, n := spot(p)
+	return sources.Lag{Bytes: int64(len(s.Log) - n), Retained: -1, SafeLeft: -1}, nil
+}
+
+func (s *tail) Close() { s.release() }
+
+// documents are what the indexes must hold now, by alias and id.
+func (db *database) documents() map[string]string {
+	all := map[string]string{}
+	if db.joined {
+		all = db.Model.Documents()
+	}
+	db.FlatDocuments(all)
+	return all
+}

@@ -1,0 +1,512 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/rs/zerolog"
+
+	"haystream/internal/conf"
+	"haystream/internal/model"
+	"haystream/replicator/config"
+)
+
+// TestSimulation runs the whole engine against a simulated source, sink and disk, in virtual time. A seed
+// gives a history: what is written to the source, and what goes wrong, and when. It is looked
+//   - at each write, whether the document shows what the tables give, no older state than it did before, and
+//     whether its version had another content;
+//   - when the source is asked to go on, whether it has what follows: else something was acknowledged that was not held;
+//   - whether a daemon that says it is ready is not far behind;
+//   - in the end, whether the documents are those of the tables.
+//
+// A failing test's name ends in its seed, and it prints the shortest history that was found to fail as well.
+// HAYSTREAM_SEED replays a seed, HAYSTREAM_SEEDS is how many are tried. The seed makes all choices but those of the
+// runtime, so that a failure may take some replays to come again.
+func TestSimulation(t *testing.T) {
+	number := 100
+	if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
+		number = n
+	}
+	seeds := make([]uint64, number)
+	for i := range seeds {
+		seeds[i] = rand.Uint64() >> 32
+	}
+	if seed, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEED"), 10, 64); err == nil {
+		seeds = slices.Repeat([]uint64{seed}, replays)
+	}
+	for _, seed := range seeds {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { tryHistory(t, seed) }) {
+			return
+		}
+	}
+}
+
+// replays is how often a history is run to see whether it fails.
+const replays = 8
+
+// tryHistory runs the history of a seed, and reports the shortest one that fails, too.
+func tryHistory(t *testing.T, seed uint64) {
+	steps := history(seed)
+	first := simulate(t, seed, steps, false)
+	if first.failure == "" {
+		return
+	}
+	began := time.Now()
+	fails := func(steps []step) *world {
+		for n := 0; n < replays && time.Since(began) < 15*time.Second; n++ {
+			if w := simulate(t, seed, steps, true); w.failure != "" {
+				return w
+			}
+		}
+		return nil
+	}
+	shortest := fails(steps)
+	for size := len(steps) / 2; size > 0; size /= 2 {
+		for at := 0; at+size <= len(steps); {
+			fewer := slices.Delete(slices.Clone(steps), at, at+size)
+			if w := fails(fewer); w != nil {
+				steps, shortest = fewer, w
+			} else {
+				at += size
+			}
+		}
+	}
+	if shortest == nil {
+		t.Fatalf("%s, but not again in %d replays", first.failure, replays)
+	}
+	t.Fatalf("%s\n%d of %d steps:\n%s", shortest.failure, len(steps), len(history(seed)), strings.Join(shortest.tale, "\n"))
+}
+
+// A step is something that happens, some time after the one before.
+type step struct {
+	after time.Duration
+	do    deed
+	seed  uint64 // of its own choices, so that they stay when other steps are left out
+}
+
+// A deed is what may happen.
+type deed int
+
+const (
+	write deed = iota
+	kill
+	stop
+	refuse
+	disappear
+	cut
+	deeds
+)
+
+func (d deed) String() string {
+	return [deeds]string{"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break"}[d]
+}
+
+// history draws the steps of a seed.
+func history(seed uint64) (steps []step) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	often := [deeds]int{write: 24, kill: 1 + random.IntN(4), stop: 1, refuse: 1, disappear: random.IntN(3), cut: 1}
+	var all []deed
+	for d, n := range often {
+		all = append(all, slices.Repeat([]deed{deed(d)}, n)...)
+	}
+	for range 5 + random.IntN(60) {
+		after := time.Duration(random.Int64N(int64(60 * time.Millisecond)))
+		switch random.IntN(20) {
+		case 0, 1:
+			after = time.Duration(random.Int64N(int64(2 * time.Second)))
+		case 2:
+			after = time.Duration(random.Int64N(int64(8 * time.Second)))
+		}
+		steps = append(steps, step{after, all[random.IntN(len(all))], random.Uint64()})
+	}
+	return steps
+}
+
+// A world has all that a history happens to.
+type world struct {
+	mu      sync.Mutex
+	random  *rand.Rand // of what the source, the sink and the network choose
+	began   time.Time
+	joined  bool // there are definitions that join tables
+	honest  bool // the catalog tells which columns the log may leave out
+	calm    bool // nothing goes wrong any more
+	over    bool
+	telling bool
+	tale    []string
+	failure string
+
+	db      *database
+	cluster *cluster
+	states  map[string][]state // of documents, by alias and id
+	moment  int
+	config  func() *config.Config
+	running *machine
+	wait    sync.WaitGroup
+}
+
+// A state is what a document was from a moment on.
+type state struct {
+	moment int
+	at     time.Time
+	body   string // empty: there is none
+}
+
+// simulate runs a history.
+func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
+	t.Helper()
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld(seed, telling)
+		w.start(vfs.NewCrashableMem())
+		for _, s := range steps {
+			w.pass(s.after)
+			w.do(s)
+		}
+		w.settle()
+		w.mu.Lock()
+		w.over = true
+		w.mu.Unlock()
+		w.kill(0)
+		w.wait.Wait()
+	})
+	return w
+}
+
+func newWorld(seed uint64, telling bool) *world {
+	random := rand.New(rand.NewPCG(seed, 2))
+	w := &world{random: rand.New(rand.NewPCG(seed, 3)), began: time.Now(), telling: telling, states: map[string][]state{}}
+	m := model.Model{Names: []string{"a", "b"}, Refs: [][]model.Reference{{model.Nothing}, {model.Nothing}}}
+	if random.IntN(4) > 0 {
+		shapes := model.Shapes()
+		names := slices.Sorted(maps.Keys(shapes))
+		m, w.joined = shapes[names[random.IntN(len(names))]], true
+	}
+	m.Minimal, m.Careless, w.honest = random.IntN(3) == 0, random.IntN(4) == 0, random.IntN(2) == 0
+	for range m.Names {
+		m.Rows = append(m.Rows, map[int][]int{})
+	}
+	for range random.IntN(60) {
+		m.Step(random)
+	}
+	m.Log = nil
+	w.db = &database{world: w, Model: &m, forked: map[int]int{}, moved: make(chan struct{})}
+	w.cluster = newCluster(w)
+	chunk, parallel := 1+random.IntN(5), 1+random.IntN(3)
+	w.config = func() *config.Config {
+		c := config.New()
+		c.Name, c.Source.Snapshot.ChunkRows, c.Source.Snapshot.Parallel = "sim", chunk, parallel
+		set := m.Definitions()
+		if !w.joined {
+			clear(set.Indexes)
+		}
+		m.Flat(set)
+		c.Indexes, c.Tables = set.Indexes, set.Tables
+		return c
+	}
+	m.Logs = w.db.logged
+	w.db.note()
+	return w
+}
+
+// tell adds to the tale of the history.
+func (w *world) tell(format string, args ...any) {
+	if w.telling && !w.over {
+		w.tale = append(w.tale, fmt.Sprintf("%9.3f ", time.Since(w.began).Seconds())+fmt.Sprintf(format, args...))
+	}
+}
+
+// Write takes a line of the daemon's log.
+func (w *world) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tell("  log %s", strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// fail notes the first thing that is wrong.
+func (w *world) fail(format string, args ...any) {
+	if w.failure == "" && !w.over {
+		w.failure = fmt.Sprintf(format, args...)
+		w.tell("FAILED: %s", w.failure)
+	}
+}
+
+// latency is how long a request or an answer takes.
+func (w *world) latency() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch n := w.random.IntN(200); {
+	case n == 0 && !w.calm:
+		return time.Duration(w.random.Int64N(int64(4 * time.Second)))
+	case n < 20:
+		return time.Duration(w.random.Int64N(int64(50 * time.Millisecond)))
+	}
+	return time.Duration(w.random.Int64N(int64(3 * time.Millisecond)))
+}
+
+// faulty reports whether something goes wrong that does so once in a number of times.
+func (w *world) faulty(once int) bool { return !w.calm && w.random.IntN(once) == 0 }
+
+// late does something after a while.
+func (w *world) late(do func()) {
+	time.AfterFunc(time.Duration(w.random.Int64N(int64(5*time.Second))), func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.over {
+			do()
+		}
+	})
+}
+
+// mayLose is called when the log does not go on from a position.
+func (w *world) mayLose(what string) { w.fail("acknowledged, and not held: %s", what) }
+
+// note notes what documents have become.
+func (db *database) note() {
+	db.moment++
+	now := db.documents()
+	for key, of := range db.states {
+		if _, there := now[key]; !there && of[len(of)-1].body != "" {
+			now[key] = ""
+		}
+	}
+	for key, body := range now {
+		if of := db.states[key]; len(of) == 0 || of[len(of)-1].body != body {
+			db.states[key] = append(of, state{db.moment, time.Now(), body})
+		}
+	}
+}
+
+// shown is the earliest moment from one on at which a document was the same; ok: there is one.
+func (w *world) shown(key, body string, from int) (moment int, ok bool) {
+	of := append([]state{{}}, w.states[key]...)
+	for i, s := range of {
+		if s.body == body && (i == len(of)-1 || of[i+1].moment > from) {
+			return max(from, s.moment), true
+		}
+	}
+	return 0, false
+}
+
+// A machine runs a daemon until it is killed.
+type machine struct {
+	disk   *vfs.MemFS
+	d      *daemon
+	dead   chan struct{}
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+func (m *machine) isDead() bool {
+	select {
+	case <-m.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// start starts a daemon with what is on a disk.
+func (w *world) start(disk *vfs.MemFS) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &machine{disk: disk, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
+	log := zerolog.Nop()
+	if w.telling {
+		log = zerolog.New(w).Level(zerolog.InfoLevel)
+	}
+	cfg := w.config()
+	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, "machine", "simulated", log)
+	m.d.disk = disk
+	w.running = m
+	w.wait.Go(func() {
+		defer close(m.ended)
+		defer m.d.source.Close()
+		if err := m.d.supervise(ctx); err != nil && !m.isDead() {
+			w.mu.Lock()
+			w.fail("the daemon stopped: %v", err)
+			w.mu.Unlock()
+		}
+	})
+}
+
+// kill ends the daemon at once. The disk keeps what was synced, and so much in a hundred of what was not.
+func (w *world) kill(unsynced int) *vfs.MemFS {
+	m := w.running
+	w.mu.Lock()
+	close(m.dead)
+	if w.db.holder != nil && w.db.holder.of == m {
+		w.db.holder = nil
+	}
+	left := m.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: w.random})
+	w.mu.Unlock()
+	m.cancel()
+	return left
+}
+
+// stop ends the daemon in order.
+func (w *world) stop() *vfs.MemFS {
+	w.running.cancel()
+	<-w.running.ended
+	return w.running.disk
+}
+
+// do makes a step happen.
+func (w *world) do(s step) {
+	random := rand.New(rand.NewPCG(s.seed, 0))
+	during := time.Duration(random.Int64N(int64(3 * time.Second)))
+	if random.IntN(6) == 0 {
+		during *= 30
+	}
+	w.mu.Lock()
+	if s.do != write {
+		w.tell("%s", s.do)
+	}
+	until := time.Now().Add(during)
+	switch s.do {
+	case write:
+		for range 1 + random.IntN(4) {
+			w.db.Step(random)
+		}
+	case refuse:
+		w.cluster.refusing = until
+	case disappear:
+		w.cluster.away = until
+	case cut:
+		w.db.broken = until
+	}
+	w.mu.Unlock()
+	var disk *vfs.MemFS
+	switch s.do {
+	case kill:
+		disk = w.kill([]int{0, 50, 100}[random.IntN(3)])
+	case stop:
+		disk = w.stop()
+	default:
+		return
+	}
+	if random.IntN(2) == 0 {
+		w.mu.Lock()
+		w.db.Step(random)
+		w.mu.Unlock()
+	}
+	w.pass(during)
+	w.start(disk)
+}
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	for d > 0 {
+		some := min(d, time.Second)
+		time.Sleep(some)
+		d -= some
+		w.check()
+	}
+}
+
+// behind is how old what a ready daemon shows may be: what it may be behind, and what it takes to see it.
+const behind = maxLag + 15*time.Second
+
+// check looks whether a daemon that is ready is not behind.
+func (w *world) check() {
+	m := w.running
+	select {
+	case <-m.ended:
+		return
+	case <-m.dead:
+		return
+	default:
+	}
+	if len(m.d.status.NotReady()) > 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if wrong := w.differences(time.Now().Add(-behind)); len(wrong) > 0 {
+		w.fail("ready, and behind: %s", strings.Join(wrong, "\n"))
+	}
+}
+
+// differences are between what the aliases lead to and what the documents were at some time or since.
+func (w *world) differences(at time.Time) (wrong []string) {
+	for _, key := range slices.Sorted(maps.Keys(w.states)) {
+		alias, id, _ := strings.Cut(key, "/")
+		index := w.cluster.indexes[w.cluster.aliases[alias]]
+		if index == nil {
+			wrong = append(wrong, "there is no index "+alias)
+			continue
+		}
+		of := append([]state{{}}, w.states[key]...)
+		got := index.documents[id]
+		if !slices.ContainsFunc(of, func(s state) bool { return s.body == got.body && w.until(of, s).After(at) }) {
+			wrong = append(wrong, fmt.Sprintf("document %s: %q, version %d, want %q", key, got.body, got.version, of[len(of)-1].body))
+		}
+	}
+	for alias, name := range w.cluster.aliases {
+		index := w.cluster.indexes[name]
+		if index == nil || index.Alias != alias {
+			continue
+		}
+		for id, d := range index.documents {
+			if d.body != "" && len(w.states[alias+"/"+id]) == 0 {
+				wrong = append(wrong, "document "+alias+"/"+id+" has no row")
+			}
+		}
+	}
+	return wrong
+}
+
+// until is when a state ended; one that is still there ends later than now.
+func (w *world) until(of []state, s state) time.Time {
+	i := slices.Index(of, s)
+	if i == len(of)-1 {
+		return time.Now().Add(time.Hour)
+	}
+	return of[i+1].at
+}
+
+// settle waits until the documents are those of the tables, while nothing goes wrong.
+func (w *world) settle() {
+	w.mu.Lock()
+	w.tell("nothing goes wrong any more")
+	w.calm = true
+	w.cluster.refusing, w.cluster.away, w.db.broken = time.Time{}, time.Time{}, time.Time{}
+	w.mu.Unlock()
+	var wrong []string
+	for range 300 {
+		w.pass(time.Second)
+		if wrong = w.unsettled(); len(wrong) == 0 {
+			break
+		}
+	}
+	w.pass(6 * time.Second) // for what may come late
+	if wrong = append(wrong, w.unsettled()...); len(wrong) > 0 {
+		w.mu.Lock()
+		w.fail("in the end %s", strings.Join(wrong, "\n"))
+		w.mu.Unlock()
+	}
+}
+
+// unsettled says what is not as it must be in the end.
+func (w *world) unsettled() (wrong []string) {
+	for _, trouble := range w.running.d.status.NotReady() {
+		wrong = append(wrong, "not ready: "+trouble.Text)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wrong = append(wrong, w.differences(time.Now())...)
+	if w.db.acked < len(w.db.Log) {
+		wrong = append(wrong, fmt.Sprintf("%d of %d changes are acknowledged", w.db.acked, len(w.db.Log)))
+	}
+	return wrong
+}
