@@ -31,7 +31,7 @@ type State struct {
 
 	store *rowstore.Store // synced before a checkpoint that passes what is in it; nil without one
 
-	saving sync.Mutex // guards token, and orders saves
+	saving chan struct{} // holds something while a save is under way; guards token, and orders saves
 	token  sinks.Token
 	saved  time.Time // when the last save was begun that succeeded
 }
@@ -47,7 +47,7 @@ func LoadState(ctx context.Context, sink sinks.Checkpoints, name, owner string, 
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
-	s := &State{sink: sink, name: name, owner: owner, log: log, token: token, cp: NewCheckpoint(name)}
+	s := &State{sink: sink, name: name, owner: owner, log: log, saving: make(chan struct{}, 1), token: token, cp: NewCheckpoint(name)}
 	if data == nil {
 		return s, nil
 	}
@@ -94,8 +94,12 @@ func (s *State) View(f func(*Checkpoint)) {
 
 // Save writes the checkpoint and returns the position that is now safe.
 func (s *State) Save(ctx context.Context) (sources.Position, error) {
-	s.saving.Lock()
-	defer s.saving.Unlock()
+	select {
+	case s.saving <- struct{}{}:
+		defer func() { <-s.saving }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	began := time.Now()
 	s.asks(began)
 	defer s.asks(time.Time{})
