@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/preflight"
+	"haystream/replicator/builds"
 	"haystream/sinks"
 )
 
@@ -26,11 +28,14 @@ type cluster struct {
 	numbers     int       // UUIDs and tokens given out
 	refusing    time.Time // until when it takes nothing, for it is busy
 	away        time.Time // until when it does not answer
+	past        []saved   // checkpoints
+	backup      *cluster  // as it was once
 }
 
 type physical struct {
 	sinks.Index
 	documents map[string]document
+	made      int // the moment
 }
 
 // A document has the version of the last write; no body: it is deleted.
@@ -46,12 +51,74 @@ type saved struct {
 }
 
 func newCluster(w *world) *cluster {
-	return &cluster{world: w, indexes: map[string]*physical{}, aliases: map[string]string{}, checkpoints: map[string]saved{}}
+	c := &cluster{world: w, indexes: map[string]*physical{}, aliases: map[string]string{}, checkpoints: map[string]saved{}}
+	c.backup = c.copy()
+	return c
 }
 
 func (c *cluster) number() string {
 	c.numbers++
 	return strconv.Itoa(c.numbers)
+}
+
+// copy is the cluster's indexes, aliases and checkpoints.
+func (c *cluster) copy() *cluster {
+	other := &cluster{indexes: map[string]*physical{}, aliases: maps.Clone(c.aliases), checkpoints: maps.Clone(c.checkpoints), past: slices.Clone(c.past)}
+	for name, p := range c.indexes {
+		other.indexes[name] = &physical{p.Index, maps.Clone(p.documents), p.made}
+	}
+	return other
+}
+
+// restore puts back all that a backup has; the first one has nothing.
+func (c *cluster) restore() {
+	was := c.backup.copy()
+	c.indexes, c.aliases, c.checkpoints, c.past, c.losable = was.indexes, was.aliases, was.checkpoints, was.past, true
+	c.tell("the sink is put back to what it was")
+}
+
+// putBack puts back a checkpoint, or removes it.
+func (c *cluster) putBack(random *rand.Rand) {
+	c.losable = true
+	n := random.IntN(len(c.past) + 1)
+	if n == len(c.past) {
+		clear(c.checkpoints)
+		c.tell("the checkpoint is deleted")
+		return
+	}
+	c.checkpoints["sim"] = saved{c.past[n].data, sinks.Token(c.number())}
+	c.tell("checkpoint %d of %d is put back", n, len(c.past))
+}
+
+// position is how far in the log the checkpoint is.
+func (c *cluster) position() int {
+	cp, err := builds.ParseCheckpoint(c.checkpoints["sim"].data, "sim")
+	if err != nil {
+		return 0
+	}
+	_, n := spot(cp.Position)
+	return n
+}
+
+// meddle is what somebody's hand does to an index or an alias.
+func (c *cluster) meddle(random *rand.Rand) {
+	names := slices.Sorted(maps.Keys(c.indexes))
+	if len(names) == 0 {
+		return
+	}
+	name := names[random.IntN(len(names))]
+	alias := c.indexes[name].Alias
+	switch random.IntN(3) {
+	case 0:
+		c.drop(name)
+		c.tell("%s is deleted", name)
+	case 1:
+		delete(c.aliases, alias)
+		c.tell("the alias %s is deleted", alias)
+	case 2:
+		delete(c.aliases, sinks.WriteAlias(name))
+		c.tell("the write alias of %s is deleted", name)
+	}
 }
 
 // A client is a daemon's connections to the cluster.
@@ -207,6 +274,9 @@ func (c *cluster) take(a *sinks.Action) bool {
 	}
 	c.tell("    %s/%s version %d: %s", index.Physical, id, a.Version, a.Body)
 	moment, ok := c.shown(index.Alias+"/"+id, string(a.Body), old.moment)
+	if index.made < c.emptied { // it goes on from rows of before until it is replaced
+		moment, ok = old.moment, true
+	}
 	switch {
 	case a.Version == old.version && old.body != string(a.Body):
 		c.fail("document %s of %s has two contents of version %d: %q and %q", id, index.Physical, a.Version, old.body, a.Body)
@@ -291,7 +361,7 @@ func (c *client) Create(ctx context.Context, spec sinks.IndexSpec) (index *sinks
 	err = c.ask(ctx, func() {
 		p := c.indexes[spec.Physical]
 		if p == nil {
-			p = &physical{sinks.Index{Alias: spec.Alias, Physical: spec.Physical, UUID: c.number(), Meta: spec.Meta}, map[string]document{}}
+			p = &physical{sinks.Index{Alias: spec.Alias, Physical: spec.Physical, UUID: c.number(), Meta: spec.Meta}, map[string]document{}, c.moment}
 			c.indexes[spec.Physical] = p
 			c.aliases[sinks.WriteAlias(spec.Physical)] = spec.Physical
 			if spec.Serve && c.aliases[spec.Alias] == "" {
@@ -339,6 +409,7 @@ func (c *cluster) point(alias, name string) {
 	if was == nil || was == now || now.Alias != alias {
 		return
 	}
+	c.past = nil // one put back from before has the alias lead to the index that was replaced, for as long as that is kept
 	ids := maps.Clone(was.documents)
 	maps.Copy(ids, now.documents)
 	for id, old := range ids {
@@ -399,6 +470,7 @@ func (c *cluster) save(name string, data []byte, token sinks.Token) sinks.Token 
 	}
 	now := sinks.Token(c.number())
 	c.checkpoints[name] = saved{data, now}
+	c.past = append(c.past, c.checkpoints[name])
 	return now
 }
 

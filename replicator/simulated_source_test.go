@@ -20,14 +20,16 @@ import (
 type database struct {
 	*world
 	*model.Model
-	commits []time.Time   // of each change in the log
-	acked   int           // what the log no longer has
-	forks   int           // how often the history has gone another way
-	forked  map[int]int   // where each one ended
-	holder  *tail         // which daemon has the only connection for replication
-	moved   chan struct{} // closed at the next change
-	broken  time.Time     // until when connections break
-	skew    time.Duration // of the server's clock
+	commits []time.Time       // of each change in the log
+	kept    [][]map[int][]int // the tables after each change; first those before all
+	sent    int               // how much of the log a daemon has seen
+	acked   int               // what the log no longer has
+	forks   int               // how often the history has gone another way
+	forked  map[int]int       // where each one ended
+	holder  *tail             // which daemon has the only connection for replication
+	moved   chan struct{}     // closed at the next change
+	broken  time.Time         // until when connections break
+	skew    time.Duration     // of the server's clock
 }
 
 var errCut = errors.New("the connection was cut")
@@ -48,8 +50,33 @@ func spot(p sources.Position) (fork, n int) {
 
 // logged notes a change, and what the documents are since.
 func (db *database) logged() {
-	db.commits = append(db.commits, db.now())
+	db.commits, db.kept = append(db.commits, db.now()), append(db.kept, db.Copy())
 	db.tell("%d: %s", len(db.commits), db.Describe(db.Log[len(db.commits)-1]))
+	db.note()
+	close(db.moved)
+	db.moved = make(chan struct{})
+}
+
+// lose is that the log is not kept any more.
+func (db *database) lose() {
+	db.acked, db.losable = len(db.Log), true
+	db.tell("the log is lost up to %d", db.acked)
+}
+
+// fork goes back some changes, as where another server takes over that lacks them. The engine cannot
+// tell that documents show what was lost where the checkpoint does not, so that this is left out: what daemons have
+// seen stays, or all of it that the checkpoint has is lost as well.
+func (db *database) fork(back, checkpoint int) {
+	n := max(len(db.Log)-back, 0)
+	if n < db.sent && n >= checkpoint {
+		return
+	}
+	db.forked[db.forks] = n
+	db.forks++
+	db.Log, db.commits, db.Rows, db.kept = db.Log[:n], db.commits[:n], db.kept[n], db.kept[:n+1]
+	db.kept[n] = db.Copy()
+	db.acked, db.sent, db.losable = min(db.acked, n), min(db.sent, n), true
+	db.tell("history forks at %d", n)
 	db.note()
 	close(db.moved)
 	db.moved = make(chan struct{})
@@ -60,6 +87,7 @@ type tail struct {
 	*database
 	of      *machine
 	evicted chan struct{}
+	forks   int // of the server that it is connected to
 }
 
 // request is one that takes a moment, and fails while connections break.
@@ -114,7 +142,7 @@ func (s *tail) Prepare(ctx context.Context, _ []*sources.Table, from sources.Pos
 	if s.holder != nil && s.holder != s {
 		return sources.Start{}, sources.ErrBusy
 	}
-	s.holder, s.evicted = s, make(chan struct{})
+	s.holder, s.evicted, s.forks = s, make(chan struct{}), s.database.forks
 	end := s.position(len(s.Log))
 	start := sources.Start{Position: from, Mark: end, Clock: s.now()}
 	if from.IsZero() {
@@ -160,12 +188,13 @@ func (s *tail) Stream(ctx context.Context, tables []*sources.Table, from sources
 			return err
 		}
 		s.mu.Lock()
-		if !s.continues(s.position(at)) || s.holder != s {
+		if s.forks != s.database.forks || s.acked > at && s.losable || s.holder != s {
 			s.mu.Unlock()
 			return errCut
 		}
 		moved := s.moved
 		b := s.batch(tables, &at, &numbers)
+		s.sent = max(s.sent, at)
 		s.mu.Unlock()
 		if b.Transactions == 0 && idle {
 			select {
@@ -204,6 +233,12 @@ func (db *database) batch(tables []*sources.Table, at *int, numbers *sources.Ver
 		if n < 0 {
 			continue
 		}
+		if l.Kind == sources.Stale {
+			b.Changes = append(b.Changes, sources.Change{
+				Table: tables[n], Kind: l.Kind, Version: numbers.Next(), Tx: uint64(*at), Stale: &sources.Staleness{Reason: "was truncated"},
+			})
+			continue
+		}
 		columns := db.columnsOf(l.Table, tables[n])
 		b.Changes = append(b.Changes, sources.Change{
 			Table: tables[n], Kind: l.Kind, Cascades: l.Kind != sources.Insert && !l.Unchecked, Version: numbers.Next(), Tx: uint64(*at),
@@ -240,13 +275,19 @@ func (s *tail) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.Ch
 	if err := s.request(ctx); err != nil {
 		return nil, err
 	}
-	c := s.read(req)
-	return c, s.request(ctx) // the answer
+	c, err := s.read(req)
+	if err == nil {
+		err = s.request(ctx) // the answer
+	}
+	return c, err
 }
 
-func (s *tail) read(req sources.ChunkRequest) *sources.Chunk {
+func (s *tail) read(req sources.ChunkRequest) (*sources.Chunk, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.forks != s.database.forks {
+		return nil, errCut
+	}
 	table, end := slices.Index(s.Names, req.Table.Name), len(s.Log)
 	columns := s.columnsOf(table, req.Table)
 	having := req.Having
@@ -263,7 +304,7 @@ func (s *tail) read(req sources.ChunkRequest) *sources.Chunk {
 		c.Last = sources.Key{strconv.Itoa(row[0])}
 	}
 	s.tell("  read %s after %v: %v", req.Table, req.After, rows)
-	return c
+	return c, nil
 }
 
 func (s *tail) Reached(pos, mark sources.Position) bool {

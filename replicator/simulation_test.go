@@ -20,6 +20,7 @@ import (
 	"haystream/internal/conf"
 	"haystream/internal/model"
 	"haystream/replicator/config"
+	"haystream/replicator/web"
 )
 
 // TestSimulation runs the whole engine against a simulated source, sink and disk, in virtual time. A seed
@@ -105,17 +106,30 @@ const (
 	refuse
 	disappear
 	cut
+	truncate
+	lose
+	fork
+	meddle
+	putBack
+	backup
+	restore
 	deeds
 )
 
 func (d deed) String() string {
-	return [deeds]string{"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break"}[d]
+	return [deeds]string{"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "a table is truncated", "the log is lost", "the source fails over",
+		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored"}[d]
 }
 
 // history draws the steps of a seed.
 func history(seed uint64) (steps []step) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	often := [deeds]int{write: 24, kill: 1 + random.IntN(4), stop: 1, refuse: 1, disappear: random.IntN(3), cut: 1}
+	if random.IntN(2) == 0 {
+		for _, d := range []deed{truncate, lose, fork, meddle, putBack, backup, restore} {
+			often[d] = random.IntN(2)
+		}
+	}
 	var all []deed
 	for d, n := range often {
 		all = append(all, slices.Repeat([]deed{deed(d)}, n)...)
@@ -138,9 +152,11 @@ type world struct {
 	mu      sync.Mutex
 	random  *rand.Rand // of what the source, the sink and the network choose
 	began   time.Time
-	joined  bool // there are definitions that join tables
-	honest  bool // the catalog tells which columns the log may leave out
-	calm    bool // nothing goes wrong any more
+	joined  bool      // there are definitions that join tables
+	honest  bool      // the catalog tells which columns the log may leave out
+	calm    bool      // nothing goes wrong any more
+	losable bool      // something was done for which the log need not go on from where a daemon was
+	touched time.Time // when somebody did last, what takes a moment to be noticed
 	over    bool
 	telling bool
 	tale    []string
@@ -150,6 +166,7 @@ type world struct {
 	cluster *cluster
 	states  map[string][]state // of documents, by alias and id
 	moment  int
+	emptied int // the moment at which a table was truncated last
 	config  func() *config.Config
 	running *machine
 	wait    sync.WaitGroup
@@ -214,7 +231,7 @@ func newWorld(seed uint64, telling bool) *world {
 		c.Indexes, c.Tables = set.Indexes, set.Tables
 		return c
 	}
-	m.Logs = w.db.logged
+	m.Logs, w.db.kept = w.db.logged, [][]map[int][]int{m.Copy()}
 	w.db.note()
 	return w
 }
@@ -270,7 +287,11 @@ func (w *world) late(do func()) {
 }
 
 // mayLose is called when the log does not go on from a position.
-func (w *world) mayLose(what string) { w.fail("acknowledged, and not held: %s", what) }
+func (w *world) mayLose(what string) {
+	if !w.losable {
+		w.fail("acknowledged, and not held: %s", what)
+	}
+}
 
 // note notes what documents have become.
 func (db *database) note() {
@@ -384,6 +405,23 @@ func (w *world) do(s step) {
 		w.cluster.away = until
 	case cut:
 		w.db.broken = until
+	case truncate:
+		if w.db.Truncate(random.IntN(len(w.db.Names))) {
+			w.emptied = w.moment
+		}
+	case lose:
+		w.db.lose()
+	case fork:
+		w.db.fork(1+random.IntN(8), w.cluster.position())
+	case meddle:
+		w.cluster.meddle(random)
+	case putBack:
+		w.cluster.putBack(random)
+	case backup:
+		w.cluster.backup = w.cluster.copy()
+	}
+	if s.do >= meddle {
+		w.touched = time.Now()
 	}
 	w.mu.Unlock()
 	var disk *vfs.MemFS
@@ -392,6 +430,16 @@ func (w *world) do(s step) {
 		disk = w.kill([]int{0, 50, 100}[random.IntN(3)])
 	case stop:
 		disk = w.stop()
+	case restore:
+		// A daemon that runs cannot tell, so that none does. Nor can one tell that its row store has seen documents held
+		// which the sink has lost, so that the disk is lost as well (seed 1390269876), but where the sink has nothing at all.
+		disk = w.kill(100)
+		w.mu.Lock()
+		if len(w.cluster.backup.checkpoints) > 0 {
+			disk = vfs.NewCrashableMem()
+		}
+		w.cluster.restore()
+		w.mu.Unlock()
 	default:
 		return
 	}
@@ -427,7 +475,7 @@ func (w *world) check() {
 		return
 	default:
 	}
-	if len(m.d.status.NotReady()) > 0 {
+	if len(m.d.status.NotReady()) > 0 || time.Since(w.touched) < behind || slices.ContainsFunc(m.d.status.Status().Indexes, building) {
 		return
 	}
 	w.mu.Lock()
@@ -436,6 +484,10 @@ func (w *world) check() {
 		w.fail("ready, and behind: %s", strings.Join(wrong, "\n"))
 	}
 }
+
+// building reports whether an index is built beside one that serves. A daemon says it is ready meanwhile, also where the
+// one that serves lacks what a lost log had.
+func building(index web.IndexStatus) bool { return index.Building != "" }
 
 // differences are between what the aliases lead to and what the documents were at some time or since.
 func (w *world) differences(at time.Time) (wrong []string) {

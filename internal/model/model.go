@@ -325,6 +325,18 @@ func (m *Model) Step(random *rand.Rand) {
 	}
 }
 
+// Truncate empties a table that no other one refers to, and reports whether the server takes that.
+func (m *Model) Truncate(table int) bool {
+	for other, refs := range m.Refs {
+		if other != table && slices.ContainsFunc(refs, func(ref Reference) bool { return ref.Table == table }) {
+			return false
+		}
+	}
+	clear(m.Rows[table])
+	m.log(Logged{Table: table, Kind: sources.Stale})
+	return true
+}
+
 // Describe says what was logged.
 func (m *Model) Describe(l Logged) string {
 	text := l.Kind.String() + " " + m.Names[l.Table] + " " + Words(l.Before) + " > " + Words(l.After)
