@@ -157,9 +157,18 @@ func (x *Indexes) reconcileAlias(ctx context.Context, w *mapping.Index) error {
 	x.holed = ""
 	was := st.Live
 	for _, b := range []**build{&st.Live, &st.Next} {
-		if *b, err = x.existing(ctx, *b, w); err != nil {
+		if *b, err = x.existing(ctx, *b, w, serving); err != nil {
 			return err
 		}
+	}
+	if n := st.Next; n != nil && n.Physical == nameOf(serving) && n.loaded() && !keeps(w) && !appends(n.Definition) && (st.Live == nil || !appends(st.Live.Definition)) { // the swap was not saved: what it replaced is older
+		if st.Live != nil {
+			st.Old = append(slices.Clone(st.Old), st.Live.Physical)
+		}
+		if st.Epoch <= n.Epoch {
+			st.Stale = ""
+		}
+		st.Live, st.Next = n, nil
 	}
 	var lost []string // origins of a build that is gone
 	if was != nil && st.Live == nil {
@@ -263,7 +272,7 @@ func (x *Indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 
 // existing returns the build if the sink still holds its index, else nil. One
 // that was planned and not yet made is kept while it is still what is wanted.
-func (x *Indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*build, error) {
+func (x *Indexes) existing(ctx context.Context, b *build, w *mapping.Index, serving *sinks.Index) (*build, error) {
 	switch {
 	case b == nil || b.UUID == "" && b.is(w):
 		return b, nil
@@ -274,7 +283,20 @@ func (x *Indexes) existing(ctx context.Context, b *build, w *mapping.Index) (*bu
 	if ok, err := x.stands(ctx, w.Alias, b); err != nil || !ok {
 		return nil, err
 	}
-	return b, nil
+	if !b.untouched() || keeps(w) || appends(b.Definition) {
+		return b, nil
+	}
+	// A checkpoint from before anything was written may have been put back. What has gone since
+	// would be passed over, as being in the rows that are read for an index that is empty.
+	newest, err := x.Sink.Newest(ctx, b.Physical)
+	if err != nil || newest == 0 {
+		return b, err
+	}
+	x.Log.Error().Str("index", w.Alias).Str("physical", b.Physical).Msg("the checkpoint is from before the physical index got documents; it is built anew")
+	if b.Physical != nameOf(serving) { // else the swap drops it
+		x.discard(b)
+	}
+	return nil, nil
 }
 
 // newBuild plans a physical index. Its name tells when it was made, in UTC.

@@ -290,6 +290,24 @@ func TestSwapThatWasNotSaved(t *testing.T) {
 	}
 }
 
+// TestSwapThatWasNotSavedOfWhatIsStale: the alias stays with what it was swapped to, though that is to be built anew: what
+// was replaced is older.
+func TestSwapThatWasNotSavedOfWhatIsStale(t *testing.T) {
+	s := newShelf(t)
+	s.load(s.reconciled(defined("one", false)).Live)
+	next := s.reconciled(defined("two", false)).Next
+	s.load(next)
+	if err := s.Sink.Swap(t.Context(), "notes", next.Physical); err != nil {
+		t.Fatal(err)
+	}
+	s.State.Update(func(cp *Checkpoint) { cp.markStale("notes", "the row store was begun anew", cp.newEpoch()) })
+	s.save()
+	st := s.restart().reconciled(defined("two", false))
+	if s.serving() != next.Physical || st.Live.name() != next.Physical || st.Next == nil || st.Next.Physical == next.Physical {
+		t.Errorf("serving %q, live %s, next %s; %s was swapped in", s.serving(), st.Live.name(), st.Next.name(), next.Physical)
+	}
+}
+
 func TestStaleIndex(t *testing.T) {
 	stale := func(appending bool) (before, after indexState) {
 		s := newShelf(t)
