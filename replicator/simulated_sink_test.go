@@ -131,7 +131,7 @@ var errAnswer = errors.New("no answer")
 
 // ask is a request that does something under the lock. It may do so though the answer is lost.
 func (c *client) ask(ctx context.Context, do func()) error {
-	if err := backoff.Pause(ctx, c.latency()); err != nil {
+	if err := errors.Join(c.awake(ctx, c.of), backoff.Pause(ctx, c.latency())); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -239,7 +239,7 @@ func (c *client) send(ctx context.Context, a *sinks.Action, leased func() bool) 
 
 // try is one request. What is on its way when the daemon ends may still come.
 func (c *client) try(ctx context.Context, a *sinks.Action) (held bool) {
-	err := backoff.Pause(ctx, c.latency())
+	err := errors.Join(c.awake(ctx, c.of), backoff.Pause(ctx, c.latency()))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

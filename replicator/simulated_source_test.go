@@ -92,7 +92,7 @@ type tail struct {
 
 // request is one that takes a moment, and fails while connections break.
 func (s *tail) request(ctx context.Context) error {
-	if err := backoff.Pause(ctx, s.latency()); err != nil {
+	if err := errors.Join(s.awake(ctx, s.of), backoff.Pause(ctx, s.latency())); err != nil {
 		return err
 	}
 	s.mu.Lock()

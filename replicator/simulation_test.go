@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rs/zerolog"
 
+	"haystream/internal/backoff"
 	"haystream/internal/conf"
 	"haystream/internal/model"
 	"haystream/replicator/config"
@@ -35,7 +36,7 @@ import (
 // HAYSTREAM_SEED replays a seed, HAYSTREAM_SEEDS is how many are tried. The seed makes all choices but those of the
 // runtime, so that a failure may take some replays to come again.
 func TestSimulation(t *testing.T) {
-	number := 100
+	number := 40
 	if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
 		number = n
 	}
@@ -106,6 +107,8 @@ const (
 	refuse
 	disappear
 	cut
+	second
+	hang
 	truncate
 	lose
 	fork
@@ -117,7 +120,7 @@ const (
 )
 
 func (d deed) String() string {
-	return [deeds]string{"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "a table is truncated", "the log is lost", "the source fails over",
+	return [deeds]string{"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a table is truncated", "the log is lost", "the source fails over",
 		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored"}[d]
 }
 
@@ -125,6 +128,9 @@ func (d deed) String() string {
 func history(seed uint64) (steps []step) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	often := [deeds]int{write: 24, kill: 1 + random.IntN(4), stop: 1, refuse: 1, disappear: random.IntN(3), cut: 1}
+	if random.IntN(3) == 0 {
+		often[second], often[hang] = 2, 1
+	}
 	if random.IntN(2) == 0 {
 		for _, d := range []deed{truncate, lose, fork, meddle, putBack, backup, restore} {
 			often[d] = random.IntN(2)
@@ -169,6 +175,8 @@ type world struct {
 	emptied int // the moment at which a table was truncated last
 	config  func() *config.Config
 	running *machine
+	standby *machine // on another host; nil where there is none
+	hosts   int
 	wait    sync.WaitGroup
 }
 
@@ -323,6 +331,7 @@ func (w *world) shown(key, body string, from int) (moment int, ok bool) {
 // A machine runs a daemon until it is killed.
 type machine struct {
 	disk   *vfs.MemFS
+	hung   time.Time // until when it does nothing
 	d      *daemon
 	dead   chan struct{}
 	cancel context.CancelFunc
@@ -339,7 +348,9 @@ func (m *machine) isDead() bool {
 }
 
 // start starts a daemon with what is on a disk.
-func (w *world) start(disk *vfs.MemFS) {
+func (w *world) start(disk *vfs.MemFS) { w.running = w.machine(disk) }
+
+func (w *world) machine(disk *vfs.MemFS) *machine {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &machine{disk: disk, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
 	log := zerolog.Nop()
@@ -347,9 +358,9 @@ func (w *world) start(disk *vfs.MemFS) {
 		log = zerolog.New(w).Level(zerolog.InfoLevel)
 	}
 	cfg := w.config()
-	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, "machine", "simulated", log)
+	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, "host"+strconv.Itoa(w.hosts), "simulated", log)
 	m.d.disk = disk
-	w.running = m
+	w.hosts++
 	w.wait.Go(func() {
 		defer close(m.ended)
 		defer m.d.source.Close()
@@ -359,6 +370,22 @@ func (w *world) start(disk *vfs.MemFS) {
 			w.mu.Unlock()
 		}
 	})
+	return m
+}
+
+// awake blocks while the machine hangs.
+func (w *world) awake(ctx context.Context, m *machine) error {
+	for {
+		w.mu.Lock()
+		left := time.Until(m.hung)
+		w.mu.Unlock()
+		if left <= 0 {
+			return nil
+		}
+		if err := backoff.Pause(ctx, left); err != nil {
+			return err
+		}
+	}
 }
 
 // kill ends the daemon at once. The disk keeps what was synced, and so much in a hundred of what was not.
@@ -405,6 +432,10 @@ func (w *world) do(s step) {
 		w.cluster.away = until
 	case cut:
 		w.db.broken = until
+	case hang:
+		w.running.hung = until
+	case second:
+		w.losable = true // the log goes on from what is stored on one of the hosts
 	case truncate:
 		if w.db.Truncate(random.IntN(len(w.db.Names))) {
 			w.emptied = w.moment
@@ -430,9 +461,18 @@ func (w *world) do(s step) {
 		disk = w.kill([]int{0, 50, 100}[random.IntN(3)])
 	case stop:
 		disk = w.stop()
+	case second:
+		if w.standby == nil {
+			w.standby = w.machine(vfs.NewCrashableMem())
+		}
+		return
 	case restore:
 		// A daemon that runs cannot tell, so that none does. Nor can one tell that its row store has seen documents held
 		// which the sink has lost, so that the disk is lost as well (seed 1390269876), but where the sink has nothing at all.
+		if w.standby != nil {
+			w.kill(0)
+			w.running, w.standby = w.standby, nil
+		}
 		disk = w.kill(100)
 		w.mu.Lock()
 		if len(w.cluster.backup.checkpoints) > 0 {
@@ -447,6 +487,10 @@ func (w *world) do(s step) {
 		w.mu.Lock()
 		w.db.Step(random)
 		w.mu.Unlock()
+	}
+	if w.standby != nil && s.do != restore {
+		w.running, w.standby = w.standby, nil
+		return
 	}
 	w.pass(during)
 	w.start(disk)
@@ -467,7 +511,14 @@ const behind = maxLag + 15*time.Second
 
 // check looks whether a daemon that is ready is not behind.
 func (w *world) check() {
-	m := w.running
+	for _, m := range []*machine{w.running, w.standby} {
+		if m != nil {
+			w.checkOne(m)
+		}
+	}
+}
+
+func (w *world) checkOne(m *machine) {
 	select {
 	case <-m.ended:
 		return
@@ -531,9 +582,14 @@ func (w *world) until(of []state, s state) time.Time {
 func (w *world) settle() {
 	w.mu.Lock()
 	w.tell("nothing goes wrong any more")
-	w.calm = true
+	w.calm, w.running.hung = true, time.Time{}
 	w.cluster.refusing, w.cluster.away, w.db.broken = time.Time{}, time.Time{}, time.Time{}
 	w.mu.Unlock()
+	if w.standby != nil {
+		w.kill(0)
+		w.running, w.standby = w.standby, nil
+		w.running.hung = time.Time{}
+	}
 	var wrong []string
 	for range 300 {
 		w.pass(time.Second)
