@@ -22,6 +22,7 @@ type database struct {
 	*model.Model
 	commits []time.Time       // of each change in the log
 	kept    [][]map[int][]int // the tables after each change; first those before all
+	born    int               // where the log began for a daemon without a checkpoint
 	sent    int               // how much of the log a daemon has seen
 	acked   int               // what the log no longer has
 	forks   int               // how often the history has gone another way
@@ -146,11 +147,14 @@ func (s *tail) Prepare(ctx context.Context, _ []*sources.Table, from sources.Pos
 	end := s.position(len(s.Log))
 	start := sources.Start{Position: from, Mark: end, Clock: s.now()}
 	if from.IsZero() {
-		s.acked = len(s.Log)
+		s.acked, s.born = len(s.Log), len(s.Log)
 		start.Position, start.Fresh = end, true
 		return start, nil
 	}
 	if !s.continues(from) {
+		if _, n := spot(from); n < s.born { // a checkpoint that came late, of a session before: nothing had come
+			return sources.Start{}, sources.ErrPositionLost
+		}
 		s.mayLose(fmt.Sprintf("position %s, of a log from %d to %d", from, s.acked, len(s.Log)))
 		return sources.Start{}, sources.ErrPositionLost
 	}

@@ -172,7 +172,8 @@ type world struct {
 	cluster *cluster
 	states  map[string][]state // of documents, by alias and id
 	moment  int
-	emptied int // the moment at which a table was truncated last
+	rivals  bool // there were two daemons at once
+	emptied int  // the moment at which a table was truncated last
 	config  func() *config.Config
 	running *machine
 	standby *machine // on another host; nil where there is none
@@ -435,7 +436,7 @@ func (w *world) do(s step) {
 	case hang:
 		w.running.hung = until
 	case second:
-		w.losable = true // the log goes on from what is stored on one of the hosts
+		w.losable, w.rivals = true, true // the log goes on from what is stored on one of the hosts
 	case truncate:
 		if w.db.Truncate(random.IntN(len(w.db.Names))) {
 			w.emptied = w.moment
