@@ -120,8 +120,10 @@ const (
 )
 
 func (d deed) String() string {
-	return [deeds]string{"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a table is truncated", "the log is lost", "the source fails over",
-		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored"}[d]
+	return [deeds]string{
+		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a table is truncated", "the log is lost", "the source fails over",
+		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored",
+	}[d]
 }
 
 // history draws the steps of a seed.
