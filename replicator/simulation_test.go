@@ -591,7 +591,9 @@ func (w *world) settle() {
 	if w.standby != nil {
 		w.kill(0)
 		w.running, w.standby = w.standby, nil
+		w.mu.Lock()
 		w.running.hung = time.Time{}
+		w.mu.Unlock()
 	}
 	var wrong []string
 	for range 300 {
