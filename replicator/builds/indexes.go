@@ -286,13 +286,13 @@ func (x *Indexes) existing(ctx context.Context, b *build, w *mapping.Index, serv
 	if !b.untouched() || keeps(w) || appends(b.Definition) {
 		return b, nil
 	}
-	// A checkpoint from before anything was written may have been put back. What has gone since
-	// would be passed over, as being in the rows that are read for an index that is empty.
+	// The daemon was killed before it noted the first rows, or a checkpoint from before then was put back. What
+	// has gone since would be passed over, as being in the rows that are read for an index that is empty.
 	newest, err := x.Sink.Newest(ctx, b.Physical)
 	if err != nil || newest == 0 {
 		return b, err
 	}
-	x.Log.Error().Str("index", w.Alias).Str("physical", b.Physical).Msg("the checkpoint is from before the physical index got documents; it is built anew")
+	x.Log.Warn().Str("index", w.Alias).Str("physical", b.Physical).Msg("the physical index has documents that the checkpoint does not tell of; it is built anew")
 	if b.Physical != nameOf(serving) { // else the swap drops it
 		x.discard(b)
 	}
