@@ -41,7 +41,7 @@ type commandLine struct {
 	Pause   pauseCommand   `cmd:"" help:"Have the running daemon read and deliver nothing, until resume. The source keeps its log."`
 	Resume  resumeCommand  `cmd:"" help:"Have the running daemon go on after pause."`
 	Reindex reindexCommand `cmd:"" help:"Have the running daemon build indexes anew beside those that serve, and swap."`
-	Verify  verifyCommand  `cmd:"" help:"Have the running daemon compare documents with their rows, and mend what differs."`
+	Verify  verifyCommand  `cmd:"" help:"Have the running daemon compare documents with their rows, and mend what differs. Exits with 1 where anything did, mended or not."`
 
 	DeadLetters deadLettersCommand `cmd:"" help:"See to the documents that the sink refused, through the running daemon."`
 

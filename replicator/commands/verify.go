@@ -27,7 +27,7 @@ type VerifyOptions struct {
 }
 
 // Verify has the running daemon compare indexes with their rows, one after the other, and prints what it has
-// found. It is an error that a difference is left.
+// found. It is an error that there was a difference, also where it was repaired.
 func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out, progress io.Writer) error {
 	d, err := runningDaemon(cfg.HTTP)
 	if err != nil {
@@ -44,7 +44,7 @@ func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out,
 		slices.Sort(names)
 	}
 	reports := []verify.Report{}
-	var left int64
+	var found, left int64
 	var failed []string
 	for _, name := range names {
 		r, err := d.verify(ctx, name, options.Options, progress)
@@ -52,8 +52,8 @@ func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out,
 			return err
 		}
 		reports = append(reports, r)
-		_, wrong := r.Wrong()
-		left += wrong
+		all, still := r.Wrong()
+		found, left = found+all, left+still
 		if r.State == verify.Failed {
 			failed = append(failed, fmt.Sprintf("index %s could not be verified: %s", r.Index, r.Reason))
 		}
@@ -74,10 +74,12 @@ func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out,
 	switch {
 	case len(failed) > 0:
 		return errors.New(strings.Join(failed, "\n"))
-	case left > 0 && options.Repair:
-		return fmt.Errorf("%s could not be repaired", count(int(left), "difference", "differences"))
+	case found > 0 && !options.Repair:
+		return fmt.Errorf("%s found; --repair mends them", count(int(found), "difference", "differences"))
 	case left > 0:
-		return fmt.Errorf("%s found; --repair mends them", count(int(left), "difference", "differences"))
+		return fmt.Errorf("%s found, of which %d could not be repaired", count(int(found), "difference", "differences"), left)
+	case found > 0:
+		return fmt.Errorf("%s found and repaired", count(int(found), "difference", "differences"))
 	}
 	return nil
 }

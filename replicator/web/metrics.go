@@ -93,7 +93,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			for kind, n := range map[string]int64{verify.Missing: v.Missing, verify.Extra: v.Extra, verify.Different: v.Different} {
 				emit("verify_differences", "Documents and stored rows that the last comparison has found not to be as their rows say.", gauge, float64(n), "index", index.Alias, "kind", kind)
 			}
-			emit("verify_repaired", "Of these, those that were mended.", gauge, float64(v.Repaired), "index", index.Alias)
+			emit("verify_repaired", "Of the differences that the last comparison has found, those that were mended.", gauge, float64(v.Repaired), "index", index.Alias)
 		}
 	}
 }

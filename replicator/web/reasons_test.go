@@ -35,11 +35,11 @@ func TestReasonsAreInTheDocs(t *testing.T) {
 	}
 }
 
-// exposed has all metrics, while the sink is down and the source lags.
+// exposed has all metrics, while the sink is down and the source lags. An index was verified.
 func exposed() *prometheus.Registry {
 	d := &stage{why: []Trouble{{SinkDown, "sink: away"}, {Lag, "2m0s behind the source"}}}
 	d.status = Status{
-		Source: SourceStatus{LagBytes: 1, RetainedBytes: 1, SafeBytes: 1}, Indexes: []IndexStatus{{Alias: "notes"}}, Store: &joins.Status{},
+		Source: SourceStatus{LagBytes: 1, RetainedBytes: 1, SafeBytes: 1}, Indexes: []IndexStatus{{Alias: "notes", Verified: &VerifyStatus{}}}, Store: &joins.Status{},
 		Events: &EventsStatus{Refused: map[string]int64{"full": 1}},
 	}
 	metrics := prometheus.NewRegistry()
