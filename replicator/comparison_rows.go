@@ -1,0 +1,148 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"haystream/mapping"
+	"haystream/replicator/reading"
+	"haystream/sinks"
+	"haystream/sources"
+)
+
+// A look is what the documents of some rows should be.
+type look struct {
+	keys    []sources.Key // of the rows
+	ends    []int         // where the actions of each end
+	out     sinks.Batch
+	version int64               // that the rows are of
+	clock   int64               // the source's, before they were read, in µs
+	stored  bool                // in the row store
+	sure    bool                // what differs is wrong
+	touched func(i int) bool    // whether a row has changed since
+	end     func()              // ends it
+	mend    func([]wrong) error // has documents written again
+	rest    []sources.Key       // that were asked for and not looked at
+	done    bool                // no rows follow
+}
+
+// A rows gives looks at the rows of a definition's table: at those with some keys, or, without, at
+// the next ones.
+type rows interface {
+	look(ctx context.Context, keys []sources.Key) (*look, error)
+	String() string
+}
+
+// flatRows are the rows of a table whose documents are made of nothing else.
+type flatRows struct {
+	c     *comparison
+	r     *mapping.Renderer
+	after sources.Key
+}
+
+func (f *flatRows) String() string { return f.r.Table.String() }
+
+func (f *flatRows) look(ctx context.Context, keys []sources.Key) (*look, error) {
+	c := f.c
+	l := &look{sure: true}
+	req := sources.ChunkRequest{Table: f.r.Table, After: f.after}
+	if keys != nil {
+		n := min(len(keys), c.reader.limits.ChunkRows-1)
+		req.After, req.Having = nil, &sources.Values{Columns: f.r.Table.Key, Of: keys[:n]}
+		l.rest = keys[n:]
+	}
+	l.clock = c.p.now()
+	chunk, err := c.chunk(ctx, req, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	win, version := chunk.window, chunk.version
+	l.end = func() { c.p.windows.Close(win) }
+	l.version, l.done = version, chunk.chunk.Done
+	if keys != nil && !l.done { // large rows: the others in a look of their own
+		l.rest = append(slices.Clone(req.Having.Of), l.rest...)
+		for _, row := range chunk.chunk.Rows {
+			key := row.Key(f.r.Table.Key)
+			l.rest = slices.DeleteFunc(l.rest, func(k sources.Key) bool { return slices.Equal(k, key) })
+		}
+	}
+	for _, row := range chunk.chunk.Rows {
+		if err := f.r.Row(c.scratch, &l.out, c.t.Target, row, version); err != nil {
+			l.end()
+			return nil, fmt.Errorf("render %s: %w", f.r.Name, err)
+		}
+		l.keys, l.ends = append(l.keys, row.Key(f.r.Table.Key)), append(l.ends, len(l.out.Actions))
+	}
+	if keys == nil && chunk.chunk.Last != nil {
+		f.after = chunk.chunk.Last
+	}
+	l.touched = func(i int) bool {
+		h, ok := c.p.windows.Happened(win, chunk.chunk)
+		name := reading.AppendName(nil, chunk.chunk.Rows[i], f.r.Table.Key)[4:]
+		return !ok || h.Changed.Has(name) || h.Partial.Has(name)
+	}
+	l.mend = func(all []wrong) error {
+		var actions []sinks.Action
+		for _, w := range all {
+			a := *w.action
+			// What changes the row from now on has a later Version.
+			if a.Version = max(version, l.clock-settles.Microseconds()); w.have != nil {
+				a.Version = max(a.Version, w.have.Version)
+			}
+			actions = append(actions, a)
+		}
+		return c.write(ctx, actions)
+	}
+	return l, nil
+}
+
+// joinedRows are stored rows whose documents are made of several tables.
+type joinedRows struct {
+	c     *comparison
+	n     int
+	name  string
+	after []byte
+}
+
+func (r *joinedRows) String() string { return r.name }
+
+func (r *joinedRows) look(ctx context.Context, keys []sources.Key) (*look, error) {
+	c := r.c
+	l := &look{stored: true}
+	var asked []string
+	for i, key := range keys {
+		if i == compareRows {
+			l.rest = keys[i:]
+			break
+		}
+		asked = append(asked, key[0])
+	}
+	check, err := c.p.joins.Check(c.t.Physical, r.n, c.scratch, &l.out, r.after, asked, compareRows, compareBytes)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range check.Keys {
+		l.keys = append(l.keys, sources.Key{key})
+	}
+	l.ends, l.version, l.sure, l.done, l.touched, l.end = check.Ends, check.Version, check.Sure, check.Done, check.Touched, check.End
+	if keys == nil && check.Last != nil {
+		r.after = check.Last
+	}
+	l.mend = func(all []wrong) error {
+		version, now := int64(0), c.p.now()
+		marks := map[string]bool{}
+		var rows []string
+		for _, w := range all {
+			if w.have != nil {
+				version = max(version, w.have.Version)
+			}
+			if !marks[w.key[0]] {
+				marks[w.key[0]] = true
+				rows = append(rows, w.key[0])
+			}
+		}
+		return c.p.do(ctx, func() error { return c.p.joins.Mend(c.t.Physical, r.n, rows, max(version, now)) })
+	}
+	return l, c.reader.rate.take(ctx, len(check.Keys), c.reader.limits.MaxRowsPerSecond)
+}
