@@ -162,6 +162,7 @@ type verifyCommand struct {
 	Indexes []string `arg:"" optional:"" name:"index" help:"Names of definitions under indexes; all without any."`
 	Repair  bool     `help:"Mend what differs: documents are written or deleted, stored rows are read again."`
 	Rate    int      `placeholder:"N" help:"Rows a second at most."`
+	Sample  string   `placeholder:"P%" help:"Compare about so many percent of the rows, the same ones each time."`
 	JSON    bool     `name:"json" help:"Print the daemon's reports as they are."`
 }
 
@@ -169,12 +170,18 @@ func (c verifyCommand) Run(ctx context.Context, e *environment) error {
 	if c.Rate < 0 {
 		return &usageError{errors.New("--rate is how many rows a second")}
 	}
+	options := verify.Options{Repair: c.Repair, Rate: c.Rate}
+	if c.Sample != "" {
+		var err error
+		if options.Sample, err = verify.ParsePercent(c.Sample); err != nil {
+			return &usageError{fmt.Errorf("--sample: %w", err)}
+		}
+	}
 	cfg, _, err := e.load()
 	if err != nil {
 		return err
 	}
-	options := commands.VerifyOptions{Options: verify.Options{Repair: c.Repair, Rate: c.Rate}, Indexes: c.Indexes, JSON: c.JSON}
-	return commands.Verify(ctx, cfg, options, e.out, e.err)
+	return commands.Verify(ctx, cfg, commands.VerifyOptions{Options: options, Indexes: c.Indexes, JSON: c.JSON}, e.out, e.err)
 }
 
 type deadLettersCommand struct {

@@ -24,6 +24,7 @@ const (
 	compareBytes = 1 << 20          // of documents, about
 	compareLooks = 12               // at a document that changes or differs
 	patience     = 2 * time.Minute  // with a server that does not answer
+	keepEvery    = 3 * time.Second  // the place that it has reached is saved
 	settles      = 2 * time.Second  // changes from before are numbered below the source's clock less this
 	ahead        = 10 * time.Second // a Version may be before the clock
 )
@@ -37,17 +38,30 @@ const (
 //
 // Each id that a row gives, and each that is delivered meanwhile, goes into a set on disk. In the end all
 // documents of the index are listed: one that is not in the set is there without a row.
+//
+// The set and the place that it has reached are kept for the next session. What was delivered until then may not
+// be in the set: the ids of all rows are added once more before a document is told to be without a row.
 type comparison struct {
 	p       *pipeline
 	t       *builds.Target
 	log     *verify.Log
-	repair  bool
+	options verify.Options
 	view    sinks.Viewer
 	set     *verify.Set
 	reader  *snapshot // with a rate of its own
 	scratch *mapping.Scratch
 	content bool // bodies are compared
 	refused map[string]bool
+
+	part    string    // what is being compared
+	saved   time.Time // when the place was
+	resumed bool      // ids that were delivered may not be in the set
+}
+
+// A part of a comparison goes on after a key.
+type part struct {
+	name string
+	do   func(ctx context.Context, after sources.Key) error
 }
 
 // A recording puts the ids of what is delivered into a set.
@@ -93,33 +107,62 @@ func (p *pipeline) complete(alias string) (found *builds.Target) {
 	return found
 }
 
-func (p *pipeline) newComparison(_ context.Context, t *builds.Target, l *verify.Log) (*comparison, error) {
-	set, err := verify.NewSet(p.verifyDir)
-	if err != nil {
-		return nil, err
-	}
+func (p *pipeline) newComparison(t *builds.Target, l *verify.Log) (*comparison, error) {
 	o := l.Report().Options
 	limits := p.loader.limits
-	limits.ChunkRows, limits.MaxRowsPerSecond = min(limits.ChunkRows, compareRows), o.Rate
+	limits.MaxRowsPerSecond = o.Rate
+	if rows := float64(compareRows); o.Samples() {
+		limits.ChunkRows = int(min(float64(limits.ChunkRows), rows*100/o.Sample))
+	} else {
+		limits.ChunkRows = min(limits.ChunkRows, compareRows)
+	}
 	c := &comparison{
-		p: p, t: t, log: l, repair: o.Repair, view: p.viewer, set: set, scratch: p.decoding.scratch(), refused: map[string]bool{},
+		p: p, t: t, log: l, options: o, view: p.viewer, scratch: p.decoding.scratch(), refused: map[string]bool{},
 		reader: &snapshot{source: p.source, windows: p.windows, chunks: p.loader.chunks, limits: limits, bytes: reading.ChunkBytes, caught: p.loader.caught, log: p.log},
 	}
-	c.content = true
-	note := func(text string) { l.Update(func(r *verify.Report) { r.Notes = append(r.Notes, text) }) }
+	if err := c.begin(); err != nil {
+		return nil, err
+	}
+	p.recording.Store(&recording{t.Index, c.set})
+	return c, nil
+}
+
+// begin goes on where the comparison was, as far as the index is the same and what was kept is there, or
+// begins it.
+func (c *comparison) begin() (err error) {
+	t, l := c.t, c.log
+	c.content = t.Pipeline == "" && !withoutSource(t.Definition)
+	place := l.Place()
+	if place != nil && place.Report.Physical == t.Physical && slices.ContainsFunc(c.parts(), func(p part) bool { return p.name == place.Part }) {
+		if c.set, err = verify.OpenSet(c.p.verifyDir); err == nil {
+			c.resumed = true
+			l.GoOn()
+			return nil
+		}
+		c.p.log.Warn().Err(err).Str("index", t.Alias).Msg("the index is verified from its beginning again")
+	}
+	l.SetPlace(nil)
+	if c.set, err = verify.NewSet(c.p.verifyDir); err != nil {
+		return err
+	}
+	var notes []string
+	note := func(text string) { notes = append(notes, text) }
 	switch {
 	case t.Pipeline != "":
-		c.content = false
 		note("the ingest pipeline " + t.Pipeline + " changes documents: their presence, routing and version are compared, not their content")
-	case withoutSource(t.Definition):
-		c.content = false
+	case !c.content:
 		note("the mapping does not keep _source as it was sent: presence, routing and version of documents are compared, not their content")
 	}
 	if c.appends() {
 		note("mode: append: documents stay when rows go, so that none is extra, and only their presence is compared")
 	}
-	p.recording.Store(&recording{t.Index, set})
-	return c, nil
+	if c.options.Samples() {
+		note(fmt.Sprintf("%g %% of the rows are compared, and extra documents and stored rows are not looked for", c.options.Sample))
+	}
+	l.Update(func(r *verify.Report) {
+		*r = verify.Report{Options: r.Options, Index: r.Index, Physical: t.Physical, State: verify.Running, Began: r.Began, Notes: notes, Differences: []verify.Difference{}}
+	})
+	return nil
 }
 
 // withoutSource reports whether a mapping keeps documents otherwise than they were sent.
@@ -136,33 +179,97 @@ func (c *comparison) appends() bool {
 		slices.ContainsFunc(c.t.Definition.Joined, func(r *mapping.JoinedRenderer) bool { return r.Append })
 }
 
-func (c *comparison) close() error {
+// close ends it. keep: the next session goes on with it.
+func (c *comparison) close(keep bool) error {
 	c.p.recording.Store(nil)
 	c.p.recorded.Lock() // until who adds to the set is done
 	defer c.p.recorded.Unlock()
-	return c.set.Close()
+	if !keep {
+		return c.set.Close()
+	}
+	if err := c.set.Keep(); err != nil {
+		c.log.SetPlace(nil)
+		return err
+	}
+	c.p.verifier.keep()
+	return nil
+}
+
+// reach notes that all before a place is compared, and saves that now and then.
+func (c *comparison) reach(after sources.Key) error {
+	c.log.Reach(c.part, after)
+	if time.Since(c.saved) < keepEvery {
+		return nil
+	}
+	c.saved = time.Now()
+	if err := c.set.Flush(); err != nil {
+		return err
+	}
+	c.p.verifier.keep()
+	return nil
+}
+
+// parts are what is compared, one after the other.
+func (c *comparison) parts() (all []part) {
+	add := func(what string, of fmt.Stringer, do func(context.Context, sources.Key) error) {
+		name := fmt.Sprintf("%s of %s, %d", what, of, len(all))
+		all = append(all, part{name, func(ctx context.Context, after sources.Key) error {
+			if err := do(ctx, after); err != nil {
+				return fmt.Errorf("compare %s of table %s: %w", what, of, err)
+			}
+			return nil
+		}})
+	}
+	for _, t := range c.p.joins.Read(c.t.Physical) {
+		add("stored rows", t.Source, func(ctx context.Context, after sources.Key) error { return c.stored(ctx, t, after) })
+		if !c.options.Samples() {
+			add("extra stored rows", t.Source, func(ctx context.Context, _ sources.Key) error { return c.storedExtra(ctx, t) })
+		}
+	}
+	for _, of := range c.rows() {
+		add("documents", of, func(ctx context.Context, after sources.Key) error { return c.documents(ctx, of, after) })
+	}
+	if !c.appends() && !c.options.Samples() {
+		all = append(all, part{"extra documents", func(ctx context.Context, _ sources.Key) error { return c.extra(ctx) }})
+	}
+	return all
+}
+
+// rows are those that documents are made of.
+func (c *comparison) rows() (all []rows) {
+	for _, r := range c.t.Definition.Renderers {
+		all = append(all, &flatRows{c, r})
+	}
+	for n, r := range c.t.Definition.Joined {
+		all = append(all, &joinedRows{c, n, r})
+	}
+	return all
 }
 
 func (c *comparison) run(ctx context.Context) error {
-	for _, t := range c.p.joins.Read(c.t.Physical) {
-		if err := c.stored(ctx, t); err != nil {
-			return fmt.Errorf("compare stored table %s: %w", t.Source, err)
+	parts, after := c.parts(), sources.Key(nil)
+	if place := c.log.Place(); place != nil {
+		at := slices.IndexFunc(parts, func(p part) bool { return p.name == place.Part })
+		parts, after = parts[at:], place.After
+	}
+	for _, p := range parts {
+		c.part = p.name
+		if err := c.reach(after); err != nil {
+			return err
 		}
-	}
-	for _, r := range c.t.Definition.Renderers {
-		if err := c.documents(ctx, &flatRows{c: c, r: r}, r.Append); err != nil {
-			return fmt.Errorf("compare documents of table %s: %w", r.Table, err)
+		if err := p.do(ctx, after); err != nil {
+			return err
 		}
+		after = nil
 	}
-	for n, r := range c.t.Definition.Joined {
-		if err := c.documents(ctx, &joinedRows{c: c, n: n, name: r.Stored.String()}, r.Append); err != nil {
-			return fmt.Errorf("compare documents of table %s: %w", r.Stored, err)
-		}
+	return nil
+}
+
+// add adds an action's document to the set.
+func (c *comparison) add(a *sinks.Action) {
+	if a.Op != sinks.OpDelete {
+		c.set.Add([]byte(a.Target.Physical), a.ID, a.Routing)
 	}
-	if c.appends() {
-		return nil
-	}
-	return c.extra(ctx)
 }
 
 func (c *comparison) step(format string, args ...any) {
@@ -260,6 +367,14 @@ func (c *comparison) chunk(ctx context.Context, req sources.ChunkRequest, stored
 			return nil, err
 		}
 	}
+}
+
+// picked are those of some rows that are in the sample.
+func (c *comparison) picked(rows []sources.Row, key []int) []sources.Row {
+	if !c.options.Samples() {
+		return rows
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(r sources.Row) bool { return !c.options.Picks(reading.AppendName(nil, r, key)) })
 }
 
 // A chunkCheck is what a chunk is read for that is compared.

@@ -30,60 +30,60 @@ func (w *wrong) difference() verify.Difference {
 	return d
 }
 
-// documents compares the documents of one table's rows.
-func (c *comparison) documents(ctx context.Context, of rows, present bool) error {
+// documents compares the documents of one table's rows after a key.
+func (c *comparison) documents(ctx context.Context, of rows, after sources.Key) error {
 	for n := 0; ; {
 		c.step("documents of %s: %d rows compared", of, n)
-		var done bool
+		var l *look
 		var found []wrong
 		var moving []sources.Key
-		err := c.persist(ctx, func() error {
-			l, err := of.look(ctx, nil)
-			if err != nil {
+		err := c.persist(ctx, func() (err error) {
+			if l, err = of.look(ctx, after, nil); err != nil {
 				return err
 			}
 			defer l.end()
-			done = l.done
-			n += len(l.keys)
-			found, moving, err = c.compare(ctx, l, present, true)
+			found, moving, err = c.compare(ctx, l, of.appends())
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if err := c.settle(ctx, of, found, moving, present); err != nil {
+		n += len(l.keys)
+		c.log.Compared("", l.documents)
+		if err := c.settle(ctx, of, found, moving); err != nil {
 			return err
 		}
-		if done {
+		if l.done {
 			return nil
+		}
+		after = l.last
+		if err := c.reach(after); err != nil {
+			return err
 		}
 	}
 }
 
 // compare compares documents with what they should be. moving are rows about which nothing can be said.
-func (c *comparison) compare(ctx context.Context, l *look, present, first bool) (found []wrong, moving []sources.Key, err error) {
+func (c *comparison) compare(ctx context.Context, l *look, present bool) (found []wrong, moving []sources.Key, err error) {
 	type expected struct {
 		row    int
 		action *sinks.Action
 	}
 	by := map[*sinks.Target][]expected{}
-	at, all := 0, 0
+	at := 0
 	for row, end := range l.ends {
 		for ; at < end; at++ {
 			a := &l.out.Actions[at]
-			if a.Op == sinks.OpDelete {
-				continue
-			}
-			c.set.Add([]byte(a.Target.Physical), a.ID, a.Routing)
-			if a.Op == sinks.OpReject { // a dead letter
+			c.add(a)
+			if a.Op == sinks.OpDelete || a.Op == sinks.OpReject { // no row, or a dead letter
 				continue
 			}
 			by[a.Target] = append(by[a.Target], expected{row, a})
-			all++
+			l.documents++
 		}
 	}
-	if first {
-		c.log.Compared("", all)
+	if l.documents == 0 {
+		return nil, nil, nil
 	}
 	if err := c.held(ctx, l.stored); err != nil {
 		return nil, nil, err
@@ -137,7 +137,7 @@ func (c *comparison) differ(a *sinks.Action, have *sinks.Document, present bool)
 }
 
 // settle looks again at documents that differ, and at rows that have changed meanwhile, and repairs.
-func (c *comparison) settle(ctx context.Context, of rows, found []wrong, moving []sources.Key, present bool) error {
+func (c *comparison) settle(ctx context.Context, of rows, found []wrong, moving []sources.Key) error {
 	retry := backoff.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
 	seen := map[string]bool{}              // differed in the look before
 	told := map[string]verify.Difference{} // by key and id
@@ -158,12 +158,12 @@ func (c *comparison) settle(ctx context.Context, of rows, found []wrong, moving 
 		var rest, again []sources.Key
 		err := c.persist(ctx, func() error {
 			rest, again = nil, nil
-			l, err := of.look(ctx, keys)
+			l, err := of.look(ctx, nil, keys)
 			if err != nil {
 				return err
 			}
 			defer l.end()
-			found, moving, err := c.compare(ctx, l, present, false)
+			found, moving, err := c.compare(ctx, l, of.appends())
 			if err != nil {
 				return err
 			}
@@ -192,7 +192,7 @@ func (c *comparison) settle(ctx context.Context, of rows, found []wrong, moving 
 						c.set.Add([]byte(w.action.Target.Physical), w.have.ID, w.have.Routing)
 					}
 				}
-				if c.repair && !slices.Contains(w.fields, "_version") {
+				if c.options.Repair && !slices.Contains(w.fields, "_version") {
 					mend = append(mend, w)
 					again = append(again, w.key)
 				}
@@ -232,7 +232,7 @@ func (c *comparison) toldOf(told map[string]verify.Difference, key string) bool 
 
 // mended notes which differences are none any more, of rows that were looked at and have not changed.
 func (c *comparison) mended(told map[string]verify.Difference, still map[string]bool, looked, moving []sources.Key) {
-	if !c.repair {
+	if !c.options.Repair {
 		return
 	}
 	of := func(keys []sources.Key, id string) bool {

@@ -2,19 +2,42 @@ package replicator
 
 import (
 	"context"
+	"errors"
 
 	"haystream/replicator/verify"
 	"haystream/sinks"
+	"haystream/sources"
 )
+
+// errUnexplained means that a document may be without a row, and that the set may lack ids.
+var errUnexplained = errors.New("the ids of all rows are to be added")
 
 // extra looks for documents that no row explains.
 func (c *comparison) extra(ctx context.Context) error {
+	err := c.unexplained(ctx)
+	if !errors.Is(err, errUnexplained) {
+		return err
+	}
+	for _, of := range c.rows() {
+		if err := c.addAll(ctx, of); err != nil {
+			return err
+		}
+	}
+	c.resumed = false
+	return c.unexplained(ctx)
+}
+
+// unexplained tells of the documents whose ids are not in the set.
+func (c *comparison) unexplained(ctx context.Context) error {
 	c.step("documents that no row explains")
 	for _, part := range c.t.All() {
 		err := c.view.Listed(ctx, part.Physical, func(docs []sinks.Document) error {
 			unknown, err := c.unknown(part, docs)
-			if err != nil || len(unknown) == 0 {
+			switch {
+			case err != nil || len(unknown) == 0:
 				return err
+			case c.resumed:
+				return errUnexplained
 			}
 			return c.confirmExtra(ctx, part, unknown)
 		})
@@ -23,6 +46,32 @@ func (c *comparison) extra(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// addAll adds the ids that rows give.
+func (c *comparison) addAll(ctx context.Context, of rows) error {
+	after := sources.Key(nil)
+	for n := 0; ; {
+		c.step("documents that no row explains: the ids of %d rows of %s are known", n, of)
+		var l *look
+		err := c.persist(ctx, func() (err error) {
+			if l, err = of.look(ctx, after, nil); err != nil {
+				return err
+			}
+			l.end()
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for i := range l.out.Actions {
+			c.add(&l.out.Actions[i])
+		}
+		if l.done {
+			return nil
+		}
+		n, after = n+len(l.keys), l.last
+	}
 }
 
 // unknown are those of some documents that no row gives.
@@ -72,7 +121,7 @@ func (c *comparison) confirmExtra(ctx context.Context, part *sinks.Target, docs 
 	for _, d := range docs {
 		diff := verify.Difference{Kind: verify.Extra, ID: string(d.ID), Routing: string(d.Routing), Physical: part.Physical, Version: d.Version}
 		c.log.Found(diff)
-		if !c.repair || d.Version > c.p.now()+ahead.Microseconds() {
+		if !c.options.Repair || d.Version > c.p.now()+ahead.Microseconds() {
 			continue
 		}
 		all = append(all, diff)

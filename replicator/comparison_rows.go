@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -13,40 +14,44 @@ import (
 
 // A look is what the documents of some rows should be.
 type look struct {
-	keys    []sources.Key // of the rows
-	ends    []int         // where the actions of each end
-	out     sinks.Batch
-	version int64               // that the rows are of
-	clock   int64               // the source's, before they were read, in µs
-	stored  bool                // in the row store
-	sure    bool                // what differs is wrong
-	touched func(i int) bool    // whether a row has changed since
-	end     func()              // ends it
-	mend    func([]wrong) error // has documents written again
-	rest    []sources.Key       // that were asked for and not looked at
-	done    bool                // no rows follow
+	keys      []sources.Key // of the rows
+	ends      []int         // where the actions of each end
+	out       sinks.Batch
+	version   int64               // that the rows are of
+	clock     int64               // the source's, before they were read, in µs
+	stored    bool                // in the row store
+	sure      bool                // what differs is wrong
+	touched   func(i int) bool    // whether a row has changed since
+	end       func()              // ends it
+	mend      func([]wrong) error // has documents written again
+	rest      []sources.Key       // that were asked for and not looked at
+	documents int                 // that were compared
+	last      sources.Key         // of the last row
+	done      bool                // no rows follow
 }
 
 // A rows gives looks at the rows of a definition's table: at those with some keys, or, without, at
-// the next ones.
+// those of the next ones after a key that are in the sample.
 type rows interface {
-	look(ctx context.Context, keys []sources.Key) (*look, error)
+	look(ctx context.Context, after sources.Key, keys []sources.Key) (*look, error)
+	appends() bool // only the presence of documents is compared
 	String() string
 }
 
 // flatRows are the rows of a table whose documents are made of nothing else.
 type flatRows struct {
-	c     *comparison
-	r     *mapping.Renderer
-	after sources.Key
+	c *comparison
+	r *mapping.Renderer
 }
 
 func (f *flatRows) String() string { return f.r.Table.String() }
 
-func (f *flatRows) look(ctx context.Context, keys []sources.Key) (*look, error) {
+func (f *flatRows) appends() bool { return f.r.Append }
+
+func (f *flatRows) look(ctx context.Context, after sources.Key, keys []sources.Key) (*look, error) {
 	c := f.c
 	l := &look{sure: true}
-	req := sources.ChunkRequest{Table: f.r.Table, After: f.after}
+	req := sources.ChunkRequest{Table: f.r.Table, After: after}
 	if keys != nil {
 		n := min(len(keys), c.reader.limits.ChunkRows-1)
 		req.After, req.Having = nil, &sources.Values{Columns: f.r.Table.Key, Of: keys[:n]}
@@ -59,7 +64,10 @@ func (f *flatRows) look(ctx context.Context, keys []sources.Key) (*look, error) 
 	}
 	win, version := chunk.window, chunk.version
 	l.end = func() { c.p.windows.Close(win) }
-	l.version, l.done = version, chunk.chunk.Done
+	l.version, l.last, l.done = version, chunk.chunk.Last, chunk.chunk.Done
+	if keys == nil {
+		chunk.chunk.Rows = c.picked(chunk.chunk.Rows, f.r.Table.Key)
+	}
 	if keys != nil && !l.done { // large rows: the others in a look of their own
 		l.rest = append(slices.Clone(req.Having.Of), l.rest...)
 		for _, row := range chunk.chunk.Rows {
@@ -73,9 +81,6 @@ func (f *flatRows) look(ctx context.Context, keys []sources.Key) (*look, error) 
 			return nil, fmt.Errorf("render %s: %w", f.r.Name, err)
 		}
 		l.keys, l.ends = append(l.keys, row.Key(f.r.Table.Key)), append(l.ends, len(l.out.Actions))
-	}
-	if keys == nil && chunk.chunk.Last != nil {
-		f.after = chunk.chunk.Last
 	}
 	l.touched = func(i int) bool {
 		h, ok := c.p.windows.Happened(win, chunk.chunk)
@@ -99,17 +104,26 @@ func (f *flatRows) look(ctx context.Context, keys []sources.Key) (*look, error) 
 
 // joinedRows are stored rows whose documents are made of several tables.
 type joinedRows struct {
-	c     *comparison
-	n     int
-	name  string
-	after []byte
+	c *comparison
+	n int
+	r *mapping.JoinedRenderer
 }
 
-func (r *joinedRows) String() string { return r.name }
+func (r *joinedRows) String() string { return r.r.Stored.String() }
 
-func (r *joinedRows) look(ctx context.Context, keys []sources.Key) (*look, error) {
+func (r *joinedRows) appends() bool { return r.r.Append }
+
+// look takes keys of the row store; after is one in hexadecimal digits.
+func (r *joinedRows) look(ctx context.Context, after sources.Key, keys []sources.Key) (*look, error) {
 	c := r.c
 	l := &look{stored: true}
+	var from []byte
+	if after != nil {
+		var err error
+		if from, err = hex.DecodeString(after[0]); err != nil {
+			return nil, fmt.Errorf("decode place: %w", err)
+		}
+	}
 	var asked []string
 	for i, key := range keys {
 		if i == compareRows {
@@ -118,7 +132,7 @@ func (r *joinedRows) look(ctx context.Context, keys []sources.Key) (*look, error
 		}
 		asked = append(asked, key[0])
 	}
-	check, err := c.p.joins.Check(c.t.Physical, r.n, c.scratch, &l.out, r.after, asked, compareRows, compareBytes)
+	check, err := c.p.joins.Check(c.t.Physical, r.n, c.scratch, &l.out, from, asked, c.options.Picks, c.reader.limits.ChunkRows, compareBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -126,9 +140,7 @@ func (r *joinedRows) look(ctx context.Context, keys []sources.Key) (*look, error
 		l.keys = append(l.keys, sources.Key{key})
 	}
 	l.ends, l.version, l.sure, l.done, l.touched, l.end = check.Ends, check.Version, check.Sure, check.Done, check.Touched, check.End
-	if keys == nil && check.Last != nil {
-		r.after = check.Last
-	}
+	l.last = sources.Key{hex.EncodeToString(check.Last)}
 	l.mend = func(all []wrong) error {
 		version, now := int64(0), c.p.now()
 		marks := map[string]bool{}

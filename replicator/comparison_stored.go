@@ -13,11 +13,9 @@ import (
 	"haystream/sources"
 )
 
-// stored compares a table of the row store with the source.
-func (c *comparison) stored(ctx context.Context, t *joins.Table) error {
+// stored compares the rows of a table after a key with what the row store has.
+func (c *comparison) stored(ctx context.Context, t *joins.Table, after sources.Key) error {
 	table := t.Source.String()
-	tag := []byte(table)
-	var after sources.Key
 	for n := 0; ; {
 		c.step("stored table %s: %d rows compared", table, n)
 		rows, chunk, err := c.storedChunk(ctx, t, sources.ChunkRequest{Table: t.Source, After: after}, nil)
@@ -27,23 +25,28 @@ func (c *comparison) stored(ctx context.Context, t *joins.Table) error {
 		n += len(rows)
 		c.log.Compared(table, len(rows))
 		for _, s := range rows {
-			c.set.Add(tag, []byte(s.Key))
+			c.set.Add([]byte(table), []byte(s.Key))
 		}
 		if err := c.settleStored(ctx, t, rows); err != nil {
 			return err
 		}
 		if chunk.chunk.Done {
-			break
+			return nil
 		}
 		after = chunk.chunk.Last
+		if err := c.reach(after); err != nil {
+			return err
+		}
 	}
-	return c.storedExtra(ctx, t, tag)
 }
 
 // storedChunk reads rows and compares them with the store at their mark. asked are the stored rows that it is read for.
 func (c *comparison) storedChunk(ctx context.Context, t *joins.Table, req sources.ChunkRequest, asked map[string]sources.Key) (rows []joins.Stored, chunk *loadedChunk, err error) {
 	err = c.persist(ctx, func() error {
 		chunk, err = c.chunk(ctx, req, true, func(at *loadedChunk, h reading.Happened) (err error) {
+			if asked == nil {
+				at.chunk.Rows = c.picked(at.chunk.Rows, t.Having(nil).Columns)
+			}
 			rows, err = c.p.joins.Compare(t, at.chunk, h, asked)
 			return err
 		})
@@ -71,7 +74,7 @@ func (c *comparison) settleStored(ctx context.Context, t *joins.Table, rows []jo
 				next[s.Key] = s.Texts
 			case s.Touched:
 			case !wrong(s):
-				if known && !d.Repaired && c.repair {
+				if known && !d.Repaired && c.options.Repair {
 					d.Repaired = true
 					told[s.Key] = d
 					c.log.Repaired(d)
@@ -90,7 +93,7 @@ func (c *comparison) settleStored(ctx context.Context, t *joins.Table, rows []jo
 					told[s.Key] = d
 					c.log.Found(d)
 				}
-				if c.repair {
+				if c.options.Repair {
 					mend, next[s.Key] = append(mend, s.Texts), s.Texts
 				}
 			}
@@ -128,7 +131,7 @@ func (c *comparison) settleStored(ctx context.Context, t *joins.Table, rows []jo
 			back[s.Key] = true
 		}
 		for key, d := range told {
-			if _, asked := next[key]; asked && !back[key] && d.Kind == verify.Extra && !d.Repaired && c.repair {
+			if _, asked := next[key]; asked && !back[key] && d.Kind == verify.Extra && !d.Repaired && c.options.Repair {
 				d.Repaired = true
 				told[key] = d
 				c.log.Repaired(d)
@@ -165,13 +168,13 @@ func (c *comparison) storedByKey(ctx context.Context, t *joins.Table, keys []sou
 }
 
 // storedExtra looks for stored rows that the source does not have.
-func (c *comparison) storedExtra(ctx context.Context, t *joins.Table, tag []byte) error {
+func (c *comparison) storedExtra(ctx context.Context, t *joins.Table) error {
 	c.step("stored table %s: rows that the source does not have", t.Source)
 	for after, done := []byte(nil), false; !done; {
 		unknown := map[string]sources.Key{}
 		var err error
 		after, done, err = c.p.joins.Rows(t, after, compareRows, func(key []byte, texts sources.Key) error {
-			has, err := c.set.Has(tag, key)
+			has, err := c.set.Has([]byte(t.Source.String()), key)
 			if err == nil && !has {
 				unknown[string(key)] = texts
 			}

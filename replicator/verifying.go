@@ -20,8 +20,8 @@ import (
 )
 
 // A verifier has indexes compared with their rows, one at a time. It lives as long as the
-// process; a session does the work. What it is asked and what it has found is kept in a file, so that a
-// restart begins what was under way anew.
+// process; a session does the work. What it is asked, what it has found and how far it has come is kept in
+// a file, so that a later session or process goes on from there.
 type verifier struct {
 	file string
 	log  zerolog.Logger
@@ -32,18 +32,25 @@ type verifier struct {
 	wake  chan struct{}
 }
 
+// What is kept in the file of an index.
+type kept struct {
+	verify.Report
+	Place *verify.Place `json:"place,omitempty"`
+}
+
 func newVerifier(file string, log zerolog.Logger) *verifier {
 	v := &verifier{file: file, log: log, logs: map[string]*verify.Log{}, wake: make(chan struct{}, 1)}
-	var saved []verify.Report
+	var saved []kept
 	if data, err := os.ReadFile(v.file); err != nil || json.Unmarshal(data, &saved) != nil {
 		return v // it was never asked, or the file is of no use
 	}
 	for _, r := range saved {
 		if r.Over() {
-			v.logs[r.Index] = verify.Resumed(r)
+			v.logs[r.Index] = verify.Resumed(r.Report)
 			continue
 		}
 		l := verify.NewLog(r.Index, r.Options)
+		l.SetPlace(r.Place)
 		v.logs[r.Index], v.queue = l, append(v.queue, l)
 	}
 	v.signal()
@@ -102,6 +109,7 @@ func (v *verifier) over(l *verify.Log, err error) {
 			r.State, r.Reason = verify.Failed, err.Error()
 		}
 	})
+	l.SetPlace(nil)
 	r := l.Report()
 	found, left := r.Wrong()
 	event := v.log.Info()
@@ -121,11 +129,18 @@ func (v *verifier) over(l *verify.Log, err error) {
 	v.save()
 }
 
+// keep saves how far the one that is under way has come.
+func (v *verifier) keep() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.save()
+}
+
 // save keeps what is known for the next process. Without it a verification is only forgotten.
 func (v *verifier) save() {
-	all := []verify.Report{}
+	all := []kept{}
 	for _, l := range v.logs {
-		all = append(all, l.Report())
+		all = append(all, kept{l.Report(), l.Place()})
 	}
 	data, err := json.Marshal(all)
 	if err == nil {
@@ -194,8 +209,8 @@ func (p *process) Verified(_ context.Context, name string) (verify.Report, error
 	return *r, nil
 }
 
-// verify does what the verifier is asked, until reading ends. What is not done by then is begun
-// anew by the next session.
+// verify does what the verifier is asked, until reading ends. With what is not done by then the next
+// session goes on.
 func (p *pipeline) verify(reading context.Context) error {
 	for {
 		l := p.verifier.next(reading)
@@ -210,8 +225,8 @@ func (p *pipeline) verify(reading context.Context) error {
 	}
 }
 
-// verifyIndex compares an index, once all its documents are there. It begins anew where another
-// one takes the index's place meanwhile.
+// verifyIndex compares an index, once all its documents are there, from where it was. It begins anew
+// where another one takes the index's place meanwhile.
 func (p *pipeline) verifyIndex(ctx context.Context, l *verify.Log) error {
 	alias := l.Report().Index
 	known := false
@@ -231,18 +246,15 @@ func (p *pipeline) verifyIndex(ctx context.Context, l *verify.Log) error {
 			}
 			continue
 		}
-		l.Update(func(r *verify.Report) {
-			began := r.Began
-			*r = verify.Report{Options: r.Options, Index: alias, Physical: t.Physical, State: verify.Running, Began: began, Differences: []verify.Difference{}}
-		})
-		c, err := p.newComparison(ctx, t, l)
-		if err == nil {
-			err = errors.Join(c.run(ctx), c.close())
+		c, err := p.newComparison(t, l)
+		if err != nil {
+			return err
 		}
-		if t.Retired.Load() && ctx.Err() == nil {
-			continue
+		err = c.run(ctx)
+		again := ctx.Err() == nil && t.Retired.Load()
+		if err = errors.Join(err, c.close(ctx.Err() != nil)); !again {
+			return err
 		}
-		return err
 	}
 }
 

@@ -93,6 +93,9 @@ func (d *daemon) verify(ctx context.Context, name string, o verify.Options, prog
 	if o.Rate > 0 {
 		query.Set("rate", fmt.Sprint(o.Rate))
 	}
+	if o.Samples() {
+		query.Set("sample", fmt.Sprint(o.Sample))
+	}
 	if err := d.ask(ctx, http.MethodPost, path+"?"+query.Encode(), nil, &r); err != nil {
 		return r, err
 	}

@@ -71,9 +71,9 @@ func (c *Check) End() {
 }
 
 // Check renders what documents of a physical index should be: of the rows of its n-th joined
-// table with some keys, as far as they are there, or, without keys, of the next rows after
-// one. For use from any goroutine.
-func (j *Joins) Check(physical string, n int, scratch *mapping.Scratch, out *sinks.Batch, after []byte, keys []string, most, bytes int) (c *Check, err error) {
+// table with some keys, as far as they are there, or, without keys, of those of the next rows after
+// one, most at most, that picks wants. For use from any goroutine.
+func (j *Joins) Check(physical string, n int, scratch *mapping.Scratch, out *sinks.Batch, after []byte, keys []string, picks func(key []byte) bool, most, bytes int) (c *Check, err error) {
 	to := j.target(targetID(physical, n))
 	if to == nil || to.Retired.Load() || to.began.Load() == 0 || to.passing.Load() {
 		return nil, ErrUnloaded
@@ -122,13 +122,19 @@ func (j *Joins) Check(physical string, n int, scratch *mapping.Scratch, out *sin
 		return c, nil
 	}
 	c.Done = true
+	seen := 0
 	err = list.All(to.renderer.Stored, after, func(key []byte, row sources.Row) (bool, error) {
-		if len(c.Keys) == most || len(c.Keys) > 0 && out.Size() > bytes {
+		if seen == most || len(c.Keys) > 0 && out.Size() > bytes {
 			c.Done = false
 			return false, nil
 		}
-		c.Last = slices.Clone(key)
-		return true, render(key, row)
+		seen++
+		c.Last = append(c.Last[:0], key...)
+		if picks(key) {
+			return true, render(key, row)
+		}
+		list.Forget()
+		return true, nil
 	})
 	return c, err
 }

@@ -31,9 +31,17 @@ func NewSet(dir string) (*Set, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of ids: %w", err)
 	}
+	return open(dir, false)
+}
+
+// OpenSet opens a set that was kept, with what was in it when it was flushed last, at least. It is an
+// error that there is none.
+func OpenSet(dir string) (*Set, error) { return open(dir, true) }
+
+func open(dir string, kept bool) (*Set, error) {
 	cache := pebble.NewCache(setMemory)
 	defer cache.Unref()
-	db, err := pebble.Open(dir, &pebble.Options{DisableWAL: true, MemTableSize: setMemory, Cache: cache, Logger: quiet{}})
+	db, err := pebble.Open(dir, &pebble.Options{ErrorIfNotExists: kept, DisableWAL: true, MemTableSize: setMemory, Cache: cache, Logger: quiet{}})
 	if err != nil {
 		return nil, fmt.Errorf("open set of ids: %w", err)
 	}
@@ -87,6 +95,25 @@ func (s *Set) Has(parts ...[]byte) (bool, error) {
 		return false, fmt.Errorf("read set of ids: %w", err)
 	}
 	return true, done.Close()
+}
+
+// Flush puts on disk what was added.
+func (s *Set) Flush() error {
+	s.mu.Lock()
+	err := s.err
+	s.mu.Unlock()
+	if err = errors.Join(err, s.db.Flush()); err != nil {
+		return fmt.Errorf("write set of ids: %w", err)
+	}
+	return nil
+}
+
+// Keep closes the set, and leaves it for OpenSet. It must not be in use.
+func (s *Set) Keep() error {
+	if err := errors.Join(s.Flush(), s.db.Close()); err != nil {
+		return fmt.Errorf("close set of ids: %w", err)
+	}
+	return nil
 }
 
 // Close deletes the set. It must not be in use.

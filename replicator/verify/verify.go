@@ -4,7 +4,11 @@
 package verify
 
 import (
+	"encoding/binary"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -28,7 +32,27 @@ const (
 type Options struct {
 	Repair bool `json:"repair"`
 	Rate   int  `json:"rate,omitempty"` // rows a second; 0: as fast as it goes
+
+	// Sample is how many percent of the rows are compared, the same ones each time. 0: all.
+	Sample float64 `json:"sample,omitempty"`
 }
+
+// ParsePercent parses a share like 5% or 0.5, which is more than 0 and 100 at most.
+func ParsePercent(text string) (float64, error) {
+	p, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+	if err != nil || !(p > 0 && p <= 100) {
+		return 0, fmt.Errorf("sample is %q; say how many percent of the rows, such as 5%%", text)
+	}
+	return p, nil
+}
+
+// Picks reports whether a row is in the sample, by its key.
+func (o *Options) Picks(key []byte) bool {
+	return !o.Samples() || float64(binary.BigEndian.Uint64(nameOf([][]byte{key}))) < o.Sample/100*(1<<64)
+}
+
+// Samples reports whether only some rows are compared.
+func (o *Options) Samples() bool { return o.Sample > 0 && o.Sample < 100 }
 
 // Counts are of documents, or of the rows of a stored table.
 type Counts struct {
@@ -92,8 +116,16 @@ const MostListed = 1000
 
 // A Log is a Report that is being written. For use from any goroutine.
 type Log struct {
-	mu sync.Mutex
-	r  Report
+	mu    sync.Mutex
+	r     Report
+	place *Place
+}
+
+// A Place is how far a comparison has come, and what it had found by then.
+type Place struct {
+	Report Report   `json:"report"`
+	Part   string   `json:"part"`            // what was being compared; what comes before it is done
+	After  []string `json:"after,omitempty"` // the last key of it that is done; nil: none is
 }
 
 // NewLog begins a report.
@@ -104,11 +136,34 @@ func NewLog(index string, o Options) *Log {
 // Resumed goes on with a report that was saved.
 func Resumed(r Report) *Log { return &Log{r: r} }
 
+// Reach notes how far it has come.
+func (l *Log) Reach(part string, after []string) {
+	r := l.Report()
+	l.SetPlace(&Place{Report: r, Part: part, After: after})
+}
+
+// SetPlace has it go on at a place, or, at nil, at its beginning.
+func (l *Log) SetPlace(p *Place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.place = p
+}
+
+// Place is how far it had come when that was noted last; nil where it is to be begun.
+func (l *Log) Place() *Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.place
+}
+
 // Report is how it stands.
 func (l *Log) Report() Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.r
+	return l.r.clone()
+}
+
+func (r Report) clone() Report {
 	r.Differences, r.Notes = slices.Clone(r.Differences), slices.Clone(r.Notes)
 	if r.Stored != nil {
 		stored := make(map[string]Counts, len(r.Stored))
@@ -118,6 +173,13 @@ func (l *Log) Report() Report {
 		r.Stored = stored
 	}
 	return r
+}
+
+// GoOn has it stand as it did at its place.
+func (l *Log) GoOn() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.r = l.place.Report.clone()
 }
 
 // Update changes it.

@@ -51,6 +51,55 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// TestSetKept: what was flushed, or kept, is there when the set is opened again; a deleted one is not.
+func TestSetKept(t *testing.T) {
+	dir := t.TempDir() + "/set"
+	s, err := NewSet(dir)
+	for _, id := range []string{"a", "b"} {
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Add([]byte(id))
+		if err := s.Keep(); err != nil {
+			t.Fatal(err)
+		}
+		s, err = OpenSet(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]bool{"a": true, "b": true, "c": false} {
+		if has, err := s.Has([]byte(id)); err != nil || has != want {
+			t.Errorf("%s is in it: %v, %v", id, has, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenSet(dir); err == nil {
+		t.Error("a deleted set is opened")
+	}
+}
+
+func TestSample(t *testing.T) {
+	for text, want := range map[string]float64{"5%": 5, "0.5": 0.5, "100%": 100, "0": 0, "101": 0, "-1": 0, "x": 0, "NaN": 0, "": 0} {
+		if got, err := ParsePercent(text); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for percent, bounds := range map[float64][2]int{0: {100_000, 100_000}, 100: {100_000, 100_000}, 5: {4700, 5300}, 0.1: {50, 150}} {
+		o, n := Options{Sample: percent}, 0
+		for i := range 100_000 {
+			if o.Picks(fmt.Append(nil, i)) {
+				n++
+			}
+		}
+		if n < bounds[0] || n > bounds[1] {
+			t.Errorf("%v %% of 100,000 are %d", percent, n)
+		}
+	}
+}
+
 func TestReportCounts(t *testing.T) {
 	l := NewLog("notes", Options{Repair: true})
 	for i := range MostListed + 5 {

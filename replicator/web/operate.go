@@ -116,6 +116,11 @@ func (s *Server) operations(mux *http.ServeMux, o Operator) {
 				return nil, &RefusedError{Status: http.StatusBadRequest, Text: fmt.Sprintf("rate is %q; say how many rows a second", text)}
 			}
 		}
+		if text := r.URL.Query().Get("sample"); text != "" {
+			if options.Sample, err = verify.ParsePercent(text); err != nil {
+				return nil, &RefusedError{Status: http.StatusBadRequest, Text: err.Error()}
+			}
+		}
 		return o.Verify(ctx, r.PathValue("name"), options)
 	}))
 	mux.HandleFunc("GET /indexes/{name}/verify", operate(http.StatusOK, func(ctx context.Context, r *http.Request) (any, error) {

@@ -80,6 +80,8 @@ func TestOperate(t *testing.T) {
 		{"POST", "/indexes/nots/reindex", true, &RefusedError{404, `there is no index "nots"`}, 404, "reindex nots", "there is no index"},
 		{"POST", "/indexes/notes/verify", false, nil, 401, "", ""},
 		{"POST", "/indexes/notes/verify?repair&rate=7", true, nil, 202, "verify notes", `{"repair":true,"rate":7,"index":"notes","state":"waiting"`},
+		{"POST", "/indexes/notes/verify?sample=0.5%25", true, nil, 202, "verify notes", `{"repair":false,"sample":0.5,"index":"notes"`},
+		{"POST", "/indexes/notes/verify?sample=101", true, nil, 400, "", `sample is \"101\"`},
 		{"POST", "/indexes/notes/verify?rate=0", true, nil, 400, "", `rate is \"0\"`},
 		{"GET", "/indexes/notes/verify", true, nil, 200, "verified notes", `"state":"done"`},
 		{"GET", "/dead-letters", true, nil, 200, "list ", `{"total":100,"dead_letters":[]}`},
