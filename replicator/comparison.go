@@ -137,6 +137,7 @@ func (c *comparison) begin() (err error) {
 		if c.set, err = verify.OpenSet(c.p.verifyDir); err == nil {
 			c.resumed = true
 			l.GoOn()
+			c.p.log.Info().Str("index", t.Alias).Str("part", place.Part).Strs("after", place.After).Msg("going on with verifying the index")
 			return nil
 		}
 		c.p.log.Warn().Err(err).Str("index", t.Alias).Msg("the index is verified from its beginning again")

@@ -34,6 +34,8 @@ type found struct {
 	Documents counts
 	Stored    map[string]counts `json:"stored_tables"`
 	Unsettled int
+	Refused   int
+	Notes     []string
 	List      []struct {
 		Table, Kind, ID string
 		Fields          []string
@@ -187,6 +189,118 @@ func TestVerifyAgainstSource(t *testing.T) {
 				t.Errorf("after repair: %+v", reports)
 			}
 		})
+	}
+}
+
+// TestVerifyGoesOn ends the daemon in the middle of comparisons: the next one goes on, keeps what was found, and takes
+// nothing for extra that came meanwhile.
+func TestVerifyGoesOn(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		const rows = 2000
+		w.chunk = 100
+		w.items(rows)
+		w.config(strings.Replace(verifyIndexes, "    routing: owner_id\n", "", 1))
+		w.start()
+		w.settle()
+		for i, index := range []string{w.name, w.name + "-joined"} {
+			w.plant(index)
+			url := fmt.Sprintf("http://127.0.0.1:%d/indexes/%s/verify", w.port, index)
+			if code, answer := w.request(http.MethodPost, url+"?rate=250", ""); code != http.StatusAccepted {
+				t.Fatalf("verify is answered %d %s", code, answer)
+			}
+			report := func() (f found) {
+				_, body := w.get(url)
+				_ = json.Unmarshal(body, &f)
+				return f
+			}
+			w.eventually("what was planted is found", func() bool { f := report(); return f.Documents.Compared >= 400 && len(f.List) == 3 })
+			w.must("pause")
+			w.must("resume")
+			at := report().Documents.Compared
+			w.eventually("more is compared", func() bool { return report().Documents.Compared > at })
+			early := -1 - 2*i
+			w.exec(fmt.Sprintf("INSERT INTO item VALUES (%d, 1, 0)", early))
+			w.eventually("the early row is delivered", func() bool { return w.documentsOf(index)[fmt.Sprint(early)] != nil })
+			if i == 0 {
+				w.kill()
+			} else {
+				w.stop()
+			}
+			routing, source := w.sourceOf(w.physicalOf(index), "12")
+			source["counter"] = 0
+			w.putDocument(w.physicalOf(index), "12", routing, source)
+			w.exec(fmt.Sprintf("INSERT INTO item VALUES (%d, 1, 0)", early-1), fmt.Sprintf("DELETE FROM item WHERE id = %d", 20+i))
+			w.start()
+			w.eventually("it is over", func() bool { return report().State == "done" })
+			f := report()
+			if want := []string{"different 12 counter", "different 13 nothing," + []string{"owner_id", "owner"}[i], "extra 99999", "missing 11"}; !slices.Equal(f.differences(), want) {
+				t.Errorf("verify of %s finds %q, planted are %q", index, f.differences(), want)
+			}
+			if n := f.Documents.Compared; n < rows || n > rows+20 {
+				t.Errorf("%d documents of %s are compared", n, index)
+			}
+			if n := w.log.count("going on with verifying the index"); n < 2*(i+1) {
+				t.Errorf("it went on %d times", n)
+			}
+			if reports, _ := w.verify(index, "--repair"); reports[index].Documents.Repaired != 3 {
+				t.Errorf("repaired are %+v", reports)
+			}
+		}
+		if reports, ok := w.verify("--sample=10%"); !ok || reports[w.name+"-joined"].Documents.Compared > rows/5 || reports[w.name+"-joined"].Documents.Compared < rows/20 {
+			t.Errorf("a sample is %+v", reports)
+		}
+	})
+}
+
+// TestVerifyWhatCanBe verifies indexes of which not all can be compared.
+func TestVerifyWhatCanBe(t *testing.T) {
+	const rows = 1000
+	w := newWorld(t)
+	w.items(rows)
+	w.exec("UPDATE item SET counter = 1000 WHERE id = 31")
+	w.put("_ingest", "/pipeline/"+w.name, `{"processors":[{"set":{"field":"counter","value":5}}]}`)
+	w.config(`
+  NAME-append: {table: item, mode: append, fields: "*"}
+  NAME-piped: {table: item, fields: "*", pipeline: NAME}
+  NAME-byte: {table: item, fields: {id: {}, counter: {type: byte}}}
+`)
+	w.start()
+	w.settle()
+	w.exec("DELETE FROM item WHERE id = 32")
+	w.settle()
+	for _, sample := range []string{"--sample=10%", "--sample=100"} {
+		reports, ok := w.verify(sample)
+		for index, f := range reports {
+			refused := 0
+			if index == w.name+"-byte" {
+				refused = 1
+			}
+			if n := f.Documents.Compared; sample == "--sample=100" && (n != rows-1 || f.Refused != refused) || n < rows/20 || sample == "--sample=10%" && (n > rows/5 || len(f.Notes) == 0) {
+				t.Errorf("%s of %s: %+v", sample, index, f)
+			}
+		}
+		if !ok || len(reports) != 3 {
+			t.Errorf("%s: %+v", sample, reports)
+		}
+	}
+	for _, kind := range []string{"append", "piped", "byte"} {
+		index := w.physicalOf(w.name + "-" + kind)
+		w.put(index, "/_doc/99999", `{"id":99999}`)
+		w.put(index, "/_doc/34", `{"id":34,"counter":7}`)
+		if code, answer := w.request(http.MethodDelete, w.search.URL+"/"+index+"/_doc/33", ""); code != http.StatusOK {
+			t.Fatalf("delete is answered %d %s", code, answer)
+		}
+	}
+	began := time.Now()
+	reports, _ := w.verify("--rate=500")
+	if took := time.Since(began); took < 3*time.Second { // less than a chunk at a time is not waited for
+		t.Errorf("it took %s", took)
+	}
+	for kind, want := range map[string][]string{"append": {"missing 33"}, "piped": {"extra 99999", "missing 33"}, "byte": {"different 34 counter", "extra 99999", "missing 33"}} {
+		f := reports[w.name+"-"+kind]
+		if got := f.differences(); !slices.Equal(got, want) {
+			t.Errorf("of %s are found %q, planted are %q", kind, got, want)
+		}
 	}
 }
 
