@@ -30,10 +30,11 @@ var (
 		"-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.track=all",
 		"-c", "max_replication_slots=100", "-c", "max_wal_senders=100", // each test has its own, for as long as the server runs
 	}}}
-	mysqls = newShared(servers.MySQL, servers.MySQLVersions())
-	marias = newShared(servers.MariaDB, servers.MariaDBVersions())
-	search = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"}}
-	binary string
+	mysqls     = newShared(servers.MySQL, servers.MySQLVersions())
+	marias     = newShared(servers.MariaDB, servers.MariaDBVersions())
+	search     = servers.Shared{Spec: servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"}}
+	openSearch = servers.Shared{Spec: servers.Spec{Kind: servers.OpenSearch, Version: "2.19"}}
+	binary     string
 )
 
 func newShared(kind string, versions []string) []*servers.Shared {
@@ -75,7 +76,7 @@ func TestMain(m *testing.M) {
 		}
 		_ = os.RemoveAll(dir)
 	}
-	for _, server := range append(append(mysqls, marias...), &postgres, &search) {
+	for _, server := range append(append(mysqls, marias...), &postgres, &search, &openSearch) {
 		server.Stop()
 	}
 	os.Exit(code)
@@ -165,8 +166,8 @@ func (w *world) config(indexes string) {
 	if w.chunk > 0 {
 		snapshot = fmt.Sprintf(", snapshot: {chunk_rows: %d, max_rows_per_second: %d}", w.chunk, w.rate)
 	}
-	text := fmt.Sprintf("name: %s\nsource: {url: %q%s}\nsink:\n  elasticsearch:\n    addresses: [%s]\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
-		w.name, w.url, snapshot, cmp.Or(w.sink, w.search.URL), w.port, filepath.Join(w.dir, "state"), indexes)
+	text := fmt.Sprintf("name: %s\nsource: {url: %q%s}\nsink:\n  elasticsearch:\n    addresses: [%s]\n    flavor: %s\nhttp: {listen: 127.0.0.1:%d}\nlog: {format: json, level: debug}\nstate: {path: %q}\nindexes:\n%s",
+		w.name, w.url, snapshot, cmp.Or(w.sink, w.search.URL), w.search.Kind, w.port, filepath.Join(w.dir, "state"), indexes)
 	whole := w.path() + ".new" // a daemon that is starting reads the one or the other
 	if err := os.WriteFile(whole, []byte(strings.ReplaceAll(text, "NAME", w.name)), 0o600); err != nil {
 		w.t.Fatal(err)

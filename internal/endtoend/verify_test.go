@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"haystream/internal/servers"
 )
 
 const verifyIndexes = `
@@ -254,11 +256,16 @@ func TestVerifyGoesOn(t *testing.T) {
 
 // TestVerifyWhatCanBe verifies indexes of which not all can be compared.
 func TestVerifyWhatCanBe(t *testing.T) {
+	for _, sink := range []*servers.Shared{&search, &openSearch} {
+		t.Run(sink.Spec.Kind, func(t *testing.T) { verifyWhatCanBe(t, worldOn(t, postgres.Get(t), sink.Get(t))) })
+	}
+}
+
+func verifyWhatCanBe(t *testing.T, w *world) {
 	const rows = 1000
-	w := newWorld(t)
 	w.items(rows)
 	w.exec("UPDATE item SET counter = 1000 WHERE id = 31")
-	w.put("_ingest", "/pipeline/"+w.name, `{"processors":[{"set":{"field":"counter","value":5}}]}`)
+	w.put("_ingest", "/pipeline/"+w.name, `{"processors":[]}`)
 	w.config(`
   NAME-append: {table: item, mode: append, fields: "*"}
   NAME-piped: {table: item, fields: "*", pipeline: NAME}
