@@ -309,6 +309,14 @@ func verifyWhatCanBe(t *testing.T, w *world) {
 			t.Errorf("of %s are found %q, planted are %q", kind, got, want)
 		}
 	}
+	reports, _ = w.verify("--repair")
+	for kind, want := range map[string]int{"append": 1, "piped": 2, "byte": 3} {
+		if n := reports[w.name+"-"+kind].Documents.Repaired; n != want {
+			t.Errorf("%d differences of %s are repaired, want %d", n, kind, want)
+		}
+	}
+	w.exec("UPDATE item SET counter = 1 WHERE id = 31 OR id = 34") // is refused no more; is not compared
+	w.settle()
 }
 
 // plant changes documents by hand: one is missing, one extra, others have other fields.
