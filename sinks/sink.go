@@ -351,6 +351,7 @@ type Document struct {
 	Routing []byte // nil for none
 	Version int64
 	Body    []byte // on one line
+	Older   bool   // the index that lacks it has the document in an older Version
 	Refused bool   // it comes from the dead letters
 	Lost    string // of a dead letter that does not have the document: why
 }

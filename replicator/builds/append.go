@@ -3,6 +3,7 @@ package builds
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -261,6 +262,9 @@ func appends(definition json.RawMessage) bool {
 // adopt takes the index that serves for the live one where the checkpoint was lost.
 // Numbering goes on above all that may be in it.
 func (x *Indexes) adopt(ctx context.Context, w *mapping.Index, st *indexState, serving *sinks.Index) error {
+	if _, err := x.standing(ctx, w.Alias, serving.Physical); err != nil {
+		return err
+	}
 	b := newBuild(w, 0, x.Now())
 	b.Physical, b.UUID, b.Definition = serving.Physical, serving.UUID, serving.Meta
 	st.Live, st.Stale = b, "the checkpoint did not know it"
@@ -312,14 +316,16 @@ func (x *Indexes) complete(t *Target) (complete bool) {
 // copies copies documents between physical indexes, in a goroutine of its own: a
 // page at a time, which waits until the sink holds the one before.
 type copies struct {
-	sink  sinks.Reader
-	state *State
-	asked chan *Target
-	log   zerolog.Logger
+	sink    sinks.Reader
+	state   *State
+	asked   chan *Target
+	need    func(context.Context, []*sinks.Target) error // see Indexes.Need
+	barrier func(alias string) <-chan struct{}           // see Indexes.Follow
+	log     zerolog.Logger
 }
 
-func newCopies(sink sinks.Reader, state *State, targets []*Target, log zerolog.Logger) *copies {
-	return &copies{sink: sink, state: state, asked: make(chan *Target, len(targets)), log: log}
+func (x *Indexes) newCopies(targets []*Target) *copies {
+	return &copies{sink: x.Sink, state: x.State, asked: make(chan *Target, len(targets)), need: x.Need, barrier: x.barrier, log: x.Log}
 }
 
 // run copies what is asked for until ctx ends. send gives a batch to the sink and
@@ -356,6 +362,9 @@ func (c *copies) fill(ctx context.Context, t *Target, send func(*sinks.Batch) (<
 			if err == nil {
 				break
 			}
+			if errors.Is(err, errNewPeriods) {
+				continue
+			}
 			c.log.Warn().Err(err).Str("index", t.Alias).Msg("copying documents failed; trying again")
 			if retry.Wait(ctx, 0) != nil {
 				return nil //nolint:nilerr // the end was asked for
@@ -365,12 +374,35 @@ func (c *copies) fill(ctx context.Context, t *Target, send func(*sinks.Batch) (<
 	}
 }
 
+// errNewPeriods ends a copy that is to go on from where it stands.
+var errNewPeriods = errors.New("the documents are of periods that had no index")
+
+// open makes the indexes of periods, and waits until all that was rendered before is held. A change that
+// does not say in which period its document was deletes it in all that are known then. So a copied
+// document of a period that was not known is looked for once more: a change may have moved it.
+func (c *copies) open(ctx context.Context, t *Target, parts []*sinks.Target) error {
+	if err := c.need(ctx, parts); err != nil {
+		return err
+	}
+	select {
+	case <-c.barrier(t.Alias):
+		return errNewPeriods
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // copy copies one origin from where it stands. broken is what ends the session.
 func (c *copies) copy(ctx context.Context, t *Target, from *origin, into *copying, send func(*sinks.Batch) (<-chan struct{}, error), moved func()) (broken, err error) {
 	err = c.sink.Lacking(ctx, from.Physical, t.Physical, from.Place, func(docs []sinks.Document, place string) error {
 		if len(docs) > 0 {
 			b := into.batch(docs, from.Below-1)
-			distribute(b, t.Definition.Partition)
+			if p := t.Definition.Partition; p != nil {
+				into.distribute(b, p, docs, t.All())
+			}
+			if len(b.Unmade) > 0 {
+				return c.open(ctx, t, b.Unmade)
+			}
 			var held <-chan struct{}
 			if held, broken = send(b); broken != nil {
 				return broken

@@ -50,22 +50,31 @@ type wish struct {
 	alias          string
 	layout, fields int
 	mirror         bool
+	every          string // of its partition; empty for none
 }
 
 var noteTable = &sources.Table{Schema: "public", Home: true, Name: "note", Columns: []sources.Column{{Name: "id"}}, Key: []int{0}}
 
 func (w wish) index() *mapping.Index {
-	mode := "append"
-	if w.mirror {
-		mode = ""
+	mode, partition := `"append"`, (*mapping.Partitioning)(nil)
+	switch {
+	case w.mirror:
+		mode = `""`
+	case w.every != "":
+		partition = &mapping.Partitioning{Partition: &mapping.Partition{By: "at", Every: w.every}, Zone: time.UTC}
+		mode += fmt.Sprintf(`,"partition":{"by":"at","every":%q}`, w.every)
 	}
-	normalized := fmt.Appendf(nil, `{"alias":%q,"definitions":{"notes":{"mode":%q}},"tables":{},"mappings":{"fields":%d},"settings":{"layout":%d}}`, w.alias, mode, w.fields, w.layout)
+	normalized := fmt.Appendf(nil, `{"alias":%q,"definitions":{"notes":{"mode":%s}},"tables":{},"mappings":{"fields":%d},"settings":{"layout":%d}}`, w.alias, mode, w.fields, w.layout)
 	return &mapping.Index{
-		Alias: w.alias, Names: []string{"notes"}, Normalized: normalized, Uses: map[string][]string{noteTable.String(): {"id"}},
+		Partition: partition,
+		Alias:     w.alias, Names: []string{"notes"}, Normalized: normalized, Uses: map[string][]string{noteTable.String(): {"id"}},
 		Mappings: fmt.Appendf(nil, `{"fields":%d}`, w.fields), Settings: fmt.Appendf(nil, `{"layout":%d}`, w.layout),
 		Renderers: []*mapping.Renderer{{Name: "notes", Table: noteTable, Append: !w.mirror}},
 	}
 }
+
+// date tells the period of a row in a state.
+func date(state int) string { return fmt.Sprintf("%d-%02d-01", 2020+state%2, 1+state/2%2) }
 
 // A note is a row, or its document.
 type note struct {
@@ -95,10 +104,12 @@ type life struct {
 	next   int
 	state  int
 	log    []entry
-	acked  int            // of the log: what the source will not send again
-	lost   bool           // the log is
-	sure   map[string]int // states that rows had at least, in what was acknowledged
-	unsure int            // what is before it in the log may have been looked at by a definition that did not append
+	acked  int             // of the log: what the source will not send again
+	lost   bool            // the log is
+	sure   map[string]int  // states that rows had at least, in what was acknowledged
+	astray map[string]bool // rows whose changes no session was told of: documents of two periods may be there
+	unfed  []entry         // that the index which serves did not get
+	unsure int             // what is before it in the log may have been looked at by a definition that did not append
 
 	session *session // that runs
 }
@@ -116,6 +127,7 @@ type session struct {
 	queue   []*landing
 	copying bool
 	replan  bool
+	unfed   bool // what serves gets no changes
 }
 
 // A landing is on its way to the sink.
@@ -124,11 +136,12 @@ type landing struct {
 	at      int // in the log; -1 for none
 	version int64
 	read    *Target // whose table is read
+	unmade  []*sinks.Target
 	barrier chan struct{}
 }
 
 func newLife(t *testing.T, seed uint64) *life {
-	l := &life{t: t, r: rand.New(rand.NewPCG(seed, 1)), rows: map[string]int{}, sure: map[string]int{}, clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), wish: wish{alias: "a"}}
+	l := &life{t: t, r: rand.New(rand.NewPCG(seed, 1)), rows: map[string]int{}, sure: map[string]int{}, astray: map[string]bool{}, clock: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), wish: wish{alias: "a"}}
 	l.sink = &memory{life: l, indexes: map[string]*shelved{}, aliases: map[string]string{}, fuse: -1}
 	return l
 }
@@ -165,13 +178,18 @@ func (l *life) live() {
 
 // change is what happens while the daemon is down.
 func (l *life) change() {
-	switch l.r.IntN(10) {
+	switch l.r.IntN(12) {
+	case 10:
+		l.wish.every = []string{"", "month", "year"}[l.r.IntN(3)]
 	case 0, 1:
 		l.wish.layout = l.r.IntN(3)
 	case 2:
 		l.wish.fields = l.r.IntN(3)
 	case 3:
-		l.wish.alias = []string{"a", "b", "c"}[l.r.IntN(3)]
+		was := l.wish.alias
+		if l.wish.alias = []string{"a", "b", "c"}[l.r.IntN(3)]; l.wish.alias != was && l.sink.aliases[l.wish.alias] != "" {
+			l.miss(l.log) // its index got no changes
+		}
 	case 4:
 		if l.wish.mirror {
 			l.append()
@@ -180,6 +198,7 @@ func (l *life) change() {
 		}
 	case 5:
 		l.sink.saved = nil
+		l.miss(l.unfed) // what serves is gone on with
 	case 6:
 		l.tell("the log is lost at %d, acknowledged %d", len(l.log), l.acked)
 		l.lost = true
@@ -191,6 +210,14 @@ func (l *life) change() {
 		l.delete()
 	}
 	l.tell("wish %+v, checkpoint %v", l.wish, l.sink.saved != nil)
+}
+
+// miss notes that an index that goes on was not told of entries. Rows that have come into other periods by
+// those are read into them, and their documents of before stay.
+func (l *life) miss(all []entry) {
+	for _, e := range all {
+		l.astray[e.id] = true
+	}
 }
 
 // delete is somebody's hand that deletes the index that serves. What is in others that belong to it
@@ -218,15 +245,20 @@ func (l *life) delete() {
 	l.tell("%s is deleted, which leaves %v", st.Live.Physical, others)
 	at, _ := strconv.Atoi(string(cp.Position))
 	l.unsure = max(l.unsure, at)
-	delete(l.sink.indexes, st.Live.Physical)
-	maps.DeleteFunc(l.sink.aliases, func(_, to string) bool { return to == st.Live.Physical })
+	l.sink.remove(st.Live.Physical)
 	maps.DeleteFunc(l.sure, func(id string, state int) bool {
-		return !slices.ContainsFunc(others, func(name string) bool { d := l.sink.indexes[name].docs[id]; return !d.gone && d.state >= state })
+		return !slices.ContainsFunc(others, func(name string) bool {
+			d, ok := l.sink.doc(name, id)
+			return ok && d.state >= state
+		})
 	})
 }
 
 // append takes the mode back. What came meanwhile need not have a document, unless it is there.
-func (l *life) append() { l.wish.mirror, l.unsure = false, len(l.log) }
+func (l *life) append() {
+	l.wish.mirror, l.unsure = false, len(l.log)
+	l.miss(l.log)
+}
 
 func (l *life) write(e entry) {
 	e.time = l.now().UnixMicro()
@@ -277,7 +309,7 @@ func (l *life) settle() {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.rows)) {
-		if d, ok := index.docs[id]; !ok || d.gone || d.state != l.rows[id] {
+		if d, ok := l.sink.doc(serving, id); !ok || d.state != l.rows[id] {
 			l.t.Errorf("row %s is %d, and its document in %s %+v", id, l.rows[id], serving, d)
 		}
 	}
@@ -285,8 +317,20 @@ func (l *life) settle() {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.sure)) {
-		if d, ok := index.docs[id]; !ok || d.gone || d.state < l.sure[id] {
+		if d, ok := l.sink.doc(serving, id); !ok || d.state < l.sure[id] {
 			l.t.Errorf("row %s was %d, and its document in %s is %+v", id, l.sure[id], serving, d)
+		}
+	}
+	in := map[string]string{}
+	for _, name := range l.sink.family(serving) {
+		for id, d := range l.sink.indexes[name].docs {
+			switch {
+			case d.gone || l.astray[id]:
+			case in[id] != "":
+				l.t.Errorf("row %s has documents in %s and in %s", id, in[id], name)
+			default:
+				in[id] = name
+			}
 		}
 	}
 	for name, index := range l.sink.indexes {
@@ -375,6 +419,7 @@ func (l *life) begin() error {
 			end()
 			return err
 		}
+		l.miss(l.log[l.acked:])
 		l.acked, l.lost = len(l.log), false
 	}
 	old := map[string]*mapping.Index{}
@@ -386,6 +431,8 @@ func (l *life) begin() error {
 		for _, physical := range slices.Sorted(maps.Keys(restored)) {
 			if l.r.IntN(4) > 0 { // else the saved definition does not fit the tables any more
 				old[physical] = restore(cp.Indexes[l.wish.alias], physical, restored[physical])
+			} else {
+				s.unfed = true
 			}
 		}
 		s.at = l.acked
@@ -408,11 +455,25 @@ func (l *life) begin() error {
 	}
 	s.targets = s.x.Targets(wanted, old)
 	st.View(func(cp *Checkpoint) { s.version = cp.Version })
-	s.x.Follow(s.targets, func(string) <-chan struct{} {
+	barrier := func(string) <-chan struct{} {
 		d := &landing{barrier: make(chan struct{}), at: -1}
 		s.queue = append(s.queue, d)
 		return d.barrier
-	}, func([]string) {})
+	}
+	s.x.Follow(s.targets, barrier, func([]string) {})
+	s.x.copies.need = func(ctx context.Context, parts []*sinks.Target) error { return s.x.makePeriods(ctx, s.targets, parts) }
+	s.x.copies.barrier = func(alias string) <-chan struct{} {
+		reached := barrier(alias)
+		for open := true; open && s.ctx.Err() == nil; {
+			select {
+			case <-reached:
+				open = false
+			default:
+				l.step(s)
+			}
+		}
+		return reached
+	}
 	for _, t := range s.targets {
 		l.tell("target %s serving %v since %d", t.Physical, t.Serving, t.Since.Load())
 	}
@@ -440,14 +501,17 @@ func restore(st *indexState, physical string, set mapping.Set) *mapping.Index {
 		b = st.Next
 	}
 	var definition struct {
-		Alias    string
-		Mappings struct{ Fields int }
-		Settings struct{ Layout int }
+		Alias       string
+		Mappings    struct{ Fields int }
+		Settings    struct{ Layout int }
+		Definitions struct {
+			Notes struct{ Partition struct{ Every string } }
+		}
 	}
 	if err := json.Unmarshal(b.Definition, &definition); err != nil {
 		panic(err)
 	}
-	return wish{definition.Alias, definition.Settings.Layout, definition.Mappings.Fields, set.Indexes["notes"].Mode == ""}.index()
+	return wish{definition.Alias, definition.Settings.Layout, definition.Mappings.Fields, set.Indexes["notes"].Mode == "", definition.Definitions.Notes.Partition.Every}.index()
 }
 
 // step is a step of the pipeline.
@@ -471,8 +535,11 @@ func (l *life) step(s *session) {
 		err := s.x.copies.fill(s.ctx, <-s.x.copies.asked, func(b *sinks.Batch) (<-chan struct{}, error) {
 			for i := range b.Actions {
 				a := &b.Actions[i]
-				state, _ := strconv.Atoi(string(a.Body))
-				l.sink.put(a.Target.Physical, string(a.ID), note{version: a.Version, state: state})
+				var document struct{ State int }
+				if err := json.Unmarshal(a.Body, &document); a.Op == sinks.OpIndex && err != nil {
+					return nil, err
+				}
+				l.sink.put(a.Target.Physical, string(a.ID), note{version: a.Version, state: document.State, gone: a.Op == sinks.OpDelete})
 			}
 			held := make(chan struct{})
 			close(held)
@@ -504,6 +571,9 @@ func (l *life) read(s *session) {
 		}
 	}
 	s.at++
+	if s.unfed {
+		l.unfed = append(l.unfed, e)
+	}
 	l.tell("read %d: row %s, kind %d, state %d, version %d", s.at, e.id, e.kind, e.state, s.version)
 	if e.kind == sources.Delete && l.wish.mirror {
 		delete(l.sure, e.id)
@@ -514,20 +584,42 @@ func (l *life) read(s *session) {
 			continue
 		}
 		if e.kind != sources.Delete {
-			d.act = append(d.act, l.writing(t, e.id, note{version: s.version, state: e.state}))
+			l.render(d, t, e.id, note{version: s.version, state: e.state}, e.kind == sources.Update)
 		} else if !keeps(t.Definition) {
-			d.act = append(d.act, l.writing(t, e.id, note{version: s.version, gone: true}))
+			d.act = append(d.act, l.writing(t.Target, e.id, note{version: s.version, gone: true}))
 		}
 	}
 	s.queue = append(s.queue, d)
 }
 
-func (l *life) writing(t *Target, id string, n note) func() {
+// render has a document go to its period, and away from the others where it may have been there.
+func (l *life) render(d *landing, t *Target, id string, n note, moves bool) {
+	p := t.Definition.Partition
+	if p == nil {
+		d.act = append(d.act, l.writing(t.Target, id, n))
+		return
+	}
+	b := &sinks.Batch{}
+	now := p.Of([]byte(date(n.state)), p.Zone)
+	d.act = append(d.act, l.writing(p.Part(b, t.Target, now), id, n))
+	for _, other := range t.All() {
+		if period, ok := p.Parse(other.Period); moves && ok && period != now {
+			d.act = append(d.act, l.writing(p.Part(b, t.Target, period), id, note{version: n.version, gone: true}))
+		}
+	}
+	d.unmade = append(d.unmade, b.Unmade...)
+}
+
+func (l *life) writing(t *sinks.Target, id string, n note) func() {
 	return func() { l.sink.put(t.Physical, id, n) }
 }
 
 func (l *life) land(s *session) {
 	d := s.queue[0]
+	if err := s.x.makePeriods(s.ctx, s.targets, d.unmade); err != nil {
+		s.end()
+		return
+	}
 	s.queue = s.queue[1:]
 	l.tell("landed up to %d", d.at)
 	for _, act := range d.act {
@@ -556,8 +648,8 @@ func (l *life) chunk(s *session) {
 			continue
 		}
 		d := &landing{at: -1, read: t}
-		for id, state := range l.rows {
-			d.act = append(d.act, l.writing(t, id, note{version: s.version, state: state}))
+		for _, id := range slices.Sorted(maps.Keys(l.rows)) {
+			l.render(d, t, id, note{version: s.version, state: l.rows[id]}, false)
 		}
 		s.queue = append(s.queue, d)
 		return
@@ -577,6 +669,9 @@ func (l *life) checkpoint(s *session) error {
 				l.sure[e.id] = max(l.sure[e.id], e.state)
 			}
 		}
+	}
+	if err := s.x.KeepPeriods(s.ctx, s.targets); err != nil {
+		return err
 	}
 	return s.x.Finish(s.ctx, s.targets)
 }
@@ -638,6 +733,33 @@ func (m *memory) put(physical, id string, n note) {
 	}
 }
 
+// family is an index and those of its periods, as far as they are there.
+func (m *memory) family(physical string) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(m.indexes)) {
+		if name == physical || sinks.PeriodOf(physical, name) != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// doc is the newest document of an id in a family.
+func (m *memory) doc(physical, id string) (found note, ok bool) {
+	for _, name := range m.family(physical) {
+		if d, has := m.indexes[name].docs[id]; has && !d.gone && (!ok || d.version > found.version) {
+			found, ok = d, true
+		}
+	}
+	return found, ok
+}
+
+func (m *memory) remove(physical string) {
+	for _, name := range m.family(physical) {
+		delete(m.indexes, name)
+	}
+	maps.DeleteFunc(m.aliases, func(_, to string) bool { return to == physical })
+}
+
 func (m *memory) index(alias, physical string) *sinks.Index {
 	i := m.indexes[physical]
 	if i == nil {
@@ -654,6 +776,11 @@ func (m *memory) Standing(_ context.Context, alias, physical string) (s sinks.St
 	if i := m.indexes[physical]; i != nil {
 		s.UUID, s.WritesTo = i.uuid, physical
 	}
+	for _, name := range m.family(physical) {
+		if period := sinks.PeriodOf(physical, name); period != "" {
+			s.Periods = append(s.Periods, period)
+		}
+	}
 	if to := m.aliases[alias]; to != "" {
 		s.Serving = []string{to}
 	}
@@ -662,7 +789,7 @@ func (m *memory) Standing(_ context.Context, alias, physical string) (s sinks.St
 
 func (m *memory) Made(_ context.Context, alias string) (all []*sinks.Index, err error) {
 	for _, name := range slices.Sorted(maps.Keys(m.indexes)) {
-		if of := sinks.AliasOf(name); alias == "" || of == alias {
+		if of := sinks.AliasOf(name); (alias == "" || of == alias) && !sinks.Belongs(name, maps.Keys(m.indexes)) {
 			all = append(all, m.index(of, name))
 		}
 	}
@@ -670,8 +797,8 @@ func (m *memory) Made(_ context.Context, alias string) (all []*sinks.Index, err 
 }
 
 func (m *memory) Newest(_ context.Context, physical string) (newest int64, err error) {
-	if index := m.indexes[physical]; index != nil {
-		for _, n := range index.docs {
+	for _, name := range m.family(physical) {
+		for _, n := range m.indexes[name].docs {
 			newest = max(newest, n.version)
 		}
 	}
@@ -684,7 +811,7 @@ func (m *memory) Create(_ context.Context, spec sinks.IndexSpec) (*sinks.Index, 
 			m.made++
 			m.indexes[spec.Physical] = &shelved{fmt.Sprint(m.made), spec.Meta, string(spec.Settings), map[string]note{}, 0}
 		}
-		if spec.Serve && m.aliases[spec.Alias] == "" {
+		if spec.Serve && sinks.IsPhysical(spec.Alias, spec.Physical) && m.aliases[spec.Alias] == "" {
 			m.aliases[spec.Alias] = spec.Physical
 		}
 	})
@@ -703,7 +830,11 @@ func (m *memory) Amend(_ context.Context, physical string, _, want sinks.IndexSp
 	if i.settings != string(want.Settings) {
 		return "another layout", m.call(nil)
 	}
-	return "", m.call(func() { i.definition = want.Meta })
+	return "", m.call(func() {
+		for _, name := range m.family(physical) {
+			m.indexes[name].definition = want.Meta
+		}
+	})
 }
 
 func (m *memory) Swap(_ context.Context, alias, physical string) error {
@@ -716,38 +847,60 @@ func (m *memory) Swap(_ context.Context, alias, physical string) error {
 func (m *memory) Drop(_ context.Context, physical string) error {
 	return m.call(func() {
 		m.life.tell("dropped %s", physical)
-		delete(m.indexes, physical)
-		maps.DeleteFunc(m.aliases, func(_, to string) bool { return to == physical })
+		m.remove(physical)
 	})
 }
 
-// Lacking looks at a few documents at a time, while the pipeline goes on.
+// Lacking looks at a few documents at a time, while the pipeline goes on. What the other index has is
+// known as it was in the beginning.
 func (m *memory) Lacking(ctx context.Context, from, to, at string, each func([]sinks.Document, string) error) error {
-	if m.indexes[from] == nil {
-		return fmt.Errorf("%s is gone", from)
-	}
-	start, _ := strconv.Atoi(at)
-	for seq, last := start+1, m.indexes[from].last; seq <= last; seq++ {
+	steps := func() {
 		for range m.life.r.IntN(3) {
 			if s := m.life.session; s != nil && ctx.Err() == nil {
 				m.life.step(s)
 			}
 		}
-		if err := errors.Join(m.call(nil), ctx.Err()); err != nil {
-			return err
-		}
-		origin := m.indexes[from]
-		if origin == nil || m.indexes[to] == nil {
-			return errors.New("one of them is gone")
-		}
-		var docs []sinks.Document
-		for id, d := range origin.docs {
-			if have, ok := m.indexes[to].docs[id]; d.seq == seq && !d.gone && (!ok || have.version < d.version) {
-				docs = append(docs, sinks.Document{ID: []byte(id), Version: d.version, Body: []byte(fmt.Sprint(d.state))})
+	}
+	if m.indexes[from] == nil {
+		return fmt.Errorf("%s is gone", from)
+	}
+	begun, number, _ := strings.Cut(at, "/")
+	start, _ := strconv.Atoi(number)
+	have := map[string]int64{}
+	for _, name := range m.family(to) {
+		for id, d := range m.indexes[name].docs {
+			if !d.gone {
+				have[id] = max(have[id], d.version)
 			}
 		}
-		if err := each(docs, strconv.Itoa(seq)); err != nil {
-			return err
+	}
+	for _, name := range m.family(from) {
+		if name < begun {
+			continue
+		}
+		seq := 1
+		if name == begun {
+			seq = start + 1
+		}
+		for last := m.indexes[name].last; seq <= last; seq++ {
+			steps()
+			if err := errors.Join(m.call(nil), ctx.Err()); err != nil {
+				return err
+			}
+			origin := m.indexes[name]
+			if origin == nil || m.indexes[to] == nil {
+				return errors.New("one of them is gone")
+			}
+			var docs []sinks.Document
+			for id, d := range origin.docs {
+				if d.seq == seq && !d.gone && have[id] < d.version {
+					docs = append(docs, sinks.Document{ID: []byte(id), Version: d.version, Body: fmt.Appendf(nil, `{"state":%d,"at":%q}`, d.state, date(d.state)), Older: have[id] > 0})
+				}
+			}
+			steps()
+			if err := each(docs, fmt.Sprint(name, "/", seq)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -61,7 +61,8 @@ func (x *Indexes) Follow(targets []*Target, barrier func(alias string) <-chan st
 	fill func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error,
 ) {
 	x.periods.needed = make(chan need)
-	x.barrier, x.copies = barrier, newCopies(x.Sink, x.State, targets, x.Log)
+	x.barrier = barrier
+	x.copies = x.newCopies(targets)
 	x.merges = &merges{sink: x.Sink, asked: make(chan *Target, len(targets)), log: x.Log}
 	l := &lookout{take: x.take, may: x.may, sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
 	return l.look, func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error {

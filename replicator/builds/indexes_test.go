@@ -361,7 +361,7 @@ func TestAppendIsFilled(t *testing.T) {
 	if next := targets[0]; !next.Unbroken || next.Since.Load() == unknown {
 		t.Error("nothing gets the changes that come before the build begins")
 	}
-	s.copies = newCopies(s.Sink, s.State, targets, s.Log)
+	s.copies = s.newCopies(targets)
 	s.load(st.Next)
 	finish := func() {
 		t.Helper()

@@ -186,14 +186,10 @@ func (l *lookout) complain(complaints []string) {
 // sets its write alias right. One that is there and cannot is dropped, unless readers
 // still see it: then the swap drops it.
 func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, error) {
-	s, err := x.Sink.Standing(ctx, alias, b.Physical)
+	s, err := x.standing(ctx, alias, b.Physical)
 	if err != nil {
 		return false, err
 	}
-	if x.found == nil {
-		x.found = map[string][]string{}
-	}
-	x.found[b.Physical] = s.Periods
 	what := lost(&s, b)
 	if s.UUID == "" && len(s.Periods) > 0 {
 		x.Log.Error().Str("index", alias).Str("physical", b.Physical).Msg(what + "; it is made again, and the documents without a date that it had are lost, but for those of rows that are read again")
@@ -223,6 +219,16 @@ func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 		x.discard(b)
 	}
 	return false, nil
+}
+
+// standing looks at a physical index that is gone on with, and notes which periods it has.
+func (x *Indexes) standing(ctx context.Context, alias, physical string) (sinks.Standing, error) {
+	s, err := x.Sink.Standing(ctx, alias, physical)
+	if x.found == nil {
+		x.found = map[string][]string{}
+	}
+	x.found[physical] = s.Periods
+	return s, err
 }
 
 // leftovers puts on the list of those to be dropped the physical indexes that nobody

@@ -63,12 +63,8 @@ func (x *Indexes) KeepPeriods(ctx context.Context, targets []*Target) error {
 		}
 	}
 	if n := x.periods.pending; n != nil {
-		for _, part := range n.parts {
-			i := slices.IndexFunc(targets, func(t *Target) bool { return t.Physical == part.Of.Physical })
-			if err := x.makePeriod(ctx, targets[i], targets[i].In(part.Period)); err != nil {
-				return err
-			}
-			part.Made.Store(true) // what copies come by is a target of its own
+		if err := x.makePeriods(ctx, targets, n.parts); err != nil {
+			return err
 		}
 		close(n.made)
 		x.periods.pending = nil
@@ -92,6 +88,18 @@ func (x *Indexes) KeepPeriods(ctx context.Context, targets []*Target) error {
 			x.periods.told = true
 			x.Log.Warn().Str("index", t.Alias).Int64("documents", n).Msg("documents are left out whose periods partition does not keep")
 		}
+	}
+	return nil
+}
+
+// makePeriods makes the indexes of periods of targets.
+func (x *Indexes) makePeriods(ctx context.Context, targets []*Target, parts []*sinks.Target) error {
+	for _, part := range parts {
+		i := slices.IndexFunc(targets, func(t *Target) bool { return t.Physical == part.Of.Physical })
+		if err := x.makePeriod(ctx, targets[i], targets[i].In(part.Period)); err != nil {
+			return err
+		}
+		part.Made.Store(true) // what copies come by is a target of its own
 	}
 	return nil
 }
@@ -184,19 +192,28 @@ func regroups(was *mapping.Saved, w *mapping.Index) string {
 	return ""
 }
 
-// distribute sends the documents of a batch to the indexes of their periods, and leaves
-// out those that are not kept.
-func distribute(b *sinks.Batch, p *mapping.Partitioning) {
-	if p == nil {
-		return
-	}
-	actions := b.Actions[:0]
-	for _, a := range b.Actions {
-		if a.Op == sinks.OpIndex {
-			a.Target = p.Part(b, a.Target, p.Document(a.Body))
-		}
-		if a.Target != nil {
+// distribute sends the documents of a batch, of which docs tell, to the indexes of their periods, and leaves
+// out those that are not kept. One that is there in an older version may have another period by that.
+func (c *copying) distribute(b *sinks.Batch, p *mapping.Partitioning, docs []sinks.Document, known []*sinks.Target) {
+	var actions []sinks.Action
+	for i, a := range b.Actions {
+		if a.Op != sinks.OpIndex {
 			actions = append(actions, a)
+			continue
+		}
+		now := p.Document(a.Body)
+		if a.Target = p.Part(b, a.Target, now); a.Target == nil {
+			continue
+		}
+		actions = append(actions, a)
+		for _, other := range known {
+			n, ok := p.Parse(other.Period)
+			if !docs[i].Older || !ok || n == now {
+				continue
+			}
+			if from := p.Part(b, c.copied, n); from != nil {
+				actions = append(actions, sinks.Action{Target: from, Op: sinks.OpDelete, Version: a.Version, ID: a.ID, Routing: a.Routing})
+			}
 		}
 	}
 	b.Actions = actions

@@ -227,7 +227,7 @@ func (c *copier) take(ctx context.Context, hits []hit) error {
 	lacking := slices.DeleteFunc(hits, func(h hit) bool { return have[h.ID] >= h.Version })
 	for len(lacking) > 0 && err == nil {
 		n := min(len(lacking), c.bodies)
-		err = c.fetch(ctx, lacking[:n])
+		err = c.fetch(ctx, lacking[:n], have)
 		lacking = lacking[n:]
 	}
 	return err
@@ -263,8 +263,8 @@ func (c *copier) have(ctx context.Context, hits []hit) (map[string]int64, error)
 	return have, nil
 }
 
-// fetch fetches documents and gives them on.
-func (c *copier) fetch(ctx context.Context, hits []hit) error {
+// fetch fetches documents and gives them on. have are those that the other index has.
+func (c *copier) fetch(ctx context.Context, hits []hit, have map[string]int64) error {
 	var docs []sinks.Document
 	size, all := 0, 0
 	give := func() error {
@@ -282,7 +282,7 @@ func (c *copier) fetch(ctx context.Context, hits []hit) error {
 		case len(h.Source) == 0:
 			return fmt.Errorf("document %s has no _source, which the mapping leaves out: the index cannot be replaced without losing it", h.ID)
 		}
-		doc := sinks.Document{ID: []byte(h.ID), Version: h.Version, Body: oneLine(h.Source)}
+		doc := sinks.Document{ID: []byte(h.ID), Version: h.Version, Body: oneLine(h.Source), Older: have[h.ID] > 0}
 		if h.Routing != "" {
 			doc.Routing = []byte(h.Routing)
 		}
@@ -390,6 +390,7 @@ func (c *copier) letter(ctx context.Context, id string) error {
 	if err != nil || have[letter.ID] >= max(letter.Version, 1) {
 		return err
 	}
+	doc.Older = have[letter.ID] > 0
 	return c.each([]sinks.Document{doc}, c.place())
 }
 

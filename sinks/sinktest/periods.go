@@ -55,12 +55,15 @@ func periods(t *testing.T, h Harness) {
 
 	next := createAs(t, s, spec(alias, alias+"-20260102-030406-678", false))
 	later := begin(next, "2026", false)
-	r.deliver(index(later, "b", 20, `{"n":70}`))
+	r.deliver(index(later, "b", 20, `{"n":70}`), index(later, "c", 5, `{"n":5}`))
 	found := map[string]int64{}
 	at := ""
 	err := s.Lacking(ctx, old.Physical, next.Physical, at, func(docs []sinks.Document, place string) error {
 		for _, d := range docs {
 			found[string(d.ID)] = d.Version
+			if d.Older != (string(d.ID) == "c") {
+				t.Errorf("document %s is there in an older version: %v", d.ID, d.Older)
+			}
 		}
 		at = place
 		return nil
