@@ -3,6 +3,7 @@ package endtoend
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"os"
 	"strings"
@@ -144,6 +145,43 @@ func TestWidgetsAnswerAsSQLDoes(t *testing.T) {
 	}
 	if body, _ := widgetAnswer(w, "latest"); !strings.Contains(string(body), `"value":"20`) {
 		t.Errorf("the latest date is no date: %s", body)
+	}
+}
+
+// TestWidgetsThatTheServerRefuses: a query that is no Lucene text, or no query DSL, is told with the server's reason in
+// its widget, and holds up nothing else.
+func TestWidgetsThatTheServerRefuses(t *testing.T) {
+	w := newWorld(t)
+	w.exec(widgetTable, fmt.Sprintf(widgetRows, 10))
+	w.config(`  NAME: {table: orders, fields: "*"}
+widgets:
+  all: {index: NAME}
+  open: {index: NAME, query: "(took:1"}
+  compared: {index: NAME, query: "(created:>=now-1d", compare: 1d}
+  dsl: {index: NAME, query: {terrm: {author: Ada}}}
+`)
+	w.start()
+	w.settle()
+	w.eventually("the index is shown to searches", func() bool { return widgetValue(w, "all") == 10 })
+	_, page := w.get(fmt.Sprintf("http://127.0.0.1:%d/", w.port))
+	for name, why := range map[string]string{
+		"open":     "Failed to parse query [(took:1]",
+		"compared": "Failed to parse query [(created:>=now-1d]", "dsl": "unknown query [terrm]",
+	} {
+		code, body := w.get(fmt.Sprintf("http://127.0.0.1:%d/widgets/%s", w.port, name))
+		var answer struct{ Error string }
+		if err := json.Unmarshal(body, &answer); err != nil || code != http.StatusServiceUnavailable || !strings.Contains(answer.Error, why) {
+			t.Errorf("widget %s: %d %s; want 503 with %s", name, code, body, why)
+		}
+		if !strings.Contains(string(page), html.EscapeString(why)) {
+			t.Errorf("the page does not say why %s has no answer: %s", name, page)
+		}
+	}
+	w.exec(fmt.Sprintf(widgetRows, 5))
+	w.settle()
+	w.eventually("another widget goes on", func() bool { return widgetValue(w, "all") == 15 })
+	if !w.ready() {
+		t.Error("the daemon is not ready")
 	}
 }
 

@@ -130,6 +130,27 @@ func TestFewSearchesAtATime(t *testing.T) {
 	}
 }
 
+// TestCheckQuery: what a server takes without a word, and can find nothing.
+func TestCheckQuery(t *testing.T) {
+	for query, want := range map[string]string{
+		"n:>":                          "widgets.w.query: nothing stands behind the < or > of the field n",
+		"m:[1 TO 2] AND (a:b OR n:<=)": "widgets.w.query: nothing stands behind the < or > of the field n",
+		"n:(>1 AND <)":                 "widgets.w.query: nothing stands behind the < or > of the field n",
+		"n:>1":                         "",
+		"n:<\"x\"":                     "",
+		"(n:1":                         "", // the server says so
+	} {
+		got := ""
+		w := &Config{Index: "notes", Query: Query{Lucene: query}}
+		if err := (Set{"w": w}).Check(map[string]*mapping.Definition{"notes": nil}).Err(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", query, got, want)
+		}
+	}
+}
+
 func TestFit(t *testing.T) {
 	indexes := []*mapping.Index{{Alias: "notes", Mappings: json.RawMessage(`{"dynamic":"strict","properties":{
 		"title":{"type":"text"},"author":{"type":"text","fields":{"keyword":{"type":"keyword"}}},"total":{"type":"scaled_float","scaling_factor":100},

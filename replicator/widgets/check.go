@@ -127,6 +127,11 @@ func (c *checker) settings(at string, w *Config) {
 	if w.List != nil && w.Graph != nil {
 		c.failf(at+".graph", "there is a list, too; keep one of them, and make another widget of the other")
 	}
+	for _, r := range w.Query.spans() {
+		if r.compared && r.from.text+r.to.text == "" && !r.from.quoted && !r.to.quoted { // servers find nothing, and say nothing
+			c.failf(at+".query", "nothing stands behind the < or > of the field %s", r.field)
+		}
+	}
 	if !w.Compare.IsZero() {
 		c.compare(at, w)
 	}
