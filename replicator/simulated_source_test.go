@@ -239,7 +239,7 @@ func (db *database) batch(tables []*sources.Table, at *int, numbers *sources.Ver
 		}
 		if l.Kind == sources.Stale {
 			b.Changes = append(b.Changes, sources.Change{
-				Table: tables[n], Kind: l.Kind, Version: numbers.Next(), Tx: uint64(*at), Stale: &sources.Staleness{Reason: "was truncated"},
+				Table: tables[n], Kind: l.Kind, Version: numbers.Next(), Tx: uint64(*at), Stale: &sources.Staleness{Reason: "was truncated", Emptied: true},
 			})
 			continue
 		}

@@ -54,6 +54,9 @@ type Staleness struct {
 	// Reason says what has happened, to follow the table's name: "was truncated".
 	Reason string
 
+	// Emptied: no row is left of those that were there.
+	Emptied bool
+
 	// Older: the log has rows from when the columns were others, or had other
 	// names. That matters to values that were read before these rows came, not to
 	// those that are read after them.

@@ -17,7 +17,7 @@ import (
 //	index: table, index, value, key        → row, where it is small
 //	piece: table, key, stamp, column, n → part of a large text
 //	row:   table, key                      → row
-//	meta, state, tables:                   → see meta, state and kept
+//	meta, state, tables, saves:            → see meta, state, kept and NoteSaves
 //
 // with tables and columns in two bytes, indexes in one, targets and n in four,
 // times, versions, ids, sequences and stamps in eight, all big-endian. Rows come last, so that
@@ -31,6 +31,7 @@ const (
 	spaceNote   = 'n'
 	spaceMeta   = 'a'
 	spaceState  = 's'
+	spaceSaves  = 'v'
 	spaceTables = 'b'
 	spaceIndex  = 'x'
 	spacePiece  = 'y'

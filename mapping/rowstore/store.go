@@ -14,6 +14,7 @@ package rowstore
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -81,6 +82,7 @@ type Store struct {
 	mu     sync.Mutex
 	id     string
 	state  state
+	saves  uint64 // see NoteSaves
 	synced uint64 // the sequence that Sync made durable
 }
 
@@ -242,9 +244,16 @@ func (s *Store) recognise() error {
 	if err := s.checkLoaded(at.sequence); err != nil {
 		return err
 	}
+	if data, err = s.stored(spaceSaves); err != nil {
+		return err
+	}
+	saves, size := binary.Uvarint(data)
+	if data != nil && size != len(data) {
+		return s.damaged("read how often the row store was saved", errors.New("it is no number"))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.id, s.state, s.synced = m.ID, at, 0
+	s.id, s.state, s.saves, s.synced = m.ID, at, saves, 0
 	return nil
 }
 
@@ -291,7 +300,7 @@ func (s *Store) begin() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.id, s.state, s.synced = m.ID, state{}, 0
+	s.id, s.state, s.saves, s.synced = m.ID, state{}, 0, 0
 	return nil
 }
 
@@ -347,6 +356,25 @@ func (s *Store) Sequence() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state.sequence
+}
+
+// NoteSaves notes how many checkpoints were saved with the store. It is called from any goroutine, and lost in a
+// power cut only with all Commits that come after it.
+func (s *Store) NoteSaves(n uint64) error {
+	if err := s.db.Set([]byte{spaceSaves}, binary.AppendUvarint(nil, n), pebble.NoSync); err != nil {
+		return s.failed("note a checkpoint in the row store", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saves = n
+	return nil
+}
+
+// Saves is what was noted by NoteSaves: a checkpoint from before is older than what the store has.
+func (s *Store) Saves() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saves
 }
 
 // Sync makes every Commit that has returned survive a power cut.

@@ -81,8 +81,15 @@ func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
 }
 
 // stale lets foreign keys act on what referred to a row whose change cannot be decoded. What
-// is stored of its own table has gone with its epoch, or is of no use.
+// is stored of its own table has gone with its epoch, or is of use to what serves until it is replaced: that would
+// take a row that an emptied table had, and a new one, for the same document.
 func (j *Joins) stale(b *rowstore.Batch, t *Table, c *sources.Change) error {
+	if c.Stale.Emptied {
+		if err := b.Truncate(t.Table); err != nil {
+			return fmt.Errorf("empty table %s: %w", t.Source, err)
+		}
+		return nil
+	}
 	var old, row sources.Row
 	if c.Cascades && !c.Before.IsZero() {
 		old = t.Cut(&j.arena, c.Before)

@@ -623,3 +623,26 @@ func TestNothingIsRenderedFromBehind(t *testing.T) {
 		t.Errorf("%d of %d targets are rendered, and the tables are known: %t", n, len(s.j.targets), s.j.Known())
 	}
 }
+
+// TestEmptiedTable: what serves until it is replaced does not take a row that a truncated table had,
+// and a new one, for the same document.
+func TestEmptiedTable(t *testing.T) {
+	for _, emptied := range []bool{false, true} {
+		s := newBench(t)
+		for _, table := range []string{"parent", "part", "child"} {
+			s.merge(table, true)
+		}
+		s.stream("insert child 1,-,one", "insert child 2,-,two")
+		s.version++
+		stale := sources.Change{Table: s.table("child"), Kind: sources.Stale, Version: s.version, Stale: &sources.Staleness{Emptied: emptied}}
+		if err := s.j.Apply(&sources.Batch{Changes: []sources.Change{stale}}); err != nil {
+			t.Fatal(err)
+		}
+		s.stream("insert child 3,-,two")
+		if emptied {
+			s.expect("child", "3,-,two")
+		} else {
+			s.expect("child", "1,-,one", "2,-,two", "3,-,two")
+		}
+	}
+}

@@ -114,7 +114,7 @@ func (st *stream) schemaChange(s statement) (inUse bool, err error) {
 			*e = effect{table: e.table, reason: "had other foreign keys when changes were made that are read only now", reshapes: e.reshapes}
 		}
 		if columns := st.columnsOf(t, e); e.whole() || len(columns) > 0 {
-			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Columns: columns, Reason: e.reason}
+			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Columns: columns, Reason: e.reason, Emptied: e.emptied}
 		}
 		for _, k := range st.knowledge() {
 			k.altered(t, e, c.Stale)

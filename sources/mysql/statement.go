@@ -24,6 +24,7 @@ type tableName struct{ schema, name string }
 type effect struct {
 	table      tableName
 	reason     string       // what has happened to rows that were read before, to follow the table's name; empty: nothing
+	emptied    bool         // no row is left
 	columns    []string     // whose values are others now
 	defined    []definition // of columns whose values are others unless those only grow
 	texts      bool         // those of all columns of text are, too
@@ -120,7 +121,7 @@ func (s *scanner) statement() (st statement, known bool) {
 		return s.xa(), true
 	case "TRUNCATE":
 		s.skip("TABLE")
-		st = statement{kind: schemaStatement, effects: []effect{{table: s.name(), reason: "was truncated"}}}
+		st = statement{kind: schemaStatement, effects: []effect{{table: s.name(), reason: "was truncated", emptied: true}}}
 		s.wait()
 		return st, s.atEnd()
 	case "DROP":

@@ -276,7 +276,7 @@ func (d *decoder) truncate(m *message, batch *sources.Batch) error {
 			return err
 		}
 		if r != nil && !truncated(batch.Changes[first:], r.table) {
-			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Reason: "was truncated"}
+			c.Kind, c.Stale = sources.Stale, &sources.Staleness{Reason: "was truncated", Emptied: r.name == r.table.String()}
 			batch.Changes = append(batch.Changes, c)
 		}
 	}
