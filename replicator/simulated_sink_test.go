@@ -29,6 +29,7 @@ type cluster struct {
 	refusing    time.Time // until when it takes nothing, for it is busy
 	away        time.Time // until when it does not answer
 	past        []saved   // checkpoints
+	answered    int       // how many were saved with an answer
 	backup      *cluster  // as it was once
 }
 
@@ -63,7 +64,7 @@ func (c *cluster) number() string {
 
 // copy is the cluster's indexes, aliases and checkpoints.
 func (c *cluster) copy() *cluster {
-	other := &cluster{indexes: map[string]*physical{}, aliases: maps.Clone(c.aliases), checkpoints: maps.Clone(c.checkpoints), past: slices.Clone(c.past)}
+	other := &cluster{indexes: map[string]*physical{}, aliases: maps.Clone(c.aliases), checkpoints: maps.Clone(c.checkpoints), past: slices.Clone(c.past), answered: c.answered}
 	for name, p := range c.indexes {
 		other.indexes[name] = &physical{p.Index, maps.Clone(p.documents), p.made}
 	}
@@ -409,10 +410,7 @@ func (c *cluster) point(alias, name string) {
 	if was == nil || was == now || now.Alias != alias {
 		return
 	}
-	c.past = nil  // one put back from before has the alias lead to the index that was replaced, for as long as that is kept
-	if c.rivals { // one that is about to stop may point the alias back while another has taken over (seed 2879673925)
-		return
-	}
+	c.past = nil // one put back from before has the alias lead to the index that was replaced, for as long as that is kept
 	ids := maps.Clone(was.documents)
 	maps.Copy(ids, now.documents)
 	for id := range ids {
@@ -462,6 +460,10 @@ func (c *client) SaveCheckpoint(ctx context.Context, name string, data []byte, t
 		err = errAnswer
 	case err == nil && now == "":
 		err = sinks.ErrConflict
+	case err == nil:
+		c.mu.Lock()
+		c.answered++
+		c.mu.Unlock()
 	}
 	return now, err
 }

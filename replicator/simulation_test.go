@@ -174,8 +174,7 @@ type world struct {
 	cluster *cluster
 	states  map[string][]state // of documents, by alias and id
 	moment  int
-	rivals  bool // there were two daemons at once
-	emptied int  // the moment at which a table was truncated last
+	emptied int // the moment at which a table was truncated last
 	config  func() *config.Config
 	running *machine
 	standby *machine // on another host; nil where there is none
@@ -438,7 +437,7 @@ func (w *world) do(s step) {
 	case hang:
 		w.running.hung = until
 	case second:
-		w.losable, w.rivals = true, true // the log goes on from what is stored on one of the hosts
+		w.losable = true // the log goes on from what is stored on one of the hosts
 	case truncate:
 		if w.db.Truncate(random.IntN(len(w.db.Names))) {
 			w.emptied = w.moment
@@ -471,14 +470,14 @@ func (w *world) do(s step) {
 		return
 	case restore:
 		// A daemon that runs cannot tell, so that none does. Nor can one tell that its row store has seen documents held
-		// which the sink has lost, so that the disk is lost as well (seed 1390269876), but where the sink has nothing at all.
+		// which the sink has lost, where no checkpoint was saved since the backup, so that the disk is lost as well.
 		if w.standby != nil {
 			w.kill(0)
 			w.running, w.standby = w.standby, nil
 		}
 		disk = w.kill(100)
 		w.mu.Lock()
-		if len(w.cluster.backup.checkpoints) > 0 {
+		if backup := w.cluster.backup; len(backup.checkpoints) > 0 && backup.answered == w.cluster.answered {
 			disk = vfs.NewCrashableMem()
 		}
 		w.cluster.restore()

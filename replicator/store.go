@@ -36,7 +36,7 @@ func (d *daemon) openStore(st *builds.State, pf *inspect.Inspection) (store *row
 		reason = err.Error()
 	case d.broken != nil:
 		reason = d.broken.Error()
-	case store.Sequence() > 0 && (fresh || saved.ID != store.ID()), saved.ID == store.ID() && store.Sequence() < saved.Sequence:
+	case store.Sequence() > 0 && (fresh || !saved.Fits(store)), saved.ID == store.ID() && !saved.Fits(store):
 		reason = "it is not as the checkpoint left it"
 	default:
 		left, err = joins.ReadNotes(store)

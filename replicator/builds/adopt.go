@@ -73,7 +73,12 @@ func (x *Indexes) take(ctx context.Context, alias, physical string, foreign erro
 	if err != nil || !a.Has(alias) {
 		return errors.Join(err, foreign)
 	}
-	kept, err := x.Sink.Take(ctx, alias, physical)
+	owning, release, err := x.State.Own(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	kept, err := x.Sink.Take(owning, alias, physical)
 	if err != nil {
 		return fmt.Errorf("take the place of %s: %w", alias, err)
 	}

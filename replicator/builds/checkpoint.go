@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"haystream/mapping"
+	"haystream/mapping/rowstore"
 	"haystream/replicator/reading"
 	"haystream/sinks"
 	"haystream/sources"
@@ -68,10 +69,18 @@ type Checkpoint struct {
 	Paused time.Time `json:"paused,omitzero"`
 }
 
-// A StoreState tells a row store from another one, and from an older copy of itself.
+// A StoreState tells a row store from another one, and from an older copy of itself, and a
+// checkpoint from an older one.
 type StoreState struct {
 	ID       string `json:"id"`
 	Sequence uint64 `json:"sequence"`
+	Saves    uint64 `json:"saves,omitempty"` // of checkpoints with it; the store notes how many it has seen
+}
+
+// Fits reports whether a store may be what the checkpoint was saved with, or has gone on from that. Where the store
+// has seen a later checkpoint, the sink was put back to what it was: it lacks documents that the store knows to be held.
+func (s StoreState) Fits(store *rowstore.Store) bool {
+	return s.ID == store.ID() && s.Sequence <= store.Sequence() && s.Saves >= store.Saves()
 }
 
 // An indexState is what is known of one alias.

@@ -64,7 +64,7 @@ func (x *Indexes) Follow(targets []*Target, barrier func(alias string) <-chan st
 	x.barrier = barrier
 	x.copies = x.newCopies(targets)
 	x.merges = &merges{sink: x.Sink, asked: make(chan *Target, len(targets)), log: x.Log}
-	l := &lookout{take: x.take, may: x.may, sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
+	l := &lookout{point: x.point, take: x.take, may: x.may, sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
 	return l.look, func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return x.copies.run(ctx, send) })
@@ -240,7 +240,7 @@ func (x *Indexes) serve(ctx context.Context, alias string, st *indexState, servi
 	if serving != nil && (serving.Physical == st.Live.Physical || st.Next != nil && serving.Physical == st.Next.Physical) {
 		return nil
 	}
-	err := x.Sink.Swap(ctx, alias, st.Live.Physical)
+	err := x.point(ctx, alias, st.Live.Physical)
 	if errors.Is(err, sinks.ErrForeign) && x.Ran {
 		return nil
 	}
@@ -529,7 +529,7 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 	}
 	if serving == nil || serving.Physical != t.Physical {
 		fault.Point("alias to be swapped")
-		if err := x.Sink.Swap(ctx, t.Alias, t.Physical); err != nil {
+		if err := x.point(ctx, t.Alias, t.Physical); err != nil {
 			return fmt.Errorf("swap alias %s: %w", t.Alias, err)
 		}
 		fault.Point("alias swapped")
@@ -553,6 +553,17 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 		t.Serving = true
 	})
 	return nil
+}
+
+// point points an alias to a physical index, as the owner: who has lost the checkpoint to another daemon, be it that
+// it was about to stop, or has hung, would undo what that one has done.
+func (x *Indexes) point(ctx context.Context, alias, physical string) error {
+	ctx, release, err := x.State.Own(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return x.Sink.Swap(ctx, alias, physical)
 }
 
 func (b *build) name() string {

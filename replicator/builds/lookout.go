@@ -25,7 +25,8 @@ const (
 // only that, ends the session where an index has to be built anew, and says what a
 // person must mend. Called by the checkpoint step only.
 type lookout struct {
-	take    func(ctx context.Context, alias, physical string, foreign error) error // see Indexes
+	point   func(ctx context.Context, alias, physical string) error // see Indexes, as the next two
+	take    func(ctx context.Context, alias, physical string, foreign error) error
 	may     func(ctx context.Context, alias string) bool
 	sink    sinks.Catalog
 	writer  sinks.Writer
@@ -51,8 +52,8 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("index %s: %s; it is built anew", e.Alias, e.what)
 }
 
-// look looks at every target when that is due. Its error is a LostError: where the
-// sink cannot be asked, the checkpoint step says so.
+// look looks at every target when that is due. Its error is a LostError, or that another daemon
+// has the checkpoint: where the sink cannot be asked, the checkpoint step says so.
 func (l *lookout) look(ctx context.Context, failing bool) error {
 	wait := lookEvery
 	if failing || l.writer.Health() != nil {
@@ -70,7 +71,7 @@ func (l *lookout) look(ctx context.Context, failing bool) error {
 			continue // it is about to be replaced
 		}
 		said, err := l.target(ctx, t)
-		if _, lost := errors.AsType[*LostError](err); lost {
+		if _, lost := errors.AsType[*LostError](err); lost || errors.Is(err, sinks.ErrConflict) {
 			return err
 		}
 		if err != nil {
@@ -107,7 +108,7 @@ func (l *lookout) target(ctx context.Context, t *Target) (complaints []string, e
 		complaints = append(complaints, fmt.Sprintf("index %s: %s", t.Alias, r.Why))
 	}
 	mend := func(alias, told string) error {
-		err := l.sink.Swap(ctx, alias, t.Physical)
+		err := l.point(ctx, alias, t.Physical)
 		if errors.Is(err, sinks.ErrForeign) && alias == t.Alias && t.build.Finished {
 			if err = l.take(ctx, alias, t.Physical, err); err == nil {
 				return nil
@@ -198,14 +199,14 @@ func (x *Indexes) stands(ctx context.Context, alias string, b *build) (bool, err
 	}
 	if what == "" {
 		if s.WritesTo == "" {
-			if err = x.Sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical); err == nil {
+			if err = x.point(ctx, sinks.WriteAlias(b.Physical), b.Physical); err == nil {
 				x.Log.Warn().Str("index", alias).Str("physical", b.Physical).Msg(writesRefused(b))
 			}
 		}
 		return true, err
 	}
 	if s.UUID == b.UUID && appends(b.Definition) { // it has documents that are nowhere else
-		err := x.Sink.Swap(ctx, sinks.WriteAlias(b.Physical), b.Physical)
+		err := x.point(ctx, sinks.WriteAlias(b.Physical), b.Physical)
 		if err == nil {
 			x.Log.Error().Str("index", alias).Str("physical", b.Physical).Msg(what + "; it is set right, and the tables are read again")
 			x.holed = what

@@ -233,7 +233,7 @@ func (l *lookout) periods(ctx context.Context, t *Target, standing []string) err
 		case s.UUID == "":
 			return &LostError{t.Alias, part.Physical, "the physical index " + part.Physical + " is gone, with the documents of its period: somebody has deleted it", true}
 		case s.WritesTo != part.Physical:
-			if err := l.sink.Swap(ctx, part.WriteAlias, part.Physical); err != nil {
+			if err := l.point(ctx, part.WriteAlias, part.Physical); err != nil {
 				return err
 			}
 			l.log.Warn().Str("index", t.Alias).Str("physical", part.Physical).Msg("the write alias " + part.WriteAlias + " was removed or shared by hand; it is set right")

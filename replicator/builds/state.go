@@ -30,6 +30,7 @@ type State struct {
 	asking time.Time // since when a save is on its way; zero: none is
 
 	store *rowstore.Store // synced before a checkpoint that passes what is in it; nil without one
+	saves uint64          // of checkpoints with that store
 
 	saving chan struct{} // holds something while a save is under way; guards token, and orders saves
 	token  sinks.Token
@@ -73,7 +74,13 @@ func (s *State) Update(change func(*Checkpoint)) {
 
 // Use makes the row store the one that is saved with the checkpoint; nil: none is.
 func (s *State) Use(store *rowstore.Store) {
-	s.Update(func(cp *Checkpoint) { cp.Store = StoreState{} })
+	s.saves = 0
+	s.Update(func(cp *Checkpoint) {
+		if store != nil && cp.Store.ID == store.ID() {
+			s.saves = max(cp.Store.Saves, store.Saves())
+		}
+		cp.Store = StoreState{}
+	})
 	s.store = store
 }
 
@@ -119,6 +126,18 @@ func (s *State) Save(ctx context.Context) (sources.Position, error) {
 	return position, nil
 }
 
+// Own saves the checkpoint, and gives a context that ends before another daemon can have taken this one for hung:
+// what is done with it is done by the owner.
+func (s *State) Own(ctx context.Context) (owning context.Context, release func(), err error) {
+	if _, err := s.Save(ctx); err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owning, release = context.WithDeadline(ctx, s.saved.Add(LeaseLife/2))
+	return owning, release, nil
+}
+
 func (s *State) asks(since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,6 +171,11 @@ func (s *State) put(ctx context.Context, data []byte) error {
 	}
 	fault.Point("checkpoint saved")
 	s.token = token
+	if s.store != nil {
+		if err := s.store.NoteSaves(s.saves); err != nil {
+			return fmt.Errorf("note the checkpoint in the row store: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -193,7 +217,8 @@ func (s *State) encode(now time.Time) ([]byte, sources.Position, error) {
 	defer s.mu.Unlock()
 	s.cp.Owner, s.cp.SavedAt = s.owner, now.UTC()
 	if s.store != nil {
-		s.cp.Store = StoreState{s.store.ID(), s.store.Sequence()}
+		s.saves++
+		s.cp.Store = StoreState{s.store.ID(), s.store.Sequence(), s.saves}
 	}
 	data, err := json.Marshal(s.cp)
 	if err != nil {
