@@ -33,16 +33,18 @@ import (
 //   - in the end, whether the documents are those of the tables.
 //
 // A failing test's name ends in its seed, and it prints the shortest history that was found to fail as well.
-// HAYSTREAM_SEED replays a seed, HAYSTREAM_SEEDS is how many are tried. The seed makes all choices but those of the
-// runtime, so that a failure may take some replays to come again.
+// By default it is the same seeds each time; HAYSTREAM_SEED replays one, HAYSTREAM_SEEDS is how many others are drawn.
+// The seed makes all choices but those of the runtime, so that a failure may take some replays to come again.
 func TestSimulation(t *testing.T) {
-	number := 40
-	if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
-		number = n
-	}
-	seeds := make([]uint64, number)
+	seeds := make([]uint64, 40)
 	for i := range seeds {
-		seeds[i] = rand.Uint64() >> 32
+		seeds[i] = uint64(i + 1)
+	}
+	if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
+		seeds = make([]uint64, n)
+		for i := range seeds {
+			seeds[i] = rand.Uint64() >> 32
+		}
 	}
 	if seed, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEED"), 10, 64); err == nil {
 		seeds = slices.Repeat([]uint64{seed}, replays)

@@ -22,6 +22,10 @@ const versionStep = 2
 // the document there, below that of one which a row has that takes the place, and the same when it is sent again.
 func left(commit int64) int64 { return commit - 1 }
 
+// unsynced is more than versions grow by, one for each commit, from one sync of the store to the next that must come
+// before anything else is sent.
+const unsynced = int64(15 * time.Second / time.Microsecond)
+
 // A clock gives each commit of the store its version. What is rendered from a
 // snapshot of the store carries the version of the last commit that it has.
 type clock struct {
@@ -35,8 +39,9 @@ type clock struct {
 
 func newClock(store *rowstore.Store, version int64) *clock {
 	position, stored := store.Position()
-	// Later than what a power cut may have taken: documents of that were sent.
-	version = max(version, stored, time.Now().UnixMicro())
+	// Later than what a power cut may have taken: documents of that were sent. Versions are ahead of the machine's
+	// clock where the numbering has jumped, or the source's clock is ahead.
+	version = max(max(version, stored)+unsynced, time.Now().UnixMicro())
 	return &clock{store: store, position: position, version: version, visible: version}
 }
 
