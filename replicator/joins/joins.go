@@ -152,7 +152,10 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 	err = j.write(j.applied, func(b *rowstore.Batch) error {
 		return errors.Join(j.empty(b), writeNote(b, noteTables, Names(plan.Tables)))
 	})
-	return j, errors.Join(err, j.forgetGone())
+	if err = errors.Join(err, j.forgetGone()); err == nil {
+		err = j.Sync() // where this session's versions begin: the next one's begin later, whatever is lost
+	}
+	return j, err
 }
 
 // openTables goes on with the tables as the store has them.
