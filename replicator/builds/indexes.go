@@ -275,14 +275,15 @@ func (x *Indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 // that was planned and not yet made is kept while it is still what is wanted.
 func (x *Indexes) existing(ctx context.Context, b *build, w *mapping.Index, serving *sinks.Index) (*build, error) {
 	switch {
-	case b == nil || b.UUID == "" && b.is(w):
-		return b, nil
-	case b.UUID == "":
+	case b == nil:
+		return nil, nil
+	case b.UUID == "" && !b.is(w):
 		x.discard(b)
 		return nil, nil
-	}
-	if ok, err := x.stands(ctx, w.Alias, b); err != nil || !ok {
-		return nil, err
+	case b.UUID != "":
+		if ok, err := x.stands(ctx, w.Alias, b); err != nil || !ok {
+			return nil, err
+		}
 	}
 	if !b.untouched() || keeps(w) || appends(b.Definition) {
 		return b, nil
