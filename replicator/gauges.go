@@ -39,6 +39,14 @@ func (g *gauges) delivered(d *delivery) {
 	}
 }
 
+// begin begins a session: what another one received and did not deliver comes again, unless the log has lost it.
+func (g *gauges) begin() {
+	if at := g.committed.Load(); g.received.Swap(at) != at {
+		g.idle.Store(false) // the source says it again
+	}
+	g.first.Store(0)
+}
+
 // lag is how old the oldest change may be that is not delivered yet; 0 when all is.
 func (g *gauges) lag(now time.Time) time.Duration {
 	at := g.committed.Load()

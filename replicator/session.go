@@ -264,6 +264,7 @@ func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Pl
 // pipeline puts the pieces of one session together.
 func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*builds.Target, mark sources.Position) (*pipeline, error) {
 	tables := plan.Tables
+	d.status.gauges.begin()
 	p := &pipeline{
 		replays: make(chan *replay), asides: make(chan func() error),
 		verifier: d.verifier, verifyDir: d.cfg.VerifyDir(), viewer: d.viewer(),
