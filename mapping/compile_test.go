@@ -260,6 +260,21 @@ func TestIncompleteErrorIsTyped(t *testing.T) {
 	if len(batch.Actions) != 0 {
 		t.Errorf("left %d actions", len(batch.Actions))
 	}
+
+	// The former document of a row whose key has changed has to go all the same.
+	image := func(key string) sources.Row {
+		a.StartRow(2)
+		a.Text([]byte(key))
+		a.Missing()
+		return a.EndRow()
+	}
+	err = r.Change(NewScratch(), batch, &sinks.Target{}, &sources.Change{Table: r.Table, Kind: sources.Update, Version: 7, Before: image("1"), After: image("2")})
+	if !errors.As(err, &incomplete) {
+		t.Errorf("got %v", err)
+	}
+	if len(batch.Actions) != 1 || batch.Actions[0].Op != sinks.OpDelete || string(batch.Actions[0].ID) != "1" || batch.Actions[0].Version != 7 {
+		t.Errorf("left %v", batch.Actions)
+	}
 }
 
 // TestRenderersAreConcurrent renders the same rows in many goroutines; the

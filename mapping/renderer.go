@@ -111,9 +111,9 @@ func (r *Renderer) Row(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.
 }
 
 // Change appends the actions that a change makes: none, one, or two where the
-// document moves to another id or routing. A truncate is not for it. An
-// IncompleteError means that nothing was appended; what cannot be rendered for
-// another reason becomes an OpReject.
+// document moves to another id or routing. A truncate is not for it. With an
+// IncompleteError the document was not appended, only its delete at a place that the row
+// has left; what cannot be rendered for another reason becomes an OpReject.
 func (r *Renderer) Change(s *Scratch, b *sinks.Batch, t *sinks.Target, c *sources.Change) error {
 	switch c.Kind {
 	case sources.Insert:
@@ -141,8 +141,8 @@ func (r *Renderer) remove(s *Scratch, b *sinks.Batch, t *sinks.Target, c *source
 	return nil
 }
 
+// update empties the place that a row has left also where the rest of the row is not known.
 func (r *Renderer) update(s *Scratch, b *sinks.Batch, t *sinks.Target, c *sources.Change) error {
-	actions := len(b.Actions)
 	var from place
 	var err error
 	if !c.Before.IsZero() && !r.Append {
@@ -165,16 +165,14 @@ func (r *Renderer) update(s *Scratch, b *sinks.Batch, t *sinks.Target, c *source
 	if (moved || err == nil && !matches) && !from.empty && !r.Append {
 		r.delete(b, t, from, c.Version)
 	}
-	switch {
-	case err != nil:
-		err = r.refused(s, b, t, c.After, c.Version, err)
-	case matches:
-		if err = r.index(s, b, t, c.After, to, c.Version); err == nil && r.partition != nil {
+	if err != nil {
+		return r.refused(s, b, t, c.After, c.Version, err)
+	}
+	if matches {
+		err = r.index(s, b, t, c.After, to, c.Version)
+		if r.partition != nil && !c.After.Missing(r.partition.column) {
 			r.leave(b, t, c, to)
 		}
-	}
-	if err != nil {
-		b.Actions = b.Actions[:actions]
 	}
 	return err
 }
