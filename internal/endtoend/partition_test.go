@@ -198,7 +198,7 @@ func TestPartitionIntoFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sink := fmt.Sprintf("elasticsearch:\n    addresses: [%s]", w.search.URL)
+	sink := fmt.Sprintf("elasticsearch:\n    addresses: [%s]\n    flavor: %s", w.search.URL, w.search.Kind)
 	if err := os.WriteFile(w.path(), []byte(strings.Replace(string(text), sink, fmt.Sprintf("ndjson: {path: %q}", path), 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
