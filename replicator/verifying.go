@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -139,7 +140,12 @@ func (v *verifier) keep() {
 // save keeps what is known for the next process. Without it a verification is only forgotten.
 func (v *verifier) save() {
 	all := []kept{}
-	for _, l := range v.logs {
+	for _, alias := range slices.Sorted(maps.Keys(v.logs)) {
+		if l := v.logs[alias]; !slices.Contains(v.queue, l) {
+			all = append(all, kept{l.Report(), l.Place()})
+		}
+	}
+	for _, l := range v.queue { // in its order
 		all = append(all, kept{l.Report(), l.Place()})
 	}
 	data, err := json.Marshal(all)

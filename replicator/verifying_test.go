@@ -47,6 +47,8 @@ func TestVerifyRegularly(t *testing.T) {
 		asked := func(want ...string) {
 			t.Helper()
 			var got []string
+			d.verifier.mu.Lock()
+			defer d.verifier.mu.Unlock()
 			for _, l := range d.verifier.queue {
 				got = append(got, l.Report().Index)
 			}
@@ -56,7 +58,9 @@ func TestVerifyRegularly(t *testing.T) {
 		}
 		until("2000-01-01 02:00:01")
 		asked() // it does not run
+		d.status.mu.Lock()
 		d.status.state = "running"
+		d.status.mu.Unlock()
 		until("2000-01-01 13:59:59")
 		asked()
 		until("2000-01-01 14:00:01")
