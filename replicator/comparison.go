@@ -20,13 +20,13 @@ import (
 
 // Bounds of a comparison.
 const (
-	compareRows  = 500              // rows looked at in one step
-	compareBytes = 1 << 20          // of documents, about
-	compareLooks = 12               // at a document that changes or differs
-	patience     = 2 * time.Minute  // with a server that does not answer
-	keepEvery    = 3 * time.Second  // the place that it has reached is saved
-	settles      = 2 * time.Second  // changes from before are numbered below the source's clock less this
-	ahead        = 10 * time.Second // a Version may be before the clock
+	compareRows  = 500             // rows looked at in one step
+	compareBytes = 1 << 20         // of documents, about
+	compareLooks = 12              // at a document that changes or differs
+	patience     = 2 * time.Minute // with a server that does not answer
+	keepEvery    = 3 * time.Second // the place that it has reached is saved
+	settles      = 2 * time.Second // changes from before are numbered below the source's clock less this
+	ahead        = time.Minute     // a Version may be before the newest: the row store's begin some seconds above after a restart
 )
 
 // A comparison compares one physical index with the rows that it is made of, while changes
@@ -318,6 +318,10 @@ func (p *pipeline) do(ctx context.Context, what func() error) error {
 		return ctx.Err()
 	}
 }
+
+// newest is about the newest Version that a document can have: the source's clock, or what was applied last, which is
+// ahead of it after the log was lost.
+func (p *pipeline) newest() int64 { return max(p.now(), p.applied.Load()) }
 
 // now is the source's clock, which Versions are of, in µs.
 func (p *pipeline) now() int64 { return time.Now().UnixMicro() + p.gauges.skew.Load() }

@@ -130,7 +130,7 @@ func (c *comparison) differ(a *sinks.Action, have *sinks.Document, present bool)
 	if !bytes.Equal(a.Routing, have.Routing) {
 		fields = append(fields, "_routing")
 	}
-	if have.Version > c.p.now()+ahead.Microseconds() {
+	if have.Version > c.p.newest()+ahead.Microseconds() {
 		fields = append(fields, "_version")
 	}
 	return fields

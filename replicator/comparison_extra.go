@@ -121,7 +121,7 @@ func (c *comparison) confirmExtra(ctx context.Context, part *sinks.Target, docs 
 	for _, d := range docs {
 		diff := verify.Difference{Kind: verify.Extra, ID: string(d.ID), Routing: string(d.Routing), Physical: part.Physical, Version: d.Version}
 		c.log.Found(diff)
-		if !c.options.Repair || d.Version > c.p.now()+ahead.Microseconds() {
+		if !c.options.Repair || d.Version > c.p.newest()+ahead.Microseconds() {
 			continue
 		}
 		all = append(all, diff)
