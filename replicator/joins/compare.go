@@ -167,6 +167,9 @@ func (c *clock) raise(version int64) {
 // Since is the Version up to which what is read of the tables must have the changes.
 func (j *Joins) Since() int64 { return j.since }
 
+// Version is that of the last commit, which documents rendered from the store have at most.
+func (j *Joins) Version() int64 { return j.clock.now() }
+
 // Read are the stored tables that a physical index is made of.
 func (j *Joins) Read(physical string) (tables []*Table) {
 	if j == nil {
