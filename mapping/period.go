@@ -275,8 +275,8 @@ func (p *Partition) Part(b *sinks.Batch, t *sinks.Target, n Period) *sinks.Targe
 		return nil
 	}
 	to := p.Target(t, n)
-	if to != t && !to.Made.Load() && !slices.Contains(b.Unmade, to) {
-		b.Unmade = append(b.Unmade, to)
+	if to != t {
+		b.Needs(to)
 	}
 	return to
 }

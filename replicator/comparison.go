@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"haystream/internal/backoff"
@@ -26,7 +27,7 @@ const (
 	patience     = 2 * time.Minute // with a server that does not answer
 	keepEvery    = 3 * time.Second // the place that it has reached is saved
 	settles      = 2 * time.Second // changes from before are numbered below the source's clock less this
-	ahead        = time.Minute     // a Version may be before the newest: the row store's begin some seconds above after a restart
+	ahead        = time.Minute     // a Version may be before the newest, by a clock that was set
 )
 
 // A comparison compares one physical index with the rows that it is made of, while changes
@@ -64,14 +65,27 @@ type part struct {
 	do   func(ctx context.Context, after sources.Key) error
 }
 
-// A recording puts the ids of what is delivered into a set.
-type recording struct {
+// A recorded puts the ids of what is delivered of an index into a set.
+type recorded struct {
+	mu    sync.Mutex
 	alias string
-	set   *verify.Set
+	set   *verify.Set // nil while nothing is compared
+}
+
+// into has ids put into a set from now on; nil: into none. The one before is not used any more.
+func (r *recorded) into(set *verify.Set, alias string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.set, r.alias = set, alias
 }
 
 // note is called by the delivery of each batch.
-func (r *recording) note(b *sinks.Batch) {
+func (r *recorded) note(b *sinks.Batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.set == nil {
+		return
+	}
 	for i := range b.Actions {
 		if a := &b.Actions[i]; a.Op != sinks.OpDelete && a.Target.Index == r.alias {
 			r.set.Add([]byte(a.Target.Physical), a.ID, a.Routing)
@@ -123,7 +137,7 @@ func (p *pipeline) newComparison(t *builds.Target, l *verify.Log) (*comparison, 
 	if err := c.begin(); err != nil {
 		return nil, err
 	}
-	p.recording.Store(&recording{t.Index, c.set})
+	p.recorded.into(c.set, t.Index)
 	return c, nil
 }
 
@@ -182,9 +196,7 @@ func (c *comparison) appends() bool {
 
 // close ends it. keep: the next session goes on with it.
 func (c *comparison) close(keep bool) error {
-	c.p.recording.Store(nil)
-	c.p.recorded.Lock() // until who adds to the set is done
-	defer c.p.recorded.Unlock()
+	c.p.recorded.into(nil, "")
 	if !keep {
 		return c.set.Close()
 	}
@@ -320,8 +332,14 @@ func (p *pipeline) do(ctx context.Context, what func() error) error {
 }
 
 // newest is about the newest Version that a document can have: the source's clock, or what was applied last, which is
-// ahead of it after the log was lost.
-func (p *pipeline) newest() int64 { return max(p.now(), p.applied.Load()) }
+// ahead of it after the log was lost, or the row store's last one, which is ahead of both after restarts.
+func (p *pipeline) newest() int64 {
+	newest := max(p.now(), p.applied.Load())
+	if p.joins != nil {
+		newest = max(newest, p.joins.Version())
+	}
+	return newest
+}
 
 // now is the source's clock, which Versions are of, in µs.
 func (p *pipeline) now() int64 { return time.Now().UnixMicro() + p.gauges.skew.Load() }
@@ -330,8 +348,8 @@ func (p *pipeline) now() int64 { return time.Now().UnixMicro() + p.gauges.skew.L
 func (c *comparison) write(ctx context.Context, actions []sinks.Action) error {
 	b := &sinks.Batch{Actions: actions}
 	for i := range actions {
-		if to := actions[i].Target; to.Period != "" && !to.Made.Load() && !slices.Contains(b.Unmade, to) {
-			b.Unmade = append(b.Unmade, to)
+		if to := actions[i].Target; to.Period != "" {
+			b.Needs(to)
 		}
 	}
 	held, err := c.p.send(b)

@@ -58,8 +58,7 @@ type pipeline struct {
 	viewer    sinks.Viewer
 	asides    chan func() error                           // for the apply loop to do
 	send      func(*sinks.Batch) (<-chan struct{}, error) // hands a batch to delivery that needs no rendering
-	recording atomic.Pointer[recording]                   // of what is delivered; nil while nothing is compared
-	recorded  sync.Mutex                                  // held while it is used
+	recorded  recorded                                    // what is delivered, while it is compared
 	log       zerolog.Logger
 
 	windows  *reading.Windows
@@ -506,11 +505,7 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 			out.Done()
 			continue
 		}
-		p.recorded.Lock()
-		if r := p.recording.Load(); r != nil {
-			r.note(out)
-		}
-		p.recorded.Unlock()
+		p.recorded.note(out)
 		if len(out.Unmade) > 0 {
 			if err := p.need(ctx, out.Unmade); err != nil {
 				return err

@@ -49,6 +49,13 @@ const (
 	mostBlock  = 256 << 10
 )
 
+// Needs notes a period's target that actions go to, unless its index was made.
+func (b *Batch) Needs(to *Target) {
+	if !to.Made.Load() && !slices.Contains(b.Unmade, to) {
+		b.Unmade = append(b.Unmade, to)
+	}
+}
+
 // Keep copies an action's bytes into the batch.
 func (b *Batch) Keep(text []byte) []byte {
 	for b.used == 0 || cap(b.blocks[b.used-1])-len(b.blocks[b.used-1]) < len(text) {

@@ -73,12 +73,11 @@ func (x *Indexes) take(ctx context.Context, alias, physical string, foreign erro
 	if err != nil || !a.Has(alias) {
 		return errors.Join(err, foreign)
 	}
-	owning, release, err := x.State.Own(ctx)
-	if err != nil {
+	var kept []string
+	err = x.State.Own(ctx, func(ctx context.Context) (err error) {
+		kept, err = x.Sink.Take(ctx, alias, physical)
 		return err
-	}
-	defer release()
-	kept, err := x.Sink.Take(owning, alias, physical)
+	})
 	if err != nil {
 		return fmt.Errorf("take the place of %s: %w", alias, err)
 	}

@@ -162,15 +162,7 @@ func (x *Indexes) reconcileAlias(ctx context.Context, w *mapping.Index) error {
 			return err
 		}
 	}
-	if n := st.Next; n != nil && n.Physical == nameOf(serving) && n.loaded() && !keeps(w) && !appends(n.Definition) && (st.Live == nil || !appends(st.Live.Definition)) { // the swap was not saved: what it replaced is older
-		if st.Live != nil {
-			st.Old = append(slices.Clone(st.Old), st.Live.Physical)
-		}
-		if st.Epoch <= n.Epoch {
-			st.Stale = ""
-		}
-		st.Live, st.Next = n, nil
-	}
+	st.swapped(w, nameOf(serving))
 	var lost []string // origins of a build that is gone
 	if was != nil && st.Live == nil {
 		lost = was.origins()
@@ -269,6 +261,22 @@ func (x *Indexes) reasonToBuild(st *indexState, w *mapping.Index, serving *sinks
 		return "its tables' rows are stored from now on"
 	}
 	return ""
+}
+
+// swapped stays with the next build where the alias leads to it, as its swap was not saved: what it has
+// replaced is older. Indexes of mode append have documents that the next one may lack.
+func (st *indexState) swapped(w *mapping.Index, serving string) {
+	n := st.Next
+	if n == nil || n.Physical != serving || !n.loaded() || keeps(w) || appends(n.Definition) || st.Live != nil && appends(st.Live.Definition) {
+		return
+	}
+	if st.Live != nil {
+		st.Old = append(slices.Clone(st.Old), st.Live.Physical)
+	}
+	if st.Epoch <= n.Epoch {
+		st.Stale = ""
+	}
+	st.Live, st.Next = n, nil
 }
 
 // existing returns the build if the sink still holds its index, else nil. One
@@ -559,12 +567,7 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 // point points an alias to a physical index, as the owner: who has lost the checkpoint to another daemon, be it that
 // it was about to stop, or has hung, would undo what that one has done.
 func (x *Indexes) point(ctx context.Context, alias, physical string) error {
-	ctx, release, err := x.State.Own(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return x.Sink.Swap(ctx, alias, physical)
+	return x.State.Own(ctx, func(ctx context.Context) error { return x.Sink.Swap(ctx, alias, physical) })
 }
 
 func (b *build) name() string {

@@ -126,16 +126,18 @@ func (s *State) Save(ctx context.Context) (sources.Position, error) {
 	return position, nil
 }
 
-// Own saves the checkpoint, and gives a context that ends before another daemon can have taken this one for hung:
-// what is done with it is done by the owner.
-func (s *State) Own(ctx context.Context) (owning context.Context, release func(), err error) {
+// Own saves the checkpoint, and does something as its owner: with a context that ends before another daemon can
+// have taken this one for hung.
+func (s *State) Own(ctx context.Context, do func(context.Context) error) error {
 	if _, err := s.Save(ctx); err != nil {
-		return nil, nil, err
+		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	owning, release = context.WithDeadline(ctx, s.saved.Add(LeaseLife/2))
-	return owning, release, nil
+	until := s.saved.Add(LeaseLife / 2)
+	s.mu.Unlock()
+	ctx, release := context.WithDeadline(ctx, until)
+	defer release()
+	return do(ctx)
 }
 
 func (s *State) asks(since time.Time) {
