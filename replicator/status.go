@@ -277,7 +277,7 @@ func (s *status) indexes() []web.IndexStatus {
 }
 
 // snapshot is how far a target's rows were read, of stored ones into the row store
-// and then into documents. The checkpoint is being viewed.
+// and then into documents. It runs until they can be searched. The checkpoint is being viewed.
 func (s *status) snapshot(t *builds.Target) web.SnapshotStatus {
 	out := web.SnapshotStatus{State: "done"}
 	out.RowsDone, out.RowsEstimated = s.pipeline.joins.Progress(t.Physical)
@@ -292,9 +292,9 @@ func (s *status) snapshot(t *builds.Target) web.SnapshotStatus {
 			continue
 		}
 		out.RowsEstimated += max(p.Rows, estimates[name])
-		out.State = "running"
 	}
-	if out.State == "running" {
+	if !t.Finished() {
+		out.State = "running"
 		out.ETASeconds = -1
 		if took := time.Since(s.since).Seconds(); took > 0 {
 			out.RowsPerSecond = float64(out.RowsDone-s.before[t.Physical]) / took

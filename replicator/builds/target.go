@@ -99,6 +99,10 @@ func (t *Target) Empty() bool { return t.Since.Load() == unknown || keeps(t.Defi
 // Stored reports whether the documents are rendered from stored rows.
 func (t *Target) Stored() bool { return t.build.Stored }
 
+// Finished reports whether all of it was read, and a search finds it: while an index is loaded, it is not refreshed.
+// The checkpoint is being viewed.
+func (t *Target) Finished() bool { return t.build.Finished }
+
 // Tables is how far each table was read into the build.
 func (t *Target) Tables() map[string]*reading.Progress { return t.build.Tables }
 
