@@ -266,3 +266,20 @@ func (w *world) each(query string, f func([]any)) {
 		w.t.Fatal(err)
 	}
 }
+
+// TestLabelRenamedForAWhile: what is written while a label has another name goes into the log with that one, and no
+// row of the log tells that it has its own name again.
+func TestLabelRenamedForAWhile(t *testing.T) {
+	w := newWorld(t)
+	w.exec("CREATE TYPE mood AS ENUM ('sad', 'glad')", "CREATE TABLE item (id int PRIMARY KEY, mood mood, moods mood[])",
+		"INSERT INTO item VALUES (1, 'sad', '{sad}'), (2, 'sad', '{sad,glad}')")
+	w.config("\n  NAME:\n    table: item\n    fields: {mood: {}, moods: {}}\n")
+	w.start()
+	w.settle()
+	before := w.physicalOf(w.name)
+	w.exec("ALTER TYPE mood RENAME VALUE 'glad' TO 'happy'", "UPDATE item SET mood = 'happy', moods = '{happy}' WHERE id = 1",
+		"ALTER TYPE mood RENAME VALUE 'happy' TO 'glad'")
+	w.eventually("the index is built anew", func() bool { return w.physicalOf(w.name) != before })
+	w.settle()
+	w.compare("SELECT id, json_build_object('mood', mood, 'moods', moods) FROM item")
+}

@@ -39,12 +39,14 @@ FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped`
 
-// labelsQuery lists the labels of enums.
-const labelsQuery = `SELECT enumtypid, oid, enumlabel FROM pg_catalog.pg_enum WHERE enumtypid = ANY ($1)`
+// labelsQuery lists the labels of enums. What renames one writes its row anew, so that a label which had another
+// name for a while, in which it went into the log, is told from what it was before.
+const labelsQuery = `SELECT enumtypid, oid || '.' || xmin, enumlabel FROM pg_catalog.pg_enum WHERE enumtypid = ANY ($1)`
 
-// membersQuery tells the members of composite types from others of their names.
+// membersQuery tells the members of composite types from others of their names, and from themselves as they were
+// before they had another name for a while.
 const membersQuery = `
-SELECT t.oid, pg_catalog.array_agg(a.attnum::int ORDER BY a.attnum)
+SELECT t.oid, pg_catalog.array_agg(a.attnum || '.' || a.xmin ORDER BY a.attnum)
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
 WHERE t.oid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 GROUP BY t.oid`
@@ -57,19 +59,16 @@ const fileSigns = 3
 type fingerprinter struct {
 	registry *typeRegistry
 	labels   map[uint32][]enumLabel
-	members  map[uint32][]int
+	members  map[uint32][]string
 	single   map[string][]string // one sign each: most are shared
 }
 
-type enumLabel struct {
-	oid  uint32
-	text string
-}
+type enumLabel struct{ sign, text string }
 
 // readFingerprints gives the tables their fingerprints. It must see the same
 // state of the catalog as what read the relations.
 func readFingerprints(ctx context.Context, conn *pgx.Conn, registry *typeRegistry, relations []relation, scope catalogScope) error {
-	f := &fingerprinter{registry: registry, labels: map[uint32][]enumLabel{}, members: map[uint32][]int{}, single: map[string][]string{}}
+	f := &fingerprinter{registry: registry, labels: map[uint32][]enumLabel{}, members: map[uint32][]string{}, single: map[string][]string{}}
 	if err := f.readDefinitions(ctx, conn); err != nil {
 		return err
 	}
@@ -155,7 +154,7 @@ func (f *fingerprinter) readDefinitions(ctx context.Context, conn *pgx.Conn) err
 		if err != nil {
 			return err
 		}
-		_, err = pgx.ForEachRow(rows, []any{&oid, &label.oid, &label.text}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&oid, &label.sign, &label.text}, func() error {
 			f.labels[oid] = append(f.labels[oid], label)
 			return nil
 		})
@@ -170,9 +169,9 @@ func (f *fingerprinter) readDefinitions(ctx context.Context, conn *pgx.Conn) err
 	if err != nil {
 		return err
 	}
-	var places []int
-	_, err = pgx.ForEachRow(rows, []any{&oid, &places}, func() error {
-		f.members[oid] = slices.Clone(places)
+	var members []string
+	_, err = pgx.ForEachRow(rows, []any{&oid, &members}, func() error {
+		f.members[oid] = slices.Clone(members)
 		return nil
 	})
 	return err
@@ -226,7 +225,7 @@ func (f *fingerprinter) typeSign(facts sources.Facts, path string, oid uint32, t
 		return f.typeSign(facts, path, t.base, t.typmod)
 	case t.class == "e":
 		for _, label := range f.labels[oid] {
-			facts[factLabelPrefix+label.text+path] = f.one(number(label.oid))
+			facts[factLabelPrefix+label.text+path] = f.one(label.sign)
 		}
 		return "enum " + number(oid)
 	case t.class == "c":
@@ -248,11 +247,11 @@ func (f *fingerprinter) compositeSign(facts sources.Facts, path string, t *catal
 	var b strings.Builder
 	b.WriteString("composite " + number(t.oid) + " (")
 	for i, name := range t.fields {
-		place := -1
-		if places := f.members[t.oid]; i < len(places) {
-			place = places[i]
+		sign := "unknown"
+		if members := f.members[t.oid]; i < len(members) {
+			sign = members[i]
 		}
-		fmt.Fprintf(&b, "%d %q %s,", place, name, f.typeSign(facts, path+" of "+name, t.fieldTypes[i], t.fieldTypmods[i]))
+		fmt.Fprintf(&b, "%s %q %s,", sign, name, f.typeSign(facts, path+" of "+name, t.fieldTypes[i], t.fieldTypmods[i]))
 	}
 	return b.String() + ")"
 }
