@@ -79,7 +79,7 @@ var appendChanges = []appendChange{
 func TestAppendKeepsDocuments(t *testing.T) {
 	for _, joined := range []bool{false, true} {
 		t.Run(map[bool]string{false: "flat", true: "joined"}[joined], func(t *testing.T) {
-			allDatabases(t, func(t *testing.T, w *world) {
+			eachDatabase(t, func(t *testing.T, w *world) {
 				a := &appending{world: w, joined: joined, began: joined, next: 1, gone: map[string]json.RawMessage{}}
 				a.begin()
 				for n, c := range appendChanges {

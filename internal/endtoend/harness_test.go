@@ -45,13 +45,8 @@ func newShared(kind string, versions []string) []*servers.Shared {
 	return all
 }
 
-// eachDatabase runs a scenario on a world of each kind of database.
+// eachDatabase runs a scenario on a world of each kind of database, on several at once: most of the time they wait.
 func eachDatabase(t *testing.T, scenario func(*testing.T, *world)) {
-	forDatabases(t, func(t *testing.T, server *servers.Shared) { scenario(t, worldOn(t, server.Get(t), search.Get(t))) })
-}
-
-// allDatabases does the same on all at once: for scenarios that mostly wait.
-func allDatabases(t *testing.T, scenario func(*testing.T, *world)) {
 	forDatabases(t, func(t *testing.T, server *servers.Shared) {
 		t.Parallel()
 		scenario(t, worldOn(t, server.Get(t), search.Get(t)))
@@ -101,8 +96,10 @@ type world struct {
 	log     *logBuffer
 }
 
-// newWorld makes a database of its own on the shared servers.
+// newWorld makes a database of its own on the shared servers. The test runs beside others, so that it must leave the
+// servers and their settings alone.
 func newWorld(t *testing.T) *world {
+	t.Parallel()
 	return worldOn(t, postgres.Get(t), search.Get(t))
 }
 

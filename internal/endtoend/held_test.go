@@ -14,7 +14,7 @@ import (
 // another tenant's, is not taken for it: what depends on it is held up, by name,
 // and the rest goes on.
 func TestNameThatMeansAnotherTable(t *testing.T) {
-	allDatabases(t, func(t *testing.T, w *world) {
+	eachDatabase(t, func(t *testing.T, w *world) {
 		other := "other_tenant"
 		create := "CREATE SCHEMA " + other
 		if w.server.Kind != servers.Postgres {
@@ -106,7 +106,7 @@ func TestIndexesThatCannotBeMade(t *testing.T) {
 // TestIndexThatTheSinkRefuses: an index that the check lets pass and the sink does
 // not make, as of a cluster that is full, does not disturb the others.
 func TestIndexThatTheSinkRefuses(t *testing.T) {
-	w := newWorld(t)
+	w := worldOn(t, postgres.Get(t), search.Get(t))
 	limit := func(shards string) {
 		if code, body := w.request(http.MethodPut, w.search.URL+"/_cluster/settings", `{"persistent":{"cluster.max_shards_per_node":`+shards+`}}`); code != http.StatusOK {
 			t.Fatalf("%d %s", code, body)

@@ -24,7 +24,7 @@ var (
 // TestHostileNamesAndValues: whatever tables and columns are called, and keys and texts hold, each row's document has just that:
 // from a snapshot and from the stream, flat and joined.
 func TestHostileNamesAndValues(t *testing.T) {
-	allDatabases(t, func(t *testing.T, w *world) {
+	eachDatabase(t, func(t *testing.T, w *world) {
 		name, literal, text := quoting(w.server.Kind)
 		key, column, parent, nl, inject := name(`k"e'y`), name("select"), name("parent id"), name("new\nline"), name(`'; DROP TABLE x; --`)
 		w.exec(

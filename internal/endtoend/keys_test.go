@@ -14,7 +14,7 @@ import (
 // that the server takes for different ones, and wants a document of each row:
 // from a snapshot and from the stream, flat and joined.
 func TestKeys(t *testing.T) {
-	allDatabases(t, func(t *testing.T, w *world) {
+	eachDatabase(t, func(t *testing.T, w *world) {
 		inserts := keyedTables(w)
 		w.exec(inserts(0)...)
 		w.config(`  NAME: {table: key*, fields: {n: {}}}

@@ -140,7 +140,7 @@ var meanings = []meaning{
 
 // TestMeaning runs the cases one after the other under one daemon.
 func TestMeaning(t *testing.T) {
-	allDatabases(t, func(t *testing.T, w *world) {
+	eachDatabase(t, func(t *testing.T, w *world) {
 		w.exec(meaningTables...)
 		w.config(meaningConfig)
 		w.start()

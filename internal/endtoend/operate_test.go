@@ -35,7 +35,7 @@ func (w *world) post(path string) (int, string) {
 
 // TestPause: a paused pipeline writes nothing, over a restart and for a standby, and misses
 // nothing. Its queue takes events meanwhile.
-func TestPause(t *testing.T) { allDatabases(t, pause) }
+func TestPause(t *testing.T) { eachDatabase(t, pause) }
 
 func pause(t *testing.T, w *world) {
 	w.exec(w.dialect.hotTable, w.dialect.rows(1, 200), w.dialect.analyze)
