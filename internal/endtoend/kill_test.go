@@ -53,15 +53,16 @@ func rowsToKill(t *testing.T) int {
 // stream and restarts both servers once, under writers that never stop. At the
 // end each row equals its document; on the way, a counter never falls.
 func TestNothingIsLostOrGoesBack(t *testing.T) {
-	for _, shared := range append(append([]*servers.Shared{&postgres}, mysqls...), marias...) {
-		t.Run(shared.Spec.Kind+shared.Spec.Version, func(t *testing.T) { nothingIsLost(t, shared.Spec) })
-	}
+	forDatabases(t, func(t *testing.T, shared *servers.Shared) {
+		t.Parallel()
+		nothingIsLost(t, shared.Spec)
+	})
 }
 
 func nothingIsLost(t *testing.T, spec servers.Spec) {
 	rows := rowsToKill(t)
 	database := servers.Test(t, spec)
-	es := search.Get(t)
+	es := servers.Test(t, search.Spec)
 	w := worldOn(t, database, es)
 	w.exec(w.dialect.hotTable, w.dialect.rows(1, rows), w.dialect.analyze)
 	w.config(hotIndex)
