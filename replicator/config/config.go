@@ -123,24 +123,32 @@ type VerifyConfig struct {
 	// as 24h. 0: only when somebody asks.
 	Every conf.Duration `yaml:"every"`
 
-	// At is the time of day at which the first of these begins, in time_zone, such as 03:00.
+	// At is the time of day at which the first of these begins, on a Monday, in time_zone, such as 03:00. Midnight by default.
 	At string `yaml:"at"`
 }
 
-// Next is when the next comparison is due after a moment; the zero time: never.
+// Next is when the next comparison is due after a moment, in its location; the zero time: never. All moments follow from
+// the first one, on a Monday, so that restarts move none.
 func (v VerifyConfig) Next(after time.Time) time.Time {
-	if v.Every == 0 {
+	const day = 24 * time.Hour
+	every := time.Duration(v.Every)
+	if every == 0 {
 		return time.Time{}
 	}
 	at, err := time.Parse("15:04", v.At)
 	if err != nil { // there is none
-		return after.Add(time.Duration(v.Every))
+		at = time.Time{}
 	}
-	next := time.Date(after.Year(), after.Month(), after.Day(), at.Hour(), at.Minute(), 0, 0, after.Location())
-	for !next.After(after) {
-		next = next.Add(time.Duration(v.Every))
+	first := time.Date(2001, 1, 1, at.Hour(), at.Minute(), 0, 0, after.Location())
+	moment := func(n int) time.Time { return first.Add(time.Duration(n) * every) }
+	if every%day == 0 { // by the calendar: some days have an hour more or less
+		moment = func(n int) time.Time { return first.AddDate(0, 0, n*int(every/day)) }
 	}
-	return next
+	n := int(after.Sub(first)/every) - 1
+	for !moment(n).After(after) {
+		n++
+	}
+	return moment(n)
 }
 
 // New is a Config with every default, and both kinds of sink.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -269,5 +270,43 @@ func TestLocated(t *testing.T) {
 	want := "minimal.good.yaml:8: indexes.notes.table: no table\nminimal.good.yaml:9: indexes.notes.fields.tilte: no column"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestVerifyNext(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ every, at, after, want string }{
+		{"24h", "03:00", "2026-11-30 02:59", "2026-11-30 03:00"},
+		{"24h", "03:00", "2026-11-30 03:00", "2026-12-01 03:00"},
+		{"24h", "03:00", "2026-07-01 12:00", "2026-07-02 03:00"}, // an hour of summer changes nothing
+		{"24h", "03:00", "2026-03-28 12:00", "2026-03-29 03:00"}, // nor the day that has one less
+		{"24h", "", "2026-11-30 02:59", "2026-12-01 00:00"},
+		{"168h", "03:00", "2026-12-02 12:00", "2026-12-07 03:00"}, // a Monday, wherever in the week it is asked
+		{"168h", "03:00", "2026-12-06 12:00", "2026-12-07 03:00"},
+		{"6h", "03:00", "2026-11-30 10:00", "2026-11-30 15:00"},
+		{"6h", "", "2026-11-30 10:00", "2026-11-30 12:00"},
+	} {
+		every, err := time.ParseDuration(c.every)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := time.ParseInLocation("2006-01-02 15:04", c.after, berlin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (VerifyConfig{Every: conf.Duration(every), At: c.at}).Next(after).Format("2006-01-02 15:04"); got != c.want {
+			t.Errorf("every %s at %q after %s: %s, want %s", c.every, c.at, c.after, got, c.want)
+		}
+	}
+	v := VerifyConfig{Every: conf.Duration(36 * time.Hour)}
+	first := v.Next(time.Date(2026, 11, 30, 12, 0, 0, 0, berlin))
+	if second := v.Next(first); second.Sub(first) != 36*time.Hour || !v.Next(first.Add(time.Hour)).Equal(second) {
+		t.Errorf("every 36h: %s, then %s", first, second)
+	}
+	if next := (VerifyConfig{}).Next(first); !next.IsZero() {
+		t.Errorf("never: %s", next)
 	}
 }
