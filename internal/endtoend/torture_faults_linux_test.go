@@ -60,20 +60,18 @@ var tortures = map[string]func(*victim){
 	},
 	"source killed": func(v *victim) { v.killAndRestart(v.server) },
 	"sink killed": func(v *victim) {
-		v.gone.Store(true)
+		v.outages.Add(1)
 		err := v.search.Kill()
 		v.writeMore(100)
 		if err = errors.Join(err, v.search.Restart(v.ctx)); err != nil {
 			v.t.Fatal(err)
 		}
-		v.gone.Store(false)
+		v.outages.Add(1)
 	},
 	"log lost": func(v *victim) {
 		v.kill()
 		v.writeMore(50)
-		v.schema.Lock() // what a purge writes meets nobody
 		v.loseVictimsLog()
-		v.schema.Unlock()
 		v.restarts++
 		v.startHurt()
 	},
@@ -131,12 +129,14 @@ func (v *victim) writeMore(n int64) {
 
 func (v *victim) halfOpen(c *cutter) {
 	c.gate.Lock()
+	defer c.gate.Unlock()
 	v.writeMore(int64(100 + v.random.IntN(1500)))
-	c.gate.Unlock()
 }
 
 // loseVictimsLog takes away what a daemon that is down would need.
 func (v *victim) loseVictimsLog() {
+	v.schema.Lock() // what a purge writes meets nobody
+	defer v.schema.Unlock()
 	switch v.server.Kind {
 	case servers.Postgres:
 		v.loseLog()

@@ -45,9 +45,8 @@ func TestTorture(t *testing.T) {
 	}
 	v := newVictim(t, shared.Spec, o)
 	v.suffer()
-	t.Log(v.table())
-	if v.lost+v.resurrected > 0 || v.regressed.Load() > 0 {
-		t.Error("documents are wrong; run again with HAYSTREAM_SEED")
+	if v.wrong() {
+		v.t.Error("documents are wrong; run again with HAYSTREAM_SEED")
 	}
 }
 
@@ -71,9 +70,8 @@ func TestTortureFinds(t *testing.T) {
 			c.ordeal.seed, c.ordeal.bug, c.ordeal.lasts = relationSeed(t), c.bug, c.lasts
 			v := newVictim(t, c.on.Spec, c.ordeal)
 			v.suffer()
-			t.Log(v.table())
-			if v.lost+v.resurrected == 0 && v.regressed.Load() == 0 {
-				t.Error("torture has not found the bug")
+			if !v.wrong() {
+				v.t.Error("torture has not found the bug")
 			}
 		})
 	}
@@ -98,13 +96,15 @@ type victim struct {
 	state    string       // a volume of its own, where one can be mounted
 	variant  int          // of the definitions
 	schema   sync.RWMutex // held for writing while tables change under the writers
-	gone     atomic.Bool  // the search server was killed: it may lose what it has shown
+	outages  atomic.Int64 // of the search server, each counted when it begins and when it ends
 	began    time.Time
 	restarts int
 	made     map[string]int // faults and changes, by kind
 
 	writes, regressed, behind, reads atomic.Int64
 	compared, lost, resurrected      int
+
+	witness *witness
 }
 
 // victimTables are flat and joined ones, with a cascade over two levels, one in parts, and an enum.
@@ -158,11 +158,15 @@ tables:
 
 func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 	t.Helper()
+	v := &victim{ordeal: o, random: rand.New(rand.NewPCG(o.seed, 0)), made: map[string]int{}, witness: &witness{TB: t}, began: time.Now()}
+	t.Cleanup(func() { // runs last
+		if v.world != nil {
+			t.Log(v.table())
+		}
+	})
 	w := worldOn(t, servers.Test(t, spec), search.Get(t))
-	v := &victim{
-		world: w, ordeal: o, random: rand.New(rand.NewPCG(o.seed, 0)), made: map[string]int{},
-		source: newCutter(t, w.server.Addr), sink: newCutter(t, strings.TrimPrefix(w.search.URL, "http://")), state: filepath.Join(w.dir, "state"),
-	}
+	w.t = v.witness
+	v.world, v.source, v.sink, v.state = w, newCutter(t, w.server.Addr), newCutter(t, strings.TrimPrefix(w.search.URL, "http://")), filepath.Join(w.dir, "state")
 	w.url = strings.Replace(w.url, w.server.Addr, v.source.listener.Addr().String(), 1)
 	w.sink = "http://" + v.sink.listener.Addr().String()
 	w.db.SetMaxIdleConns(0) // a server may have been killed since
@@ -202,36 +206,33 @@ func (v *victim) define() {
 func (v *victim) suffer() {
 	v.began = time.Now()
 	ctx, cancel := context.WithCancel(v.ctx)
-	defer cancel()
 	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
 	beside.Go(func() { v.watch(ctx) })
 	v.startHurt()
 	v.within(5*time.Minute, "the daemon is ready", v.ready)
-	for time.Since(v.began) < v.lasts {
+	for time.Since(v.began) < v.lasts && !v.t.Failed() && (v.bug == "" || !v.wrong()) {
 		v.round()
-		if v.bug != "" && (v.lost+v.resurrected > 0 || v.regressed.Load() > 0) {
-			break
-		}
-		if v.t.Failed() {
-			break
-		}
 	}
-	cancel()
-	beside.Wait()
 	v.stop()
 }
+
+// wrong reports whether any document was.
+func (v *victim) wrong() bool { return v.lost+v.resurrected > 0 || v.regressed.Load() > 0 }
 
 // round writes for a while.
 func (v *victim) round() {
 	ctx, cancel := context.WithCancel(v.ctx)
 	var writers sync.WaitGroup
+	defer writers.Wait()
+	defer cancel()
 	for range 2 {
 		random := rand.New(rand.NewPCG(v.seed, v.random.Uint64()))
 		writers.Go(func() { v.write(ctx, random) })
 	}
 	for range 3 {
-		at := v.writes.Load() + 50 + v.random.Int64N(200)
-		v.within(5*time.Minute, "the writers go on", func() bool { return v.writes.Load() >= at })
+		v.writeMore(50 + v.random.Int64N(200))
 		if len(v.faults) > 0 {
 			v.hurt(v.faults[v.random.IntN(len(v.faults))])
 		}
@@ -239,8 +240,7 @@ func (v *victim) round() {
 			v.alter(v.changes[v.random.IntN(len(v.changes))])
 		}
 	}
-	at := v.writes.Load() + 100
-	v.within(5*time.Minute, "the writers go on", func() bool { return v.writes.Load() >= at })
+	v.writeMore(100)
 	cancel()
 	writers.Wait()
 	v.heal()
@@ -366,7 +366,7 @@ func (v *victim) statement(random *rand.Rand) string {
 // watch reads documents that are always there: none may go back. Where the search server was
 // killed it begins anew: that shows documents before it has synced them.
 func (v *victim) watch(ctx context.Context) {
-	highest := map[string]float64{}
+	highest, outages := map[string]float64{}, int64(0)
 	pace := time.NewTicker(5 * time.Millisecond)
 	defer pace.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
@@ -375,22 +375,22 @@ func (v *victim) watch(ctx context.Context) {
 		if n%3 == 0 {
 			key = v.name + "-items/_doc/1"
 		}
+		if now := v.outages.Load(); now != outages {
+			clear(highest)
+			outages = now
+		}
 		code, body := v.get(v.search.URL + "/" + key)
 		var doc struct {
 			Source struct{ Counter, Beat *float64 } `json:"_source"`
 		}
-		if code != http.StatusOK || json.Unmarshal(body, &doc) != nil || doc.Source.Counter == nil {
-			continue
-		}
-		if v.gone.Load() {
-			clear(highest)
+		if code != http.StatusOK || json.Unmarshal(body, &doc) != nil || doc.Source.Counter == nil || v.outages.Load() != outages {
 			continue
 		}
 		v.reads.Add(1)
 		counter := *doc.Source.Counter
 		if counter < highest[key] {
 			v.regressed.Add(1)
-			v.t.Logf("%6.1f s  %s went from %v back to %v", time.Since(v.began).Seconds(), key, highest[key], counter)
+			v.saw("%s went from %v back to %v", key, highest[key], counter)
 		}
 		highest[key] = max(highest[key], counter)
 		if beat := doc.Source.Beat; beat != nil {
@@ -412,13 +412,13 @@ func (v *victim) compareAll() {
 	if err != nil {
 		v.t.Fatalf("audit: %v", err)
 	}
-	wrong := func(count *int, text string) {
+	wrong := func(count *int, format string, args ...any) {
 		if *count++; *count < 10 {
-			v.t.Logf("%6.1f s  %s", time.Since(v.began).Seconds(), text)
+			v.saw(format, args...)
 		}
 	}
 	for _, fault := range found.Faults {
-		wrong(&v.lost, "store: "+fault)
+		wrong(&v.lost, "store: %s", fault)
 	}
 	for alias, want := range found.Documents {
 		have := v.documentsOf(alias)
@@ -427,16 +427,23 @@ func (v *victim) compareAll() {
 			got, ok := have[id]
 			delete(have, id)
 			if !ok || !reflect.DeepEqual(canonical(v.world, got), canonical(v.world, document)) {
-				wrong(&v.lost, fmt.Sprintf("document %s of %s is %s, not %s", id, alias, got, document))
+				wrong(&v.lost, "document %s of %s is %s, not %s", id, alias, got, document)
 			}
 		}
 		for id := range have {
-			wrong(&v.resurrected, fmt.Sprintf("document %s of %s has no row", id, alias))
+			wrong(&v.resurrected, "document %s of %s has no row", id, alias)
 		}
 	}
 }
 
-// table is what has been.
+// saw says that a document is wrong.
+func (v *victim) saw(format string, args ...any) {
+	text := fmt.Sprintf("%6.1f s  %s", time.Since(v.began).Seconds(), fmt.Sprintf(format, args...))
+	v.witness.keep(text)
+	v.t.Log(text)
+}
+
+// table is what has been, and what went wrong.
 func (v *victim) table() string {
 	var b strings.Builder
 	row := func(name string, value any) { fmt.Fprintf(&b, "%-50s %v\n", name, value) }
@@ -455,5 +462,8 @@ func (v *victim) table() string {
 	row("resurrected", v.resurrected)
 	row("regressed", v.regressed.Load())
 	row("longest time behind", time.Duration(v.behind.Load())*time.Millisecond)
+	for _, text := range v.witness.kept() {
+		row("wrong", text)
+	}
 	return b.String()
 }
