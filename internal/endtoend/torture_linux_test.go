@@ -100,14 +100,16 @@ type victim struct {
 	began    time.Time
 	restarts int
 	made     map[string]int // faults and changes, by kind
+	pushers  *pushers
+	pressed  map[string]bool // rows of the table that is appended, gone ones too, by key
 
-	writes, regressed, behind, reads atomic.Int64
-	compared, lost, resurrected      int
+	writes, presses, regressed, behind, reads atomic.Int64
+	compared, lost, resurrected               int
 
 	witness *witness
 }
 
-// victimTables are flat and joined ones, with a cascade over two levels, one in parts, and an enum.
+// victimTables are flat and joined ones, with a cascade over two levels, one in parts, an enum, and one that is appended.
 func victimTables(kind string) []string {
 	mood, moods := "ENUM('sad', 'glad', 'mad')", []string(nil)
 	parts := []string{"CREATE TABLE part (id int PRIMARY KEY, word varchar(50)) PARTITION BY RANGE (id) (PARTITION part_a VALUES LESS THAN (100), PARTITION part_b VALUES LESS THAN (200))"}
@@ -125,6 +127,7 @@ func victimTables(kind string) []string {
 			", beat bigint, FOREIGN KEY (team_id) REFERENCES team (id) ON DELETE SET NULL ON UPDATE CASCADE)",
 		"CREATE TABLE player (id int PRIMARY KEY, team_id int, name varchar(50), FOREIGN KEY (team_id) REFERENCES team (id) ON DELETE CASCADE ON UPDATE CASCADE)",
 		"CREATE TABLE label (id int PRIMARY KEY, item_id int, name varchar(50))",
+		"CREATE TABLE press (id int PRIMARY KEY, name varchar(50))",
 	}, parts)
 }
 
@@ -150,6 +153,14 @@ const victimConfig = `
     index: NAME-parts
     table: part
     fields: "*"
+  presses:
+    index: NAME-presses
+    table: press
+    mode: append
+    fields: {name: {type: keyword}%s}
+  NAME:
+    events: {}
+    fields: {n: {type: long}, action: {type: keyword}%s}
 tables:
   item:
     relations:
@@ -166,6 +177,7 @@ func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 	})
 	w := worldOn(t, servers.Test(t, spec), search.Get(t))
 	w.t = v.witness
+	v.pushers, v.pressed = newPushers(w), map[string]bool{}
 	v.world, v.source, v.sink, v.state = w, newCutter(t, w.server.Addr), newCutter(t, strings.TrimPrefix(w.search.URL, "http://")), filepath.Join(w.dir, "state")
 	w.url = strings.Replace(w.url, w.server.Addr, v.source.listener.Addr().String(), 1)
 	w.sink = "http://" + v.sink.listener.Addr().String()
@@ -195,11 +207,11 @@ func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 }
 
 func (v *victim) define() {
-	flat, joined := "", ""
+	more := []any{"", "", "", ""}
 	if v.variant%2 == 1 {
-		flat, joined = ", again: counter", ", owner_other: team.owner.other"
+		more = []any{", again: counter", ", owner_other: team.owner.other", ", again: name", ", again: {from: n, type: long}"}
 	}
-	v.config(fmt.Sprintf(victimConfig, flat, joined))
+	v.config(fmt.Sprintf(victimConfig, more...))
 }
 
 // suffer goes round by round: some changes and faults under writes, and a comparison.
@@ -212,8 +224,11 @@ func (v *victim) suffer() {
 	beside.Go(func() { v.watch(ctx) })
 	v.startHurt()
 	v.within(5*time.Minute, "the daemon is ready", v.ready)
-	for time.Since(v.began) < v.lasts && !v.t.Failed() && (v.bug == "" || !v.wrong()) {
+	for ready := time.Now(); ; {
 		v.round()
+		if time.Since(ready) > v.lasts || v.t.Failed() || v.bug != "" && v.wrong() {
+			break
+		}
 	}
 	v.stop()
 }
@@ -223,15 +238,10 @@ func (v *victim) wrong() bool { return v.lost+v.resurrected > 0 || v.regressed.L
 
 // round writes for a while.
 func (v *victim) round() {
-	ctx, cancel := context.WithCancel(v.ctx)
-	var writers sync.WaitGroup
-	defer writers.Wait()
-	defer cancel()
-	for range 2 {
-		random := rand.New(rand.NewPCG(v.seed, v.random.Uint64()))
-		writers.Go(func() { v.write(ctx, random) })
-	}
+	end := v.writeBeside()
+	defer end()
 	for range 3 {
+		v.pushers.most.Store(v.pushers.taken.Load() + 200)
 		v.writeMore(50 + v.random.Int64N(200))
 		if len(v.faults) > 0 {
 			v.hurt(v.faults[v.random.IntN(len(v.faults))])
@@ -241,12 +251,29 @@ func (v *victim) round() {
 		}
 	}
 	v.writeMore(100)
-	cancel()
-	writers.Wait()
+	end()
 	v.heal()
 	v.compareAll()
 	v.define()
 	v.startHurt()
+}
+
+// writeBeside has rows written and events pushed until the returned function is called.
+func (v *victim) writeBeside() func() {
+	ctx, cancel := context.WithCancel(v.ctx)
+	var all sync.WaitGroup
+	for range 2 {
+		random := rand.New(rand.NewPCG(v.seed, v.random.Uint64()))
+		all.Go(func() { v.write(ctx, random) })
+	}
+	random := rand.New(rand.NewPCG(v.seed, v.random.Uint64()))
+	v.pushers.stop = make(chan struct{})
+	all.Go(func() { v.pushers.run(random) })
+	return sync.OnceFunc(func() {
+		cancel()
+		close(v.pushers.stop)
+		all.Wait()
+	})
 }
 
 func (v *victim) hurt(fault string) {
@@ -328,7 +355,7 @@ func (v *victim) transact(conn *sql.Conn, random *rand.Rand) error {
 func (v *victim) statement(random *rand.Rand) string {
 	id := func(most int) int { return 1 + random.IntN(most) }
 	more := watchedItems + id(itemsAtMost)
-	switch n := random.IntN(100); {
+	switch n := random.IntN(106); {
 	case n < 10:
 		return fmt.Sprintf("UPDATE item SET counter = counter + 1, beat = %d WHERE id = 1", time.Now().UnixMilli())
 	case n < 40:
@@ -359,8 +386,12 @@ func (v *victim) statement(random *rand.Rand) string {
 		return fmt.Sprintf("DELETE FROM label WHERE id = %d", id(300))
 	case n < 98:
 		return fmt.Sprintf("DELETE FROM part WHERE id = %d", random.IntN(200))
+	case n < 100:
+		return fmt.Sprintf("INSERT INTO part VALUES (%d, 'word %d')", random.IntN(200), random.IntN(9))
+	case n < 101:
+		return fmt.Sprintf("UPDATE press SET name = 'pressed again' WHERE id = %d", v.presses.Load())
 	}
-	return fmt.Sprintf("INSERT INTO part VALUES (%d, 'word %d')", random.IntN(200), random.IntN(9))
+	return fmt.Sprintf("INSERT INTO press VALUES (%d, 'pressed')", v.presses.Add(1))
 }
 
 // watch reads documents that are always there: none may go back. Where the search server was
@@ -403,6 +434,7 @@ func (v *victim) watch(ctx context.Context) {
 func (v *victim) compareAll() {
 	v.t.Helper()
 	v.settle()
+	v.eventually("all events are delivered", func() bool { return v.events()["waiting"] == 0.0 })
 	v.stop()
 	cfg, _, err := config.Load(v.path())
 	if err != nil {
@@ -420,19 +452,34 @@ func (v *victim) compareAll() {
 	for _, fault := range found.Faults {
 		wrong(&v.lost, "store: %s", fault)
 	}
+	appended := v.name + "-presses"
+	for id := range found.Documents[appended] {
+		v.pressed[id] = true
+	}
 	for alias, want := range found.Documents {
 		have := v.documentsOf(alias)
-		v.compared += len(want)
+		v.compared += len(have)
 		for id, document := range want {
-			got, ok := have[id]
-			delete(have, id)
-			if !ok || !reflect.DeepEqual(canonical(v.world, got), canonical(v.world, document)) {
+			if got, ok := have[id]; !ok || !reflect.DeepEqual(canonical(v.world, got), canonical(v.world, document)) {
 				wrong(&v.lost, "document %s of %s is %s, not %s", id, alias, got, document)
 			}
 		}
 		for id := range have {
-			wrong(&v.resurrected, "document %s of %s has no row", id, alias)
+			if _, ok := want[id]; !ok && (alias != appended || !v.pressed[id]) {
+				wrong(&v.resurrected, "document %s of %s has no row", id, alias)
+			}
 		}
+		for id := range v.pressed {
+			if _, ok := have[id]; !ok && alias == appended {
+				wrong(&v.lost, "document %s of %s is gone", id, alias)
+			}
+		}
+	}
+	v.exec("DELETE FROM press WHERE id % 4 > 0") // what was appended stays
+	documents, faults := v.pushers.compare()
+	v.compared += documents
+	for _, fault := range faults {
+		wrong(&v.lost, "%s", fault)
 	}
 }
 
@@ -456,6 +503,7 @@ func (v *victim) table() string {
 		row(kind, v.made[kind])
 	}
 	row("restarts", v.restarts)
+	row("events taken", v.pushers.taken.Load())
 	row("documents compared", v.compared)
 	row("reads of documents that only go forwards", v.reads.Load())
 	row("lost", v.lost)
