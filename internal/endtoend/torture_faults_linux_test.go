@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -146,8 +147,16 @@ func (v *victim) loseVictimsLog() {
 	}
 }
 
+// copiedOnline is a change of schemas under writers.
+const copiedOnline = "copied under writers"
+
 // alter makes a change of schemas.
 func (v *victim) alter(name string) {
+	if name == copiedOnline {
+		v.note("change", name)
+		v.copyOnline(onlineCopies[v.random.IntN(len(onlineCopies))])
+		return
+	}
 	c := schemaChanges[name]
 	statements := c(v.server.Kind == servers.Postgres, v.random.IntN(1000))
 	if len(statements) == 0 {
@@ -208,4 +217,78 @@ var schemaChanges = map[string]func(postgres bool, n int) []string{
 		}
 		return []string{"ALTER TABLE part DROP PARTITION part_b", "ALTER TABLE part ADD PARTITION (PARTITION part_b VALUES LESS THAN (200))", fmt.Sprintf("INSERT INTO part VALUES (%d, 'anew')", 100+n%100)}
 	},
+}
+
+// onlineCopies are tables, each with what is between its key and its name, and its foreign key.
+var onlineCopies = [][3]string{
+	{"label", "item_id", ""},
+	{"player", "team_id", ", FOREIGN KEY (team_id) REFERENCES team (id) ON DELETE CASCADE ON UPDATE CASCADE"},
+}
+
+// copyOnline replaces a table by a copy, as tools for online changes of schemas do: triggers follow what is written
+// while it is copied in pieces, then two tables are renamed at once. The copy need not be exact: the table that has
+// the name is right.
+func (v *victim) copyOnline(of [3]string) {
+	named := strings.NewReplacer("$T", of[0], "$P", of[1], "$F", of[2])
+	for _, statements := range onlineCopy(v.server.Kind == servers.Postgres) {
+		for i := range statements {
+			statements[i] = named.Replace(statements[i])
+		}
+		v.persist(statements)
+	}
+}
+
+// onlineCopy are the steps, each of statements on one connection.
+func onlineCopy(postgres bool) [][]string {
+	steps := [][]string{{"CREATE TABLE $T_ghost (id int PRIMARY KEY, $P int, name varchar(50)$F)"}}
+	ignore, or := " IGNORE", ""
+	if postgres {
+		ignore, or = "", " ON CONFLICT DO NOTHING"
+		steps = append(steps, []string{
+			`CREATE OR REPLACE FUNCTION follow_$T() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF TG_OP <> 'INSERT' THEN DELETE FROM $T_ghost WHERE id = OLD.id; END IF;
+				IF TG_OP <> 'DELETE' THEN INSERT INTO $T_ghost SELECT NEW.* ON CONFLICT DO NOTHING; END IF;
+				RETURN NULL; END $$`,
+			"CREATE TRIGGER follow AFTER INSERT OR UPDATE OR DELETE ON $T FOR EACH ROW EXECUTE FUNCTION follow_$T()",
+		})
+	} else {
+		steps = append(steps, []string{"CREATE TRIGGER $T_inserted AFTER INSERT ON $T FOR EACH ROW REPLACE INTO $T_ghost VALUES (NEW.id, NEW.$P, NEW.name)"},
+			[]string{"CREATE TRIGGER $T_updated AFTER UPDATE ON $T FOR EACH ROW REPLACE INTO $T_ghost VALUES (NEW.id, NEW.$P, NEW.name)"},
+			[]string{"CREATE TRIGGER $T_deleted AFTER DELETE ON $T FOR EACH ROW DELETE FROM $T_ghost WHERE id = OLD.id"})
+	}
+	for from := 0; from < 300; from += 50 {
+		steps = append(steps, []string{fmt.Sprintf("INSERT%s INTO $T_ghost SELECT * FROM $T WHERE id > %d AND id <= %d%s", ignore, from, from+50, or)})
+	}
+	if postgres {
+		steps = append(steps, []string{"BEGIN", "ALTER TABLE $T RENAME TO $T_old", "ALTER TABLE $T_ghost RENAME TO $T", "DROP TRIGGER follow ON $T_old", "COMMIT"})
+	} else {
+		steps = append(steps, []string{"RENAME TABLE $T TO $T_old, $T_ghost TO $T"})
+	}
+	return append(steps, []string{"DROP TABLE $T_old"})
+}
+
+// persist runs statements on one connection, and from the first again where they met a writer.
+func (v *victim) persist(statements []string) {
+	v.t.Helper()
+	var err error
+	for range 50 {
+		if err = v.try(statements); err == nil {
+			return
+		}
+	}
+	v.t.Fatal(err)
+}
+
+func (v *victim) try(statements []string) error {
+	conn, err := v.db.Conn(v.ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() // and what it has begun
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(v.ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
 }

@@ -29,7 +29,7 @@ import (
 // TestTorture writes, changes schemas and definitions, and makes every fault, all at random from
 // a seed, and compares. By itself it runs for a short time on PostgreSQL; see `make torture`.
 func TestTorture(t *testing.T) {
-	o := ordeal{seed: relationSeed(t), lasts: 30 * time.Second, changes: slices.Sorted(maps.Keys(schemaChanges)), faults: slices.Sorted(maps.Keys(tortures))}
+	o := ordeal{seed: relationSeed(t), lasts: 30 * time.Second, changes: append(slices.Sorted(maps.Keys(schemaChanges)), copiedOnline), faults: slices.Sorted(maps.Keys(tortures))}
 	shared := &postgres
 	switch os.Getenv("HAYSTREAM_TORTURE_DB") {
 	case servers.MySQL:
