@@ -328,7 +328,10 @@ func (w *world) eachDocument(index string) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		w.t.Helper()
 		url := w.search.URL + "/" + index
-		w.request(http.MethodPost, url+"/_refresh", "")
+		w.eventually(index+" is refreshed", func() bool { // a server short of memory refuses it
+			code, _ := w.request(http.MethodPost, url+"/_refresh", "")
+			return code == http.StatusOK
+		})
 		url, body := url+"/_search?scroll=1m", `{"size":5000,"sort":["_doc"]}`
 		for {
 			code, data := w.request(http.MethodPost, url, body)
