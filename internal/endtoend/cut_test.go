@@ -17,7 +17,7 @@ import (
 // close each connection after some bytes, or be slow.
 type cutter struct {
 	listener net.Listener
-	to       string
+	to       atomic.Pointer[string]
 	gate     sync.RWMutex // held for writing while cut
 	most     atomic.Int64 // bytes that may pass until all connections are closed; below 0: any number
 	slow     atomic.Int64 // nanoseconds that each piece takes
@@ -32,7 +32,8 @@ func newCutter(t *testing.T, to string) *cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{listener: l, to: to}
+	c := &cutter{listener: l}
+	c.to.Store(&to)
 	c.pass()
 	c.running.Go(c.accept)
 	t.Cleanup(func() {
@@ -53,7 +54,7 @@ func (c *cutter) accept() {
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("tcp", c.to)
+		far, err := net.Dial("tcp", *c.to.Load())
 		if err != nil {
 			_ = near.Close()
 			continue
@@ -68,6 +69,9 @@ func (c *cutter) accept() {
 
 // cutAfter has every connection closed once so many bytes have passed, and each that comes after.
 func (c *cutter) cutAfter(bytes int64) { c.most.Store(bytes) }
+
+// address is where it listens.
+func (c *cutter) address() string { return c.listener.Addr().String() }
 
 // pass has everything pass again.
 func (c *cutter) pass() {
@@ -123,12 +127,12 @@ func TestCutOff(t *testing.T) {
 		s := server.Get(t)
 		cut := newCutter(t, s.Addr)
 		w := worldNamed(t, "cut_off_"+s.Kind, s, search.Get(t))
-		w.url = strings.Replace(w.url, s.Addr, cut.listener.Addr().String(), 1)
+		w.url = strings.Replace(w.url, s.Addr, cut.address(), 1)
 		places = append(places, place{w, cut, s.Kind, "source"})
 	}
 	es := *search.Get(t)
 	cut := newCutter(t, strings.TrimPrefix(es.URL, "http://"))
-	es.URL = "http://" + cut.listener.Addr().String()
+	es.URL = "http://" + cut.address()
 	places = append(places, place{worldNamed(t, "cut_off_sink", postgres.Get(t), &es), cut, "the sink", "sink"})
 	for _, p := range places {
 		p.follow(10)

@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"context"
+	"database/sql"
 	"math/rand/v2"
 	"net/url"
 	"sync"
@@ -22,15 +23,8 @@ func TestFailover(t *testing.T) {
 func failover(t *testing.T, spec servers.Spec) {
 	const rows = 3000
 	primary := servers.Test(t, spec)
-	spec.Args = append([]string{"--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start"}, spec.Args...)
-	replica := servers.Test(t, spec)
 	w := worldOn(t, primary, search.Get(t))
-	follower, _ := w.dialect.open(t, replica.URL, "")
-	for _, statement := range replicateFrom(t, primary) {
-		if _, err := follower.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
+	replica, follower := replicaOf(t, primary)
 	w.follow(rows)
 	before := w.physical()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -62,6 +56,21 @@ func failover(t *testing.T, spec servers.Spec) {
 	if after := w.physical(); after != before {
 		t.Errorf("the table was read again, into %s", after)
 	}
+}
+
+// replicaOf starts a replica.
+func replicaOf(t *testing.T, primary *servers.Server) (*servers.Server, *sql.DB) {
+	t.Helper()
+	spec := primary.Spec
+	spec.Args = append([]string{"--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start"}, spec.Args...)
+	replica := servers.Test(t, spec)
+	follower, _ := dialectOf(primary.Kind).open(t, replica.URL, "")
+	for _, statement := range replicateFrom(t, primary) {
+		if _, err := follower.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	return replica, follower
 }
 
 // stopReplica ends what replicateFrom began.

@@ -15,6 +15,7 @@ import (
 
 // Faults that are not for every run.
 const (
+	failedOver       = "failover"
 	stoppedPastLease = "stopped past the lease"
 	diskFull         = "disk full"
 )
@@ -58,6 +59,7 @@ var tortures = map[string]func(*victim){
 		v.sink.slow.Store(0)
 	},
 	"source killed": func(v *victim) { v.killAndRestart(v.server) },
+	failedOver:      (*victim).failOver,
 	"sink killed": func(v *victim) {
 		v.outages.Add(1)
 		err := v.search.Kill()
@@ -132,9 +134,36 @@ func (v *victim) halfOpen(c *cutter) {
 	v.writeMore(int64(100 + v.random.IntN(1500)))
 }
 
+// failOver has the replica take the place of a database that has sent it all and is killed.
+func (v *victim) failOver() {
+	v.without(failedOver) // there is one replica
+	v.schema.Lock()
+	defer v.schema.Unlock()
+	of, wait := "SELECT @@gtid_executed", "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 300)"
+	if v.server.Kind == servers.MariaDB {
+		of, wait = "SELECT @@gtid_binlog_pos", "SELECT MASTER_GTID_WAIT(?, 300)"
+	}
+	var end string
+	var late int
+	err := v.db.QueryRowContext(v.ctx, of).Scan(&end)
+	if err = errors.Join(err, v.follower.QueryRowContext(v.ctx, wait, end).Scan(&late)); err != nil || late != 0 {
+		v.t.Fatalf("the replica has not come to %s: %v", end, err)
+	}
+	if err := v.server.Kill(); err != nil {
+		v.t.Fatal(err)
+	}
+	if _, err := v.follower.ExecContext(v.ctx, stopReplica(v.server)); err != nil {
+		v.t.Fatal(err)
+	}
+	v.door.to.Store(&v.replica.Addr)
+	v.source.to.Store(&v.replica.Addr)
+	v.server = v.replica
+}
+
 // loseVictimsLog takes away what a daemon that is down would need.
 func (v *victim) loseVictimsLog() {
-	v.schema.Lock() // what a purge writes meets nobody
+	v.without(failedOver) // the replica may need it, too
+	v.schema.Lock()       // what a purge writes meets nobody
 	defer v.schema.Unlock()
 	switch v.server.Kind {
 	case servers.Postgres:

@@ -41,7 +41,7 @@ func TestTorture(t *testing.T) {
 		o.lasts = time.Duration(n) * time.Second
 	}
 	if o.lasts < 2*time.Minute { // it takes half of a short run
-		o.faults = slices.DeleteFunc(o.faults, func(name string) bool { return name == stoppedPastLease })
+		o.without(stoppedPastLease)
 	}
 	v := newVictim(t, shared.Spec, o)
 	v.suffer()
@@ -86,17 +86,24 @@ type ordeal struct {
 	faults  []string
 }
 
+func (o *ordeal) without(fault string) {
+	o.faults = slices.DeleteFunc(o.faults, func(name string) bool { return name == fault })
+}
+
 // A victim is a daemon under torture, between two proxies.
 type victim struct {
 	*world
 	ordeal
 	random   *rand.Rand
+	door     *cutter // by which the test itself comes to the database
 	source   *cutter
 	sink     *cutter
-	state    string       // a volume of its own, where one can be mounted
-	variant  int          // of the definitions
-	schema   sync.RWMutex // held for writing while tables change under the writers
-	outages  atomic.Int64 // of the search server, each counted when it begins and when it ends
+	replica  *servers.Server // of the database
+	follower *sql.DB         // the replica's
+	state    string          // a volume of its own, where one can be mounted
+	variant  int             // of the definitions
+	schema   sync.RWMutex    // held for writing while tables change under the writers
+	outages  atomic.Int64    // of the search server, each counted when it begins and when it ends
 	began    time.Time
 	restarts int
 	made     map[string]int // faults and changes, by kind
@@ -179,9 +186,16 @@ func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 	w.t = v.witness
 	v.pushers, v.pressed = newPushers(w), map[string]bool{}
 	v.world, v.source, v.sink, v.state = w, newCutter(t, w.server.Addr), newCutter(t, strings.TrimPrefix(w.search.URL, "http://")), filepath.Join(w.dir, "state")
-	w.url = strings.Replace(w.url, w.server.Addr, v.source.listener.Addr().String(), 1)
-	w.sink = "http://" + v.sink.listener.Addr().String()
+	v.door = newCutter(t, w.server.Addr)
+	w.db, _ = w.dialect.open(t, strings.Replace(w.server.URL, w.server.Addr, v.door.address(), 1), w.name)
 	w.db.SetMaxIdleConns(0) // a server may have been killed since
+	w.url = strings.Replace(w.url, w.server.Addr, v.source.address(), 1)
+	w.sink = "http://" + v.sink.address()
+	if spec.Kind == servers.Postgres {
+		v.without(failedOver)
+	} else if slices.Contains(v.faults, failedOver) {
+		v.replica, v.follower = replicaOf(t, w.server)
+	}
 	if err := os.Mkdir(v.state, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +206,7 @@ func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 		})
 	} else {
 		t.Logf("NOT TESTED: a full disk, since a volume cannot be mounted here: %v", err)
-		v.faults = slices.DeleteFunc(v.faults, func(name string) bool { return name == diskFull })
+		v.without(diskFull)
 	}
 	w.chunk = 50
 	w.exec(victimTables(spec.Kind)...)
@@ -466,7 +480,8 @@ func (v *victim) compareAll() {
 		}
 		for id := range have {
 			if _, ok := want[id]; !ok && (alias != appended || !v.pressed[id]) {
-				wrong(&v.resurrected, "document %s of %s has no row", id, alias)
+				_, held := v.get(v.search.URL + "/" + alias + "/_doc/" + id)
+				wrong(&v.resurrected, "document %s of %s has no row; by its id it is %s", id, alias, held)
 			}
 		}
 		for id := range v.pressed {
