@@ -100,6 +100,7 @@ func (o Options) Compile(catalog []*sources.Table, sets ...Set) (*Plan, error) {
 	if len(p.problems) == 0 {
 		for i := range sets {
 			p.findHidden(i, used[i])
+			p.stayStored(i)
 		}
 		for _, u := range p.unitsFound {
 			p.keep(u)
@@ -465,6 +466,20 @@ func (p *planner) keep(u *unit) {
 		}
 		p.storages[u.set].add(s, "index "+u.alias+": "+why)
 	})
+}
+
+// stayStored has the documents of a saved set rendered from stored rows as they were, also where that was only for
+// what another definition needs of their table: the row store's versions are ahead of the log's, so that what
+// is rendered from the log would be refused as older.
+func (p *planner) stayStored(set int) {
+	if set == 0 || !p.sets[set].Stored || slices.ContainsFunc(p.unitsFound, func(u *unit) bool { return u.set == set && len(u.joined) > 0 }) {
+		return
+	}
+	for _, u := range p.unitsFound {
+		if u.set == set {
+			u.joined = append(u.joined, "its documents were rendered from stored rows")
+		}
+	}
 }
 
 // reasons says why a unit's documents are rendered from stored rows; nothing

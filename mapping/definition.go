@@ -20,8 +20,8 @@ type Set struct {
 	// TimeZone is what templates and expressions show times in; empty: UTC.
 	TimeZone string
 
-	// Stored, of a saved set: its documents were rendered from stored rows also
-	// where only the log's gaps call for that.
+	// Stored, of a saved set: its documents were rendered from stored rows, also
+	// where only the log's gaps, or another definition, called for that.
 	Stored bool
 
 	// Replaced, of a saved set: its index is being replaced, and goes on from rows of

@@ -227,6 +227,35 @@ func TestKeptTables(t *testing.T) {
 	}
 }
 
+// TestSavedStaysStored: documents that were rendered from stored rows for what another definition needs of their table are
+// so rendered when their definition is restored alone.
+func TestSavedStaysStored(t *testing.T) {
+	catalog := joinedTables(t)
+	for _, table := range catalog {
+		for i := range table.ForeignKeys {
+			if k := &table.ForeignKeys[i]; table.Name == "comment" && k.Table == "person" {
+				k.OnDelete, k.Unlogged = sources.SetNull, true
+			}
+		}
+	}
+	flat := &Definition{Table: "comment", Fields: Fields{Named: map[string]*Field{"id": nil}}}
+	wanted := definitions(map[string]*Definition{"flat": flat, "following": {Table: "comment", Fields: Fields{Named: map[string]*Field{"name": {From: "person.name"}}}}})
+	for _, stored := range []bool{true, false} {
+		saved := definitions(map[string]*Definition{"flat": flat})
+		saved.Stored = stored
+		plan, err := Options{Complete: true}.Compile(catalog, wanted, saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if index := plan.Sets[0][0]; index.Alias != "flat" || len(index.Joined) != 1 {
+			t.Fatalf("index %s is rendered from %d stored tables", index.Alias, len(index.Joined))
+		}
+		if index := plan.Sets[1][0]; (len(index.Joined) == 1) != stored || (len(index.Renderers) == 1) == stored {
+			t.Errorf("stored %v: restored alone it is rendered from %d stored tables, and %d by the log", stored, len(index.Joined), len(index.Renderers))
+		}
+	}
+}
+
 // TestKeyIsStored: a configured key is stored though no field shows it.
 func TestKeyIsStored(t *testing.T) {
 	catalog := joinedTables(t)
