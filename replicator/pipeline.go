@@ -482,7 +482,7 @@ func (p *pipeline) deliver(ctx context.Context, ordered <-chan *job, actions cha
 		if j.err != nil {
 			return j.err
 		}
-		j.batch, j.rows, j.chunk = nil, nil, nil
+		j.release()
 		out, d, piece, copied, held := j.out, j.delivery, j.piece, j.copied, j.held
 		if copied == nil && held < p.held/4 { // what a large row has freed its request takes
 			p.memory.Release(held / 2) // the rows

@@ -44,6 +44,17 @@ func (j *job) size() int {
 	return j.batch.Size()
 }
 
+// release gives back the rows that were rendered.
+func (j *job) release() {
+	switch {
+	case j.batch != nil:
+		j.batch.Release()
+	case j.chunk != nil:
+		j.chunk.chunk.Release()
+	}
+	j.batch, j.rows, j.chunk = nil, nil, nil
+}
+
 // An incompleteError ends a session: the log left out a value that a definition
 // uses, and nothing holds it. From then on the table's rows are stored.
 type incompleteError struct {

@@ -200,12 +200,13 @@ func (s *snapshot) ask(ctx context.Context, c *loadedChunk, stored bool, since i
 		return nil, err
 	}
 	fault.Point("chunk read")
+	rows := len(c.chunk.Rows) // which may be gone once it is handed over
 	select {
 	case s.chunks <- c:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return c, s.rate.take(ctx, len(c.chunk.Rows), s.limits.MaxRowsPerSecond)
+	return c, s.rate.take(ctx, rows, s.limits.MaxRowsPerSecond)
 }
 
 // look reads what the apply loop asks for by key, until ctx ends.

@@ -1,10 +1,17 @@
 package sources
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 const (
 	// BatchBytes is the memory at which a batch is sent.
 	BatchBytes = 1 << 20
+
+	// largeBatch is the size from which on a batch's memory is used again: small ones
+	// must not wait in large memory while the sink is slow.
+	largeBatch = BatchBytes / 16
 
 	// linger is how long a finished transaction waits for more, so that a
 	// fast run of small ones shares a batch.
@@ -19,14 +26,18 @@ const (
 type Batcher struct {
 	*Batch
 
-	whole time.Time // when the batch first held a whole transaction; zero: not yet
-	sent  time.Time // the last one
-	busy  bool      // the last one had changes
-	quiet bool      // the server has said since that nothing follows
+	spare *sync.Pool // batches that were released
+	whole time.Time  // when the batch first held a whole transaction; zero: not yet
+	sent  time.Time  // the last one
+	busy  bool       // the last one had changes
+	quiet bool       // the server has said since that nothing follows
 }
 
 // NewBatcher returns one with an empty batch.
-func NewBatcher() Batcher { return Batcher{Batch: &Batch{Arena: &Arena{}}, sent: time.Now()} }
+func NewBatcher() Batcher {
+	spare := &sync.Pool{}
+	return Batcher{Batch: &Batch{Arena: &Arena{}, spare: spare}, spare: spare, sent: time.Now()}
+}
 
 // Whole notes the end of a transaction, and reports whether the batch is to be
 // sent before anything is added.
@@ -67,12 +78,19 @@ func (b *Batcher) Ask() (at time.Time, ok bool) {
 	return b.sent.Add(positionEvery), b.busy && !b.quiet
 }
 
-// Sent begins an empty batch with room for what the last one held: batches of a
-// busy stream are of a size.
-func (b *Batcher) Sent() {
-	last := b.Batch
-	*b = Batcher{
-		Batch: &Batch{Arena: NewArena(min(last.Arena.Size(), BatchBytes)), Changes: make([]Change, 0, len(last.Changes))},
-		sent:  time.Now(), busy: !last.empty(),
+// Take gives the batch away, to be sent, and begins an empty one.
+func (b *Batcher) Take() *Batch {
+	taken := b.Batch
+	*b = Batcher{Batch: b.next(), spare: b.spare, sent: time.Now(), busy: !taken.empty()}
+	return taken
+}
+
+// next has room for what the last batch holds: those of a busy stream are of a size.
+func (b *Batcher) next() *Batch {
+	if b.Size() >= largeBatch {
+		if released, ok := b.spare.Get().(*Batch); ok {
+			return released
+		}
 	}
+	return &Batch{Arena: NewArena(min(b.Arena.Size(), BatchBytes)), Changes: make([]Change, 0, len(b.Changes)), spare: b.spare}
 }

@@ -111,6 +111,11 @@ const keptArena = 1 << 20
 
 // Reset forgets all rows and keeps the memory, unless it is much.
 func (a *Arena) Reset() {
+	if spoils {
+		for i := range a.data {
+			a.data[i] = '#'
+		}
+	}
 	if cap(a.data) > keptArena {
 		a.data = nil
 	}

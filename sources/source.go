@@ -10,6 +10,7 @@ package sources
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"haystream/internal/preflight"
@@ -173,6 +174,20 @@ type Batch struct {
 
 	// Arena owns the bytes of every Row in Changes.
 	Arena *Arena
+
+	spare *sync.Pool // where Release puts it; nil: nowhere
+}
+
+// Release gives the batch's memory back, for a later one. Nothing of the batch may be
+// used after that. A batch that is not released is left to the garbage collector.
+func (b *Batch) Release() {
+	large := b.Size() >= largeBatch
+	clear(b.Changes)
+	b.Arena.Reset()
+	*b = Batch{Changes: b.Changes[:0], Arena: b.Arena, spare: b.spare}
+	if large && b.spare != nil {
+		b.spare.Put(b)
+	}
 }
 
 // Size is the memory that the batch holds, in bytes.
@@ -302,6 +317,28 @@ type Chunk struct {
 	// Sees reports whether the chunk saw the transaction (Change.Tx). It may
 	// say false for a seen one, never true for an unseen one.
 	Sees func(tx uint64) bool
+
+	spare *sync.Pool // where Release puts the memory; nil: nowhere
+}
+
+// NewChunk returns an empty chunk with room for so many rows of about so many bytes
+// altogether, where it can in the memory of one that was released into spare.
+func NewChunk(spare *sync.Pool, rows, bytes int) *Chunk {
+	if c, ok := spare.Get().(*Chunk); ok {
+		return c
+	}
+	return &Chunk{Rows: make([]Row, 0, rows), Arena: NewArena(bytes), spare: spare}
+}
+
+// Release gives the memory of the chunk's rows back, for a later chunk. They may not be
+// used after that. A chunk that is not released is left to the garbage collector.
+func (c *Chunk) Release() {
+	clear(c.Rows)
+	c.Arena.Reset()
+	if c.spare != nil {
+		c.spare.Put(&Chunk{Rows: c.Rows[:0], Arena: c.Arena, spare: c.spare})
+	}
+	c.Rows, c.Arena = nil, nil
 }
 
 // Lag is how far behind the source's log the daemon is.

@@ -20,12 +20,14 @@ import (
 )
 
 // whole is a row with all of its columns.
-func whole(row []int) sources.Row {
+func whole(row []int) sources.Row { return wholeIn(&sources.Arena{}, row) }
+
+func wholeIn(a *sources.Arena, row []int) sources.Row {
 	columns := make([]int, len(row))
 	for i := range row {
 		columns[i] = i
 	}
-	return model.Image(&sources.Arena{}, row, columns)
+	return model.Image(a, row, columns)
 }
 
 // sessions are some, one after the other, on a model and a bench, and the sink.
@@ -247,11 +249,11 @@ func (r *sessions) deliver(most int) {
 	if end == r.at {
 		return
 	}
-	b := &sources.Batch{}
+	b := &sources.Batch{Arena: &sources.Arena{}}
 	for n, l := range r.m.Log[r.at:end] {
 		tx := r.at + n + 1
 		b.Changes = append(b.Changes, sources.Change{
-			Table: r.table(r.m.Names[l.Table]), Kind: l.Kind, Before: whole(l.Before), After: whole(l.After),
+			Table: r.table(r.m.Names[l.Table]), Kind: l.Kind, Before: wholeIn(b.Arena, l.Before), After: wholeIn(b.Arena, l.After),
 			Cascades: l.Kind != sources.Insert && !l.Unchecked, Version: r.version + int64(tx), Tx: uint64(tx),
 		})
 	}
@@ -259,6 +261,7 @@ func (r *sessions) deliver(most int) {
 	r.tell("  stream at %d", end)
 	r.j.windows.Record(b)
 	r.failed(r.j.Apply(b))
+	b.Release()
 	for _, t := range r.j.tables {
 		if !t.known() {
 			r.tell("    table %s: read %v, %d suspects, sweep %v", t.Source, t.load.Done, t.suspects, t.sweep)

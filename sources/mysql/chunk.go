@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -50,6 +51,7 @@ func (s *Source) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.
 		err := s.use(ctx, func(c *conn) error {
 			q, err := newChunkQuery(req, known.table(req.Table.Schema, req.Table.Name), width)
 			if err == nil {
+				q.spare = &s.spare
 				err = q.dropForeign(ctx, c)
 			}
 			if err != nil {
@@ -197,6 +199,7 @@ type chunkQuery struct {
 	rows    int      // at most
 	bytes   int      // that they are expected to take in memory
 	texts   [][]byte // of the row that is read, by column; nil: NULL
+	spare   *sync.Pool
 }
 
 // A keyColumn is how a column of the key is read and given back.
@@ -321,7 +324,8 @@ func (q *chunkQuery) after(n int) string {
 
 // read runs the query and converts its rows as the stream converts its own.
 func (q *chunkQuery) read(ctx context.Context, c *conn) (*sources.Chunk, error) {
-	chunk := &sources.Chunk{Arena: sources.NewArena(q.bytes), Rows: make([]sources.Row, 0, q.rows), Last: q.After}
+	chunk := sources.NewChunk(q.spare, q.rows, q.bytes)
+	chunk.Last = q.After
 	last := make([][]byte, len(q.keys))
 	full := false
 	read := 0

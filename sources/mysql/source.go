@@ -35,6 +35,7 @@ type Source struct {
 	stream  atomic.Pointer[stream]
 	wanted  atomic.Pointer[position] // the last chunk's mark
 	silence sources.Silence
+	spare   sync.Pool // chunks that were released
 
 	mu       sync.Mutex
 	catalog  *catalog   // as the last Catalog read it: what the projected tables came from

@@ -264,13 +264,12 @@ func (st *stream) send() error {
 	st.source.emit(st.emitting())
 	st.source.silence.End()
 	select {
-	case st.out <- b:
+	case st.out <- st.batch.Take():
 	case <-st.ctx.Done():
 		return st.ctx.Err()
 	}
 	st.received = time.Now() // the silence was ours
 	st.source.silence.Begin(st.received)
-	st.batch.Sent()
 	st.sent = st.committed
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *Source) chunk(ctx context.Context, conn *pgx.Conn, req sources.ChunkReq
 	if err != nil {
 		return nil, err
 	}
-	query.decode = s.decode.Load()
+	query.decode, query.spare = s.decode.Load(), &s.spare
 	if req.Having != nil {
 		if err := query.readValues(ctx, conn, known.registry); err != nil {
 			return nil, err

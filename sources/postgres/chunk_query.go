@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,7 @@ type chunkQuery struct {
 	bytes  int      // that they are expected to take in memory
 	decode *charset // what makes UTF-8 of texts; nil where the server does
 	last   [][]byte // the key of the last row, as the server printed it
+	spare  *sync.Pool
 
 	having    [][][]byte       // what rows must have one of, as the server reads it
 	types     []string         // of having
@@ -293,7 +295,7 @@ func (q *chunkQuery) read(ctx context.Context, conn *pgconn.PgConn, registry *ty
 }
 
 func (q *chunkQuery) rowsOf(result *pgconn.ResultReader, registry *typeRegistry) (*sources.Chunk, error) {
-	chunk := &sources.Chunk{Arena: sources.NewArena(q.bytes), Rows: make([]sources.Row, 0, q.rows)}
+	chunk := sources.NewChunk(q.spare, q.rows, q.bytes)
 	var converters []converter
 	for result.NextRow() {
 		if converters == nil {

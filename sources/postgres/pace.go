@@ -116,10 +116,9 @@ func (st *stream) send(ctx context.Context) error {
 	if n := len(b.Messages); n > 0 { // the last may be in no transaction
 		b.CommitTime = later(st.decoder.commit, b.Messages[n-1].Time)
 	}
-	if err := st.handOver(ctx, b); err != nil {
+	if err := st.handOver(ctx, st.batch.Take()); err != nil {
 		return err
 	}
-	st.batch.Sent()
 	st.sent, st.askWait = st.decoder.end, askFirst
 	return nil
 }

@@ -56,6 +56,7 @@ type Source struct {
 	stream  atomic.Pointer[stream]
 	emitted emittedIDs
 	silence sources.Silence
+	spare   sync.Pool // chunks that were released
 	unacked quiet.Log // positions that cannot be acknowledged
 
 	brought map[string]bool // whether a partition may have brought rows along; nil: none was looked into yet
