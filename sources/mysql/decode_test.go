@@ -161,6 +161,7 @@ func BenchmarkStream(b *testing.B) {
 					select {
 					case batch := <-out:
 						rows += len(batch.Changes)
+						batch.Release()
 					case <-ctx.Done():
 						drained <- rows
 						return
