@@ -142,6 +142,12 @@ func (d *daemon) watched(ctx context.Context) error {
 	})
 	g.Go(func() error { return d.await(ended) })
 	g.Go(func() error {
+		for backoff.Pause(ended, time.Second) == nil {
+			d.catchUp(time.Now())
+		}
+		return nil
+	})
+	g.Go(func() error {
 		poll := backoff.Backoff{Min: 2 * time.Second, Max: 10 * time.Second}
 		for poll.Wait(ended, 0) == nil {
 			if err := d.checkRetained(ended); err != nil {

@@ -39,6 +39,7 @@ type status struct {
 	targets  []*builds.Target
 	pf       *inspect.Inspection
 	lags     sources.Lag
+	behind   catchUp
 	letters  *letters
 	verifier *verifier
 	since    time.Time        // of the session
@@ -191,6 +192,18 @@ func (s *status) lag(l sources.Lag) {
 	s.lags = l
 }
 
+// catchUp notes how far behind the daemon is, and returns how it has caught up once it has.
+func (s *status) catchUp(now lateness) *web.CatchUpStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.behind.note(now) {
+		return nil
+	}
+	made := s.behind.status()
+	s.behind = catchUp{}
+	return made
+}
+
 func (s *status) lagUnknown() { s.lag(sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1}) }
 
 // acked is the last position that the checkpoint holds.
@@ -214,7 +227,7 @@ func (s *status) Status() web.Status {
 	out.Source = web.SourceStatus{
 		Position: position, LagSeconds: s.gauges.lag(time.Now()).Seconds(),
 		LagBytes: s.lags.Bytes, RetainedBytes: s.lags.Retained, SafeBytes: s.lags.SafeLeft,
-		Transactions: s.gauges.transactions.Load(), Changes: s.gauges.changes.Load(),
+		Transactions: s.gauges.transactions.Load(), Changes: s.gauges.changes.Load(), CatchUp: s.behind.status(),
 	}
 	out.Sink.Healthy = true
 	if err := s.sink.Health(); err != nil {
@@ -226,7 +239,9 @@ func (s *status) Status() web.Status {
 	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.Source.Kind, s.pf.Source.Version, s.pf.Source.Address
 	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.Sink.Kind, s.pf.Sink.Version, s.pf.Sink.Address
 	out.Indexes = s.indexes()
-	out.Store = s.pipeline.joins.Status()
+	if out.Store = s.pipeline.joins.Status(); out.Store != nil {
+		out.Source.LagSeconds = max(out.Source.LagSeconds, out.Store.PendingSeconds)
+	}
 	_, out.Refused = s.letters.found()
 	return out
 }
@@ -328,7 +343,11 @@ func (s *status) NotReady() []web.Trouble {
 		}
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {
-		add(web.Lag, "%s behind the source", lag.Round(time.Second))
+		text := fmt.Sprintf("%s behind the source", lag.Round(time.Second))
+		if c := st.Source.CatchUp; c != nil && c.LeftSeconds >= 0 {
+			text += fmt.Sprintf("; at %.0f documents a second it is made up for in about %s", c.DocumentsPerSecond, seconds(c.LeftSeconds).Round(time.Second))
+		}
+		add(web.Lag, "%s", text)
 	}
 	return why
 }

@@ -271,7 +271,9 @@ func (d *rounds) begin() (s *shared, version int64, turns []*turn, asked []asked
 			continue
 		}
 		t := &turn{begun: to.began.Load() > 0}
-		t.marks, t.named, t.records = to.dirty.next()
+		if t.marks, t.named, t.records = to.dirty.next(); len(t.records) > 0 {
+			to.sending = t.records[0]
+		}
 		d.taken += len(t.marks)
 		turns = append(turns, t)
 	}
@@ -299,7 +301,7 @@ func (d *rounds) sent(to *target, records []int64) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	to.sentRecords = append(to.sentRecords, recordsAt{d.sequence, records})
+	to.sentRecords, to.sending = append(to.sentRecords, recordsAt{d.sequence, records}), 0
 	wake(d.landing) // it may be held already
 }
 
@@ -563,9 +565,18 @@ type Status struct {
 	MemoryBytes int64 `json:"memory_bytes"`
 	Pending     int64 `json:"documents_pending"` // at least so many are to be rendered or on their way
 	Twice       bool  `json:"stored_twice"`      // some tables are, until indexes that are being replaced are gone
+
+	PendingSeconds float64 `json:"pending_seconds"` // for how long one of them is, at least, of an index that is loaded
+
 	CacheHits   int64 `json:"cache_hits"`
 	CacheMisses int64 `json:"cache_misses"`
 	Compactions int64 `json:"compactions"`
+}
+
+// A seen is when something was still to be held of the commits up to a version.
+type seen struct {
+	version int64 // 0: nothing was
+	at      time.Time
 }
 
 // status says how the store is, and a number of documents that are to be
@@ -593,8 +604,39 @@ func (d *rounds) status() *Status {
 		if to.passing.Load() || to.dirty.behind > 0 {
 			out.Pending++
 		}
+		if to.began.Load() > 0 && !to.passing.Load() {
+			out.PendingSeconds = max(out.PendingSeconds, to.waits(d.clock.now(), time.Now()).Seconds())
+		}
 	}
 	return out
+}
+
+// waits is for how long a document is to be rendered or on its way, at least, as far as that was asked before. version
+// is that of the last commit. rounds.mu is held.
+func (to *target) waits(version int64, now time.Time) time.Duration {
+	switch oldest := to.oldest(); {
+	case oldest == 0:
+		to.seen = seen{}
+	case to.seen.version < oldest:
+		to.seen = seen{version, now}
+	}
+	if to.seen.version == 0 {
+		return 0
+	}
+	return now.Sub(to.seen.at)
+}
+
+// oldest is the version of the first record of which something is not held; 0: there is none. rounds.mu is held.
+func (to *target) oldest() int64 {
+	switch {
+	case len(to.sentRecords) > 0:
+		return to.sentRecords[0].versions[0]
+	case to.sending > 0:
+		return to.sending
+	case len(to.dirty.records) > 0:
+		return to.dirty.records[0]
+	}
+	return to.dirty.behind
 }
 
 // close releases what pieces that were never rendered have held.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"haystream/mapping"
 	"haystream/mapping/rowstore"
@@ -180,5 +181,71 @@ func TestPlaceTakenByWhatWasDirty(t *testing.T) {
 	}
 	if len(deleted) == 0 {
 		t.Error("the place was not deleted")
+	}
+}
+
+// TestPendingIsTold: for how long something waits counts from when it was seen first, wherever it is on its way, until
+// it is held, and not from what came later; a round that sends what came later does not end it.
+func TestPendingIsTold(t *testing.T) {
+	store := emptyStore(t)
+	to := targetOf(&Target{Target: &sinks.Target{Physical: "x"}, Retired: &atomic.Bool{}}, 0, &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}})
+	to.began.Store(1)
+	to.sent = true
+	c := newClock(store, 1)
+	j := &Joins{store: store, targets: []*target{to}, clock: c, rounds: newRounds(c, []*target{to})}
+	at, began := time.Now(), time.Now()
+	expect := func(when string, want time.Duration) {
+		t.Helper()
+		at = at.Add(time.Minute)
+		j.rounds.mu.Lock()
+		defer j.rounds.mu.Unlock()
+		if got := to.waits(c.now(), at); got != want {
+			t.Errorf("%s, %s after it began, something waits for %s, want %s", when, at.Sub(began), got, want)
+		}
+	}
+	mark := func(mark string) {
+		t.Helper()
+		if err := j.write(0, func(*rowstore.Batch) error { return to.mark([]byte(mark)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sent []*Piece
+	round := func() {
+		t.Helper()
+		err := j.rounds.round(t.Context(), func(p *Piece) error {
+			expect("while it is sent", time.Duration(len(sent)+1)*time.Minute)
+			sent = append(sent, p)
+			p.rendered()
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle := func() {
+		t.Helper()
+		if err := j.Settle(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := to.dirty.refill(store, to.id, 1); err != nil {
+		t.Fatal(err)
+	}
+	expect("at first", 0)
+	mark("a")
+	expect("when it is dirty", 0)
+	round()
+	mark("b")
+	round()
+	expect("while both are on their way", 3*time.Minute)
+	sent[0].Hold()
+	settle()
+	expect("when the first is held", 0)
+	expect("and later", time.Minute)
+	sent[1].Hold()
+	settle()
+	expect("when both are", 0)
+	if j.Status().PendingSeconds != 0 {
+		t.Errorf("%+v", j.Status())
 	}
 }

@@ -38,6 +38,8 @@ type target struct {
 	rendered    atomic.Int64 // rows whose documents the pass has rendered and are held
 	dirty       dirty        // guarded by rounds.mu, as what follows
 	sentRecords []recordsAt  // that are not deleted yet
+	sending     int64        // the first record of what the round under way sends; 0: it has sent all
+	seen        seen         // by whom asked last what is not held
 
 	cursor []byte // the last row that the pass has sent; owned by Run
 	sent   bool   // and there are no more

@@ -40,6 +40,9 @@ func (s Status) lines() string {
 	if s.Source.RetainedBytes >= 0 { // a server that keeps its log by its own rules keeps none for us
 		fmt.Fprintf(&b, "; the server keeps %s for it", size(s.Source.RetainedBytes))
 	}
+	if c := s.Source.CatchUp; c != nil && c.LeftSeconds >= 0 {
+		fmt.Fprintf(&b, "; made up for in about %s at %.0f documents a second", lasting(seconds(c.LeftSeconds)), c.DocumentsPerSecond)
+	}
 	b.WriteByte('\n')
 	fmt.Fprintf(&b, "sink\t%s %s at %s, %s\n", s.Sink.Kind, s.Sink.Version, s.Sink.Address, sink)
 	if e := s.Events; e != nil {

@@ -43,6 +43,17 @@ type SourceStatus struct {
 	SafeBytes     int64   `json:"safe_bytes"` // log that may be written before the server gives the slot up
 	Transactions  int64   `json:"transactions"`
 	Changes       int64   `json:"changes"`
+
+	CatchUp *CatchUpStatus `json:"catch_up,omitempty"` // nil while it is not far behind
+}
+
+// CatchUpStatus is how fast a daemon that is far behind makes up for it, since it was furthest behind.
+type CatchUpStatus struct {
+	BehindSeconds      float64 `json:"behind_seconds"` // it was then
+	Seconds            float64 `json:"seconds"`        // since
+	Documents          int64   `json:"documents"`      // that the sink has taken since
+	DocumentsPerSecond float64 `json:"documents_per_second"`
+	LeftSeconds        float64 `json:"left_seconds"` // -1 while it gets no better
 }
 
 // EventsStatus is the event queue's part of Status. Events are counted since the process started.

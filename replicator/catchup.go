@@ -1,0 +1,70 @@
+package replicator
+
+import (
+	"time"
+
+	"haystream/replicator/web"
+)
+
+// How far behind a daemon is that has to catch up, and one that has.
+const (
+	farBehind = 10 * time.Second
+	caughtUp  = 5 * time.Second
+)
+
+// A catchUp knows how fast a daemon that is far behind makes up for it, since it was furthest behind.
+type catchUp struct {
+	worst, last lateness // zero while it is not far behind
+}
+
+// A lateness is how far behind a daemon was, and how many documents the sink had taken.
+type lateness struct {
+	at        time.Time
+	lag       time.Duration
+	documents int64
+}
+
+// note notes how it is now. It reports whether the daemon has caught up.
+func (c *catchUp) note(now lateness) (over bool) {
+	switch {
+	case c.worst.at.IsZero() && now.lag < farBehind:
+		return false
+	case c.worst.at.IsZero() || now.lag >= c.worst.lag:
+		c.worst = now
+	}
+	c.last = now
+	return now.lag < caughtUp
+}
+
+// status is nil while the daemon is not far behind.
+func (c *catchUp) status() *web.CatchUpStatus {
+	if c.worst.at.IsZero() {
+		return nil
+	}
+	out := &web.CatchUpStatus{BehindSeconds: c.worst.lag.Seconds(), Seconds: c.last.at.Sub(c.worst.at).Seconds(), LeftSeconds: -1}
+	out.Documents = max(0, c.last.documents-c.worst.documents) // another session counts anew
+	if out.Seconds > 0 {
+		out.DocumentsPerSecond = float64(out.Documents) / out.Seconds
+		if less := c.worst.lag - c.last.lag; less > 0 {
+			out.LeftSeconds = c.last.lag.Seconds() * out.Seconds / less.Seconds()
+		}
+	}
+	return out
+}
+
+// catchUp looks at how far behind the daemon is.
+func (d *daemon) catchUp(now time.Time) {
+	st := d.status.Status()
+	at := lateness{at: now, lag: time.Duration(st.Source.LagSeconds * float64(time.Second))}
+	for _, index := range st.Indexes {
+		at.documents += index.Written + index.Deleted + index.Superseded
+	}
+	if made := d.status.catchUp(at); made != nil {
+		d.log.Info().Stringer("was_behind", seconds(made.BehindSeconds)).Stringer("took", seconds(made.Seconds)).
+			Int64("documents", made.Documents).Float64("documents_per_second", made.DocumentsPerSecond).Msg("caught up with the source")
+	}
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond)
+}
