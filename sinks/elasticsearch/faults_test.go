@@ -515,6 +515,32 @@ func TestHealthSaysWhyAndLogsOnce(t *testing.T) {
 	}
 }
 
+// TestWithoutLeaseIsNotWell: while nothing may be sent, as no checkpoint can be saved, the sink does not take documents.
+func TestWithoutLeaseIsNotWell(t *testing.T) {
+	f := newFake(t)
+	s, err := New(oneLane(f.URL), sinks.Options{Owner: "blog"}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var leased atomic.Bool
+	in := make(chan *sinks.Batch, 1)
+	in <- &sinks.Batch{Actions: []sinks.Action{indexAction(newNotes(), "1", 1, `{}`)}, Done: func() {}}
+	result := make(chan error, 1)
+	go func() { result <- s.Write(t.Context(), in, leased.Load) }()
+	waitFor(t, "health to say why", func() bool {
+		err := s.Health()
+		return err != nil && strings.Contains(err.Error(), "checkpoint")
+	})
+	leased.Store(true)
+	waitFor(t, "health to be well", func() bool { return s.Health() == nil })
+	close(in)
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	f.want(t, map[string]int64{"1": 1})
+}
+
 // TestEphemeralPortsAreNoNews: each connection that breaks names another port.
 func TestEphemeralPortsAreNoNews(t *testing.T) {
 	f := newFake(t)

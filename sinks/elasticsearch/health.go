@@ -61,6 +61,16 @@ func (h *health) waiting(lane int, reason string) {
 	}
 }
 
+// unleased says that a lane sends nothing, since it may not. A reason that is known already says more.
+func (h *health) unleased(lane int) {
+	h.mu.Lock()
+	_, waits := h.waits[lane]
+	h.mu.Unlock()
+	if !waits {
+		h.waiting(lane, "nothing is sent until the checkpoint can be saved again")
+	}
+}
+
 // answers says that a lane delivers again, or has ended.
 func (h *health) answers(lane int) {
 	if h.current.Load() == nil {

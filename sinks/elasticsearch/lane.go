@@ -235,6 +235,10 @@ func (l *lane) round(ctx context.Context, work []entry, settle settling) (int, *
 	if err != nil {
 		return 0, nil, err
 	}
+	if !l.w.leased() {
+		l.w.sink.health.unleased(l.number)
+		l.failures = max(l.failures, 1) // so that the end of it is noted
+	}
 	if err := sinks.AwaitLease(ctx, l.w.leased); err != nil {
 		l.w.throttle.leave(p, false)
 		return 0, nil, err
