@@ -21,7 +21,7 @@ import (
 
 // Bounds of a comparison.
 const (
-	compareRows  = 500             // rows looked at in one step
+	compareRows  = 2000            // rows looked at in one step, which takes as long as a change needs to be delivered
 	compareBytes = 1 << 20         // of documents, about
 	compareLooks = 12              // at a document that changes or differs
 	patience     = 2 * time.Minute // with a server that does not answer
@@ -129,6 +129,9 @@ func (p *pipeline) newComparison(t *builds.Target, l *verify.Log) (*comparison, 
 		limits.ChunkRows = int(min(float64(limits.ChunkRows), rows*100/o.Sample))
 	} else {
 		limits.ChunkRows = min(limits.ChunkRows, compareRows)
+		if o.Rate > 0 { // a second at a time
+			limits.ChunkRows = max(min(limits.ChunkRows, o.Rate), 2)
+		}
 	}
 	c := &comparison{
 		p: p, t: t, log: l, options: o, view: p.viewer, scratch: p.decoding.scratch(), refused: map[string]bool{},
