@@ -26,8 +26,10 @@ test: check servers ## every test, on real servers that it fetches and starts
 
 test-nightly: export HAYSTREAM_TEST_VERSIONS = all
 test-nightly: export HAYSTREAM_EVENTS = 1000000
-test-nightly: TEST_TIMEOUT = 90m
-test-nightly: check servers ## the same, on every server version that is supported, and with a million events
+test-nightly: export HAYSTREAM_VERIFY_ROWS = 1000000
+test-nightly: export HAYSTREAM_OUTAGE = 10m
+test-nightly: TEST_TIMEOUT = 6h
+test-nightly: check servers ## the same, on every server version that is supported, with a million events, a million rows verified, and a sink away for ten minutes
 	$(TEST) ./...
 
 torture: servers ## random writes, faults and changes of schemas for SECONDS=600, on DB=postgres, mysql or mariadb; SEED=… makes the same choices again
