@@ -12,9 +12,15 @@ const (
 	caughtUp  = 5 * time.Second
 )
 
-// A catchUp knows how fast a daemon that is far behind makes up for it, since it was furthest behind.
+// nothingTaken is for how long the sink must have taken nothing for it to have been away.
+const nothingTaken = 5 * time.Second
+
+// A catchUp knows how fast a daemon that is far behind makes up for it.
 type catchUp struct {
-	worst, last lateness // zero while it is not far behind
+	from  lateness // since when it does; zero while it is not far behind
+	worst lateness // when it was furthest behind
+	taken lateness // when the sink had last taken documents
+	last  lateness
 }
 
 // A lateness is how far behind a daemon was, and how many documents the sink had taken.
@@ -27,9 +33,16 @@ type lateness struct {
 // note notes how it is now. It reports whether the daemon has caught up.
 func (c *catchUp) note(now lateness) (over bool) {
 	switch {
-	case c.worst.at.IsZero() && now.lag < farBehind:
+	case c.from.at.IsZero() && now.lag < farBehind:
 		return false
-	case c.worst.at.IsZero() || now.lag >= c.worst.lag:
+	case c.from.at.IsZero():
+		c.from, c.worst, c.taken = now, now, now
+	case now.documents != c.taken.documents:
+		c.taken = now
+	case now.at.Sub(c.taken.at) >= nothingTaken:
+		c.from = now
+	}
+	if now.lag >= c.worst.lag {
 		c.worst = now
 	}
 	c.last = now
@@ -38,16 +51,16 @@ func (c *catchUp) note(now lateness) (over bool) {
 
 // status is nil while the daemon is not far behind.
 func (c *catchUp) status() *web.CatchUpStatus {
-	if c.worst.at.IsZero() {
+	if c.from.at.IsZero() {
 		return nil
 	}
-	out := &web.CatchUpStatus{BehindSeconds: c.worst.lag.Seconds(), Seconds: c.last.at.Sub(c.worst.at).Seconds(), LeftSeconds: -1}
-	out.Documents = max(0, c.last.documents-c.worst.documents) // another session counts anew
+	out := &web.CatchUpStatus{BehindSeconds: c.worst.lag.Seconds(), Seconds: c.last.at.Sub(c.from.at).Seconds(), LeftSeconds: -1}
+	out.Documents = max(0, c.last.documents-c.from.documents) // another session counts anew
 	if out.Seconds > 0 {
 		out.DocumentsPerSecond = float64(out.Documents) / out.Seconds
-		if less := c.worst.lag - c.last.lag; less > 0 {
-			out.LeftSeconds = c.last.lag.Seconds() * out.Seconds / less.Seconds()
-		}
+	}
+	if less := c.worst.lag - c.last.lag; less > 0 {
+		out.LeftSeconds = c.last.lag.Seconds() * c.last.at.Sub(c.worst.at).Seconds() / less.Seconds()
 	}
 	return out
 }

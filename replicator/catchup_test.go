@@ -5,33 +5,34 @@ import (
 	"time"
 )
 
-// TestCatchUp: the pace counts from when the daemon was furthest behind, and is told once.
+// TestCatchUp: the pace counts from when the sink takes documents again, also where the oldest change waits on, and is told once.
 func TestCatchUp(t *testing.T) {
 	var c catchUp
 	began := time.Now()
-	for n, step := range []struct {
-		lag       int // seconds
+	for _, step := range []struct {
+		at, lag   int // seconds
 		documents int64
 		over      bool
-		rate      float64 // -1: it is not far behind
-		left      float64
+		rate      float64 // documents a second; -1: it is not far behind
+		left      float64 // seconds
 	}{
-		{0, 100, false, -1, 0},
-		{9, 100, false, -1, 0},
-		{60, 100, false, 0, -1},
-		{600, 150, false, 0, -1},
-		{600, 150, false, 0, -1},
-		{400, 2150, false, 2000, 2},
-		{200, 4150, false, 2000, 1},
-		{4, 8150, true, 8000.0 / 3, 4.0 * 3 / 596},
+		{0, 0, 100, false, -1, 0},
+		{1, 9, 100, false, -1, 0},
+		{2, 60, 100, false, 0, -1},
+		{4, 62, 150, false, 25, -1},
+		{100, 600, 150, false, 0, -1},
+		{101, 601, 2150, false, 2000, -1}, // the oldest change waits still
+		{102, 401, 4150, false, 2000, 401.0 / 200},
+		{104, 201, 4150, false, 1000, 201 * 3.0 / 400}, // a moment without any is no outage
+		{105, 4, 8150, true, 1600, 4 * 4.0 / 597},
 	} {
-		over := c.note(lateness{began.Add(time.Duration(n) * time.Second), time.Duration(step.lag) * time.Second, step.documents})
+		over := c.note(lateness{began.Add(time.Duration(step.at) * time.Second), time.Duration(step.lag) * time.Second, step.documents})
 		st := c.status()
 		if over != step.over || (st == nil) != (step.rate < 0) {
-			t.Fatalf("%d: over %v, %+v", n, over, st)
+			t.Fatalf("%d: over %v, %+v", step.at, over, st)
 		}
 		if st != nil && (st.DocumentsPerSecond != step.rate || st.LeftSeconds != step.left) {
-			t.Errorf("%d: %+v, want %g documents a second and %g s left", n, st, step.rate, step.left)
+			t.Errorf("%d: %+v, want %g documents a second and %g s left", step.at, st, step.rate, step.left)
 		}
 	}
 }

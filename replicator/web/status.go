@@ -47,10 +47,10 @@ type SourceStatus struct {
 	CatchUp *CatchUpStatus `json:"catch_up,omitempty"` // nil while it is not far behind
 }
 
-// CatchUpStatus is how fast a daemon that is far behind makes up for it, since it was furthest behind.
+// CatchUpStatus is how fast a daemon that is far behind makes up for it.
 type CatchUpStatus struct {
-	BehindSeconds      float64 `json:"behind_seconds"` // it was then
-	Seconds            float64 `json:"seconds"`        // since
+	BehindSeconds      float64 `json:"behind_seconds"` // at most
+	Seconds            float64 `json:"seconds"`        // since when it is, or since the sink takes documents again
 	Documents          int64   `json:"documents"`      // that the sink has taken since
 	DocumentsPerSecond float64 `json:"documents_per_second"`
 	LeftSeconds        float64 `json:"left_seconds"` // -1 while it gets no better
