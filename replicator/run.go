@@ -277,7 +277,7 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.standBy(ctx, err), nil
 	case errors.As(err, &refused) && refused.Final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,
-		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, builds.ErrNewer):
+		errors.Is(err, sinks.ErrForeign) && !d.ran, errors.Is(err, sinks.ErrTooManyDeadLetters), errors.Is(err, builds.ErrNewer), errors.Is(err, rowstore.ErrNewer):
 		return later, err
 	case errors.Is(err, errRetained):
 		return d.giveUp(ctx, err), nil

@@ -48,6 +48,7 @@ func TestAnswers(t *testing.T) {
 		"an index has become somebody else's":      {err: sinks.ErrForeign, ran: true, next: later, position: "p"},
 		"too many dead letters":                    {err: sinks.ErrTooManyDeadLetters, ran: true, next: later, stops: true, position: "p"},
 		"a newer program's checkpoint":             {err: builds.ErrNewer, ran: true, next: later, stops: true, position: "p"},
+		"a newer program's row store":              {err: rowstore.ErrNewer, ran: true, next: later, stops: true, position: "p"},
 		"the row store's volume is full":           {err: rowstore.ErrFull, ran: true, next: later, position: "p"},
 	} {
 		t.Run(name, func(t *testing.T) {

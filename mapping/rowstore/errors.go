@@ -11,9 +11,13 @@ import (
 // Sentinels that a caller branches on.
 var (
 	// ErrRebuild means that what is stored cannot be used: it belongs to
-	// another source, was written by another version of the program, or is
+	// another source, was written by an older version of the program, or is
 	// damaged. Its text says which. Reset and a new load mend it.
 	ErrRebuild = errors.New("the row store must be rebuilt")
+
+	// ErrNewer means that a newer version of the program has written the store. It is left as it is:
+	// that version goes on with it, and another one would have to read all tables again.
+	ErrNewer = errors.New("the row store was written by a newer version of haystream")
 
 	// ErrLocked means that another process, or another Store of this one, has
 	// the directory open.

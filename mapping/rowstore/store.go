@@ -21,12 +21,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"sync"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 	"github.com/rs/zerolog"
 
 	"haystream/sources"
@@ -90,7 +92,7 @@ type Store struct {
 // fresh ID tells. Its tables are those that Use names.
 //
 // With ErrRebuild the Store is returned as well: it takes Reset or Close, and
-// nothing else. ErrLocked, ErrFull and ErrReadOnly are as said there.
+// nothing else. ErrNewer, ErrLocked, ErrFull and ErrReadOnly are as said there.
 func Open(dir string, of Meta, options Options) (*Store, error) {
 	s := &Store{fs: options.FS, dir: dir, options: options, wanted: meta{Format: format, Identity: of.Identity}}
 	if s.fs == nil {
@@ -185,6 +187,9 @@ func (s *Store) open() error {
 		if why := g.failure(); why != nil {
 			err = why
 		}
+		if version, newer := s.newerEngine(); newer {
+			return fmt.Errorf("%w (version %d of its storage engine's format, this one reads up to %d); run that version, or delete %s: every table is then read again", ErrNewer, version, uint64(pebble.FormatNewest), s.dir)
+		}
 		return openError(err)
 	}
 	g.opened.Store(true)
@@ -202,6 +207,15 @@ func (s *Store) open() error {
 		return err
 	}
 	return nil
+}
+
+// newerEngine reports whether the files are in a form that the storage engine does not know yet.
+func (s *Store) newerEngine() (version uint64, newer bool) {
+	text, err := atomicfs.ReadMarker(s.fs, s.rows(), "format-version")
+	if err == nil {
+		version, err = strconv.ParseUint(text, 10, 64)
+	}
+	return version, err == nil && version > uint64(pebble.FormatNewest)
 }
 
 // shut closes the storage engine.
@@ -229,6 +243,8 @@ func (s *Store) recognise() error {
 		return s.damaged("read what the row store is", err)
 	}
 	switch {
+	case m.Format > s.wanted.Format:
+		return fmt.Errorf("%w (format %d, this one reads up to %d); run that version, or delete %s: every table is then read again", ErrNewer, m.Format, s.wanted.Format, s.dir)
 	case m.Format != s.wanted.Format:
 		return fmt.Errorf("%w: it was written in format %d, this program has %d", ErrRebuild, m.Format, s.wanted.Format)
 	case m.Identity != s.wanted.Identity:

@@ -15,7 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 	"github.com/rs/zerolog"
 
 	"haystream/sources"
@@ -165,6 +167,38 @@ func TestIncompleteRow(t *testing.T) {
 	}
 }
 
+// TestNewer: what a newer version has written stays as it is.
+func TestNewer(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs, layout())
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what, says string) {
+		t.Helper()
+		s, err := openLayout("/data/store", layout(), source, Options{FS: fs})
+		if !errors.Is(err, ErrNewer) || errors.Is(err, ErrRebuild) || s != nil || !strings.Contains(err.Error(), says+"; run that version, or delete /data/store") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	rewriteMeta(t, fs, format+1)
+	newer := fmt.Sprintf("(format %d, this one reads up to %d)", format+1, format)
+	refused("a newer format", newer)
+
+	marker, was, err := atomicfs.LocateMarker(fs, "/data/store/rows", "format-version")
+	if err == nil {
+		err = marker.Move(strconv.Itoa(int(pebble.FormatNewest) + 100))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("a newer storage engine", fmt.Sprintf("(version %d of its storage engine's format, this one reads up to %d)", int(pebble.FormatNewest)+100, int(pebble.FormatNewest)))
+	if err := errors.Join(marker.Move(was), marker.Close()); err != nil {
+		t.Fatal(err)
+	}
+	refused("the store is as it was", newer)
+}
+
 func TestOfAnother(t *testing.T) {
 	fs := vfs.NewMem()
 	s := open(t, fs, layout())
@@ -177,7 +211,7 @@ func TestOfAnother(t *testing.T) {
 		format int
 	}{
 		"source": {Meta{Identity: "7312/2"}, format},
-		"format": {source, format + 1},
+		"format": {source, format - 1},
 	} {
 		if try.format != format {
 			rewriteMeta(t, fs, try.format)

@@ -131,7 +131,7 @@ var reasonTexts = [reasonCount]reasonText{
 	},
 	Stopped: {
 		name: "stopped", line: "what a person must mend, as the process ends with exit code 1", silent: true, metric: "running", person: true,
-		remedy: "what its last words say: a mistake in the config or a missing grant at the first start, more dead letters than `limits.max_dead_letters`, a checkpoint of a newer version. Restarting alone does not help",
+		remedy: "what its last words say: a mistake in the config or a missing grant at the first start, more dead letters than `limits.max_dead_letters`, a checkpoint or row store of a newer version. Restarting alone does not help",
 	},
 }
 

@@ -131,7 +131,7 @@ func (q *Queue) find() error {
 		q.number = n + 1
 		s, id, err := openSegment(q.disk, name)
 		switch {
-		case errors.Is(err, errHead) && name == lastSegment(names): // the power was cut while it was made
+		case errors.Is(err, errUnmade) && name == lastSegment(names): // the power was cut while it was made
 			if err := q.disk.remove(name); err != nil {
 				return fmt.Errorf("remove %s, which is empty: %w", name, err)
 			}

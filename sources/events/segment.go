@@ -22,7 +22,7 @@ type place struct {
 // A segment is a file of the queue. What it holds ends where the next one starts: bytes behind
 // that were refused, or never whole. It begins with
 //
-//	magic, 8 bytes; the queue's id, 16; where it starts: offset and number of events, 8 each, and
+//	magic, 8 bytes, of which the last one is the format's number; the queue's id, 16; where it starts: offset and number of events, 8 each, and
 //	the checksum before, 4; the checksum of all these, 4
 type segment struct {
 	name  string
@@ -76,19 +76,37 @@ func createSegment(d disk, name, id string, start place) (*segment, error) {
 	return &segment{name, start, f}, nil
 }
 
-// openSegment reads the head of one that is there. errHead: it was never whole.
+// newer reports whether a later version of the program has made the file.
+func newer(head []byte) bool {
+	last := len(magic) - 1
+	return string(head[:last]) == string(magic[:last]) && head[last] > magic[last]
+}
+
+// openSegment reads the head of one that is there. errUnmade: it was never whole, and has no events. errNewer:
+// its events were answered for, and it must stay.
 func openSegment(d disk, name string) (s *segment, id string, err error) {
 	f, err := d.open(name)
 	if err != nil {
 		return nil, "", fmt.Errorf("open %s: %w", name, err)
 	}
-	head := make([]byte, segmentHead)
-	_, err = f.ReadAt(head, 0)
-	switch sum := segmentHead - 4; {
-	case err != nil && !errors.Is(err, io.EOF):
+	head := make([]byte, segmentHead+1) // with a byte of what follows
+	n, err := f.ReadAt(head, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	sum := segmentHead - 4
+	whole := n >= segmentHead && string(head[:8]) == string(magic) && crc32.Checksum(head[:sum], table) == binary.LittleEndian.Uint32(head[sum:])
+	switch {
+	case err != nil, whole:
+	case newer(head):
+		err = errNewer
+	case n <= segmentHead:
+		err = errUnmade
+	default:
+		err = errHead
+	}
+	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("read %s: %w", name, err), f.Close())
-	case err != nil, string(head[:8]) != string(magic), crc32.Checksum(head[:sum], table) != binary.LittleEndian.Uint32(head[sum:]):
-		return nil, "", errors.Join(fmt.Errorf("read %s: %w", name, errHead), f.Close())
 	}
 	rest := head[8+idSize:]
 	start := place{int64(binary.LittleEndian.Uint64(rest)), int64(binary.LittleEndian.Uint64(rest[8:])), binary.LittleEndian.Uint32(rest[16:])}
@@ -97,6 +115,8 @@ func openSegment(d disk, name string) (s *segment, id string, err error) {
 
 var (
 	errHead   = errors.New("it does not begin as a queue's file does")
+	errUnmade = fmt.Errorf("%w, and ends there", errHead)
+	errNewer  = errors.New("the event queue was written by a newer version of haystream; run that version until it is empty")
 	errDamage = errors.New("what follows is no frame of the queue")
 )
 

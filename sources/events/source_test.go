@@ -1,10 +1,13 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -302,5 +305,45 @@ func TestOneProcess(t *testing.T) {
 	s.Close()
 	if dropped, err := other.Remove(t.Context(), false); err != nil || len(dropped) != 1 {
 		t.Errorf("removed %v, %v", dropped, err)
+	}
+}
+
+// TestOtherHeads: a queue that a newer version has written is refused, and a file whose head is damaged is passed
+// over: neither is deleted, since it has events.
+func TestOtherHeads(t *testing.T) {
+	path := t.TempDir()
+	q, err := Open(path, Options{MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Append(t.Context(), []Event{{Name: "clicks", ID: "1", Created: "2026-11-29T10:00:00Z", Body: []byte(`{"id":"1"}`)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(path, segmentName(0))
+	ours, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := bytes.Clone(ours)
+	theirs[len(magic)-1]++
+	damaged := bytes.Clone(ours)
+	damaged[20]++
+	for _, file := range [][]byte{theirs, damaged} {
+		if err := os.WriteFile(name, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		q, err := Open(path, Options{MaxBytes: 1 << 20})
+		if newer := &file[0] == &theirs[0]; errors.Is(err, errNewer) != newer || (err == nil) == newer {
+			t.Errorf("newer %v: %v", newer, err)
+		}
+		if err == nil {
+			err = q.Close()
+		}
+		if now, readErr := os.ReadFile(name); readErr != nil || !bytes.Equal(now, file) {
+			t.Errorf("the file of %d bytes has %d: %v, %v", len(file), len(now), readErr, err)
+		}
 	}
 }
