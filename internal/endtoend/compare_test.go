@@ -45,7 +45,12 @@ func (w *world) wanted(sql string) map[string]string {
 // compareWith fails the test unless an index has exactly the given documents, by id.
 func (w *world) compareWith(index string, wanted map[string]string) {
 	w.t.Helper()
-	documents := w.documentsOf(index)
+	w.compareThese(index, w.documentsOf(index), wanted)
+}
+
+// compareThese does the same for documents that were read from it. It deletes them.
+func (w *world) compareThese(index string, documents map[string]json.RawMessage, wanted map[string]string) {
+	w.t.Helper()
 	missing, different := 0, 0
 	for id, want := range wanted {
 		got, ok := documents[id]

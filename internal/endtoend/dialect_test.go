@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -139,7 +140,7 @@ func (w *world) logEnd() string {
 		if err := errors.Join(rows.Scan(into...), rows.Err()); err != nil {
 			w.t.Fatal(err)
 		}
-		return fmt.Sprintf("/%s:%s/", values[0].String, values[1].String)
+		return values[0].String + ":" + values[1].String
 	}
 	var lsn string
 	if err := w.db.QueryRowContext(w.ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&lsn); err != nil {
@@ -155,7 +156,13 @@ func (w *world) passed(end string) bool {
 	case servers.MySQL, servers.MariaDB:
 		source, _ := w.status()["source"].(map[string]any)
 		position, _ := source["position"].(string)
-		return strings.Contains(position, end)
+		_, position, _ = strings.Cut(position, "/")
+		position, _, _ = strings.Cut(position, "/")
+		file, offset, _ := strings.Cut(position, ":")
+		endFile, endOffset, _ := strings.Cut(end, ":")
+		at, _ := strconv.Atoi(offset)
+		to, err := strconv.Atoi(endOffset)
+		return err == nil && file == endFile && at >= to // others may write to the server, too
 	}
 	var passed bool
 	err := w.db.QueryRowContext(w.ctx,

@@ -1,76 +1,53 @@
 package endtoend
 
 import (
-	"context"
 	"database/sql"
-	"math/rand/v2"
+	"errors"
 	"net/url"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"haystream/internal/servers"
 )
 
-// TestFailover kills a primary under writers, promotes its replica, and points
-// the daemon at that: it goes on where it was, without reading a table again.
-func TestFailover(t *testing.T) {
-	for _, shared := range append(append([]*servers.Shared{}, mysqls...), marias...) {
-		t.Run(shared.Spec.Kind+shared.Spec.Version, func(t *testing.T) { failover(t, shared.Spec) })
+// failover has the source's replica take its place, when it has all that the daemon has read.
+func failover(m *trial) {
+	primary := m.server
+	follower := follow(m.top, primary, m.replica)
+	m.change()
+	m.kill()
+	m.exec("CREATE TABLE behind (id int PRIMARY KEY)")
+	do := func(statement string) error {
+		_, err := follower.ExecContext(m.ctx, statement)
+		return err
 	}
+	m.eventually("the replica has all", func() bool { return do("SELECT 1 FROM "+m.name+".behind") == nil })
+	if err := errors.Join(primary.Kill(), do(stopReplica(primary))); err != nil {
+		m.t.Fatal(err)
+	}
+	m.server = m.replica
+	m.db, m.url = m.dialect.open(m.top, m.replica.URL, m.name)
+	m.configure()
+	m.again()
+	m.start()
 }
 
-func failover(t *testing.T, spec servers.Spec) {
-	const rows = 3000
-	primary := servers.Test(t, spec)
-	w := worldOn(t, primary, search.Get(t))
-	replica, follower := replicaOf(t, primary)
-	w.follow(rows)
-	before := w.physical()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var writes atomic.Int64
-	var writers sync.WaitGroup
-	writers.Go(func() { w.write(ctx, rand.New(rand.NewPCG(1, 1)), rows, &writes) })
-	w.eventually("the writer is under way", func() bool { return writes.Load() > 300 })
-	w.kill()
-	// What the daemon has read must have reached the replica: it has not read what comes now.
-	at := writes.Load()
-	w.eventually("the writer goes on", func() bool { return writes.Load() > at+300 })
-	if err := primary.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	writers.Wait()
-	if _, err := follower.ExecContext(t.Context(), stopReplica(primary)); err != nil {
-		t.Fatal(err)
-	}
-	w.server = replica
-	w.db, w.url = w.dialect.open(t, replica.URL, w.name)
-	w.config(hotIndex)
-	w.start()
-	w.exec("UPDATE hot SET counter = counter + 1 WHERE id < 50", "DELETE FROM hot WHERE id > 2900")
-	w.eventually("the daemon is ready", w.ready)
-	w.settle()
-	w.compare(w.dialect.documents)
-	if after := w.physical(); after != before {
-		t.Errorf("the table was read again, into %s", after)
-	}
-}
-
-// replicaOf starts a replica.
-func replicaOf(t *testing.T, primary *servers.Server) (*servers.Server, *sql.DB) {
+// replicaOf starts a server that may be made a replica of one of the spec.
+func replicaOf(t *testing.T, spec servers.Spec) *servers.Server {
 	t.Helper()
-	spec := primary.Spec
 	spec.Args = append([]string{"--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start"}, spec.Args...)
-	replica := servers.Test(t, spec)
+	return servers.Test(t, spec)
+}
+
+// follow makes a server a replica of another one, and opens it.
+func follow(t *testing.T, primary, replica *servers.Server) *sql.DB {
+	t.Helper()
 	follower, _ := dialectOf(primary.Kind).open(t, replica.URL, "")
 	for _, statement := range replicateFrom(t, primary) {
 		if _, err := follower.ExecContext(t.Context(), statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	return replica, follower
+	return follower
 }
 
 // stopReplica ends what replicateFrom began.

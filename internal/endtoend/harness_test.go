@@ -53,8 +53,12 @@ func eachDatabase(t *testing.T, scenario func(*testing.T, *world)) {
 	})
 }
 
+func databases() []*servers.Shared {
+	return append(append([]*servers.Shared{&postgres}, mysqls...), marias...)
+}
+
 func forDatabases(t *testing.T, run func(*testing.T, *servers.Shared)) {
-	for _, server := range append(append([]*servers.Shared{&postgres}, mysqls...), marias...) {
+	for _, server := range databases() {
 		t.Run(server.Spec.Kind+server.Spec.Version, func(t *testing.T) { run(t, server) })
 	}
 }
@@ -89,6 +93,7 @@ type world struct {
 	url     string // of the database
 	dir     string
 	sink    string // address that the daemon reaches the sink at, where that is another one
+	binary  string // of another release, where it runs
 	chunk   int    // rows, where not 0
 	rate    int    // rows a second, where not 0
 	port    int
@@ -193,7 +198,7 @@ func (w *world) startWith(environment ...string) {
 }
 
 func (w *world) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(binary, append(args, "-c", w.path())...)
+	cmd := exec.Command(cmp.Or(w.binary, binary), append(args, "-c", w.path())...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, w.log, w.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
@@ -327,6 +332,26 @@ func (w *world) documentsOf(index string) map[string]json.RawMessage {
 func (w *world) eachDocument(index string) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		w.t.Helper()
+		for hit := range w.eachHit(index) {
+			if !yield(hit.ID, hit.Source) {
+				return
+			}
+		}
+	}
+}
+
+// A hit is a document as a search finds it.
+type hit struct {
+	Index   string          `json:"_index"`
+	ID      string          `json:"_id"`
+	Routing string          `json:"_routing"`
+	Source  json.RawMessage `json:"_source"`
+}
+
+// eachHit does the same, with where the documents are.
+func (w *world) eachHit(index string) iter.Seq[hit] {
+	return func(yield func(hit) bool) {
+		w.t.Helper()
 		url := w.search.URL + "/" + index
 		w.eventually(index+" is refreshed", func() bool { // a server short of memory refuses it
 			code, _ := w.request(http.MethodPost, url+"/_refresh", "")
@@ -338,10 +363,7 @@ func (w *world) eachDocument(index string) iter.Seq2[string, json.RawMessage] {
 			var page struct {
 				Scroll string `json:"_scroll_id"`
 				Hits   struct {
-					Hits []struct {
-						ID     string          `json:"_id"`
-						Source json.RawMessage `json:"_source"`
-					} `json:"hits"`
+					Hits []hit `json:"hits"`
 				} `json:"hits"`
 			}
 			if code != http.StatusOK {
@@ -352,7 +374,7 @@ func (w *world) eachDocument(index string) iter.Seq2[string, json.RawMessage] {
 			}
 			url, body = w.search.URL+"/_search/scroll", `{"scroll":"1m","scroll_id":"`+page.Scroll+`"}`
 			for _, hit := range page.Hits.Hits {
-				if !yield(hit.ID, hit.Source) {
+				if !yield(hit) {
 					page.Hits.Hits = nil
 					break
 				}

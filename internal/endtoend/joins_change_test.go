@@ -9,57 +9,6 @@ import (
 	"haystream/internal/servers"
 )
 
-// TestTruncateOfJoinedTables empties each kind of table of a join.
-func TestTruncateOfJoinedTables(t *testing.T) {
-	w := newWorld(t)
-	joined(w, 10, 300)
-	for _, table := range []string{"tag", "note_tag", "author", "note"} {
-		w.exec("TRUNCATE "+table, "INSERT INTO tag VALUES (7, 'new') ON CONFLICT DO NOTHING", "INSERT INTO note_tag SELECT 3, 7 ON CONFLICT DO NOTHING")
-		if table == "note" {
-			w.exec("INSERT INTO note VALUES (3, 'back', 1)")
-		}
-		w.within(20*time.Second, "the truncated rows are gone", func() bool {
-			doc := w.document("5")
-			switch table {
-			case "tag", "note_tag":
-				return fmt.Sprint(doc["tags"]) == "[]"
-			case "author":
-				return doc != nil && doc["author"] == nil
-			}
-			return doc == nil && w.document("3") != nil
-		})
-		w.settle()
-		w.compare(writtenDocuments)
-	}
-}
-
-// TestJoinedDefinitionChanges takes another related column, then adds a flat
-// definition of the same table, under writes.
-func TestJoinedDefinitionChanges(t *testing.T) {
-	w := newWorld(t)
-	joined(w, 10, 300)
-	other := strings.Replace(writtenIndex, "author.name", "author.email", 1)
-	changed := strings.Replace(writtenDocuments, "a.name", "a.email", 1)
-	flat := "  NAME-flat:\n    table: note\n    fields: {title: {}}\n"
-	for n, indexes := range []string{other, other + flat} {
-		w.exec(fmt.Sprintf("UPDATE author SET name = 'n%d', email = 'e%[1]d' WHERE id < 5", n))
-		w.stop()
-		w.config(indexes + writtenRelations)
-		w.exec("UPDATE note SET author_id = 9 WHERE id < 20", fmt.Sprintf("DELETE FROM note WHERE id = %d", 40+n))
-		w.start()
-		w.exec(fmt.Sprintf("UPDATE author SET email = 'f%d' WHERE id = 9", n), fmt.Sprintf("DELETE FROM note WHERE id = %d", 50+n))
-		w.within(20*time.Second, "the changed definition serves", func() bool { return w.document("1")["author"] == fmt.Sprintf("f%d", n) })
-		w.settle()
-		w.compare(changed)
-	}
-	w.exec("UPDATE note SET title = 'changed', author_id = 2 WHERE id % 3 = 0")
-	w.settle()
-	w.compare(changed)
-	if _, body := w.get(w.search.URL + "/" + w.name + "-flat/_doc/3"); !strings.Contains(string(body), `"changed"`) {
-		t.Errorf("the flat document says %s", body)
-	}
-}
-
 // TestJoinedStopsWhileTheSinkIsAway: with documents on their way that are never
 // taken, SIGTERM ends the daemon in time; nothing is lost.
 func TestJoinedStopsWhileTheSinkIsAway(t *testing.T) {

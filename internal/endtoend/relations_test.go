@@ -44,7 +44,10 @@ func relationTables(kind string) []string {
 	return tables
 }
 
-const relationConfig = `
+const relationConfig = relationIndex + "tables:" + relationDeclarations
+
+const (
+	relationIndex = `
   NAME:
     table: note
     where: published && author.country.name != "Nowhere"
@@ -67,7 +70,8 @@ const relationConfig = `
       text:
         type: text
         template: "{{ object.title }} by {{ object.author.name }}: {{ range .tags }}{{ .name }} {{ end }}"
-tables:
+`
+	relationDeclarations = `
   person:
     computed:
       label: "{{ .name }} <{{ .email }}>"
@@ -78,6 +82,7 @@ tables:
       shown: {table: remark, column: note_id, many: true, where: 'hidden < 5 && user.name != "gamma"', order_by: [-created, id], limit: 2}
       topic: {table: tag, through: note_tag, column: note_id, target_column: tag_id, many: false, where: 'name != "beta" && through.id % 2 == 0', order_by: name}
 `
+)
 
 // relationDocuments is what the index must hold, in SQL written by hand.
 func relationDocuments(kind string) string {

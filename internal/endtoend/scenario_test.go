@@ -34,21 +34,6 @@ func (w *world) follow(rows int) {
 	w.eventually("the daemon is ready", w.ready)
 }
 
-func TestFollowsEveryKindOfChange(t *testing.T) { eachDatabase(t, followsEveryKindOfChange) }
-
-func followsEveryKindOfChange(_ *testing.T, w *world) {
-	w.follow(500)
-	w.exec(
-		"UPDATE hot SET name = NULL, amount = -0.10 WHERE id < 10",
-		"UPDATE hot SET id = id + 10000 WHERE id BETWEEN 20 AND 30",
-		"DELETE FROM hot WHERE id BETWEEN 40 AND 50",
-		"INSERT INTO hot (id, body) VALUES (40, 'a row that came back')",
-		"BEGIN", "UPDATE hot SET body = 'never'", "ROLLBACK",
-	)
-	w.settle()
-	w.compare(w.dialect.documents)
-}
-
 // TestPrimarySeesNoQueryForAChange counts the statements of the daemon's role.
 func TestPrimarySeesNoQueryForAChange(t *testing.T) {
 	w := newWorld(t)
@@ -121,20 +106,6 @@ func (w *world) firstIndex() map[string]any {
 	return index
 }
 
-func TestTruncateReachesTheIndex(t *testing.T) { eachDatabase(t, truncateReachesTheIndex) }
-
-func truncateReachesTheIndex(t *testing.T, w *world) {
-	w.follow(2000)
-	before := w.physical()
-	w.exec("BEGIN", "TRUNCATE TABLE hot", w.dialect.rows(5, 8), "COMMIT", "UPDATE hot SET counter = 7 WHERE id = 5")
-	w.eventually("a fresh index serves", func() bool { p := w.physical(); return p != "" && p != before })
-	w.settle()
-	w.compare(w.dialect.documents)
-	w.exec("TRUNCATE TABLE hot")
-	w.eventually("the index is empty", func() bool { return len(w.documents()) == 0 })
-	w.eventually("the replaced index is dropped", func() bool { return !w.indexExists(before) })
-}
-
 func (w *world) indexExists(name string) bool {
 	code, _ := w.request(http.MethodHead, w.search.URL+"/"+name, "")
 	return code == http.StatusOK
@@ -162,24 +133,6 @@ func TestChangedDefinitionIsBuiltBesideAndSwapped(t *testing.T) {
 	w.settle()
 	w.compare("SELECT id::text, json_build_object('name', name, 'twice', counter * 2)::text FROM hot")
 	w.eventually("the old index is dropped", func() bool { return !w.indexExists(before) })
-}
-
-// TestLostLogIsRebuiltBeside: the log that a daemon was down for is gone.
-func TestLostLogIsRebuiltBeside(t *testing.T) { eachDatabase(t, lostLogIsRebuiltBeside) }
-
-func lostLogIsRebuiltBeside(t *testing.T, w *world) {
-	w.follow(1000)
-	before := w.physical()
-	w.stop()
-	w.loseLog()
-	w.exec("DELETE FROM hot WHERE id < 100", "UPDATE hot SET counter = 9 WHERE id = 500")
-	w.start()
-	w.eventually("a fresh index serves", func() bool { p := w.physical(); return p != "" && p != before })
-	w.settle()
-	w.compare(w.dialect.documents)
-	if !w.log.contains(w.dialect.lost) {
-		t.Errorf("the log does not say %q", w.dialect.lost)
-	}
 }
 
 // TestUnchangedToast: what the log leaves out of an update is completed from

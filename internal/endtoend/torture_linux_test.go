@@ -194,7 +194,8 @@ func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 	if spec.Kind == servers.Postgres {
 		v.without(failedOver)
 	} else if slices.Contains(v.faults, failedOver) {
-		v.replica, v.follower = replicaOf(t, w.server)
+		v.replica = replicaOf(t, spec)
+		v.follower = follow(t, w.server, v.replica)
 	}
 	if err := os.Mkdir(v.state, 0o700); err != nil {
 		t.Fatal(err)
