@@ -284,7 +284,7 @@ func (w *world) settle() {
 		store, joined := status["row_store"].(map[string]any)
 		return len(indexes) > 0 && (!joined || store["documents_pending"] == 0.0 && store["stored_twice"] == false)
 	})
-	w.eventually("the daemon is ready", w.ready)
+	w.eventually("the daemon is ready, of the log that there is now", func() bool { return w.ready() && w.passed(end) })
 }
 
 // get answers 0 where nobody listens.
