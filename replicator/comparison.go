@@ -345,7 +345,7 @@ func (p *pipeline) newest() int64 {
 }
 
 // now is the source's clock, which Versions are of, in µs.
-func (p *pipeline) now() int64 { return time.Now().UnixMicro() + p.gauges.skew.Load() }
+func (p *pipeline) now() int64 { return p.gauges.now() }
 
 // write sends actions through the pipeline, and waits until the sink holds them.
 func (c *comparison) write(ctx context.Context, actions []sinks.Action) error {

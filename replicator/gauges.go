@@ -19,7 +19,22 @@ type gauges struct {
 	first        atomic.Int64 // commit time of the first transaction received, µs
 	received     atomic.Int64 // commit time of the last received transaction, µs
 	idle         atomic.Bool  // the source has said that nothing follows what was received
-	skew         atomic.Int64 // the source's clock minus ours, µs
+	clock        atomic.Pointer[clockReading]
+}
+
+// A clockReading is what the source's clock showed at a moment.
+type clockReading struct{ clock, at time.Time }
+
+// read notes what the source's clock shows.
+func (g *gauges) read(clock time.Time) { g.clock.Store(&clockReading{clock, time.Now()}) }
+
+// now is the source's clock, in µs, whatever ours does meanwhile.
+func (g *gauges) now() int64 {
+	r := g.clock.Load()
+	if r == nil {
+		return time.Now().UnixMicro()
+	}
+	return r.clock.Add(time.Since(r.at)).UnixMicro()
 }
 
 func (g *gauges) batch(b *sources.Batch) {
@@ -30,6 +45,9 @@ func (g *gauges) batch(b *sources.Batch) {
 	if !b.CommitTime.IsZero() {
 		g.first.CompareAndSwap(0, b.CommitTime.UnixMicro())
 		g.received.Store(b.CommitTime.UnixMicro())
+		if b.CommitTime.UnixMicro() > g.now() { // it has stepped forward
+			g.read(b.CommitTime)
+		}
 	}
 }
 
@@ -48,7 +66,7 @@ func (g *gauges) begin() {
 }
 
 // lag is how old the oldest change may be that is not delivered yet; 0 when all is.
-func (g *gauges) lag(now time.Time) time.Duration {
+func (g *gauges) lag() time.Duration {
 	at := g.committed.Load()
 	if at == g.received.Load() && (at == 0 || g.idle.Load()) {
 		return 0
@@ -56,12 +74,12 @@ func (g *gauges) lag(now time.Time) time.Duration {
 	if at == 0 {
 		at = g.first.Load()
 	}
-	return max(0, time.Duration(now.UnixMicro()+g.skew.Load()-at)*time.Microsecond)
+	return max(0, time.Duration(g.now()-at)*time.Microsecond)
 }
 
 // caughtUp reports whether the stream is near enough to the log's end for a
 // window to be opened.
 func (g *gauges) caughtUp() bool {
 	at := g.received.Load()
-	return g.idle.Load() || at == 0 || time.Now().UnixMicro()+g.skew.Load()-at < (30*time.Second).Microseconds()
+	return g.idle.Load() || at == 0 || g.now()-at < (30*time.Second).Microseconds()
 }

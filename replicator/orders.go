@@ -39,7 +39,7 @@ func (d *daemon) obey(ctx context.Context) {
 		o.done <- &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
 		return
 	}
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, zerolog.Nop())
+	st, err := d.load(ctx, d.owner, zerolog.Nop())
 	if err == nil {
 		st.Update(func(cp *builds.Checkpoint) { err = o.change(cp) })
 	}

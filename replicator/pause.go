@@ -60,7 +60,7 @@ func (d *daemon) rest(ctx context.Context) error {
 func (d *daemon) pausedAt(ctx context.Context) (at time.Time, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pausedPoll)
 	defer cancel()
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, zerolog.Nop())
+	st, err := d.load(ctx, d.owner, zerolog.Nop())
 	if err != nil {
 		return at, false, err
 	}

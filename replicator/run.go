@@ -47,7 +47,8 @@ type daemon struct {
 	source   sources.Source
 	queue    *events.Source // the source; nil where that is a database
 	sink     sinks.Sink
-	disk     vfs.FS // where the row store lives; the machine's where nil
+	disk     vfs.FS           // where the row store lives; the machine's where nil
+	now      func() time.Time // the machine's wall clock, which may step forward and back
 	owner    string
 	log      zerolog.Logger
 	status   *status
@@ -114,7 +115,7 @@ func newDaemon(part *config.Config, file *conf.Source, source sources.Source, si
 	d := &daemon{
 		cfg: part, file: file, source: source, sink: sink, log: log, owner: owner,
 		status: newStatus(part, version, sink), warned: map[string]bool{}, ends: &quiet.Log{},
-		orders: make(chan *order),
+		orders: make(chan *order), now: time.Now,
 	}
 	d.verifier = newVerifier(part.VerifyFile(), log)
 	d.status.verifier = d.verifier
@@ -310,9 +311,14 @@ func (d *daemon) later(reason web.Reason, why error, level zerolog.Level) answer
 	return later
 }
 
+// load reads the saved checkpoint, for who may save it as an owner.
+func (d *daemon) load(ctx context.Context, owner string, log zerolog.Logger) (*builds.State, error) {
+	return builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), owner, d.now, log)
+}
+
 // amend changes the saved checkpoint between sessions.
 func (d *daemon) amend(ctx context.Context, change func(*builds.Checkpoint)) answer {
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, d.log)
+	st, err := d.load(ctx, d.owner, d.log)
 	if err == nil {
 		st.Update(change)
 		_, err = st.Save(ctx)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -59,7 +60,7 @@ func TestAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer sink.Close()
-			st, err := builds.LoadState(t.Context(), sink, "blog", "me", zerolog.Nop())
+			st, err := builds.LoadState(t.Context(), sink, "blog", "me", time.Now, zerolog.Nop())
 			if err != nil {
 				t.Fatal(err)
 			}

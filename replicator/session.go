@@ -51,10 +51,10 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.status.gauges.skew.Store(start.Clock.UnixMicro() - time.Now().UnixMicro())
+	d.status.gauges.read(start.Clock)
 	wanted := plan.Sets[0]
 	x := &builds.Indexes{
-		Sink: d.sink, State: st, Now: time.Now, Log: d.log, Told: d.warned, Ran: d.ran, Held: pf.Held,
+		Sink: d.sink, State: st, Now: d.now, Log: d.log, Told: d.warned, Ran: d.ran, Held: pf.Held,
 		Fed: old, Whole: pf.Whole, Pipeline: d.cfg.Name, Adopts: pf.Adopts,
 	}
 	unfit := maps.Clone(pf.Held)
@@ -138,7 +138,7 @@ func (d *daemon) look(ctx context.Context) (*inspect.Inspection, *builds.State, 
 	if err := errors.Join(pf.ReadSource(ctx, d.source), pf.ReadSink(ctx, d.sink)); err != nil {
 		return nil, nil, err
 	}
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, d.log)
+	st, err := d.load(ctx, d.owner, d.log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -286,7 +286,7 @@ func (d *daemon) pipeline(st *builds.State, plan *mapping.Plan, targets []*build
 	p.scans = newScans(p.routes)
 	if store := st.RowStore(); store != nil {
 		var err error
-		if p.joins, err = joins.Open(store, plan, builds.Joined(targets), p.windows, p.from.Version); err != nil {
+		if p.joins, err = joins.Open(store, plan, builds.Joined(targets), p.windows, p.from.Version, d.now); err != nil {
 			return nil, err
 		}
 		if err := p.joins.Own(!slices.ContainsFunc(p.routes, func(of []*route) bool { return len(of) > 0 })); err != nil {

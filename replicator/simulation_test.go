@@ -20,6 +20,7 @@ import (
 	"haystream/internal/backoff"
 	"haystream/internal/conf"
 	"haystream/internal/model"
+	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/web"
 )
@@ -111,6 +112,7 @@ const (
 	cut
 	second
 	hang
+	jump
 	truncate
 	lose
 	fork
@@ -123,7 +125,7 @@ const (
 
 func (d deed) String() string {
 	return [deeds]string{
-		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a table is truncated", "the log is lost", "the source fails over",
+		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a clock steps", "a table is truncated", "the log is lost", "the source fails over",
 		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored",
 	}[d]
 }
@@ -134,6 +136,9 @@ func history(seed uint64) (steps []step) {
 	often := [deeds]int{write: 24, kill: 1 + random.IntN(4), stop: 1, refuse: 1, disappear: random.IntN(3), cut: 1}
 	if random.IntN(3) == 0 {
 		often[second], often[hang] = 2, 1
+	}
+	if random.IntN(3) == 0 {
+		often[jump] = 1 + random.IntN(3)
 	}
 	if random.IntN(2) == 0 {
 		for _, d := range []deed{truncate, lose, fork, meddle, putBack, backup, restore} {
@@ -197,7 +202,7 @@ func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(seed, telling)
-		w.start(vfs.NewCrashableMem())
+		w.running = w.machine(vfs.NewCrashableMem(), 0)
 		for _, s := range steps {
 			w.pass(s.after)
 			w.do(s)
@@ -335,7 +340,8 @@ func (w *world) shown(key, body string, from int) (moment int, ok bool) {
 // A machine runs a daemon until it is killed.
 type machine struct {
 	disk   *vfs.MemFS
-	hung   time.Time // until when it does nothing
+	hung   time.Time     // until when it does nothing
+	skew   time.Duration // of its wall clock
 	d      *daemon
 	dead   chan struct{}
 	cancel context.CancelFunc
@@ -352,11 +358,11 @@ func (m *machine) isDead() bool {
 }
 
 // start starts a daemon with what is on a disk.
-func (w *world) start(disk *vfs.MemFS) { w.running = w.machine(disk) }
+func (w *world) start(disk *vfs.MemFS) { w.running = w.machine(disk, w.running.skew) }
 
-func (w *world) machine(disk *vfs.MemFS) *machine {
+func (w *world) machine(disk *vfs.MemFS, skew time.Duration) *machine {
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &machine{disk: disk, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
+	m := &machine{disk: disk, skew: skew, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
 	log := zerolog.Nop()
 	if w.telling {
 		log = zerolog.New(w).Level(zerolog.InfoLevel)
@@ -364,6 +370,11 @@ func (w *world) machine(disk *vfs.MemFS) *machine {
 	cfg := w.config()
 	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, "host"+strconv.Itoa(w.hosts), "simulated", log)
 	m.d.disk = disk
+	m.d.now = func() time.Time {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return time.Now().Add(m.skew)
+	}
 	w.hosts++
 	w.wait.Go(func() {
 		defer close(m.ended)
@@ -375,6 +386,25 @@ func (w *world) machine(disk *vfs.MemFS) *machine {
 		}
 	})
 	return m
+}
+
+// jump sets the clock of the source or of a machine: by moments, past a lease, or by hours.
+func (w *world) jump(random *rand.Rand) {
+	by := time.Duration(random.Int64N(int64([]time.Duration{time.Second, 2 * builds.LeaseLife, 3 * time.Hour}[random.IntN(3)])))
+	if random.IntN(2) == 0 {
+		by = -by
+	}
+	whose, clock := "the source's", &w.db.skew
+	switch random.IntN(3) {
+	case 0:
+		whose, clock = "the daemon's", &w.running.skew
+	case 1:
+		if w.standby != nil {
+			whose, clock = "the other daemon's", &w.standby.skew
+		}
+	}
+	*clock += by
+	w.tell("%s clock steps by %s", whose, by)
 }
 
 // awake blocks while the machine hangs.
@@ -438,6 +468,8 @@ func (w *world) do(s step) {
 		w.db.broken = until
 	case hang:
 		w.running.hung = until
+	case jump:
+		w.jump(random)
 	case second:
 		w.losable = true // the log goes on from what is stored on one of the hosts
 	case truncate:
@@ -467,7 +499,7 @@ func (w *world) do(s step) {
 		disk = w.stop()
 	case second:
 		if w.standby == nil {
-			w.standby = w.machine(vfs.NewCrashableMem())
+			w.standby = w.machine(vfs.NewCrashableMem(), 0)
 		}
 		return
 	case restore:

@@ -76,7 +76,7 @@ func (d *daemon) elsewhere(ctx context.Context, st *builds.State) error {
 // hung looks at the rival's checkpoint, and reports whether it has been looked
 // at, without a gap, for so long that the rival cannot be alive.
 func (d *daemon) hung(ctx context.Context, now time.Time) bool {
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), d.owner, zerolog.Nop())
+	st, err := d.load(ctx, d.owner, zerolog.Nop())
 	if err != nil {
 		d.rival = rival{}
 		return false

@@ -20,7 +20,7 @@ func TestHung(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	first, err := builds.LoadState(t.Context(), sink, "blog", "first", zerolog.Nop())
+	first, err := builds.LoadState(t.Context(), sink, "blog", "first", time.Now, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -225,7 +225,7 @@ func (s *status) Status() web.Status {
 	out := web.Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.why.Text, Since: s.started, Indexes: []web.IndexStatus{}}
 	out.CheckpointFailures, out.ValuesReplaced, out.SnapshotRows = s.gauges.unsaved.Load(), s.gauges.replaced.Load(), s.gauges.rows.Load()
 	out.Source = web.SourceStatus{
-		Position: position, LagSeconds: s.gauges.lag(time.Now()).Seconds(),
+		Position: position, LagSeconds: s.gauges.lag().Seconds(),
 		LagBytes: s.lags.Bytes, RetainedBytes: s.lags.Retained, SafeBytes: s.lags.SafeLeft,
 		Transactions: s.gauges.transactions.Load(), Changes: s.gauges.changes.Load(), CatchUp: s.behind.status(),
 	}

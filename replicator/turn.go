@@ -9,7 +9,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"haystream/replicator/builds"
 	"haystream/replicator/web"
 	"haystream/sinks"
 	"haystream/sources"
@@ -124,7 +123,7 @@ func (d *daemon) handOver(ctx context.Context) answer {
 
 // passTo saves the checkpoint as another daemon's, unless it is by now, or events have come at the last moment.
 func (d *daemon) passTo(ctx context.Context, to string) (given bool, err error) {
-	st, err := builds.LoadState(ctx, d.sink, d.cfg.Checkpoint(), to, d.log)
+	st, err := d.load(ctx, to, d.log)
 	if err != nil {
 		return false, err
 	}

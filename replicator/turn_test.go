@@ -77,7 +77,7 @@ func (h *host) delivers() {
 
 func (h *host) load() *builds.State {
 	h.t.Helper()
-	st, err := builds.LoadState(h.t.Context(), h.sink, "blog", h.owner, zerolog.Nop())
+	st, err := builds.LoadState(h.t.Context(), h.sink, "blog", h.owner, time.Now, zerolog.Nop())
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -405,7 +405,7 @@ func (l *life) rests(s *session) (rest bool) {
 // begin is what a session does before the pipeline runs.
 func (l *life) begin() error {
 	ctx, end := context.WithCancel(l.t.Context())
-	st, err := LoadState(ctx, l.sink, "blog", "test", zerolog.Nop())
+	st, err := LoadState(ctx, l.sink, "blog", "test", time.Now, zerolog.Nop())
 	if err != nil {
 		end()
 		return err

@@ -40,7 +40,7 @@ func newShelf(t *testing.T) *shelf {
 // restart loads the checkpoint anew, as another process would.
 func (s *shelf) restart() *shelf {
 	s.t.Helper()
-	st, err := LoadState(s.t.Context(), s.Sink, "blog", "test", zerolog.Nop())
+	st, err := LoadState(s.t.Context(), s.Sink, "blog", "test", time.Now, zerolog.Nop())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type State struct {
 	sink  sinks.Checkpoints
 	name  string
 	owner string
+	now   func() time.Time // the wall clock
 	log   zerolog.Logger
 
 	mu     sync.Mutex
@@ -32,9 +33,10 @@ type State struct {
 	store *rowstore.Store // synced before a checkpoint that passes what is in it; nil without one
 	saves uint64          // of checkpoints with that store
 
-	saving chan struct{} // holds something while a save is under way; guards token, and orders saves
-	token  sinks.Token
-	saved  time.Time // when the last save was begun that succeeded
+	saving  chan struct{} // holds something while a save is under way; guards token, and orders saves
+	token   sinks.Token
+	saved   time.Time // when the last save was begun that succeeded
+	savedAt time.Time // the same by the wall clock
 }
 
 // LeaseLife is how long after a save this daemon may be taken for the owner.
@@ -43,12 +45,12 @@ const LeaseLife = 30 * time.Second
 
 // LoadState reads the saved checkpoint. A damaged one cannot be trusted in anything:
 // it counts as lost, so that every index is rebuilt beside the one that serves.
-func LoadState(ctx context.Context, sink sinks.Checkpoints, name, owner string, log zerolog.Logger) (*State, error) {
+func LoadState(ctx context.Context, sink sinks.Checkpoints, name, owner string, now func() time.Time, log zerolog.Logger) (*State, error) {
 	data, token, err := sink.LoadCheckpoint(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
-	s := &State{sink: sink, name: name, owner: owner, log: log, saving: make(chan struct{}, 1), token: token, cp: NewCheckpoint(name)}
+	s := &State{sink: sink, name: name, owner: owner, now: now, log: log, saving: make(chan struct{}, 1), token: token, cp: NewCheckpoint(name)}
 	if data == nil {
 		return s, nil
 	}
@@ -107,10 +109,10 @@ func (s *State) Save(ctx context.Context) (sources.Position, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	began := time.Now()
+	began, at := time.Now(), s.now().UTC().Round(0)
 	s.asks(began)
 	defer s.asks(time.Time{})
-	data, position, err := s.encode(began)
+	data, position, err := s.encode(at)
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +123,7 @@ func (s *State) Save(ctx context.Context) (sources.Position, error) {
 		return "", fmt.Errorf("save checkpoint: %w", err)
 	}
 	s.mu.Lock()
-	s.saved = began
+	s.saved, s.savedAt = began, at
 	s.mu.Unlock()
 	return position, nil
 }
@@ -214,10 +216,10 @@ func (s *State) putAgain(ctx context.Context, data []byte, conflict error) (sink
 	return token, nil
 }
 
-func (s *State) encode(now time.Time) ([]byte, sources.Position, error) {
+func (s *State) encode(at time.Time) ([]byte, sources.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cp.Owner, s.cp.SavedAt = s.owner, now.UTC()
+	s.cp.Owner, s.cp.SavedAt = s.owner, at
 	if s.store != nil {
 		s.saves++
 		s.cp.Store = StoreState{s.store.ID(), s.store.Sequence(), s.saves}
@@ -243,6 +245,5 @@ func (s *State) Due() bool {
 func (s *State) Leased() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	return max(now.Sub(s.saved), now.Round(0).Sub(s.saved.Round(0))) < LeaseLife/2
+	return max(time.Since(s.saved), s.now().Round(0).Sub(s.savedAt)) < LeaseLife/2
 }

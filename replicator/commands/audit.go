@@ -47,7 +47,7 @@ func NewAudit(ctx context.Context, cfg *config.Config) (a *Audit, err error) {
 	if err := errors.Join(in.ReadSource(ctx, source), in.ReadSink(ctx, sink)); err != nil {
 		return nil, err
 	}
-	st, err := builds.LoadState(ctx, sink, cfg.Name, "audit", zerolog.Nop())
+	st, err := builds.LoadState(ctx, sink, cfg.Name, "audit", time.Now, zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}

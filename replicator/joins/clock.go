@@ -37,11 +37,11 @@ type clock struct {
 	visible int64 // of the last commit
 }
 
-func newClock(store *rowstore.Store, version int64) *clock {
+func newClock(store *rowstore.Store, version int64, now time.Time) *clock {
 	position, stored := store.Position()
 	// Later than what a power cut may have taken: documents of that were sent. Versions are ahead of the machine's
 	// clock where the numbering has jumped, or the source's clock is ahead.
-	version = max(max(version, stored)+unsynced, time.Now().UnixMicro())
+	version = max(max(version, stored)+unsynced, now.UnixMicro())
 	return &clock{store: store, position: position, version: version, visible: version}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"haystream/mapping/rowstore"
 	"haystream/sinks"
@@ -17,7 +18,7 @@ func TestForgetGone(t *testing.T) {
 		return &target{Target: &Target{Target: &sinks.Target{Physical: physical}, Retired: &atomic.Bool{}}, id: targetID(physical, 0)}
 	}
 	kept, gone := fed("notes-2"), fed("notes-1")
-	c := newClock(store, 1)
+	c := newClock(store, 1, time.Now())
 	j := &Joins{store: store, targets: []*target{kept}, clock: c, rounds: newRounds(c, nil)}
 	err := j.write(5, func(b *rowstore.Batch) error {
 		for _, to := range []*target{kept, gone} {

@@ -72,12 +72,12 @@ const (
 )
 
 // Open goes on with what earlier sessions have left in the store. version is the last
-// that the source has given out. With a RebuildError nothing was begun.
-func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *reading.Windows, version int64) (*Joins, error) {
+// that the source has given out; now is the wall clock. With a RebuildError nothing was begun.
+func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *reading.Windows, version int64, now func() time.Time) (*Joins, error) {
 	j := &Joins{
 		twice: plan.Doubled(),
 		store: store, of: make([][]*Table, len(plan.Tables)), windows: w, acting: map[string]bool{},
-		applied: version, loadRows: loadRows, now: time.Now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
+		applied: version, loadRows: loadRows, now: now, timer: time.NewTimer(0), scratch: mapping.NewScratch(),
 	}
 	snap := store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
@@ -141,7 +141,7 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 	if err != nil {
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
-	j.clock = newClock(store, version)
+	j.clock = newClock(store, version, now())
 	j.rounds = newRounds(j.clock, j.targets)
 	if len(lost) > 0 {
 		if err := j.giveUp(lost); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -106,7 +107,7 @@ func benchOf(t *testing.T, catalog []*sources.Table, set mapping.Set) *bench {
 // session begins a new one on the same store.
 func (s *bench) session() {
 	s.Helper()
-	j, err := Open(s.store, s.plan, s.targets(), reading.NewWindows(len(s.plan.Tables)), s.version)
+	j, err := Open(s.store, s.plan, s.targets(), reading.NewWindows(len(s.plan.Tables)), s.version, time.Now)
 	if err == nil {
 		err = j.Reached()
 	}
@@ -543,7 +544,7 @@ func TestBegunWithoutItsTable(t *testing.T) {
 	live := newTarget(index, "x-1")
 	live.Serving = true
 	again := func() error {
-		j, err := Open(s.store, s.plan, []*Target{live}, reading.NewWindows(len(s.plan.Tables)), s.version)
+		j, err := Open(s.store, s.plan, []*Target{live}, reading.NewWindows(len(s.plan.Tables)), s.version, time.Now)
 		s.j = j
 		return err
 	}
@@ -595,7 +596,7 @@ func TestNothingIsRenderedFromBehind(t *testing.T) {
 	}
 	s.stream("insert parent 1")
 	var err error
-	if s.j, err = Open(s.store, s.plan, s.targets(), reading.NewWindows(len(s.plan.Tables)), s.version); err != nil {
+	if s.j, err = Open(s.store, s.plan, s.targets(), reading.NewWindows(len(s.plan.Tables)), s.version, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	turns := func() (n int) {

@@ -34,7 +34,7 @@ func TestLandingDuringARound(t *testing.T) {
 	}
 	first, second := ready("first"), ready("second")
 	targets := []*target{first, second}
-	c := newClock(store, 1)
+	c := newClock(store, 1, time.Now())
 	j := &Joins{store: store, targets: targets, clock: c, rounds: newRounds(c, targets)}
 	mark := func(to *target, mark string) {
 		t.Helper()
@@ -118,7 +118,7 @@ func TestPlaceTakenByWhatWasDirty(t *testing.T) {
 		to.began.Store(1)
 		to.sent = true
 		to.dirty.most = most
-		c := newClock(store, 1)
+		c := newClock(store, 1, time.Now())
 		j = &Joins{store: store, targets: []*target{to}, clock: c, rounds: newRounds(c, []*target{to})}
 	}
 	mark := func(marks ...string) {
