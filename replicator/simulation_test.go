@@ -10,11 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/rs/zerolog"
 
 	"haystream/internal/backoff"
@@ -113,6 +115,7 @@ const (
 	second
 	hang
 	jump
+	spoil
 	truncate
 	lose
 	fork
@@ -125,7 +128,7 @@ const (
 
 func (d deed) String() string {
 	return [deeds]string{
-		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a clock steps", "a table is truncated", "the log is lost", "the source fails over",
+		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a clock steps", "a disk fails", "a table is truncated", "the log is lost", "the source fails over",
 		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored",
 	}[d]
 }
@@ -137,8 +140,10 @@ func history(seed uint64) (steps []step) {
 	if random.IntN(3) == 0 {
 		often[second], often[hang] = 2, 1
 	}
-	if random.IntN(3) == 0 {
-		often[jump] = 1 + random.IntN(3)
+	for _, d := range []deed{jump, spoil} {
+		if random.IntN(3) == 0 {
+			often[d] = 1 + random.IntN(3)
+		}
 	}
 	if random.IntN(2) == 0 {
 		for _, d := range []deed{truncate, lose, fork, meddle, putBack, backup, restore} {
@@ -202,7 +207,7 @@ func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(seed, telling)
-		w.running = w.machine(vfs.NewCrashableMem(), 0)
+		w.running = w.machine(vfs.NewCrashableMem(), &machine{})
 		for _, s := range steps {
 			w.pass(s.after)
 			w.do(s)
@@ -340,8 +345,11 @@ func (w *world) shown(key, body string, from int) (moment int, ok bool) {
 // A machine runs a daemon until it is killed.
 type machine struct {
 	disk   *vfs.MemFS
-	hung   time.Time     // until when it does nothing
-	skew   time.Duration // of its wall clock
+	hung   time.Time                 // until when it does nothing
+	skew   time.Duration             // of its wall clock
+	spoilt time.Time                 // until when its disk fails
+	fails  func(errorfs.OpKind) bool // at what
+	why    error
 	d      *daemon
 	dead   chan struct{}
 	cancel context.CancelFunc
@@ -358,18 +366,18 @@ func (m *machine) isDead() bool {
 }
 
 // start starts a daemon with what is on a disk.
-func (w *world) start(disk *vfs.MemFS) { w.running = w.machine(disk, w.running.skew) }
+func (w *world) start(disk *vfs.MemFS) { w.running = w.machine(disk, w.running) }
 
-func (w *world) machine(disk *vfs.MemFS, skew time.Duration) *machine {
+func (w *world) machine(disk *vfs.MemFS, was *machine) *machine {
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &machine{disk: disk, skew: skew, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
+	m := &machine{disk: disk, skew: was.skew, spoilt: was.spoilt, fails: was.fails, why: was.why, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
 	log := zerolog.Nop()
 	if w.telling {
 		log = zerolog.New(w).Level(zerolog.InfoLevel)
 	}
 	cfg := w.config()
 	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, "host"+strconv.Itoa(w.hosts), "simulated", log)
-	m.d.disk = disk
+	m.d.disk = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error { return w.fault(m, op) }))
 	m.d.now = func() time.Time {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -405,6 +413,41 @@ func (w *world) jump(random *rand.Rand) {
 	}
 	*clock += by
 	w.tell("%s clock steps by %s", whose, by)
+}
+
+// What of a disk may fail.
+func reads(op errorfs.OpKind) bool  { return op.ReadOrWrite() == errorfs.OpIsRead }
+func writes(op errorfs.OpKind) bool { return op.ReadOrWrite() == errorfs.OpIsWrite }
+func syncs(op errorfs.OpKind) bool {
+	return op == errorfs.OpFileSync || op == errorfs.OpFileSyncData || op == errorfs.OpFileSyncTo
+}
+
+// spoil has the disk of the daemon's machine fail for a while.
+func (w *world) spoil(random *rand.Rand, until time.Time) {
+	m := w.running
+	m.spoilt = until
+	switch random.IntN(4) {
+	case 0:
+		m.fails, m.why = writes, syscall.ENOSPC
+	case 1:
+		m.fails, m.why = writes, syscall.EIO
+	case 2:
+		m.fails, m.why = reads, syscall.EIO
+	case 3:
+		m.fails, m.why = syncs, syscall.EIO
+	}
+	w.tell("the disk fails: %v", m.why)
+}
+
+// fault is the error of an operation of a machine's disk; nil: there is none.
+func (w *world) fault(m *machine, op errorfs.Op) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if op.Kind == errorfs.OpFileClose || !time.Now().Before(m.spoilt) || !m.fails(op.Kind) {
+		return nil
+	}
+	w.tell("    %v", op)
+	return m.why
 }
 
 // awake blocks while the machine hangs.
@@ -470,6 +513,8 @@ func (w *world) do(s step) {
 		w.running.hung = until
 	case jump:
 		w.jump(random)
+	case spoil:
+		w.spoil(random, until)
 	case second:
 		w.losable = true // the log goes on from what is stored on one of the hosts
 	case truncate:
@@ -499,7 +544,7 @@ func (w *world) do(s step) {
 		disk = w.stop()
 	case second:
 		if w.standby == nil {
-			w.standby = w.machine(vfs.NewCrashableMem(), 0)
+			w.standby = w.machine(vfs.NewCrashableMem(), &machine{})
 		}
 		return
 	case restore:
@@ -618,14 +663,14 @@ func (w *world) until(of []state, s state) time.Time {
 func (w *world) settle() {
 	w.mu.Lock()
 	w.tell("nothing goes wrong any more")
-	w.calm, w.running.hung = true, time.Time{}
+	w.calm, w.running.hung, w.running.spoilt = true, time.Time{}, time.Time{}
 	w.cluster.refusing, w.cluster.away, w.db.broken = time.Time{}, time.Time{}, time.Time{}
 	w.mu.Unlock()
 	if w.standby != nil {
 		w.kill(0)
 		w.running, w.standby = w.standby, nil
 		w.mu.Lock()
-		w.running.hung = time.Time{}
+		w.running.hung, w.running.spoilt = time.Time{}, time.Time{}
 		w.mu.Unlock()
 	}
 	var wrong []string
