@@ -36,7 +36,7 @@ type cluster struct {
 type physical struct {
 	sinks.Index
 	documents map[string]document
-	made      int // the moment
+	made      int // the moment at which the catalog was read for it
 }
 
 // A document has the version of the last write; no body: it is deleted.
@@ -275,10 +275,9 @@ func (c *cluster) take(a *sinks.Action) bool {
 	}
 	c.tell("    %s/%s version %d: %s", index.Physical, id, a.Version, a.Body)
 	moment, ok := c.shown(index.Alias+"/"+id, string(a.Body), old.moment)
-	if index.made < c.emptied { // it goes on from rows of before until it is replaced
-		moment, ok = old.moment, true
-	}
-	switch {
+	switch replaced := index.made < max(c.emptied, c.stale[index.Alias]); {
+	case replaced: // it goes on from rows of before, and by the columns of after, until another one serves
+		moment = old.moment
 	case a.Version == old.version && old.body != string(a.Body):
 		c.fail("document %s of %s has two contents of version %d: %q and %q", id, index.Physical, a.Version, old.body, a.Body)
 	case !ok:
@@ -362,7 +361,7 @@ func (c *client) Create(ctx context.Context, spec sinks.IndexSpec) (index *sinks
 	err = c.ask(ctx, func() {
 		p := c.indexes[spec.Physical]
 		if p == nil {
-			p = &physical{sinks.Index{Alias: spec.Alias, Physical: spec.Physical, UUID: c.number(), Meta: spec.Meta}, map[string]document{}, c.moment}
+			p = &physical{sinks.Index{Alias: spec.Alias, Physical: spec.Physical, UUID: c.number(), Meta: spec.Meta}, map[string]document{}, c.of.planned}
 			c.indexes[spec.Physical] = p
 			c.aliases[sinks.WriteAlias(spec.Physical)] = spec.Physical
 			if spec.Serve && c.aliases[spec.Alias] == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ type database struct {
 	moved   chan struct{}     // closed at the next change
 	broken  time.Time         // until when connections break
 	skew    time.Duration     // of the server's clock
+	altered int               // how long the log was when a table was altered last
 }
 
 var errCut = errors.New("the connection was cut")
@@ -68,7 +70,7 @@ func (db *database) lose() {
 // tell that documents show what was lost where the checkpoint does not, so that this is left out: what daemons have
 // seen stays, or all of it that the checkpoint has is lost as well.
 func (db *database) fork(back, checkpoint int) {
-	n := max(len(db.Log)-back, 0)
+	n := max(len(db.Log)-back, db.altered)
 	if n < db.sent && n >= checkpoint {
 		return
 	}
@@ -88,7 +90,11 @@ type tail struct {
 	*database
 	of      *machine
 	evicted chan struct{}
-	forks   int // of the server that it is connected to
+	forks   int                  // of the server that it is connected to
+	seen    []*sources.Table     // the catalog as it was read
+	looked  time.Time            // when the stream compared it last
+	told    bool                 // the log has said that a table was altered, which was not compared since
+	cells   map[int][]model.Cell // by table, of the last row in the log
 }
 
 // request is one that takes a moment, and fails while connections break.
@@ -114,7 +120,8 @@ func (s *tail) Catalog(ctx context.Context) ([]*sources.Table, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.catalog(), nil
+	s.of.planned, s.seen = s.moment, s.catalog()
+	return s.seen, nil
 }
 
 func (db *database) catalog() []*sources.Table {
@@ -142,6 +149,9 @@ func (s *tail) Prepare(ctx context.Context, _ []*sources.Table, from sources.Pos
 	defer s.mu.Unlock()
 	if s.holder != nil && s.holder != s {
 		return sources.Start{}, sources.ErrBusy
+	}
+	if err := s.look(); err != nil {
+		return sources.Start{}, err
 	}
 	s.holder, s.evicted, s.forks = s, make(chan struct{}), s.database.forks
 	end := s.position(len(s.Log))
@@ -187,6 +197,7 @@ func (s *tail) Stream(ctx context.Context, tables []*sources.Table, from sources
 	s.mu.Unlock()
 	_, at := spot(from.Position)
 	numbers := sources.NewVersioner(from.Version)
+	s.cells = map[int][]model.Cell{}
 	for idle := false; ; {
 		if err := s.request(ctx); err != nil {
 			return err
@@ -197,12 +208,16 @@ func (s *tail) Stream(ctx context.Context, tables []*sources.Table, from sources
 			return errCut
 		}
 		moved := s.moved
-		b := s.batch(tables, &at, &numbers)
+		b, err := s.batch(tables, &at, &numbers)
 		s.sent = max(s.sent, at)
 		s.mu.Unlock()
+		if err != nil && b.Transactions == 0 {
+			return err
+		}
 		if b.Transactions == 0 && idle {
 			select {
 			case <-moved:
+			case <-time.After(lookEvery):
 			case <-evicted:
 				return errCut
 			case <-ctx.Done():
@@ -221,50 +236,104 @@ func (s *tail) Stream(ctx context.Context, tables []*sources.Table, from sources
 	}
 }
 
+// lookEvery is how often a stream looks at a catalog of which the log says nothing.
+const lookEvery = 2 * time.Second
+
+// look compares the catalog with what was read of it.
+func (s *tail) look() error {
+	s.looked, s.told = time.Now(), false
+	for i, now := range s.catalog() {
+		if err := sources.Compare(s.seen[i], now); err != nil {
+			return err
+		}
+		if !slices.EqualFunc(s.seen[i].Columns, now.Columns, func(a, b sources.Column) bool { return a.Name == b.Name }) {
+			return sources.ErrSchemaChanged
+		}
+	}
+	return nil
+}
+
+// describe looks at the catalog before a row whose columns are not those of the one before.
+func (s *tail) describe(l *model.Logged) error {
+	if l.Kind == sources.Stale || slices.Equal(s.cells[l.Table], l.Cells) && !s.told {
+		return nil
+	}
+	return s.look()
+}
+
+// older says which columns of a row were others than the catalog has now; nil where the log tells of that.
+func (s *tail) older(l *model.Logged, t *sources.Table) *sources.Staleness {
+	same := slices.Equal(s.cells[l.Table], l.Cells)
+	if s.cells[l.Table] = l.Cells; same || !s.Untold {
+		return nil
+	}
+	var others []string
+	for _, c := range s.Cells[l.Table] {
+		if t.Column(c.Name) >= 0 && !slices.Contains(l.Cells, c) {
+			others = append(others, c.Name)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return &sources.Staleness{Columns: others, Older: true, Reason: "was written to while its columns were others"}
+}
+
+// alter changes columns of a table.
+func (db *database) alter(random *rand.Rand) {
+	table := db.Alter(random)
+	db.altered, db.touched = len(db.Log), time.Now()
+	if db.Untold {
+		db.kept[len(db.kept)-1] = db.Copy()
+		db.tell("columns of %s are %v", db.Names[table], db.Cells[table])
+		db.note()
+	}
+	for _, alias := range db.Shows(table) {
+		db.stale[alias] = db.moment
+	}
+}
+
 // batch is of some of the changes that follow.
-func (db *database) batch(tables []*sources.Table, at *int, numbers *sources.Versioner) *sources.Batch {
-	b := &sources.Batch{Arena: &sources.Arena{}}
-	for range 1 + db.random.IntN(6) {
-		if *at == len(db.Log) {
+func (s *tail) batch(tables []*sources.Table, at *int, numbers *sources.Versioner) (b *sources.Batch, err error) {
+	if (s.Untold || s.told) && time.Since(s.looked) >= lookEvery {
+		err = s.look()
+	}
+	b = &sources.Batch{Arena: &sources.Arena{}}
+	for range 1 + s.random.IntN(6) {
+		if err != nil || *at == len(s.Log) {
 			break
 		}
-		l := db.Log[*at]
-		b.CommitTime = db.commits[*at]
+		l := s.Log[*at]
+		if err = s.describe(&l); err != nil {
+			break
+		}
+		b.CommitTime = s.commits[*at]
 		*at++
 		b.Transactions++
 		numbers.Begin(b.CommitTime)
-		n := slices.IndexFunc(tables, func(t *sources.Table) bool { return t.Name == db.Names[l.Table] })
+		version := numbers.Next()
+		n := slices.IndexFunc(tables, func(t *sources.Table) bool { return t.Name == s.Names[l.Table] })
 		if n < 0 {
 			continue
 		}
 		if l.Kind == sources.Stale {
 			b.Changes = append(b.Changes, sources.Change{
-				Table: tables[n], Kind: l.Kind, Version: numbers.Next(), Tx: uint64(*at), Stale: &sources.Staleness{Reason: "was truncated", Emptied: true},
+				Table: tables[n], Kind: l.Kind, Version: version, Tx: uint64(*at), Stale: l.Stale,
 			})
+			s.told = s.told || !l.Stale.Emptied
 			continue
 		}
-		columns := db.columnsOf(l.Table, tables[n])
+		if older := s.older(&l, tables[n]); older != nil {
+			b.Changes = append(b.Changes, sources.Change{Table: tables[n], Kind: sources.Stale, Version: version, Tx: uint64(*at), Stale: older})
+		}
+		columns := s.Places(l.Table, l.Cells, tables[n].Columns)
 		b.Changes = append(b.Changes, sources.Change{
-			Table: tables[n], Kind: l.Kind, Cascades: l.Kind != sources.Insert && !l.Unchecked, Version: numbers.Next(), Tx: uint64(*at),
+			Table: tables[n], Kind: l.Kind, Cascades: l.Kind != sources.Insert && !l.Unchecked, Version: version, Tx: uint64(*at),
 			Before: model.Image(b.Arena, l.Before, columns), After: model.Image(b.Arena, l.After, columns),
 		})
 	}
-	b.Checkpoint = sources.Checkpoint{Position: db.position(*at), Version: numbers.Last()}
-	return b
-}
-
-// columnsOf are the places in the model's rows of a projected table's columns.
-func (db *database) columnsOf(table int, t *sources.Table) (places []int) {
-	for _, c := range t.Columns {
-		place := len(db.Refs[table]) // the unique one
-		for i := range db.Refs[table] {
-			if c.Name == model.Column(i) {
-				place = i
-			}
-		}
-		places = append(places, place)
-	}
-	return places
+	b.Checkpoint = sources.Checkpoint{Position: s.position(*at), Version: numbers.Last()}
+	return b, err
 }
 
 func (s *tail) Ack(p sources.Position) {
@@ -293,7 +362,7 @@ func (s *tail) read(req sources.ChunkRequest) (*sources.Chunk, error) {
 		return nil, errCut
 	}
 	table, end := slices.Index(s.Names, req.Table.Name), len(s.Log)
-	columns := s.columnsOf(table, req.Table)
+	columns := s.Places(table, s.Cells[table], req.Table.Columns)
 	having := req.Having
 	if having != nil {
 		having = &sources.Values{Of: having.Of}

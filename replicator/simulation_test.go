@@ -116,6 +116,7 @@ const (
 	hang
 	jump
 	spoil
+	alter
 	truncate
 	lose
 	fork
@@ -128,7 +129,7 @@ const (
 
 func (d deed) String() string {
 	return [deeds]string{
-		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a clock steps", "a disk fails", "a table is truncated", "the log is lost", "the source fails over",
+		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a clock steps", "a disk fails", "a table is altered", "a table is truncated", "the log is lost", "the source fails over",
 		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored",
 	}[d]
 }
@@ -140,7 +141,7 @@ func history(seed uint64) (steps []step) {
 	if random.IntN(3) == 0 {
 		often[second], often[hang] = 2, 1
 	}
-	for _, d := range []deed{jump, spoil} {
+	for _, d := range []deed{jump, spoil, alter} {
 		if random.IntN(3) == 0 {
 			often[d] = 1 + random.IntN(3)
 		}
@@ -173,6 +174,7 @@ type world struct {
 	random  *rand.Rand // of what the source, the sink and the network choose
 	began   time.Time
 	joined  bool      // there are definitions that join tables
+	alters  bool      // columns are altered also while no daemon runs
 	honest  bool      // the catalog tells which columns the log may leave out
 	calm    bool      // nothing goes wrong any more
 	losable bool      // something was done for which the log need not go on from where a daemon was
@@ -186,7 +188,8 @@ type world struct {
 	cluster *cluster
 	states  map[string][]state // of documents, by alias and id
 	moment  int
-	emptied int // the moment at which a table was truncated last
+	emptied int            // the moment at which a table was truncated last
+	stale   map[string]int // by alias, at which a table was altered last
 	config  func() *config.Config
 	running *machine
 	standby *machine // on another host; nil where there is none
@@ -224,7 +227,7 @@ func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
 
 func newWorld(seed uint64, telling bool) *world {
 	random := rand.New(rand.NewPCG(seed, 2))
-	w := &world{random: rand.New(rand.NewPCG(seed, 3)), began: time.Now(), telling: telling, states: map[string][]state{}}
+	w := &world{random: rand.New(rand.NewPCG(seed, 3)), began: time.Now(), telling: telling, states: map[string][]state{}, stale: map[string]int{}}
 	m := model.Model{Names: []string{"a", "b"}, Refs: [][]model.Reference{{model.Nothing}, {model.Nothing}}}
 	if random.IntN(4) > 0 {
 		shapes := model.Shapes()
@@ -232,6 +235,8 @@ func newWorld(seed uint64, telling bool) *world {
 		m, w.joined = shapes[names[random.IntN(len(names))]], true
 	}
 	m.Minimal, m.Careless, w.honest = random.IntN(3) == 0, random.IntN(4) == 0, random.IntN(2) == 0
+	m.Untold, w.alters = random.IntN(2) == 0, random.IntN(4) == 0
+	m.Fill()
 	for range m.Names {
 		m.Rows = append(m.Rows, map[int][]int{})
 	}
@@ -344,16 +349,17 @@ func (w *world) shown(key, body string, from int) (moment int, ok bool) {
 
 // A machine runs a daemon until it is killed.
 type machine struct {
-	disk   *vfs.MemFS
-	hung   time.Time                 // until when it does nothing
-	skew   time.Duration             // of its wall clock
-	spoilt time.Time                 // until when its disk fails
-	fails  func(errorfs.OpKind) bool // at what
-	why    error
-	d      *daemon
-	dead   chan struct{}
-	cancel context.CancelFunc
-	ended  chan struct{}
+	disk    *vfs.MemFS
+	planned int                       // the moment at which it read the catalog last
+	hung    time.Time                 // until when it does nothing
+	skew    time.Duration             // of its wall clock
+	spoilt  time.Time                 // until when its disk fails
+	fails   func(errorfs.OpKind) bool // at what
+	why     error
+	d       *daemon
+	dead    chan struct{}
+	cancel  context.CancelFunc
+	ended   chan struct{}
 }
 
 func (m *machine) isDead() bool {
@@ -517,6 +523,8 @@ func (w *world) do(s step) {
 		w.spoil(random, until)
 	case second:
 		w.losable = true // the log goes on from what is stored on one of the hosts
+	case alter:
+		w.db.alter(random)
 	case truncate:
 		if w.db.Truncate(random.IntN(len(w.db.Names))) {
 			w.emptied = w.moment
@@ -567,6 +575,10 @@ func (w *world) do(s step) {
 	if random.IntN(2) == 0 {
 		w.mu.Lock()
 		w.db.Step(random)
+		if w.alters && random.IntN(3) == 0 {
+			w.db.alter(random)
+			w.db.Step(random)
+		}
 		w.mu.Unlock()
 	}
 	if w.standby != nil && s.do != restore {

@@ -35,6 +35,10 @@ func (m *Model) Catalog() (catalog []*sources.Table) {
 				OnDelete: ref.OnDelete, OnUpdate: ref.OnUpdate, Unlogged: true,
 			})
 		}
+		table.Columns = append(table.Columns, m.columns(n)...)
+		if m.Untold {
+			table.Fingerprint = m.fingerprint(n)
+		}
 		table.Columns = append(table.Columns, sources.Column{Name: "u", Type: integer, NotNull: true})
 		catalog = append(catalog, table)
 	}
@@ -50,6 +54,9 @@ func (m *Model) Definitions() mapping.Set {
 		set.Indexes[name] = &mapping.Definition{Table: name, ID: mapping.Template{Text: "{{ .u }}"}, Fields: mapping.Fields{Named: map[string]*mapping.Field{"id": nil, "u": nil}}}
 	}
 	for n, name := range m.Names {
+		for _, c := range m.cells(n) {
+			set.Indexes[name].Fields.Named[c.Name] = nil
+		}
 		for i, ref := range m.Refs[n] {
 			column := Column(i)
 			if i > 0 {
@@ -62,6 +69,9 @@ func (m *Model) Definitions() mapping.Set {
 			to, from := "to_"+column, "from_"+name+"_"+column
 			set.Tables[name].Relations[to] = &mapping.Relation{Table: other, Column: []string{column}, TargetColumn: []string{"id"}}
 			set.Indexes[name].Fields.Named[to] = &mapping.Field{From: to + ".u"}
+			for _, c := range m.cells(ref.Table) {
+				set.Indexes[name].Fields.Named[to+"_"+c.Name] = &mapping.Field{From: to + "." + c.Name}
+			}
 			set.Tables[other].Relations[from] = &mapping.Relation{Table: name, Column: []string{column}, TargetColumn: []string{"id"}, Many: new(true)}
 			set.Indexes[other].Fields.Named[from] = &mapping.Field{From: from + ".u"}
 		}
@@ -90,6 +100,7 @@ func (m *Model) Documents() map[string]string {
 
 func (m *Model) document(n int, row []int) string {
 	fields := map[string][]byte{"id": number(nil, row[0]), "u": number(nil, Unique(row))}
+	m.showCells(fields, "", n, row)
 	for i, ref := range m.Refs[n] {
 		if i > 0 {
 			fields[Column(i)] = number(nil, row[i])
@@ -100,6 +111,7 @@ func (m *Model) document(n int, row []int) string {
 				shown = Unique(to)
 			}
 			fields["to_"+Column(i)] = number(nil, shown)
+			m.showCells(fields, "to_"+Column(i)+"_", ref.Table, m.Rows[ref.Table][row[i]])
 		}
 	}
 	for other, refs := range m.Refs {

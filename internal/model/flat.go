@@ -12,6 +12,9 @@ func (m *Model) Flat(set mapping.Set) {
 	for n, name := range m.Names {
 		for _, where := range []string{"", "u % 2 == 0"} {
 			d := &mapping.Definition{Table: name, Where: where, Fields: mapping.Fields{Named: map[string]*mapping.Field{"id": nil, "u": nil}}}
+			for _, c := range m.cells(n) {
+				d.Fields.Named[c.Name] = nil
+			}
 			for i := range m.Refs[n] {
 				d.Fields.Named[Column(i)] = nil
 			}
@@ -32,6 +35,7 @@ func (m *Model) FlatDocuments(all map[string]string) {
 	for n, name := range m.Names {
 		for key, row := range m.Rows[n] {
 			fields := map[string][]byte{"u": number(nil, Unique(row))}
+			m.showCells(fields, "", n, row)
 			for i := range m.Refs[n] {
 				fields[Column(i)] = number(nil, row[i])
 			}

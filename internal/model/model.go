@@ -14,10 +14,11 @@ import (
 
 // A Model is a server's tables, whose foreign keys act without a word in its log.
 // Column 0 is the key; the others refer to rows of tables, and it may; but for the
-// last one, which is unique.
+// last one, which is unique, and the Cells before it.
 type Model struct {
 	Names []string
 	Refs  [][]Reference   // by table and column
+	Cells [][]Cell        // by table; each list is replaced where something changes; may be nil
 	Rows  []map[int][]int // by table and key
 	Log   []Logged
 
@@ -25,10 +26,14 @@ type Model struct {
 	Careless  bool // some statements do not check foreign keys
 	unchecked bool // and so does the one that is made: they do not act
 
+	Untold  bool // the log has no word of Alter
+	numbers int  // of cells
+
 	Logs func() // is called after each change that is logged; may be nil
 }
 
 func (m *Model) log(l Logged) {
+	l.Cells = m.cells(l.Table)
 	if m.Log = append(m.Log, l); m.Logs != nil {
 		m.Logs()
 	}
@@ -47,6 +52,8 @@ type Logged struct {
 	Kind          sources.ChangeKind
 	Before, After []int // nil: no image
 	Unchecked     bool  // foreign keys did not act
+	Cells         []Cell
+	Stale         *sources.Staleness
 }
 
 // What a cell may be instead of a number.
@@ -63,7 +70,7 @@ func (m *Model) insert(table int, row []int) bool {
 		return false
 	}
 	m.Rows[table][row[0]] = row
-	m.log(Logged{table, sources.Insert, nil, slices.Clone(row), m.unchecked})
+	m.log(Logged{Table: table, Kind: sources.Insert, After: slices.Clone(row), Unchecked: m.unchecked})
 	return true
 }
 
@@ -102,7 +109,7 @@ func (m *Model) update(table, key int, row []int) bool {
 		m.Rows[table][key] = old
 		return false
 	}
-	l := Logged{table, sources.Update, old, slices.Clone(row), m.unchecked}
+	l := Logged{Table: table, Kind: sources.Update, Before: old, After: slices.Clone(row), Unchecked: m.unchecked}
 	if m.Minimal {
 		l.Before = keyOnly(old)
 		for i, v := range row {
@@ -125,7 +132,7 @@ func (m *Model) remove(table, key int) bool {
 	if m.Minimal {
 		old = keyOnly(old)
 	}
-	m.log(Logged{table, sources.Delete, old, nil, m.unchecked})
+	m.log(Logged{Table: table, Kind: sources.Delete, Before: old, Unchecked: m.unchecked})
 	return true
 }
 
@@ -237,13 +244,18 @@ func Words(row []int) string {
 	return strings.Join(cells, ",")
 }
 
-// Image is a row as the log or a chunk has it; columns are those that it has of the table.
+// Image is a row as the log or a chunk has it; columns are those that it has of the table; one
+// below 0 it lacks.
 func Image(a *sources.Arena, row, columns []int) sources.Row {
 	if row == nil {
 		return sources.Row{}
 	}
 	a.StartRow(len(columns))
 	for _, i := range columns {
+		if i < 0 {
+			a.Missing()
+			continue
+		}
 		switch row[i] {
 		case Absent:
 			a.Null()
@@ -296,6 +308,9 @@ func (m *Model) Step(random *rand.Rand) {
 			}
 			row = append(row, to)
 		}
+		for range m.cells(table) {
+			row = append(row, random.IntN(5))
+		}
 		return append(row, random.IntN(2*keys))
 	}
 	switch key := random.IntN(keys); random.IntN(8) {
@@ -333,7 +348,7 @@ func (m *Model) Truncate(table int) bool {
 		}
 	}
 	clear(m.Rows[table])
-	m.log(Logged{Table: table, Kind: sources.Stale})
+	m.log(Logged{Table: table, Kind: sources.Stale, Stale: &sources.Staleness{Reason: "was truncated", Emptied: true}})
 	return true
 }
 
@@ -342,6 +357,9 @@ func (m *Model) Describe(l Logged) string {
 	text := l.Kind.String() + " " + m.Names[l.Table] + " " + Words(l.Before) + " > " + Words(l.After)
 	if l.Unchecked {
 		text += " unchecked"
+	}
+	if l.Stale != nil {
+		text += l.Stale.Reason
 	}
 	return text
 }
