@@ -31,6 +31,7 @@ type cluster struct {
 	past        []saved   // checkpoints
 	answered    int       // how many were saved with an answer
 	backup      *cluster  // as it was once
+	lives       int       // how often it was put back to that
 }
 
 type physical struct {
@@ -75,6 +76,7 @@ func (c *cluster) copy() *cluster {
 func (c *cluster) restore() {
 	was := c.backup.copy()
 	c.indexes, c.aliases, c.checkpoints, c.past, c.losable = was.indexes, was.aliases, was.checkpoints, was.past, true
+	c.lives++
 	c.tell("the sink is put back to what it was")
 }
 

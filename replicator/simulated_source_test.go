@@ -74,6 +74,9 @@ func (db *database) fork(back, checkpoint int) {
 	if n < db.sent && n >= checkpoint {
 		return
 	}
+	if n < db.sent {
+		db.cluster.past = nil // one put back from before does not show what was lost, either
+	}
 	db.forked[db.forks] = n
 	db.forks++
 	db.Log, db.commits, db.Rows, db.kept = db.Log[:n], db.commits[:n], db.kept[n], db.kept[:n+1]

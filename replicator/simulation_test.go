@@ -302,12 +302,13 @@ func (w *world) latency() time.Duration {
 // faulty reports whether something goes wrong that does so once in a number of times.
 func (w *world) faulty(once int) bool { return !w.calm && w.random.IntN(once) == 0 }
 
-// late does something after a while.
+// late does something after a while, unless the sink is put back to a backup by then: that is another server.
 func (w *world) late(do func()) {
+	life := w.cluster.lives
 	time.AfterFunc(time.Duration(w.random.Int64N(int64(5*time.Second))), func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if !w.over {
+		if !w.over && life == w.cluster.lives {
 			do()
 		}
 	})
