@@ -70,7 +70,7 @@ func TestAnswers(t *testing.T) {
 			if _, saveErr := st.Save(t.Context()); err != nil || saveErr != nil {
 				t.Fatal(err, saveErr)
 			}
-			d := &daemon{cfg: cfg, sink: sink, owner: "me", log: zerolog.Nop(), status: newStatus(cfg, "test", sink), warned: map[string]bool{}, ends: &quiet.Log{}, ran: test.ran}
+			d := &daemon{now: time.Now, cfg: cfg, sink: sink, owner: "me", log: zerolog.Nop(), status: newStatus(cfg, "test", sink), warned: map[string]bool{}, ends: &quiet.Log{}, ran: test.ran}
 			next, stop := d.answer(t.Context(), test.err)
 			if next != test.next || (stop != nil) != test.stops {
 				t.Errorf("next %d, stop %v; want %d, %v", next, stop, test.next, test.stops)

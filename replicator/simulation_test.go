@@ -689,7 +689,7 @@ func (w *world) settle() {
 	var wrong []string
 	for range 300 {
 		w.pass(time.Second)
-		if wrong = w.unsettled(); len(wrong) == 0 {
+		if wrong = w.unsettled(); len(wrong) == 0 && time.Since(w.touched) > 15*time.Second {
 			break
 		}
 	}

@@ -24,7 +24,7 @@ func TestHung(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cfg: &config.Config{Name: "blog"}, sink: sink, owner: "second"}
+	d := &daemon{now: time.Now, cfg: &config.Config{Name: "blog"}, sink: sink, owner: "second"}
 	now := time.Now()
 	look := func(after time.Duration, want bool) {
 		t.Helper()

@@ -32,7 +32,7 @@ func TestVerifyRegularly(t *testing.T) {
 		cfg.TimeZone = "Europe/Berlin"
 		cfg.Verify = config.VerifyConfig{Every: conf.Duration(12 * time.Hour), At: "03:00"}
 		cfg.Indexes = map[string]*mapping.Definition{"notes": {}, "people": {Index: "persons"}}
-		d := &daemon{cfg: cfg, sink: showing{}, log: zerolog.Nop(), verifier: newVerifier(filepath.Join(t.TempDir(), "verify.json"), zerolog.Nop()), status: newStatus(cfg, "", nil)}
+		d := &daemon{now: time.Now, cfg: cfg, sink: showing{}, log: zerolog.Nop(), verifier: newVerifier(filepath.Join(t.TempDir(), "verify.json"), zerolog.Nop()), status: newStatus(cfg, "", nil)}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = d.verifyRegularly(ctx) }()
