@@ -375,7 +375,8 @@ func (cp *Checkpoint) Stored() bool {
 	return found
 }
 
-// LoseStore marks the indexes stale that were rendered from a store that is gone.
+// LoseStore marks the indexes stale that were rendered from a store that is gone, also one that is built where the
+// checkpoint does not know what serves: rows that go before the next store is loaded would stay in it.
 func (cp *Checkpoint) LoseStore(plan *mapping.Plan) {
 	joined := map[string]bool{}
 	for _, set := range plan.Sets {
@@ -385,7 +386,8 @@ func (cp *Checkpoint) LoseStore(plan *mapping.Plan) {
 	}
 	epoch := cp.newEpoch()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-		if b := cp.Indexes[alias].Live; joined[alias] && b != nil && b.UUID != "" {
+		st := cp.Indexes[alias]
+		if made := func(b *build) bool { return b != nil && b.UUID != "" }; joined[alias] && (made(st.Live) || made(st.Next)) {
 			cp.markStale(alias, "the row store was begun anew", epoch)
 		}
 	}
