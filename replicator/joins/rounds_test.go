@@ -191,7 +191,7 @@ func TestPendingIsTold(t *testing.T) {
 	to := targetOf(&Target{Target: &sinks.Target{Physical: "x"}, Retired: &atomic.Bool{}}, 0, &mapping.JoinedRenderer{Renderer: &mapping.Renderer{}})
 	to.began.Store(1)
 	to.sent = true
-	c := newClock(store, 1)
+	c := newClock(store, 1, time.Now())
 	j := &Joins{store: store, targets: []*target{to}, clock: c, rounds: newRounds(c, []*target{to})}
 	at, began := time.Now(), time.Now()
 	expect := func(when string, want time.Duration) {
