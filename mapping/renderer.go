@@ -110,6 +110,24 @@ func (r *Renderer) Row(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.
 	return r.index(s, b, t, row, to, version)
 }
 
+// RowAgain is Row where the index may have a document of an earlier state of the row, in whatever period: there is
+// one afterwards.
+func (r *Renderer) RowAgain(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64) error {
+	if err := r.Row(s, b, t, row, version); err != nil || r.partition == nil {
+		return err
+	}
+	matches, err := r.matches(s, row)
+	if err != nil || !matches {
+		return nil //nolint:nilerr // the row was refused for that
+	}
+	at, err := r.place(s, b, row)
+	if err != nil {
+		return nil //nolint:nilerr // the row was refused for that
+	}
+	r.leave(b, t, &sources.Change{After: row, Version: version}, at)
+	return nil
+}
+
 // Change appends the actions that a change makes: none, one, or two where the
 // document moves to another id or routing. A truncate is not for it. With an
 // IncompleteError the document was not appended, only its delete at a place that the row

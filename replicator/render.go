@@ -136,8 +136,12 @@ func (r *renderer) rows(j *job) error {
 		if to.target.Retired.Load() {
 			continue
 		}
+		render := to.renderer.Row
+		if to.target.Again() {
+			render = to.renderer.RowAgain
+		}
 		for _, row := range j.rows {
-			if err := to.renderer.Row(r.scratch, j.out, to.target.Target, row, j.version); err != nil {
+			if err := render(r.scratch, j.out, to.target.Target, row, j.version); err != nil {
 				return fmt.Errorf("render %s from a row of table %s: %w", to.renderer.Name, j.chunk.scan.table, err)
 			}
 		}

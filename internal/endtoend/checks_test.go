@@ -27,7 +27,6 @@ type check struct {
 	anew     bool   // its index is built anew by what the check does itself
 	unstored bool   // what was not read of it when the log is lost is lost
 	later    bool   // what is wanted changes by itself
-	fault    string // what the product gets wrong where the log is lost, and is to be mended
 }
 
 // checksOf are those of the features that there are with a kind of server.
@@ -120,7 +119,6 @@ func checksOf(kind string) []check {
 		},
 		{
 			name:   "partition",
-			fault:  "a row that moves to another period while the log is lost has a document in both",
 			schema: []string{"CREATE TABLE visit (id int PRIMARY KEY, at date, word varchar(20))"},
 			config: `{table: visit, mode: append, partition: {by: at, every: month}, fields: {at: {}, word: {}MORE}}`,
 			make:   []string{"INSERT INTO visit VALUES (1, '2024-01-05', 'a'), (2, '2024-01-31', 'b'), (3, '2024-02-29', 'c')"},

@@ -198,17 +198,14 @@ func (m *trial) validate(when string) bool {
 		for _, c := range m.checks {
 			t.Run(c.name, func(t *testing.T) {
 				m.t = t
-				m.holds(&c, when == "after")
+				m.holds(&c)
 			})
 		}
 	})
 }
 
-func (m *trial) holds(c *check, after bool) {
+func (m *trial) holds(c *check) {
 	m.t.Helper()
-	if m.scenario.loses && c.fault != "" && after {
-		m.t.Skip("KNOWN FAULT: " + c.fault)
-	}
 	alias, want := m.name+"_"+c.name, m.more(c.want, c.added)
 	if c.later {
 		m.eventually("the time has come", func() bool { return m.sameIn(alias, want) })

@@ -99,6 +99,9 @@ func (t *Target) Empty() bool { return t.Since.Load() == unknown || keeps(t.Defi
 // Stored reports whether the documents are rendered from stored rows.
 func (t *Target) Stored() bool { return t.build.Stored }
 
+// Again reports whether rows are read into it that may have been read before.
+func (t *Target) Again() bool { return t.build.Round > 0 }
+
 // Finished reports whether all of it was read, and a search finds it: while an index is loaded, it is not refreshed.
 // The checkpoint is being viewed.
 func (t *Target) Finished() bool { return t.build.Finished }
