@@ -59,7 +59,16 @@ func (s *stored) token() sinks.Token { return sinks.Token(fmt.Sprintf("%d:%d", s
 // count for that: a proxy's 404 must not look like a pipeline's first start.
 func (s *Sink) readCheckpoint(ctx context.Context, name string) (*stored, error) {
 	var found stored
-	err := s.client.call(ctx, http.MethodGet, "/"+checkpointsIndex+"/_doc/"+url.PathEscape(name), nil, &found)
+	read := func() error {
+		return s.client.call(ctx, http.MethodGet, "/"+checkpointsIndex+"/_doc/"+url.PathEscape(name), nil, &found)
+	}
+	err := read()
+	if isType(err, noShard) { // the index was made a moment ago, or the server is starting
+		health := "/_cluster/health/" + checkpointsIndex + "?wait_for_status=yellow&timeout=5s"
+		if s.client.call(ctx, http.MethodGet, health, nil, nil) == nil {
+			err = read()
+		}
+	}
 	var e *apiError
 	switch {
 	case err == nil:

@@ -18,6 +18,7 @@ import (
 const (
 	lettersIndex  = "haystream-dead-letters"
 	indexNotFound = "index_not_found_exception"
+	noShard       = "no_shard_available_action_exception"
 	strictMapping = "strict_dynamic_mapping_exception"
 
 	// maxLetterBody is the largest document kept in a dead letter, in bytes.
