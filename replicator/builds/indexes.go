@@ -64,7 +64,7 @@ func (x *Indexes) Follow(targets []*Target, barrier func(alias string) <-chan st
 	x.barrier = barrier
 	x.copies = x.newCopies(targets)
 	x.merges = &merges{sink: x.Sink, asked: make(chan *Target, len(targets)), log: x.Log}
-	l := &lookout{point: x.point, take: x.take, may: x.may, sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: x.Now()}
+	l := &lookout{point: x.point, take: x.take, may: x.may, sink: x.Sink, writer: x.Sink, leased: x.State.Leased, targets: targets, report: report, log: x.Log, looked: time.Now()}
 	return l.look, func(ctx context.Context, send func(*sinks.Batch) (<-chan struct{}, error)) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return x.copies.run(ctx, send) })

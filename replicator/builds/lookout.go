@@ -66,6 +66,7 @@ func (l *lookout) look(ctx context.Context, failing bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var complaints []string
+	unseen := false
 	for _, t := range l.targets {
 		if t.Retired.Load() {
 			continue // it is about to be replaced
@@ -75,9 +76,12 @@ func (l *lookout) look(ctx context.Context, failing bool) error {
 			return err
 		}
 		if err != nil {
-			return nil // the next look sees more
+			unseen = true // the next look sees more
 		}
 		complaints = append(complaints, said...)
+	}
+	if unseen {
+		return nil
 	}
 	l.complain(complaints)
 	return l.blocked(ctx)
