@@ -18,7 +18,7 @@ func TestPeriodsRollOver(t *testing.T) {
 	s.clock = time.Date(2024, 1, 31, 23, 0, 0, 0, time.UTC)
 	live := s.reconciled(w).Live
 	target := s.Targets([]*mapping.Index{w}, nil)[0]
-	s.periods.needed = make(chan need)
+	s.periods.needed = make(chan need, 1)
 	keep := func() {
 		t.Helper()
 		if err := s.KeepPeriods(t.Context(), []*Target{target}); err != nil {
@@ -37,19 +37,10 @@ func TestPeriodsRollOver(t *testing.T) {
 	}
 	keep()
 	stand("2024.01")
-	made := make(chan error, 1)
-	go func() { made <- s.Need(t.Context(), []*sinks.Target{goes("2023-12-05")}) }()
-	for done := false; !done; {
-		keep()
-		select {
-		case err := <-made:
-			if err != nil {
-				t.Fatal(err)
-			}
-			done = true
-		default:
-		}
-	}
+	asked := make(chan struct{})
+	s.periods.needed <- need{[]*sinks.Target{goes("2023-12-05")}, asked}
+	keep()
+	<-asked
 	stand("2023.12", "2024.01")
 	if goes("2023-11-30") != nil || goes("2023-12-01") == nil || goes("9999-12-31") == nil {
 		t.Error("in January all from December on are kept, and only those")
