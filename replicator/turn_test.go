@@ -38,7 +38,8 @@ func newHosts(t *testing.T, owners ...string) []*host {
 		}
 		t.Cleanup(queue.Close)
 		cfg := &config.Config{Name: "blog"}
-		all = append(all, &host{t: t, daemon: &daemon{now: time.Now,
+		all = append(all, &host{t: t, daemon: &daemon{
+			now: time.Now,
 			cfg: cfg, sink: sink, owner: owner, queue: queue, source: queue, log: zerolog.Nop(), status: newStatus(cfg, "test", sink), warned: map[string]bool{}, ends: &quiet.Log{},
 		}})
 	}
