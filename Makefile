@@ -8,8 +8,8 @@ STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT       = mvdan.cc/gofumpt@v0.12.0
 GITLEAKS      = github.com/zricethezav/gitleaks/v8@v8.30.1
 
-# Built by all cores; two packages are run at once, as two cores carry the servers of no more.
-TEST = go build -race ./... && go test -race -ldflags=-w -p 2 -timeout $(TEST_TIMEOUT) $(TESTFLAGS)
+# Built by all cores; one package is run after the other, as two cores carry the servers of no more.
+TEST = go build -race ./... && go test -race -ldflags=-w -p 1 -timeout $(TEST_TIMEOUT) $(TESTFLAGS)
 TEST_TIMEOUT = 60m
 
 .DEFAULT_GOAL := help

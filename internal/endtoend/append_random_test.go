@@ -90,6 +90,7 @@ func TestAppendForever(t *testing.T) {
 	}
 	for n := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed+n), func(t *testing.T) {
+			t.Parallel()
 			f := &forever{
 				world: newWorld(t), random: rand.New(rand.NewPCG(seed+n, 0)), keys: map[string]bool{},
 				fields: "name: {type: keyword}, num: {}",

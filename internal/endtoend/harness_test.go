@@ -101,10 +101,8 @@ type world struct {
 	log     *logBuffer
 }
 
-// newWorld makes a database of its own on the shared servers. The test runs beside others, so that it must leave the
-// servers and their settings alone.
+// newWorld makes a database of its own on the shared servers.
 func newWorld(t *testing.T) *world {
-	t.Parallel()
 	return worldOn(t, postgres.Get(t), search.Get(t))
 }
 
