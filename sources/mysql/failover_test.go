@@ -33,6 +33,9 @@ func TestFailover(t *testing.T) {
 		first.stop()
 		mark := first.mark()
 		r.exec("INSERT INTO t VALUES (200, 'unread')", "FLUSH BINARY LOGS", "INSERT INTO t VALUES (201, 'unread')")
+		for replica.ask("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '"+r.name+"' AND table_name = 't'") != "1" {
+			r.must(r.Context().Err())
+		}
 		for replica.ask("SELECT COUNT(*) FROM "+r.name+".t WHERE id >= 200") != "2" {
 			r.must(r.Context().Err())
 		}
