@@ -96,36 +96,33 @@ type place struct {
 
 // Row appends the document of an existing row, with the given version.
 func (r *Renderer) Row(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64) error {
-	matches, err := r.matches(s, row)
-	if err == nil && !matches {
-		return nil
-	}
-	var to place
-	if err == nil {
-		to, err = r.place(s, b, row)
-	}
-	if err != nil {
-		return r.refused(s, b, t, row, version, err)
-	}
-	return r.index(s, b, t, row, to, version)
+	_, _, err := r.row(s, b, t, row, version)
+	return err
 }
 
 // RowAgain is Row where the index may have a document of an earlier state of the row, in whatever period: there is
 // one afterwards.
 func (r *Renderer) RowAgain(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64) error {
-	if err := r.Row(s, b, t, row, version); err != nil || r.partition == nil {
-		return err
+	at, placed, err := r.row(s, b, t, row, version)
+	if err == nil && placed && r.partition != nil {
+		r.leave(b, t, &sources.Change{After: row, Version: version}, at)
 	}
+	return err
+}
+
+// row is Row. It returns the place of the document; placed: there is one.
+func (r *Renderer) row(s *Scratch, b *sinks.Batch, t *sinks.Target, row sources.Row, version int64) (to place, placed bool, err error) {
 	matches, err := r.matches(s, row)
-	if err != nil || !matches {
-		return nil //nolint:nilerr // the row was refused for that
+	if err == nil && !matches {
+		return to, false, nil
 	}
-	at, err := r.place(s, b, row)
+	if err == nil {
+		to, err = r.place(s, b, row)
+	}
 	if err != nil {
-		return nil //nolint:nilerr // the row was refused for that
+		return to, false, r.refused(s, b, t, row, version, err)
 	}
-	r.leave(b, t, &sources.Change{After: row, Version: version}, at)
-	return nil
+	return to, true, r.index(s, b, t, row, to, version)
 }
 
 // Change appends the actions that a change makes: none, one, or two where the

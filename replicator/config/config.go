@@ -135,10 +135,7 @@ func (v VerifyConfig) Next(after time.Time) time.Time {
 	if every == 0 {
 		return time.Time{}
 	}
-	at, err := time.Parse("15:04", v.At)
-	if err != nil { // there is none
-		at = time.Time{}
-	}
+	at, _ := time.Parse("15:04", v.At) // without one: midnight
 	first := time.Date(2001, 1, 1, at.Hour(), at.Minute(), 0, 0, after.Location())
 	moment := func(n int) time.Time { return first.Add(time.Duration(n) * every) }
 	if every%day == 0 { // by the calendar: some days have an hour more or less
