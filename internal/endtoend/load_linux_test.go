@@ -15,24 +15,7 @@ import (
 	"haystream/internal/servers"
 )
 
-// largeIndexes are over the tables of manyItems: documents of one table, and of two.
-const largeIndexes = `
-  NAME:
-    table: item
-    fields: "*"
-    routing: owner_id
-    settings: {number_of_replicas: 0}
-  NAME-joined:
-    table: item
-    fields: {counter: {}, id: {}, owner: owner.name}
-    settings: {number_of_replicas: 0}
-tables:
-  item:
-    relations:
-      owner: {table: owner, column: owner_id}
-`
-
-// largeDocuments are what largeIndexes have, in the words of a kind of database.
+// largeDocuments are what ownedItems have, in the words of a kind of database.
 func largeDocuments(kind string) (flat, joined string) {
 	object, text := jsonWords(kind)
 	flat = "SELECT CAST(id AS " + text + "), CAST(" + object + "('id', id, 'owner_id', owner_id, 'counter', counter) AS " + text + ") FROM item"

@@ -42,9 +42,9 @@ func TestSinkOutage(t *testing.T) {
 	es := servers.Test(t, search.Spec)
 	var all []*outage
 	for n, server := range append([]*servers.Shared{&postgres}, form.databases...) {
-		o := &outage{world: worldNamed(t, fmt.Sprintf("sink_outage_%d", n), server.Get(t), es), what: server.Spec.Kind, indexes: largeIndexes, fills: form.lasts >= 5*time.Minute}
+		o := &outage{world: worldNamed(t, fmt.Sprintf("sink_outage_%d", n), server.Get(t), es), what: server.Spec.Kind, indexes: ownedItems, fills: form.lasts >= 5*time.Minute}
 		if n == 0 {
-			_, joined, _ := strings.Cut(largeIndexes, "  NAME-joined:")
+			_, joined, _ := strings.Cut(ownedItems, "  NAME-joined:")
 			o.what, o.indexes = "joined only", "\n  NAME-joined:"+joined
 		}
 		all = append(all, o)
@@ -76,7 +76,7 @@ func TestSinkOutage(t *testing.T) {
 		for _, o := range all {
 			o.within(form.lasts, "the sink was away for long", func() bool { return time.Since(since) > form.lasts/2 })
 			o.look("while it was " + away)
-			if o.indexes == largeIndexes || away == "dead" { // a checkpoint that is not answered is waited for, and the log kept, for minutes
+			if o.indexes == ownedItems || away == "dead" { // a checkpoint that is not answered is waited for, and the log kept, for minutes
 				o.keeps()
 			}
 		}
@@ -100,7 +100,7 @@ func TestSinkOutage(t *testing.T) {
 		}
 		flat, joined := largeDocuments(o.server.Kind)
 		o.compareIn(o.name+"-joined", joined)
-		if o.indexes == largeIndexes {
+		if o.indexes == ownedItems {
 			o.compareIn(o.name, flat)
 		}
 	}
@@ -138,7 +138,7 @@ func (o *outage) look(when string) {
 // what is written, that the log is let go.
 func (o *outage) keeps() {
 	o.t.Helper()
-	if o.indexes != largeIndexes {
+	if o.indexes != ownedItems {
 		end := o.logEnd()
 		o.eventually("the log is let go", func() bool { return o.passed(end) })
 		return

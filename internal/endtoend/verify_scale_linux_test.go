@@ -35,7 +35,7 @@ func TestVerifyAtScale(t *testing.T) {
 	w.exec("CREATE EXTENSION pg_stat_statements", "DROP ROLE IF EXISTS verifier", "CREATE ROLE verifier LOGIN REPLICATION SUPERUSER")
 	w.url = strings.Replace(w.url, "postgres://postgres@", "postgres://verifier@", 1)
 	owners := w.manyItems(form.rows)
-	w.config(largeIndexes)
+	w.config(ownedItems)
 	began := time.Now()
 	w.start()
 	w.within(time.Hour, "the daemon is ready", w.ready)

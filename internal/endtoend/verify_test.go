@@ -14,7 +14,8 @@ import (
 	"haystream/internal/servers"
 )
 
-const verifyIndexes = `
+// ownedItems have documents of one table, and of two.
+const ownedItems = `
   NAME:
     table: item
     fields: "*"
@@ -23,6 +24,7 @@ const verifyIndexes = `
   NAME-joined:
     table: item
     fields: {counter: {}, id: {}, owner: owner.name}
+    settings: {number_of_replicas: 0}
 tables:
   item:
     relations:
@@ -83,7 +85,7 @@ func TestVerifyUnderWriters(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
 		const rows = 1500
 		w.items(rows)
-		w.config(verifyIndexes)
+		w.config(ownedItems)
 		w.start()
 		w.settle()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -125,7 +127,7 @@ func TestVerifyFindsAndRepairs(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
 		const rows = 2000
 		w.items(rows)
-		w.config(verifyIndexes)
+		w.config(ownedItems)
 		w.start()
 		w.settle()
 		if reports, ok := w.verify(); !ok {
@@ -166,7 +168,7 @@ func TestVerifyAgainstSource(t *testing.T) {
 		t.Run(server.Spec.Kind+server.Spec.Version, func(t *testing.T) {
 			w := worldOn(t, server.Get(t), search.Get(t))
 			w.items(1500)
-			w.config(verifyIndexes)
+			w.config(ownedItems)
 			w.start()
 			w.settle()
 			w.exec("SET sql_log_bin = 0", "UPDATE item SET counter = 500 WHERE id = 21", "INSERT INTO item VALUES (5000, 1, 5)",
@@ -201,7 +203,7 @@ func TestVerifyGoesOn(t *testing.T) {
 		const rows = 2000
 		w.chunk = 100
 		w.items(rows)
-		w.config(strings.Replace(verifyIndexes, "    routing: owner_id\n", "", 1))
+		w.config(strings.Replace(ownedItems, "    routing: owner_id\n", "", 1))
 		w.start()
 		w.settle()
 		for i, index := range []string{w.name, w.name + "-joined"} {
