@@ -95,7 +95,7 @@ func TestAppendForever(t *testing.T) {
 				world: newWorld(t), random: rand.New(rand.NewPCG(seed+n, 0)), keys: map[string]bool{},
 				fields: "name: {type: keyword}, num: {}",
 			}
-			f.index = f.name
+			f.index, f.refuses = f.name, true
 			f.exec(pressTable)
 			f.burst(true)
 			f.configure()
@@ -206,7 +206,7 @@ func (f *forever) compareKeys() {
 			}
 		}
 		for _, letter := range f.letters() {
-			f.note(have, letter)
+			f.note(have, []byte(letter.Body))
 		}
 		var lacking []string
 		for _, key := range slices.Sorted(maps.Keys(f.keys)) {
@@ -222,32 +222,11 @@ func (f *forever) compareKeys() {
 	})
 }
 
-func (f *forever) note(have map[string]bool, document json.RawMessage) {
+func (f *forever) note(have map[string]bool, document []byte) {
 	var fields struct {
 		Key string `json:"row_key"`
 	}
 	if json.Unmarshal(document, &fields) == nil {
 		have[fields.Key] = true
 	}
-}
-
-// letters are the documents in the pipeline's dead letters.
-func (f *forever) letters() (all []json.RawMessage) {
-	f.request(http.MethodPost, f.search.URL+"/haystream-dead-letters/_refresh", "")
-	_, body := f.get(f.search.URL + "/haystream-dead-letters/_search?size=10000&q=owner:" + f.name)
-	var page struct {
-		Hits struct {
-			Hits []struct {
-				Source struct {
-					Body     string `json:"body"`
-					Physical string `json:"physical"`
-				} `json:"_source"`
-			} `json:"hits"`
-		} `json:"hits"`
-	}
-	_ = json.Unmarshal(body, &page)
-	for _, hit := range page.Hits.Hits {
-		all = append(all, json.RawMessage(hit.Source.Body))
-	}
-	return all
 }

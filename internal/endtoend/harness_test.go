@@ -94,6 +94,7 @@ type world struct {
 	dir     string
 	sink    string // address that the daemon reaches the sink at, where that is another one
 	binary  string // of another release, where it runs
+	refuses bool   // documents that are dead letters at the end are meant to be
 	chunk   int    // rows, where not 0
 	rate    int    // rows a second, where not 0
 	port    int

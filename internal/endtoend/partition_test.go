@@ -169,7 +169,9 @@ func TestPartition(t *testing.T) {
 	w.settle()
 	w.wantPeriods(map[string]string{"": "", p2: "4 6", p1: "2", p0: "3"})
 
-	// The checkpoint is lost.
+	// The checkpoint is lost. It knows which indexes were replaced: as long as these are there, their documents are
+	// taken in again.
+	w.eventually("what was replaced is dropped", func() bool { return len(w.aliasOf(w.name+"-*")) == len(w.aliasOf(w.name)) })
 	w.stop()
 	w.request("DELETE", w.search.URL+"/haystream-checkpoints/_doc/"+w.name, "")
 	w.start()
