@@ -25,15 +25,16 @@ test: check servers ## every test, on real servers that it fetches and starts
 	$(TEST) ./...
 
 test-nightly: export HAYSTREAM_TEST_VERSIONS = all
+test-nightly: export HAYSTREAM_SEED = random
 test-nightly: export HAYSTREAM_EVENTS = 1000000
 test-nightly: export HAYSTREAM_VERIFY_ROWS = 1000000
 test-nightly: export HAYSTREAM_OUTAGE = 10m
 test-nightly: TEST_TIMEOUT = 6h
-test-nightly: check servers ## the same, on every server version that is supported, with a million events, a million rows verified, and a sink away for ten minutes
+test-nightly: check servers ## the same, from seeds drawn anew, on every server version that is supported, with a million events, a million rows verified, and a sink away for ten minutes
 	$(TEST) ./...
 
 torture: servers ## random writes, faults and changes of schemas for SECONDS=600, on DB=postgres, mysql or mariadb; SEED=… makes the same choices again
-	HAYSTREAM_TORTURE=$(or $(SECONDS),600) HAYSTREAM_TORTURE_DB=$(DB) HAYSTREAM_SEED=$(SEED) go test -ldflags=-w -count=1 -v -timeout 24h -run 'TestTorture$$' ./internal/endtoend
+	HAYSTREAM_TORTURE=$(or $(SECONDS),600) HAYSTREAM_TORTURE_DB=$(DB) HAYSTREAM_SEED=$(or $(SEED),random) go test -ldflags=-w -count=1 -v -timeout 24h -run 'TestTorture$$' ./internal/endtoend
 
 servers: ## fetch the servers that the tests start
 	go run ./internal/servers/fetch

@@ -3,14 +3,13 @@ package mapping
 import (
 	"fmt"
 	"maps"
-	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"haystream/internal/seeds"
 	"haystream/mapping/rowstore"
 )
 
@@ -105,17 +104,9 @@ func (r *joinedRig) randomChange(b *rowstore.Batch) {
 }
 
 // TestJoinedDocuments runs a random workload and compares the documents with
-// those joined by hand. A failing seed replays with HAYSTREAM_SEED.
+// those joined by hand.
 func TestJoinedDocuments(t *testing.T) {
-	seeds := []uint64{1, 2, 3, 4, rand.Uint64(), rand.Uint64()}
-	if text := os.Getenv("HAYSTREAM_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seeds = []uint64{seed}
-	}
-	for _, seed := range seeds {
+	for _, seed := range seeds.Of(t, 6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := newRig(t, seed, []string{joinedConfig, briefsConfig}[seed%2])
 			for step := range 750 {

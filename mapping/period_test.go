@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"haystream/internal/seeds"
 	"haystream/sources"
 )
 
@@ -60,10 +61,11 @@ func TestPeriodNames(t *testing.T) {
 // TestPeriodsFollowEachOther: a day later it is the same period or the next one, and
 // names are read back and sort as periods do.
 func TestPeriodsFollowEachOther(t *testing.T) {
+	random := rand.New(rand.NewPCG(seeds.One(t), 0))
 	for _, every := range everyPeriods {
 		p := &Partition{Every: every}
 		for range 200 {
-			at := time.Date(rand.IntN(9999), time.Month(1+rand.IntN(12)), 1+rand.IntN(31), 0, 0, 0, 0, time.UTC)
+			at := time.Date(random.IntN(9999), time.Month(1+random.IntN(12)), 1+random.IntN(31), 0, 0, 0, 0, time.UTC)
 			day, next := p.At(at), p.At(at.AddDate(0, 0, 1))
 			if next != Undated && next != day && next != day+1 {
 				t.Fatalf("%s: %s is in %d, the day after in %d", every, at, day, next)

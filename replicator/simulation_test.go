@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"haystream/internal/backoff"
 	"haystream/internal/conf"
 	"haystream/internal/model"
+	"haystream/internal/seeds"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/web"
@@ -36,23 +36,13 @@ import (
 //   - in the end, whether the documents are those of the tables.
 //
 // A failing test's name ends in its seed, and it prints the shortest history that was found to fail as well.
-// By default it is the same seeds each time; HAYSTREAM_SEED replays one, HAYSTREAM_SEEDS is how many others are drawn.
 // The seed makes all choices but those of the runtime, so that a failure may take some replays to come again.
 func TestSimulation(t *testing.T) {
-	seeds := make([]uint64, 40)
-	for i := range seeds {
-		seeds[i] = uint64(i + 1)
+	tried := seeds.Of(t, 40)
+	if len(tried) == 1 { // one that failed
+		tried = slices.Repeat(tried, replays)
 	}
-	if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
-		seeds = make([]uint64, n)
-		for i := range seeds {
-			seeds[i] = rand.Uint64() >> 32
-		}
-	}
-	if seed, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEED"), 10, 64); err == nil {
-		seeds = slices.Repeat([]uint64{seed}, replays)
-	}
-	for _, seed := range seeds {
+	for _, seed := range tried {
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { tryHistory(t, seed) }) {
 			return
 		}

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"haystream/internal/seeds"
 )
 
 // A presser pushes events all the time, of this month, the one before and a year ago.
@@ -63,11 +63,7 @@ func (p *presser) run() {
 // daemon is killed: every event that was answered is in the index, but for those of periods that are
 // not kept in the end.
 func TestAppendEvents(t *testing.T) {
-	seed := rand.Uint64()
-	if n, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEED"), 10, 64); err == nil {
-		seed = n
-	}
-	t.Logf("seed %d", seed)
+	seed := seeds.One(t)
 	w := newWorld(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	const base, monthly, keep = "n: {type: long}", "partition: {by: created, every: month}", "partition: {by: created, every: month, keep: 2}"

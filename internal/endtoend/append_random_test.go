@@ -9,9 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
+
+	"haystream/internal/seeds"
 )
 
 // A forever is a table whose documents must all stay, whatever becomes of its definition.
@@ -81,18 +82,11 @@ const pressTable = "CREATE TABLE press (id int PRIMARY KEY, name text, num int, 
 // TestAppendForever changes a definition again and again, under writes and kills. Rows come
 // and go all the time, and each has a document in the end, or a dead letter that holds it.
 func TestAppendForever(t *testing.T) {
-	seed, seeds := rand.Uint64(), 2
-	if n, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEED"), 10, 64); err == nil {
-		seed, seeds = n, 1
-	}
-	if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
-		seeds = n
-	}
-	for n := range uint64(seeds) {
-		t.Run(fmt.Sprint(seed+n), func(t *testing.T) {
+	for _, seed := range seeds.Of(t, 2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			f := &forever{
-				world: newWorld(t), random: rand.New(rand.NewPCG(seed+n, 0)), keys: map[string]bool{},
+				world: newWorld(t), random: rand.New(rand.NewPCG(seed, 0)), keys: map[string]bool{},
 				fields: "name: {type: keyword}, num: {}",
 			}
 			f.index, f.refuses = f.name, true

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"haystream/internal/seeds"
 	"haystream/internal/servers"
 )
 
@@ -73,8 +74,7 @@ func cascadeDocuments(kind string) string {
 func TestCascades(t *testing.T) { eachDatabase(t, cascades) }
 
 func cascades(t *testing.T, w *world) {
-	seed := relationSeed(t)
-	t.Logf("seed %d: run again with HAYSTREAM_SEED", seed)
+	seed := seeds.One(t)
 	w.exec(cascadeTables...)
 	random, pauses := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
 	conn, err := w.db.Conn(t.Context())

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"haystream/internal/seeds"
 	"haystream/internal/servers"
 )
 
@@ -73,8 +74,7 @@ func TestEvents(t *testing.T) {
 		t.Logf("NOT TESTED: a full disk, since a volume cannot be mounted here: %v", err)
 	}
 	w.config(eventsIndexes)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeds.One(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	w.start()
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"haystream/internal/seeds"
 	"haystream/internal/servers"
 )
 
@@ -67,8 +68,7 @@ func nothingIsLost(t *testing.T, spec servers.Spec) {
 	w.exec(w.dialect.hotTable, w.dialect.rows(1, rows), w.dialect.analyze)
 	w.config(hotIndex)
 
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d, %d rows", seed, rows)
+	seed := seeds.One(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	ctx, cancel := context.WithCancel(t.Context())
 	var writes, falls, polls atomic.Int64

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"haystream/internal/seeds"
 	"haystream/internal/servers"
 )
 
@@ -31,8 +32,7 @@ func TestMessages(t *testing.T) {
 	w.config(messagesIndex)
 	w.start()
 	w.eventually("the daemon is ready", w.ready) // what comes before it is not asked for
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seeds.One(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	ctx, cancel := context.WithCancel(t.Context())
 	var ends atomic.Int64

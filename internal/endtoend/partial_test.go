@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"haystream/internal/seeds"
 	"haystream/internal/servers"
 )
 
@@ -19,8 +20,7 @@ func TestPartialImages(t *testing.T) {
 }
 
 func partialRows(t *testing.T, w *world) {
-	seed := relationSeed(t)
-	t.Logf("seed %d: run again with HAYSTREAM_SEED", seed)
+	seed := seeds.One(t)
 	w.exec("CREATE TABLE doc (id int PRIMARY KEY, title varchar(50), count int NOT NULL DEFAULT 7, body text, data json)")
 	random, pauses := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
 	conn, err := w.db.Conn(t.Context())

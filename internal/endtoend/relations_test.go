@@ -5,14 +5,13 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
+	"haystream/internal/seeds"
 	"haystream/internal/servers"
 )
 
@@ -117,26 +116,12 @@ const (
 	countries, people, categories, notes, remarkRows, tagRows, noteTags = 4, 12, 6, 80, 200, 6, 160
 )
 
-// relationSeed is the environment's, to run a failed workload again.
-func relationSeed(t *testing.T) uint64 {
-	t.Helper()
-	if text := os.Getenv("HAYSTREAM_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return seed
-	}
-	return uint64(time.Now().UnixNano())
-}
-
 // TestRelations changes tables of every kind of relation at random, kills the
 // daemon on the way, and compares every document with a query written by hand.
 func TestRelations(t *testing.T) { eachDatabase(t, relations) }
 
 func relations(t *testing.T, w *world) {
-	seed := relationSeed(t)
-	t.Logf("seed %d: run again with HAYSTREAM_SEED", seed)
+	seed := seeds.One(t)
 	w.exec(relationTables(w.server.Kind)...)
 	random, pauses := rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
 	conn, err := w.db.Conn(t.Context())

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"haystream/internal/seeds"
 	"haystream/internal/servers"
 	"haystream/replicator/commands"
 	"haystream/replicator/config"
@@ -29,7 +30,7 @@ import (
 // TestTorture writes, changes schemas and definitions, and makes every fault, all at random from
 // a seed, and compares. By itself it runs for a short time on PostgreSQL; see `make torture`.
 func TestTorture(t *testing.T) {
-	o := ordeal{seed: relationSeed(t), lasts: 30 * time.Second, changes: append(slices.Sorted(maps.Keys(schemaChanges)), copiedOnline), faults: slices.Sorted(maps.Keys(tortures))}
+	o := ordeal{seed: seeds.One(t), lasts: 30 * time.Second, changes: append(slices.Sorted(maps.Keys(schemaChanges)), copiedOnline), faults: slices.Sorted(maps.Keys(tortures))}
 	shared := &postgres
 	switch os.Getenv("HAYSTREAM_TORTURE_DB") {
 	case servers.MySQL:
@@ -67,7 +68,7 @@ func TestTortureFinds(t *testing.T) {
 			if c.lasts > 2*time.Minute && os.Getenv("HAYSTREAM_TEST_VERSIONS") != "all" {
 				t.Skip("takes minutes, as a kill must fall between the two")
 			}
-			c.ordeal.seed, c.ordeal.bug, c.ordeal.lasts = relationSeed(t), c.bug, c.lasts
+			c.ordeal.seed, c.ordeal.bug, c.ordeal.lasts = seeds.One(t), c.bug, c.lasts
 			v := newVictim(t, c.on.Spec, c.ordeal)
 			v.suffer()
 			if !v.wrong() {

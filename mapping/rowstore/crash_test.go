@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"haystream/internal/seeds"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
@@ -233,8 +235,7 @@ func TestReadOnly(t *testing.T) {
 // A store with a file that is gone, cut short or changed says so, or is an
 // older one by its Sequence; it never shows anything that it did not hold.
 func TestDamage(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := seeds.One(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	disk, l, m := vfs.NewMem(), layout(), newModel()
 	s := open(t, disk, l)

@@ -20,12 +20,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 	"github.com/rs/zerolog"
 
+	"haystream/internal/seeds"
 	"haystream/sources"
 )
 
 func TestRandomWorkload(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := seeds.One(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	fs, l, m := vfs.NewMem(), layout(), newModel()
 	s := open(t, fs, l)

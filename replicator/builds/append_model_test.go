@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"haystream/internal/seeds"
 	"haystream/mapping"
 	"haystream/replicator/joins"
 	"haystream/sinks"
@@ -28,18 +28,12 @@ import (
 // the model. A seed makes all choices. The oracle: what was ever in the table has its document, in the
 // last state that a session was told of.
 func TestAppendModel(t *testing.T) {
-	seed, seeds := uint64(0), uint64(500)
+	number := 500
 	if testing.Short() {
-		seeds = 100
+		number = 100
 	}
-	if n, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEED"), 10, 64); err == nil {
-		seed, seeds = n, 1
-	}
-	if n, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEEDS"), 10, 64); err == nil {
-		seeds = n
-	}
-	for n := range seeds {
-		if !t.Run(fmt.Sprint(seed+n), func(t *testing.T) { newLife(t, seed+n).live() }) {
+	for _, seed := range seeds.Of(t, number) {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { newLife(t, seed).live() }) {
 			return
 		}
 	}

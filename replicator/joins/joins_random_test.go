@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"haystream/internal/model"
+	"haystream/internal/seeds"
 	"haystream/mapping"
 	"haystream/replicator/reading"
 	"haystream/sinks"
@@ -395,23 +395,11 @@ func (r *sessions) counted() {
 // TestRandomCascades reads tables while foreign keys act, and renders documents, as
 // the server, the stream, the chunks, the rounds and the sink happen to take turns,
 // with kills. It compares what is stored, and the documents, with the model's.
-// A failing test's name ends in its seed: HAYSTREAM_SEED replays it, HAYSTREAM_SEEDS
-// is how many of each shape are tried.
+// A failing test's name ends in its seed.
 func TestRandomCascades(t *testing.T) {
 	for name, shape := range model.Shapes() {
 		t.Run(name, func(t *testing.T) {
-			number := 30
-			if n, err := strconv.Atoi(os.Getenv("HAYSTREAM_SEEDS")); err == nil {
-				number = n
-			}
-			seeds := make([]uint64, number)
-			for i := range seeds {
-				seeds[i] = rand.Uint64()
-			}
-			if seed, err := strconv.ParseUint(os.Getenv("HAYSTREAM_SEED"), 10, 64); err == nil {
-				seeds = []uint64{seed}
-			}
-			for _, seed := range seeds {
+			for _, seed := range seeds.Of(t, 30) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) { randomCascades(t, seed, shape) })
 			}
 		})

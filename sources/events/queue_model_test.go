@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"haystream/internal/seeds"
+
 	"github.com/rs/zerolog"
 )
 
@@ -29,11 +31,11 @@ type model struct {
 }
 
 func TestModel(t *testing.T) {
-	seeds := uint64(4000)
+	number := 4000
 	if testing.Short() {
-		seeds = 400
+		number = 400
 	}
-	for seed := range seeds {
+	for _, seed := range seeds.Of(t, number) {
 		m := &model{t: t, r: rand.New(rand.NewPCG(seed, 0))}
 		m.disk = newFakeDisk(m.r)
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) {
