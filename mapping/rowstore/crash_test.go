@@ -68,6 +68,33 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// The store survives a power cut also where a start has made its directory and could not sync that.
+func TestPowerCutAfterAFailedStart(t *testing.T) {
+	for _, fails := range []errorfs.OpKind{errorfs.OpStat, errorfs.OpOpenDir, errorfs.OpFileSync} {
+		disk, l := vfs.NewCrashableMem(), layout()
+		broken := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == fails {
+				return syscall.EIO
+			}
+			return nil
+		}))
+		if s, err := openLayout("/data/store", l, source, Options{FS: broken, pieceBytes: 100}); err == nil {
+			t.Fatalf("opened %s though %v fails", s.ID(), fails)
+		}
+		s := open(t, disk, l)
+		if err := s.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		after := open(t, disk.CrashClone(vfs.CrashCloneCfg{}), l)
+		if after.ID() != s.ID() {
+			t.Errorf("another store after a power cut, where %v failed at the first start", fails)
+		}
+		if err := errors.Join(after.Close(), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A power cut at any step of Reset leaves the old store, an empty one, or none.
 func TestPowerCutInReset(t *testing.T) {
 	l := layout()

@@ -138,22 +138,22 @@ func acquire(on vfs.FS, dir string) (io.Closer, error) {
 	return nil, fmt.Errorf("lock %s: %w: %w", dir, ErrLocked, err)
 }
 
-// makeDir makes the directory and those that it is in, so that they survive a power cut.
+// makeDir makes the directory and those that it is in, so that they survive a power cut. Those that are there may
+// be of a start that failed before it had synced them, as long as they hold no rows.
 func (s *Store) makeDir() error {
-	var parents []string // of directories that are not there
-	for at := s.dir; ; {
-		parent := s.fs.PathDir(at)
-		if _, err := s.fs.Stat(at); err == nil || parent == at {
-			break
-		}
-		parents = append(parents, parent)
-		at = parent
+	if _, err := s.fs.Stat(s.rows()); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	for _, parent := range parents {
-		if err := s.syncDir(parent); err != nil {
+	for at := s.dir; s.fs.PathDir(at) != at; {
+		at = s.fs.PathDir(at)
+		err := s.syncDir(at)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) {
+			return nil // it is another's, or takes no sync: no start has made what is in it
+		}
+		if err != nil {
 			return err
 		}
 	}
