@@ -163,6 +163,7 @@ func (x *Indexes) reconcileAlias(ctx context.Context, w *mapping.Index) error {
 		}
 	}
 	st.swapped(w, nameOf(serving))
+	x.older(w, st, nameOf(serving))
 	var lost []string // origins of a build that is gone
 	if was != nil && st.Live == nil {
 		lost = was.origins()
@@ -277,6 +278,24 @@ func (st *indexState) swapped(w *mapping.Index, serving string) {
 		st.Stale = ""
 	}
 	st.Live, st.Next = n, nil
+}
+
+// older gives up a live build that was never whole where the alias leads to an index that the checkpoint does not
+// know: an earlier checkpoint was put back, and readers would lose what they see. One of mode append is given up only
+// before it is known to be made, and not dropped: gather finds its documents.
+func (x *Indexes) older(w *mapping.Index, st *indexState, serving string) {
+	live := st.Live
+	if live == nil || serving == "" || serving == live.Physical || serving == st.Next.name() {
+		return
+	}
+	appending := keeps(w) || appends(live.Definition)
+	switch {
+	case live.UUID != "" && (appending || live.loaded()):
+		return
+	case !appending:
+		x.discard(live)
+	}
+	st.Live = nil
 }
 
 // existing returns the build if the sink still holds its index, else nil. One

@@ -445,6 +445,63 @@ func TestUnknownIndexThatServesIsReplaced(t *testing.T) {
 	}
 }
 
+// TestEarlierCheckpointEmptiesNoAlias: readers keep what they see where a checkpoint is put back from when the index
+// that served was planned, made, or read in part, and is gone or another one serves since.
+func TestEarlierCheckpointEmptiesNoAlias(t *testing.T) {
+	for name, former := range map[string]func(*build){
+		"planned": func(b *build) { b.UUID = "" },
+		"made":    func(*build) {},
+		"begun": func(b *build) {
+			for _, p := range b.Tables {
+				p.Rows = 1
+			}
+		},
+	} {
+		s := newShelf(t)
+		w := defined("one", false)
+		first := s.reconciled(w).Live
+		if name == "planned" {
+			if err := s.Sink.Drop(t.Context(), first.Physical); err != nil {
+				t.Fatal(err)
+			}
+		}
+		serving, err := s.Sink.Create(t.Context(), sinks.IndexSpec{Alias: "notes", Physical: first.Physical + "9", Mappings: w.Mappings, Meta: w.Normalized})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Sink.Swap(t.Context(), "notes", serving.Physical); err != nil {
+			t.Fatal(err)
+		}
+		s.State.Update(func(*Checkpoint) { former(first) })
+		s.save()
+		st := s.restart().reconciled(w)
+		if s.serving() != serving.Physical || st.Live != nil || st.Next == nil {
+			t.Errorf("%s: serving %s, live %s, next %s", name, s.serving(), st.Live.name(), st.Next.name())
+		}
+	}
+}
+
+// TestEarlierCheckpointOfModeAppend: the index that serves is gone on with, and gets the documents of the one that the
+// checkpoint has only planned.
+func TestEarlierCheckpointOfModeAppend(t *testing.T) {
+	s := newShelf(t)
+	w := defined("one", true)
+	first := s.reconciled(w).Live
+	serving, err := s.Sink.Create(t.Context(), sinks.IndexSpec{Alias: "notes", Physical: first.Physical + "9", Mappings: w.Mappings, Meta: w.Normalized})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sink.Swap(t.Context(), "notes", serving.Physical); err != nil {
+		t.Fatal(err)
+	}
+	s.State.Update(func(*Checkpoint) { first.UUID = "" })
+	s.save()
+	st := s.restart().reconciled(w)
+	if s.serving() != serving.Physical || st.Live.name() != serving.Physical || !slices.Equal(st.Live.origins(), []string{first.Physical}) {
+		t.Errorf("serving %s, live %s with %v, next %s", s.serving(), st.Live.name(), st.Live.origins(), st.Next.name())
+	}
+}
+
 // TestDamagedCheckpointLeavesNoIndexBehind: what serves stays until it is replaced; what
 // was built beside is dropped, and a copy that somebody has made is not.
 func TestDamagedCheckpointLeavesNoIndexBehind(t *testing.T) {
