@@ -23,18 +23,24 @@ type Windows struct {
 // record is one table's record since its oldest open window. All lists are of
 // length-prefixed names.
 type record struct {
-	keys     []byte   // of whole changes
-	partial  []byte   // of changes whose image lacked a column
-	txs      []uint64 // transactions of the latter, one for each key
-	acted    []byte   // values that foreign keys have acted on
-	count    int      // names recorded
-	open     int      // windows
-	stored   int      // of those, for the row store
-	overflow bool     // the record outgrew its bound: no open window can be trusted
+	keys     []byte // of whole changes
+	partial  []byte // of changes whose image lacked a column
+	parts    []part // one for each key of the latter
+	acted    []byte // values that foreign keys have acted on
+	count    int    // names recorded
+	open     int    // windows
+	stored   int    // of those, for the row store
+	overflow bool   // the record outgrew its bound: no open window can be trusted
+}
+
+// A part tells of a change whose image lacked a column.
+type part struct {
+	tx   uint64
+	keys int // how long the list of whole changes was before it
 }
 
 // size is about how many bytes the record takes.
-func (t *record) size() int { return len(t.keys) + len(t.partial) + len(t.acted) + 8*len(t.txs) }
+func (t *record) size() int { return len(t.keys) + len(t.partial) + len(t.acted) + 16*len(t.parts) }
 
 // maxRecord bounds one table's record in bytes. A chunk whose window outgrows
 // it is read again later.
@@ -47,7 +53,7 @@ type Window struct {
 	stored bool // the chunk is for the row store
 
 	// How long each part of the record was when it was opened.
-	keys, partial, txs, acted int
+	keys, partial, parts, acted int
 }
 
 // NewWindows has room for the given number of tables.
@@ -69,7 +75,7 @@ func (w *Windows) Open(table *sources.Table, stored bool) *Window {
 	if stored {
 		t.stored++
 	}
-	return &Window{table: table, of: t, stored: stored, keys: len(t.keys), partial: len(t.partial), txs: len(t.txs), acted: len(t.acted)}
+	return &Window{table: table, of: t, stored: stored, keys: len(t.keys), partial: len(t.partial), parts: len(t.parts), acted: len(t.acted)}
 }
 
 // Close ends the window; the last one frees the record.
@@ -132,7 +138,7 @@ func (t *record) add(c *sources.Change) {
 		}
 		t.count++
 		if !c.After.IsZero() && !c.After.Whole() {
-			t.partial, t.txs = AppendName(t.partial, image, c.Table.Key), append(t.txs, c.Tx)
+			t.partial, t.parts = AppendName(t.partial, image, c.Table.Key), append(t.parts, part{c.Tx, len(t.keys)})
 		} else {
 			t.keys = AppendName(t.keys, image, c.Table.Key)
 		}
@@ -154,17 +160,17 @@ func AppendName(dst []byte, r sources.Row, key []int) []byte {
 }
 
 // Unchanged returns the rows of a chunk that no change since the window opened has
-// changed, and false where the chunk has to be read again: it must have seen
-// the changes whose images were not whole.
+// told whole, or none that came after the last one whose image was not, and false
+// where the chunk has to be read again: it must have seen the changes whose images
+// were not whole.
 func (w *Windows) Unchanged(win *Window, chunk *sources.Chunk) ([]sources.Row, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := win.of
-	unseen := func(tx uint64) bool { return !chunk.Sees(tx) }
-	if t.overflow || slices.ContainsFunc(t.txs[win.txs:], unseen) {
+	if t.overflow || slices.ContainsFunc(t.parts[win.parts:], func(p part) bool { return !chunk.Sees(p.tx) }) {
 		return nil, false
 	}
-	changed := newNames(t.count, t.keys[win.keys:])
+	changed := t.changed(win)
 	if len(changed) == 0 {
 		return chunk.Rows, true
 	}
@@ -177,6 +183,24 @@ func (w *Windows) Unchanged(win *Window, chunk *sources.Chunk) ([]sources.Row, b
 		}
 	}
 	return rows, true
+}
+
+// changed are the keys of rows whose last change since a window opened had a whole image.
+func (t *record) changed(win *Window) Names {
+	if len(t.keys) == win.keys {
+		return nil
+	}
+	changed, whole := make(Names, t.count), win.keys
+	partial := t.partial[win.partial:]
+	for _, p := range t.parts[win.parts:] {
+		changed.add(t.keys[whole:p.keys])
+		whole = p.keys
+		n := nameSize(partial)
+		delete(changed, string(partial[4:n]))
+		partial = partial[n:]
+	}
+	changed.add(t.keys[whole:])
+	return changed
 }
 
 // Happened is what a window has recorded, as far as a chunk has not seen it.
@@ -196,9 +220,9 @@ func (w *Windows) Happened(win *Window, chunk *sources.Chunk) (h Happened, ok bo
 	}
 	var partial []byte
 	keys := t.partial[win.partial:]
-	for _, tx := range t.txs[win.txs:] {
-		n := 4 + binary.BigEndian.Uint32(keys)
-		if !chunk.Sees(tx) {
+	for _, p := range t.parts[win.parts:] {
+		n := nameSize(keys)
+		if !chunk.Sees(p.tx) {
 			partial = append(partial, keys[:n]...)
 		}
 		keys = keys[n:]
@@ -214,13 +238,20 @@ func newNames(count int, names []byte) Names {
 		return nil
 	}
 	s := make(Names, count)
+	s.add(names)
+	return s
+}
+
+func (s Names) add(names []byte) {
 	for len(names) > 0 {
-		n := 4 + binary.BigEndian.Uint32(names)
+		n := nameSize(names)
 		s[string(names[4:n])] = struct{}{}
 		names = names[n:]
 	}
-	return s
 }
+
+// nameSize is how much of some names the first one takes, with its length.
+func nameSize(names []byte) int { return 4 + int(binary.BigEndian.Uint32(names)) }
 
 // Has reports whether a name is among them.
 func (s Names) Has(name []byte) bool {

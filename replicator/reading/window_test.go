@@ -78,6 +78,34 @@ func TestIncompleteImageWantsTheChunkToHaveSeenIt(t *testing.T) {
 	}
 }
 
+// TestIncompleteImageAfterAWholeOne: the chunk that has seen the row's last change brings it, unless the log has told
+// all of the row since.
+func TestIncompleteImageAfterAWholeOne(t *testing.T) {
+	whole := change(sources.Update, 4, sources.Row{}, row("a", "1", "x"))
+	part := change(sources.Update, 5, row("a", "1", "?"), row("a", "1", "?"))
+	gone := change(sources.Delete, 6, row("a", "1", "?"), sources.Row{})
+	for _, c := range []struct {
+		name    string
+		batches []*sources.Batch
+		want    int
+	}{
+		{"whole, part", []*sources.Batch{whole, part}, 1},
+		{"part, whole", []*sources.Batch{part, whole}, 0},
+		{"whole, part, whole", []*sources.Batch{whole, part, whole}, 0},
+		{"part, whole, part", []*sources.Batch{part, whole, part}, 1},
+		{"part, delete", []*sources.Batch{part, gone}, 0},
+	} {
+		w := NewWindows(1)
+		win := w.Open(keyed, false)
+		for _, b := range c.batches {
+			w.Record(b)
+		}
+		if rows, ok := w.Unchanged(win, chunkOf(5, row("a", "1", "x"))); !ok || len(rows) != c.want {
+			t.Errorf("%s: %d rows of the chunk are wanted, %v; want %d", c.name, len(rows), ok, c.want)
+		}
+	}
+}
+
 // TestRowsThatTheLogToldInPart: the row of a chunk that has seen the change is whole.
 func TestRowsThatTheLogToldInPart(t *testing.T) {
 	w := NewWindows(1)
