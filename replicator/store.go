@@ -52,7 +52,7 @@ func (d *daemon) openStore(st *builds.State, pf *inspect.Inspection) (store *row
 
 // storeFailed reports whether the row store takes nothing until it is opened again.
 func storeFailed(err error) bool {
-	return errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly) || errors.Is(err, rowstore.ErrRebuild)
+	return errors.Is(err, rowstore.ErrFull) || errors.Is(err, rowstore.ErrReadOnly) || errors.Is(err, rowstore.ErrFrozen) || errors.Is(err, rowstore.ErrRebuild)
 }
 
 // noRoom says what to do about a row store that takes no writes.

@@ -259,6 +259,30 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// A store whose volume has failed says that it has to be opened again, and goes on then.
+func TestFrozen(t *testing.T) {
+	l := layout()
+	disk := vfs.NewMem()
+	volume := newFailing(disk, &os.PathError{Op: "sync", Path: "store", Err: syscall.EIO})
+	s := open(t, volume, l)
+	id := s.ID()
+	volume.on.Store(0)
+	if err := newModel().commit(s, l, rand.New(rand.NewPCG(1, 1)), true); !errors.Is(err, ErrFrozen) {
+		t.Errorf("commit: %v", err)
+	}
+	if err := s.Sync(); !errors.Is(err, ErrFrozen) {
+		t.Errorf("sync: %v", err)
+	}
+	s.Close()
+	s = open(t, disk, l)
+	if err := s.Sync(); err != nil || s.ID() != id {
+		t.Errorf("opened again: %v, store %s, was %s", err, s.ID(), id)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A store with a file that is gone, cut short or changed says so, or is an
 // older one by its Sequence; it never shows anything that it did not hold.
 func TestDamage(t *testing.T) {

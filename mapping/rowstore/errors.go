@@ -28,6 +28,9 @@ var (
 	// when that is mended.
 	ErrFull     = errors.New("the volume of the row store is full")
 	ErrReadOnly = errors.New("the row store cannot be written to")
+
+	// ErrFrozen means that a write to the volume has failed otherwise. The Store must be closed, and opened again.
+	ErrFrozen = errors.New("the row store takes nothing until it is opened again")
 )
 
 // classify marks an error of the file system with what it means.
@@ -43,6 +46,14 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
 	return err
+}
+
+// notWritten words an error that freezes the store.
+func notWritten(what string, err error) error {
+	if err = classify(err); !errors.Is(err, ErrFull) && !errors.Is(err, ErrReadOnly) {
+		err = fmt.Errorf("%w: %w", ErrFrozen, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // openError words why the storage engine does not open. The operating system's

@@ -2,7 +2,6 @@ package rowstore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -61,7 +60,7 @@ func (g *guard) failure() error {
 // is frozen.
 func (g *guard) frozen(what string, err error) bool {
 	if err != nil {
-		g.fail(fmt.Errorf("%s: %w", what, classify(err)))
+		g.fail(notWritten(what, err))
 	}
 	return g.failure() != nil
 }

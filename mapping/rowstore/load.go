@@ -220,7 +220,7 @@ func (s *Store) newTable(name string) (*sstable.Writer, error) {
 
 // unwritten freezes the store, as a sorted table could not be written.
 func (s *Store) unwritten(err error) error {
-	s.guard.fail(fmt.Errorf("write to row store: %w", classify(err)))
+	s.guard.fail(notWritten("write to row store", err))
 	return s.guard.failure()
 }
 
