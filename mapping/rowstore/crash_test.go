@@ -68,6 +68,23 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// What was noted of checkpoints survives a power cut, also where nothing is committed or synced after it: a store that
+// knows of fewer would go on from a sink that was put back to a backup from before the last one.
+func TestPowerCutAfterANote(t *testing.T) {
+	disk, l := vfs.NewCrashableMem(), layout()
+	s := open(t, disk, l)
+	if err := errors.Join(s.Sync(), s.NoteSaves(7)); err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, disk.CrashClone(vfs.CrashCloneCfg{}), l)
+	if n := after.Saves(); n != 7 {
+		t.Errorf("%d checkpoints were saved, want 7", n)
+	}
+	if err := errors.Join(after.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The store survives a power cut also where a start has made its directory and could not sync that.
 func TestPowerCutAfterAFailedStart(t *testing.T) {
 	for _, fails := range []errorfs.OpKind{errorfs.OpStat, errorfs.OpOpenDir, errorfs.OpFileSync} {

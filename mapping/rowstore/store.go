@@ -374,10 +374,14 @@ func (s *Store) Sequence() uint64 {
 	return s.state.sequence
 }
 
-// NoteSaves notes how many checkpoints were saved with the store. It is called from any goroutine, and lost in a
-// power cut only with all Commits that come after it.
+// NoteSaves notes how many checkpoints were saved with the store. It is called from any goroutine. Once it has
+// returned, the note survives a power cut.
 func (s *Store) NoteSaves(n uint64) error {
-	if err := s.db.Set([]byte{spaceSaves}, binary.AppendUvarint(nil, n), pebble.NoSync); err != nil {
+	err := s.db.Set([]byte{spaceSaves}, binary.AppendUvarint(nil, n), pebble.Sync)
+	if err == nil {
+		err = s.guard.failure()
+	}
+	if err != nil {
 		return s.failed("note a checkpoint in the row store", err)
 	}
 	s.mu.Lock()
