@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"maps"
 	"math/rand/v2"
@@ -133,8 +134,9 @@ type client struct {
 var errAnswer = errors.New("no answer")
 
 // ask is a request that does something under the lock. It may do so though the answer is lost.
-func (c *client) ask(ctx context.Context, do func()) error {
-	if err := errors.Join(c.awake(ctx, c.of), backoff.Pause(ctx, c.latency())); err != nil {
+func (c *client) ask(ctx context.Context, what string, do func()) error {
+	what = c.of.name + " " + what
+	if err := errors.Join(c.awake(ctx, c.of), backoff.Pause(ctx, c.latency(what))); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -142,22 +144,22 @@ func (c *client) ask(ctx context.Context, do func()) error {
 	switch {
 	case c.of.isDead() || time.Now().Before(c.away):
 		return errAnswer
-	case c.faulty(60):
+	case c.faulty(60, "lost "+what):
 		return errAnswer
 	}
 	do()
-	if c.faulty(60) {
+	if c.faulty(60, "unanswered "+what) {
 		return errAnswer
 	}
 	return nil
 }
 
 func (c *client) Info(ctx context.Context) (sinks.Info, error) {
-	return sinks.Info{Kind: "elasticsearch", Version: "simulated", Address: "nowhere"}, c.ask(ctx, func() {})
+	return sinks.Info{Kind: "elasticsearch", Version: "simulated", Address: "nowhere"}, c.ask(ctx, "Info", func() {})
 }
 
 func (c *client) Check(ctx context.Context, _ []sinks.IndexSpec) ([]preflight.Finding, error) {
-	return nil, c.ask(ctx, func() {})
+	return nil, c.ask(ctx, "Check", func() {})
 }
 
 func (c *client) Close() {}
@@ -242,22 +244,23 @@ func (c *client) send(ctx context.Context, a *sinks.Action, leased func() bool) 
 
 // try is one request. What is on its way when the daemon ends may still come.
 func (c *client) try(ctx context.Context, a *sinks.Action) (held bool) {
-	err := errors.Join(c.awake(ctx, c.of), backoff.Pause(ctx, c.latency()))
+	what := fmt.Sprintf("%s write %s/%s %d", c.of.name, a.Target.Physical, a.ID, a.Version)
+	err := errors.Join(c.awake(ctx, c.of), backoff.Pause(ctx, c.latency(what)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case err != nil || c.of.isDead():
-		if c.faulty(2) {
-			c.late(func() { c.take(a) })
+		if c.faulty(2, "dead "+what) {
+			c.late(what, func() { c.take(a) })
 		}
 		return false
-	case time.Now().Before(c.refusing) || time.Now().Before(c.away) || c.faulty(20):
+	case time.Now().Before(c.refusing) || time.Now().Before(c.away) || c.faulty(20, "lost "+what):
 		return false
-	case c.faulty(30):
-		c.late(func() { c.take(a) })
+	case c.faulty(30, "late "+what):
+		c.late(what, func() { c.take(a) })
 		return false
 	}
-	return c.take(a) && !c.faulty(20)
+	return c.take(a) && !c.faulty(20, "unanswered "+what)
 }
 
 // take writes a document; false: there is no such index.
@@ -295,7 +298,7 @@ func (c *cluster) outdated(index *physical) bool {
 }
 
 func (c *client) Takes(ctx context.Context, t *sinks.Target) (why string, err error) {
-	return "", c.ask(ctx, func() {})
+	return "", c.ask(ctx, "Takes", func() {})
 }
 
 func (c *client) Health() error {
@@ -308,11 +311,11 @@ func (c *client) Health() error {
 }
 
 func (c *client) DeadLetters(ctx context.Context) (map[string]int64, error) {
-	return nil, c.ask(ctx, func() {})
+	return nil, c.ask(ctx, "DeadLetters", func() {})
 }
 
 func (c *client) Index(ctx context.Context, alias string) (index *sinks.Index, err error) {
-	err = c.ask(ctx, func() {
+	err = c.ask(ctx, "Index", func() {
 		if p := c.indexes[c.aliases[alias]]; p != nil {
 			index = &p.Index
 		}
@@ -321,7 +324,7 @@ func (c *client) Index(ctx context.Context, alias string) (index *sinks.Index, e
 }
 
 func (c *client) Standing(ctx context.Context, alias, name string) (s sinks.Standing, err error) {
-	err = c.ask(ctx, func() {
+	err = c.ask(ctx, "Standing", func() {
 		s = sinks.Standing{WritesTo: c.aliases[sinks.WriteAlias(name)]}
 		if p := c.indexes[name]; p != nil {
 			s.UUID = p.UUID
@@ -334,7 +337,7 @@ func (c *client) Standing(ctx context.Context, alias, name string) (s sinks.Stan
 }
 
 func (c *client) Foreign(ctx context.Context, _ string) (*sinks.Foreign, error) {
-	return nil, c.ask(ctx, func() {})
+	return nil, c.ask(ctx, "Foreign", func() {})
 }
 
 func (c *client) Take(ctx context.Context, alias, name string) ([]string, error) {
@@ -342,7 +345,7 @@ func (c *client) Take(ctx context.Context, alias, name string) ([]string, error)
 }
 
 func (c *client) Made(ctx context.Context, alias string) (made []*sinks.Index, err error) {
-	err = c.ask(ctx, func() {
+	err = c.ask(ctx, "Made", func() {
 		made = nil
 		for _, name := range slices.Sorted(maps.Keys(c.indexes)) {
 			if p := c.indexes[name]; (alias == "" || p.Alias == alias) && c.aliases[sinks.WriteAlias(name)] == name {
@@ -354,7 +357,7 @@ func (c *client) Made(ctx context.Context, alias string) (made []*sinks.Index, e
 }
 
 func (c *client) Newest(ctx context.Context, name string) (version int64, err error) {
-	err = c.ask(ctx, func() {
+	err = c.ask(ctx, "Newest", func() {
 		if p := c.indexes[name]; p != nil {
 			for _, d := range p.documents {
 				version = max(version, d.version)
@@ -365,7 +368,7 @@ func (c *client) Newest(ctx context.Context, name string) (version int64, err er
 }
 
 func (c *client) Create(ctx context.Context, spec sinks.IndexSpec) (index *sinks.Index, err error) {
-	err = c.ask(ctx, func() {
+	err = c.ask(ctx, "Create", func() {
 		p := c.indexes[spec.Physical]
 		if p == nil {
 			p = &physical{sinks.Index{Alias: spec.Alias, Physical: spec.Physical, UUID: c.number(), Meta: spec.Meta}, map[string]document{}, c.of.planned}
@@ -382,7 +385,7 @@ func (c *client) Create(ctx context.Context, spec sinks.IndexSpec) (index *sinks
 
 func (c *client) Finish(ctx context.Context, name string) error {
 	there := false
-	err := c.ask(ctx, func() { there = c.indexes[name] != nil })
+	err := c.ask(ctx, "Finish", func() { there = c.indexes[name] != nil })
 	if err == nil && !there {
 		err = errors.New("there is no index " + name)
 	}
@@ -390,18 +393,18 @@ func (c *client) Finish(ctx context.Context, name string) error {
 }
 
 func (c *client) Amend(ctx context.Context, _ string, _, _ sinks.IndexSpec) (string, error) {
-	return "the simulated sink amends nothing", c.ask(ctx, func() {})
+	return "the simulated sink amends nothing", c.ask(ctx, "Amend", func() {})
 }
 
 func (c *client) Merge(ctx context.Context, _ string) (string, error) {
-	return "", c.ask(ctx, func() {})
+	return "", c.ask(ctx, "Merge", func() {})
 }
 
 func (c *client) Swap(ctx context.Context, alias, name string) error {
 	if err := c.Finish(ctx, name); err != nil {
 		return err
 	}
-	return c.ask(ctx, func() {
+	return c.ask(ctx, "Swap", func() {
 		if c.indexes[name] != nil {
 			c.point(alias, name)
 		}
@@ -433,10 +436,10 @@ func (c *cluster) point(alias, name string) {
 	}
 }
 
-func (c *client) Shelve(ctx context.Context, _ string) error { return c.ask(ctx, func() {}) }
+func (c *client) Shelve(ctx context.Context, _ string) error { return c.ask(ctx, "Shelve", func() {}) }
 
 func (c *client) Drop(ctx context.Context, name string) error {
-	return c.ask(ctx, func() { c.drop(name) })
+	return c.ask(ctx, "Drop", func() { c.drop(name) })
 }
 
 func (c *cluster) drop(name string) {
@@ -445,19 +448,19 @@ func (c *cluster) drop(name string) {
 }
 
 func (c *client) Lacking(ctx context.Context, _, _, _ string, _ func([]sinks.Document, string) error) error {
-	return c.ask(ctx, func() {})
+	return c.ask(ctx, "Lacking", func() {})
 }
 
 func (c *client) LoadCheckpoint(ctx context.Context, name string) (data []byte, token sinks.Token, err error) {
-	err = c.ask(ctx, func() { data, token = c.checkpoints[name].data, c.checkpoints[name].token })
+	err = c.ask(ctx, "LoadCheckpoint", func() { data, token = c.checkpoints[name].data, c.checkpoints[name].token })
 	return data, token, err
 }
 
 func (c *client) SaveCheckpoint(ctx context.Context, name string, data []byte, token sinks.Token) (now sinks.Token, err error) {
 	late := false
-	err = c.ask(ctx, func() {
-		if late = c.faulty(60); late {
-			c.late(func() { c.save(name, data, token) })
+	err = c.ask(ctx, "SaveCheckpoint", func() {
+		if late = c.faulty(60, "late checkpoint"); late {
+			c.late("checkpoint", func() { c.save(name, data, token) })
 		} else {
 			now = c.save(name, data, token)
 		}
@@ -487,5 +490,5 @@ func (c *cluster) save(name string, data []byte, token sinks.Token) sinks.Token 
 }
 
 func (c *client) RemoveCheckpoint(ctx context.Context, name string) error {
-	return c.ask(ctx, func() { delete(c.checkpoints, name) })
+	return c.ask(ctx, "RemoveCheckpoint", func() { delete(c.checkpoints, name) })
 }

@@ -101,24 +101,25 @@ type tail struct {
 }
 
 // request is one that takes a moment, and fails while connections break.
-func (s *tail) request(ctx context.Context) error {
-	if err := errors.Join(s.awake(ctx, s.of), backoff.Pause(ctx, s.latency())); err != nil {
+func (s *tail) request(ctx context.Context, what string) error {
+	what = s.of.name + " " + what
+	if err := errors.Join(s.awake(ctx, s.of), backoff.Pause(ctx, s.latency(what))); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.of.isDead() || time.Now().Before(s.broken) || s.faulty(100) {
+	if s.of.isDead() || time.Now().Before(s.broken) || s.faulty(100, "cut "+what) {
 		return errCut
 	}
 	return nil
 }
 
 func (s *tail) Info(ctx context.Context) (sources.Info, error) {
-	return sources.Info{Kind: "mysql", Version: "simulated", Identity: "simulated", Address: "nowhere"}, s.request(ctx)
+	return sources.Info{Kind: "mysql", Version: "simulated", Identity: "simulated", Address: "nowhere"}, s.request(ctx, "Info")
 }
 
 func (s *tail) Catalog(ctx context.Context) ([]*sources.Table, error) {
-	if err := s.request(ctx); err != nil {
+	if err := s.request(ctx, "Catalog"); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -138,14 +139,14 @@ func (db *database) catalog() []*sources.Table {
 	return catalog
 }
 
-func (s *tail) Views(ctx context.Context) ([]sources.View, error) { return nil, s.request(ctx) }
+func (s *tail) Views(ctx context.Context) ([]sources.View, error) { return nil, s.request(ctx, "Views") }
 
 func (s *tail) Check(ctx context.Context, _ []*sources.Table) ([]preflight.Finding, error) {
-	return nil, s.request(ctx)
+	return nil, s.request(ctx, "Check")
 }
 
 func (s *tail) Prepare(ctx context.Context, _ []*sources.Table, from sources.Position) (sources.Start, error) {
-	if err := s.request(ctx); err != nil {
+	if err := s.request(ctx, "Prepare"); err != nil {
 		return sources.Start{}, err
 	}
 	s.mu.Lock()
@@ -202,7 +203,7 @@ func (s *tail) Stream(ctx context.Context, tables []*sources.Table, from sources
 	numbers := sources.NewVersioner(from.Version)
 	s.cells = map[int][]model.Cell{}
 	for idle := false; ; {
-		if err := s.request(ctx); err != nil {
+		if err := s.request(ctx, "Stream"); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -302,7 +303,7 @@ func (s *tail) batch(tables []*sources.Table, at *int, numbers *sources.Versione
 		err = s.look()
 	}
 	b = &sources.Batch{Arena: &sources.Arena{}}
-	for range 1 + s.random.IntN(6) {
+	for range 1 + s.draw("batch").IntN(6) {
 		if err != nil || *at == len(s.Log) {
 			break
 		}
@@ -348,12 +349,13 @@ func (s *tail) Ack(p sources.Position) {
 }
 
 func (s *tail) Chunk(ctx context.Context, req sources.ChunkRequest) (*sources.Chunk, error) {
-	if err := s.request(ctx); err != nil {
+	what := fmt.Sprintf("%s after %v", req.Table, req.After)
+	if err := s.request(ctx, "chunk of "+what); err != nil {
 		return nil, err
 	}
 	c, err := s.read(req)
 	if err == nil {
-		err = s.request(ctx) // the answer
+		err = s.request(ctx, "answer of "+what)
 	}
 	return c, err
 }
@@ -389,12 +391,12 @@ func (s *tail) Reached(pos, mark sources.Position) bool {
 	return at >= to
 }
 
-func (s *tail) Remove(ctx context.Context, _ bool) ([]string, error) { return nil, s.request(ctx) }
+func (s *tail) Remove(ctx context.Context, _ bool) ([]string, error) { return nil, s.request(ctx, "Remove") }
 
 func (s *tail) Silence() time.Duration { return 0 }
 
 func (s *tail) Evict(ctx context.Context) error {
-	if err := s.request(ctx); err != nil {
+	if err := s.request(ctx, "Evict"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -407,7 +409,7 @@ func (s *tail) Evict(ctx context.Context) error {
 }
 
 func (s *tail) Lag(ctx context.Context, p sources.Position) (sources.Lag, error) {
-	if err := s.request(ctx); err != nil {
+	if err := s.request(ctx, "Lag"); err != nil {
 		return sources.Lag{}, err
 	}
 	s.mu.Lock()

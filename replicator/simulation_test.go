@@ -3,8 +3,10 @@ package replicator
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +38,8 @@ import (
 //   - in the end, whether the documents are those of the tables.
 //
 // A failing test's name ends in its seed, and it prints the shortest history that was found to fail as well.
-// The seed makes all choices but those of the runtime, so that a failure may take some replays to come again.
+// The seed makes all choices but those of the runtime, so that a failure may take some replays to come again; few
+// where the seed is even, for goroutines run one at a time then.
 func TestSimulation(t *testing.T) {
 	tried := seeds.Of(t, 40)
 	if len(tried) == 1 { // one that failed
@@ -161,7 +164,7 @@ func history(seed uint64) (steps []step) {
 // A world has all that a history happens to.
 type world struct {
 	mu      sync.Mutex
-	random  *rand.Rand // of what the source, the sink and the network choose
+	seed    uint64
 	began   time.Time
 	joined  bool      // there are definitions that join tables
 	alters  bool      // columns are altered also while no daemon runs
@@ -197,6 +200,9 @@ type state struct {
 // simulate runs a history.
 func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
 	t.Helper()
+	if seed%2 == 0 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	}
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(seed, telling)
@@ -217,7 +223,7 @@ func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
 
 func newWorld(seed uint64, telling bool) *world {
 	random := rand.New(rand.NewPCG(seed, 2))
-	w := &world{random: rand.New(rand.NewPCG(seed, 3)), began: time.Now(), telling: telling, states: map[string][]state{}, stale: map[string]int{}}
+	w := &world{seed: seed, began: time.Now(), telling: telling, states: map[string][]state{}, stale: map[string]int{}}
 	m := model.Model{Names: []string{"a", "b"}, Refs: [][]model.Reference{{model.Nothing}, {model.Nothing}}}
 	if random.IntN(4) > 0 {
 		shapes := model.Shapes()
@@ -276,26 +282,35 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
+// draw is what the source, the sink or the network choose by, now and for what: it is not for the order in which
+// goroutines ask, which the runtime chooses.
+func (w *world) draw(what string) *rand.Rand {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(what))
+	return rand.New(rand.NewPCG(w.seed^uint64(time.Since(w.began)), h.Sum64()))
+}
+
 // latency is how long a request or an answer takes.
-func (w *world) latency() time.Duration {
+func (w *world) latency(what string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch n := w.random.IntN(200); {
+	random := w.draw("latency " + what)
+	switch n := random.IntN(200); {
 	case n == 0 && !w.calm:
-		return time.Duration(w.random.Int64N(int64(4 * time.Second)))
+		return time.Duration(random.Int64N(int64(4 * time.Second)))
 	case n < 20:
-		return time.Duration(w.random.Int64N(int64(50 * time.Millisecond)))
+		return time.Duration(random.Int64N(int64(50 * time.Millisecond)))
 	}
-	return time.Duration(w.random.Int64N(int64(3 * time.Millisecond)))
+	return time.Duration(random.Int64N(int64(3 * time.Millisecond)))
 }
 
 // faulty reports whether something goes wrong that does so once in a number of times.
-func (w *world) faulty(once int) bool { return !w.calm && w.random.IntN(once) == 0 }
+func (w *world) faulty(once int, what string) bool { return !w.calm && w.draw(what).IntN(once) == 0 }
 
 // late does something after a while, unless the sink is put back to a backup by then: that is another server.
-func (w *world) late(do func()) {
+func (w *world) late(what string, do func()) {
 	life := w.cluster.lives
-	time.AfterFunc(time.Duration(w.random.Int64N(int64(5*time.Second))), func() {
+	time.AfterFunc(time.Duration(w.draw("late "+what).Int64N(int64(5*time.Second))), func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !w.over && life == w.cluster.lives {
@@ -340,6 +355,7 @@ func (w *world) shown(key, body string, from int) (moment int, ok bool) {
 
 // A machine runs a daemon until it is killed.
 type machine struct {
+	name    string
 	disk    *vfs.MemFS
 	planned int                       // the moment at which it read the catalog last
 	hung    time.Time                 // until when it does nothing
@@ -367,13 +383,13 @@ func (w *world) start(disk *vfs.MemFS) { w.running = w.machine(disk, w.running) 
 
 func (w *world) machine(disk *vfs.MemFS, was *machine) *machine {
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &machine{disk: disk, skew: was.skew, spoilt: was.spoilt, fails: was.fails, why: was.why, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
+	m := &machine{name: "host" + strconv.Itoa(w.hosts), disk: disk, skew: was.skew, spoilt: was.spoilt, fails: was.fails, why: was.why, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
 	log := zerolog.Nop()
 	if w.telling {
 		log = zerolog.New(w).Level(zerolog.InfoLevel)
 	}
 	cfg := w.config()
-	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, "host"+strconv.Itoa(w.hosts), "simulated", log)
+	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, m.name, "simulated", log)
 	m.d.disk = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error { return w.fault(m, op) }))
 	m.d.now = func() time.Time {
 		w.mu.Lock()
@@ -456,7 +472,7 @@ func (w *world) awake(ctx context.Context, m *machine) error {
 		if left <= 0 {
 			return nil
 		}
-		if err := backoff.Pause(ctx, left); err != nil {
+		if err := backoff.Pause(ctx, min(left, time.Second)); err != nil { // it may be woken
 			return err
 		}
 	}
@@ -470,7 +486,7 @@ func (w *world) kill(unsynced int) *vfs.MemFS {
 	if w.db.holder != nil && w.db.holder.of == m {
 		w.db.holder = nil
 	}
-	left := m.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: w.random})
+	left := m.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: w.draw("crash")})
 	w.mu.Unlock()
 	m.cancel()
 	return left

@@ -19,7 +19,8 @@ type Backoff struct {
 // ctx's error when ctx ends first.
 func (b *Backoff) Wait(ctx context.Context, atLeast time.Duration) error {
 	b.next = min(max(2*b.next, b.Min), b.Max)
-	return Pause(ctx, max(atLeast, b.next/2)+rand.N(b.next/2+1))
+	jitter := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(b.next))) // by the clock, so that virtual time repeats it
+	return Pause(ctx, max(atLeast, b.next/2)+time.Duration(jitter.Int64N(int64(b.next/2)+1)))
 }
 
 // Reset is called after a success: the next failure waits Min again.
