@@ -246,7 +246,7 @@ func (c *comparison) parts() (all []part) {
 		add("documents", of, func(ctx context.Context, after sources.Key) error { return c.documents(ctx, of, after) })
 	}
 	if !c.appends() && !c.options.Samples() {
-		all = append(all, part{"extra documents", func(ctx context.Context, _ sources.Key) error { return c.extra(ctx) }})
+		all = append(all, part{"extra documents", c.extra})
 	}
 	return all
 }

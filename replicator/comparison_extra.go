@@ -2,50 +2,79 @@ package replicator
 
 import (
 	"context"
-	"errors"
+	"slices"
 
 	"haystream/replicator/verify"
 	"haystream/sinks"
 	"haystream/sources"
 )
 
-// errUnexplained means that a document may be without a row, and that the set may lack ids.
-var errUnexplained = errors.New("the ids of all rows are to be added")
-
-// extra looks for documents that no row explains.
-func (c *comparison) extra(ctx context.Context) error {
-	err := c.unexplained(ctx)
-	if !errors.Is(err, errUnexplained) {
-		return err
-	}
-	for _, of := range c.rows() {
-		if err := c.addAll(ctx, of); err != nil {
-			return err
-		}
-	}
-	c.resumed = false
-	return c.unexplained(ctx)
-}
-
-// unexplained tells of the documents whose ids are not in the set.
-func (c *comparison) unexplained(ctx context.Context) error {
+// extra looks for documents that no row explains, from a page of the list of some index on: after is the
+// index's period and the page's place.
+func (c *comparison) extra(ctx context.Context, after sources.Key) error {
 	c.step("documents that no row explains")
 	for _, part := range c.t.All() {
-		err := c.view.Listed(ctx, part.Physical, func(docs []sinks.Document) error {
-			unknown, err := c.unknown(part, docs)
-			switch {
-			case err != nil || len(unknown) == 0:
-				return err
-			case c.resumed:
-				return errUnexplained
-			}
-			return c.confirmExtra(ctx, part, unknown)
-		})
-		if err != nil {
+		at := ""
+		switch {
+		case after == nil || part.Period > after[0]:
+		case part.Period == after[0]:
+			at = after[1]
+		default:
+			continue
+		}
+		if err := c.extraIn(ctx, part, at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// extraIn looks at the documents of one physical index.
+func (c *comparison) extraIn(ctx context.Context, part *sinks.Target, at string) error {
+	for {
+		if err := c.reach(sources.Key{part.Period, at}); err != nil {
+			return err
+		}
+		var docs []sinks.Document
+		var next string
+		err := c.persist(ctx, func() (err error) {
+			if docs, next = nil, ""; c.lists(part) {
+				docs, next, err = c.view.Listed(ctx, part.Physical, at)
+			}
+			return err
+		})
+		if err == nil {
+			err = c.explain(ctx, part, docs)
+		}
+		if err != nil || next == "" {
+			return err
+		}
+		at = next
+	}
+}
+
+// lists reports whether a physical index has documents to look at: that of a period may not be made yet, or be dropped by now.
+func (c *comparison) lists(part *sinks.Target) bool {
+	return part.Period == "" || part.Made.Load() && slices.Contains(c.t.All(), part)
+}
+
+// explain tells of the documents that no row gives.
+func (c *comparison) explain(ctx context.Context, part *sinks.Target, docs []sinks.Document) error {
+	unknown, err := c.unknown(part, docs)
+	if err == nil && len(unknown) > 0 && c.resumed {
+		for _, of := range c.rows() {
+			if err := c.addAll(ctx, of); err != nil {
+				return err
+			}
+		}
+		c.resumed = false
+		c.step("documents that no row explains")
+		unknown, err = c.unknown(part, unknown)
+	}
+	if err != nil {
+		return err
+	}
+	return c.confirmExtra(ctx, part, unknown)
 }
 
 // addAll adds the ids that rows give.
@@ -101,7 +130,9 @@ func (c *comparison) confirmExtra(ctx context.Context, part *sinks.Target, docs 
 		}
 		var there []sinks.Document
 		err := c.persist(ctx, func() error {
-			there = nil
+			if there = nil; !c.lists(part) {
+				return nil
+			}
 			return c.view.View(ctx, part.Physical, docs, func(_ int, d *sinks.Document) {
 				if d != nil {
 					d.Body = nil

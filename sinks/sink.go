@@ -201,9 +201,10 @@ type Viewer interface {
 	// at this moment, in the order asked for. One that is not there is nil.
 	View(ctx context.Context, physical string, of []Document, each func(n int, d *Document)) error
 
-	// Listed calls each for all documents of a physical index, some at a time and without
-	// their bodies. Those that are written after it began may be left out.
-	Listed(ctx context.Context, physical string, each func([]Document) error) error
+	// Listed is a page of a physical index's documents, without their bodies: the first one where
+	// at is empty, else the one at a place that an earlier page has named as next. The last page names none.
+	// Documents that are written after the first page was asked for may be left out.
+	Listed(ctx context.Context, physical, at string) (docs []Document, next string, err error)
 
 	// Refusals calls each for the ids of a physical index that have an open dead letter.
 	Refusals(ctx context.Context, physical string, each func(id string)) error

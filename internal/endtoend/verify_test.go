@@ -1,13 +1,20 @@
 package endtoend
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -254,6 +261,114 @@ func TestVerifyGoesOn(t *testing.T) {
 			t.Errorf("a sample is %+v", reports)
 		}
 	})
+}
+
+// TestVerifyByPage: a page of the list of an index's documents that is not answered is asked for again, and alone; and a daemon that ends
+// meanwhile goes on with that page.
+func TestVerifyByPage(t *testing.T) {
+	es := search.Get(t)
+	lists := newPager(t, es.URL)
+	w := worldOn(t, postgres.Get(t), es)
+	w.sink = lists.URL
+	w.items(3500)
+	w.config("\n  NAME: {table: item, fields: \"*\"}\n")
+	w.start()
+	w.settle()
+	w.putDocument(w.physical(), "99999", "", map[string]any{"id": 99999})
+	at := fmt.Sprintf("http://127.0.0.1:%d/indexes/%s/verify", w.port, w.name)
+	if code, answer := w.request(http.MethodPost, at, ""); code != http.StatusAccepted {
+		t.Fatalf("verify is answered %d %s", code, answer)
+	}
+	w.eventually("the third page is asked for", func() bool { return lists.asked(3) > 2 })
+	w.stop()
+	lists.answers.Store(true)
+	w.start()
+	var f found
+	w.eventually("it is over", func() bool {
+		_, body := w.get(at)
+		return json.Unmarshal(body, &f) == nil && (f.State == "done" || f.State == "failed")
+	})
+	if got := f.differences(); f.State != "done" || !slices.Equal(got, []string{"extra 99999"}) {
+		t.Errorf("verify has %s and finds %q: %+v", f.State, got, f)
+	}
+	for n := range 4 {
+		if asked, want := lists.asked(n+1), 2; n != 2 && asked != want {
+			t.Errorf("page %d was asked for %d times, want %d", n+1, asked, want)
+		}
+	}
+	if reports, _ := w.verify("--repair"); reports[w.name].Documents.Repaired != 1 {
+		t.Errorf("repaired are %+v", reports)
+	}
+}
+
+// A pager stands before a search server, and does not answer each page of a list of documents when it is asked for
+// at first, nor the third one until it may.
+type pager struct {
+	*httptest.Server
+	answers atomic.Bool
+	mu      sync.Mutex
+	pages   []string // their requests, in the order in which they came first
+	times   map[string]int
+}
+
+func newPager(t *testing.T, to string) *pager {
+	t.Helper()
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pager{times: map[string]int{}}
+	on := httputil.NewSingleHostReverseProxy(u)
+	on.ErrorLog = log.New(io.Discard, "", 0) // of daemons that end
+	p.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/_search") {
+			on.ServeHTTP(rw, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		switch n := p.note(string(body)); {
+		case err != nil || n == 0:
+			on.ServeHTTP(rw, r)
+		case n%3 == 1:
+			rw.Header().Set("X-Elastic-Product", "Elasticsearch")
+			http.Error(rw, "{}", http.StatusTooManyRequests)
+		case n%3 == 2:
+			panic(http.ErrAbortHandler)
+		default:
+			rw.Header().Set("X-Elastic-Product", "Elasticsearch")
+			http.Error(rw, "{}", http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+// note notes a search. It is the number of the page, from 1 on, where that is not to be answered; else 0.
+func (p *pager) note(body string) int {
+	if !strings.Contains(body, `"range":{"_seq_no"`) {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.times[body]++; p.times[body] == 1 {
+		p.pages = append(p.pages, body)
+	}
+	n := slices.Index(p.pages, body) + 1
+	if p.times[body] == 1 || n == 3 && !p.answers.Load() {
+		return n
+	}
+	return 0
+}
+
+// asked is how often a page was asked for.
+func (p *pager) asked(n int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n > len(p.pages) {
+		return 0
+	}
+	return p.times[p.pages[n-1]]
 }
 
 // TestVerifyWhatCanBe verifies indexes of which not all can be compared.

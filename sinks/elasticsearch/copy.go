@@ -48,6 +48,7 @@ type copier struct {
 	to     string // with the indexes of its periods
 	at     int64  // the first sequence number that was not looked at
 	last   int64  // to look at
+	width  int64  // of the next page, in sequence numbers
 	shards int    // of the index
 	whole  int64  // up to here no shard lacked one when the search began
 	bodies int    // documents fetched at once, as many as make up some copyBytes
@@ -107,42 +108,47 @@ func familyPath(physical string) string {
 }
 
 func (c *copier) run(ctx context.Context) error {
-	c.at = min(c.at, c.whole+1)
+	c.at, c.width = min(c.at, c.whole+1), copyPage
 	if err := c.bounds(ctx); err != nil {
 		return err
 	}
-	return c.walk(ctx, func(hits []hit) error { return c.take(ctx, hits) }, func() error { return c.each(nil, c.place()) })
-}
-
-// walk finds all documents up to the last one to look at, a page after the other. passed is
-// called after each page.
-func (c *copier) walk(ctx context.Context, each func([]hit) error, passed func() error) error {
-	for width := int64(copyPage); c.at <= c.last; {
-		end := min(c.at+width, c.last+1)
-		hits, total, err := c.page(ctx, c.at, end, "")
-		switch {
-		case err != nil:
-			return err
-		case total > copyPage:
-			width = max(width/2, 1)
-			continue
-		case total == 0:
-			if end, err = c.next(ctx, end); err != nil {
-				return err
-			}
+	for c.at <= c.last {
+		hits, end, err := c.found(ctx)
+		if err == nil {
+			err = c.take(ctx, hits)
 		}
-		if total < copyPage/2 {
-			width = min(2*width, widestPage)
-		}
-		if err := each(hits); err != nil {
+		if err != nil {
 			return err
 		}
 		c.at = end
-		if err := passed(); err != nil {
+		if err := c.each(nil, c.place()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// found are the documents of the next page, and the first sequence number after it.
+func (c *copier) found(ctx context.Context) (hits []hit, end int64, err error) {
+	for {
+		end = min(c.at+c.width, c.last+1)
+		hits, total, err := c.page(ctx, c.at, end, "")
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case total > copyPage:
+			c.width = max(c.width/2, 1)
+			continue
+		case total == 0:
+			if end, err = c.next(ctx, end); err != nil {
+				return nil, 0, err
+			}
+		}
+		if total < copyPage/2 {
+			c.width = min(2*c.width, widestPage)
+		}
+		return hits, end, nil
+	}
 }
 
 // place is where a later search must go on: a shard that was behind others has

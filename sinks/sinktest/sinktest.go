@@ -83,6 +83,7 @@ func Run(t *testing.T, h Harness) {
 		"stops at too many dead letters":        tooManyDeadLetters,
 		"drops dead letters with their index":   dropDeadLetters,
 		"keeps refused documents":               refused,
+		"lists documents by page":               lists,
 		"answers searches":                      searches,
 		"tells of mappings":                     shownMappings,
 		"tells of the latest dead letters":      latestLetters,
