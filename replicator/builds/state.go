@@ -40,8 +40,12 @@ type State struct {
 }
 
 // LeaseLife is how long after a save this daemon may be taken for the owner.
-// Nothing is sent on a lease older than half of it.
+// Nothing is sent on a lease older than half of it, and no save takes longer than all of it: what is not answered
+// by then is done again, on what the sink has by then.
 const LeaseLife = 30 * time.Second
+
+// errSilent is why a save has failed that took too long.
+var errSilent = fmt.Errorf("the sink has not answered for %v", LeaseLife)
 
 // LoadState reads the saved checkpoint. A damaged one cannot be trusted in anything:
 // it counts as lost, so that every index is rebuilt beside the one that serves.
@@ -165,6 +169,8 @@ func (s *State) put(ctx context.Context, data []byte) error {
 			return fmt.Errorf("sync row store: %w", err)
 		}
 	}
+	ctx, release := context.WithTimeoutCause(ctx, LeaseLife, errSilent)
+	defer release()
 	fault.Point("checkpoint to be saved")
 	token, err := s.sink.SaveCheckpoint(ctx, s.name, data, s.token)
 	if errors.Is(err, sinks.ErrConflict) {
