@@ -65,14 +65,9 @@ func (c *catchUp) status() *web.CatchUpStatus {
 	return out
 }
 
-// catchUp looks at how far behind the daemon is.
+// catchUp looks at how far behind the daemon is, every second.
 func (d *daemon) catchUp(now time.Time) {
-	st := d.status.Status()
-	at := lateness{at: now, lag: time.Duration(st.Source.LagSeconds * float64(time.Second))}
-	for _, index := range st.Indexes {
-		at.documents += index.Written + index.Deleted + index.Superseded
-	}
-	if made := d.status.catchUp(at); made != nil {
+	if made := d.status.catchUp(now); made != nil {
 		d.log.Info().Stringer("was_behind", seconds(made.BehindSeconds)).Stringer("took", seconds(made.Seconds)).
 			Int64("documents", made.Documents).Float64("documents_per_second", made.DocumentsPerSecond).Msg("caught up with the source")
 	}

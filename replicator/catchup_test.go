@@ -1,8 +1,13 @@
 package replicator
 
 import (
+	"fmt"
 	"testing"
 	"time"
+
+	"haystream/replicator/builds"
+	"haystream/replicator/config"
+	"haystream/sinks"
 )
 
 // TestCatchUp: the pace counts from when the sink takes documents again, also where the oldest change waits on, and is told once.
@@ -34,5 +39,21 @@ func TestCatchUp(t *testing.T) {
 		if st != nil && (st.DocumentsPerSecond != step.rate || st.LeftSeconds != step.left) {
 			t.Errorf("%d: %+v, want %g documents a second and %g s left", step.at, st, step.rate, step.left)
 		}
+	}
+}
+
+// BenchmarkCatchUp is what the daemon does every second, whatever else it does, by indexes.
+func BenchmarkCatchUp(b *testing.B) {
+	for _, indexes := range []int{1, 50, 300} {
+		b.Run(fmt.Sprint(indexes), func(b *testing.B) {
+			d := &daemon{status: newStatus(config.New(), "", nil)}
+			for range indexes {
+				d.status.targets = append(d.status.targets, &builds.Target{Target: &sinks.Target{}})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				d.catchUp(time.Now())
+			}
+		})
 	}
 }

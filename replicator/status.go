@@ -193,15 +193,30 @@ func (s *status) lag(l sources.Lag) {
 }
 
 // catchUp notes how far behind the daemon is, and returns how it has caught up once it has.
-func (s *status) catchUp(now lateness) *web.CatchUpStatus {
+func (s *status) catchUp(now time.Time) *web.CatchUpStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.behind.note(now) {
+	at := lateness{at: now, lag: s.late()}
+	for _, t := range s.targets {
+		for _, part := range t.All() {
+			at.documents += part.Written.Load() + part.Deleted.Load() + part.Superseded.Load()
+		}
+	}
+	if !s.behind.note(at) {
 		return nil
 	}
 	made := s.behind.status()
 	s.behind = catchUp{}
 	return made
+}
+
+// late is how old the oldest change may be that a document lacks. The lock is held.
+func (s *status) late() time.Duration {
+	lag := s.gauges.lag()
+	if s.pipeline != nil {
+		lag = max(lag, s.pipeline.joins.Lag())
+	}
+	return lag
 }
 
 func (s *status) lagUnknown() { s.lag(sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1}) }
@@ -225,7 +240,7 @@ func (s *status) Status() web.Status {
 	out := web.Status{Name: s.cfg.Name, Version: s.version, State: s.state, Reason: s.why.Text, Since: s.started, Indexes: []web.IndexStatus{}}
 	out.CheckpointFailures, out.ValuesReplaced, out.SnapshotRows = s.gauges.unsaved.Load(), s.gauges.replaced.Load(), s.gauges.rows.Load()
 	out.Source = web.SourceStatus{
-		Position: position, LagSeconds: s.gauges.lag().Seconds(),
+		Position: position, LagSeconds: s.late().Seconds(),
 		LagBytes: s.lags.Bytes, RetainedBytes: s.lags.Retained, SafeBytes: s.lags.SafeLeft,
 		Transactions: s.gauges.transactions.Load(), Changes: s.gauges.changes.Load(), CatchUp: s.behind.status(),
 	}
@@ -239,9 +254,7 @@ func (s *status) Status() web.Status {
 	out.Source.Kind, out.Source.Version, out.Source.Address = s.pf.Source.Kind, s.pf.Source.Version, s.pf.Source.Address
 	out.Sink.Kind, out.Sink.Version, out.Sink.Address = s.pf.Sink.Kind, s.pf.Sink.Version, s.pf.Sink.Address
 	out.Indexes = s.indexes()
-	if out.Store = s.pipeline.joins.Status(); out.Store != nil {
-		out.Source.LagSeconds = max(out.Source.LagSeconds, out.Store.PendingSeconds)
-	}
+	out.Store = s.pipeline.joins.Status()
 	_, out.Refused = s.letters.found()
 	return out
 }

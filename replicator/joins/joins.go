@@ -509,6 +509,14 @@ func (j *Joins) Status() *Status {
 	return out
 }
 
+// Lag is for how long a document of an index that is loaded is to be rendered or on its way, at least.
+func (j *Joins) Lag() time.Duration {
+	if j == nil {
+		return 0
+	}
+	return j.rounds.lag()
+}
+
 // Close ends all reading. What is not in the store yet will be read again.
 func (j *Joins) Close() {
 	if j == nil {

@@ -592,6 +592,7 @@ func (d *rounds) status() *Status {
 	out := &Status{
 		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(d.taken),
 		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
+		PendingSeconds: d.waits().Seconds(),
 	}
 	for _, p := range d.pieces {
 		out.Pending += int64(max(len(p.dues), 1))
@@ -604,11 +605,26 @@ func (d *rounds) status() *Status {
 		if to.passing.Load() || to.dirty.behind > 0 {
 			out.Pending++
 		}
-		if to.began.Load() > 0 && !to.passing.Load() {
-			out.PendingSeconds = max(out.PendingSeconds, to.waits(d.clock.now(), time.Now()).Seconds())
-		}
 	}
 	return out
+}
+
+// lag is for how long a document of an index that is loaded is to be rendered or on its way, at least.
+func (d *rounds) lag() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waits()
+}
+
+// waits is lag. mu is held.
+func (d *rounds) waits() (longest time.Duration) {
+	version, now := d.clock.now(), time.Now()
+	for _, to := range d.targets {
+		if !to.Retired.Load() && to.began.Load() > 0 && !to.passing.Load() {
+			longest = max(longest, to.waits(version, now))
+		}
+	}
+	return longest
 }
 
 // waits is for how long a document is to be rendered or on its way, at least, as far as that was asked before. version
