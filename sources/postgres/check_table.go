@@ -60,6 +60,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	}
 	c.key(subject, t, indexed)
 	c.identity(subject, t, relations)
+	c.references(subject, t)
 	if len(c.findings) == before {
 		c.ok(subject, fmt.Sprintf("key (%s)", strings.Join(t.Names(t.Key), ", ")))
 	}
@@ -131,6 +132,20 @@ func (c *check) identity(subject string, t *sources.Table, relations []relationI
 	}
 	if len(unlogged) > 0 {
 		c.fail(subject, "generated columns are not in the log: "+strings.Join(unlogged, ", "), "leave them out of the definition with exclude, or use the columns they are made of")
+	}
+}
+
+// references warns of columns whose text is the name of a table, a role or the like, which changes with that and not with the row.
+func (c *check) references(subject string, t *sources.Table) {
+	var named []string
+	for i := range t.Columns {
+		if sql := t.Columns[i].Type.SQL; strings.HasPrefix(sql, "reg") || strings.HasPrefix(sql, "aclitem") { // types of people have their schema before them
+			named = append(named, t.Columns[i].Name)
+		}
+	}
+	if len(named) > 0 {
+		c.warn(subject, "values are names of what they refer to, and the log says nothing when that is renamed: documents keep the former name until their row changes: "+strings.Join(named, ", "),
+			"haystream verify --repair after each such renaming")
 	}
 }
 

@@ -102,6 +102,10 @@ error: table public.parts: without a replica identity its updates and deletes ca
 error: table public.parts: its partition public.parts_2 is unlogged; to mend it: ALTER TABLE public.parts_2 SET LOGGED
 error: table public.parts: its partition public.parts_3 is a foreign table, whose changes are not in the log; to mend it: ALTER TABLE "public"."parts" DETACH PARTITION public.parts_3
 warning: table public.parts: no index has the key as its first columns: each chunk of a snapshot sorts the whole table; to mend it: CREATE UNIQUE INDEX CONCURRENTLY ON "public"."parts" ("id")`, "table ")
+	r.exec("CREATE TYPE region AS ENUM ('north')", "CREATE TABLE refers (id int PRIMARY KEY, region region, of regclass, who regrole[], may aclitem, about oid)")
+	r.plan("public.refers")
+	r.expectFindings(`
+warning: table public.refers: values are names of what they refer to, and the log says nothing when that is renamed: documents keep the former name until their row changes: of, who, may; to mend it: haystream verify --repair after each such renaming`, "table ")
 	r.tables = []*sources.Table{{Schema: "public", Name: "absent"}}
 	r.expectFindings(`error: table public.absent: there is no such table; to mend it: create it, or correct its name`, "table ")
 }
