@@ -344,8 +344,9 @@ func (d *daemon) giveUp(ctx context.Context, why error) answer {
 // errRetained ends a session whose source keeps too much log.
 var errRetained = errors.New("too much log is retained")
 
-// programBytes is what the program itself takes of the memory, in files that are mapped.
-const programBytes = 32 << 20
+// programBytes is what the program itself takes of the memory: its code and constants, in the file that is mapped. After
+// some time nearly all of that has been in use.
+const programBytes = 36 << 20
 
 // limitMemory tells the runtime what it may use, so that it collects rather
 // than grows. A limit in the environment stands.

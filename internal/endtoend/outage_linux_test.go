@@ -118,7 +118,7 @@ type outage struct {
 // look logs how the daemon is. Its memory must not grow once its queues are full.
 func (o *outage) look(when string) {
 	o.t.Helper()
-	const most, slack = 96<<20 + 16<<20, 8 << 20 // limits.max_memory, and what garbage is collected late
+	const most, slack = 96 << 20, 8 << 20 // limits.max_memory, and what garbage is collected late
 	peak, status := o.resident("VmHWM:"), o.status()
 	source, _ := status["source"].(map[string]any)
 	store, _ := status["row_store"].(map[string]any)

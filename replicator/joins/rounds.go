@@ -535,7 +535,7 @@ func (j *Joins) Barrier(alias string, reached func()) {
 	wake(d.marked)
 }
 
-// rendered ends the piece's reading.
+// rendered ends the piece's reading. What it has read with goes: the piece may wait for the sink for long.
 func (p *Piece) rendered() {
 	if p.pass != nil {
 		p.pass.rows = nil
@@ -547,6 +547,7 @@ func (p *Piece) rendered() {
 	}
 	_ = p.rows.Release() // of a fork: it cannot fail
 	p.rounds.leave(p.snapshot)
+	p.rows, p.snapshot = nil, nil
 }
 
 // leave ends one reader of a snapshot; the last one releases it.

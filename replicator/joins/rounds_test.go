@@ -1,6 +1,8 @@
 package joins
 
 import (
+	"fmt"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -248,4 +250,55 @@ func TestPendingIsTold(t *testing.T) {
 	if j.Status().PendingSeconds != 0 {
 		t.Errorf("%+v", j.Status())
 	}
+}
+
+// TestMemoryOfPiecesThatWait: a piece that was rendered and waits for the sink takes little beside its documents, however
+// few it has: while the sink is away there are as many as rounds.
+func TestMemoryOfPiecesThatWait(t *testing.T) {
+	s := newRing(t, "a", "b")
+	s.feeds = true
+	s.session()
+	s.merge("a", true, "1,-")
+	s.merge("b", true, "1,1")
+	s.j.rounds.loaded = func(*target) {}
+	scratch, out := mapping.NewScratch(), &sinks.Batch{}
+	var waiting []*Piece
+	round := func() {
+		t.Helper()
+		err := s.j.rounds.round(t.Context(), func(p *Piece) error {
+			waiting = append(waiting, p)
+			out.Reset()
+			return p.Render(scratch, out)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	round()
+	for _, p := range waiting {
+		p.Hold()
+	}
+	if err := s.j.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	waiting = nil
+	memory := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := memory()
+	const rounds, most = 2000, 3 << 10 // bytes of each, of which the store takes a part
+	for n := range rounds {
+		s.stream(fmt.Sprintf("update b 1,%d > 1,%d", n+1, n+2))
+		round()
+	}
+	if len(waiting) != rounds {
+		t.Fatalf("%d pieces wait", len(waiting))
+	}
+	if each := (memory() - before) / rounds; each > most {
+		t.Errorf("a piece takes %d bytes", each)
+	}
+	runtime.KeepAlive(waiting)
 }
