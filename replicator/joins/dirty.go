@@ -11,8 +11,8 @@ import (
 	"haystream/mapping/rowstore"
 )
 
-// maxDirty is how many documents of a target are kept in memory that are to be rendered.
-// What comes beyond waits in the store.
+// maxDirty is how many documents of all targets are kept in memory that are to be rendered, about 50 bytes for each. A target has
+// its share of that, and room for a piece at least. What comes beyond waits in the store.
 const maxDirty = 25_000
 
 // dirty is which documents of one target are to be rendered anew, by their marks. Each

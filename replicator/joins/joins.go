@@ -118,6 +118,7 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
 	for _, to := range j.targets {
+		to.dirty.most = max(maxDirty/len(j.targets), pieceKeys)
 		to.timed = slices.Contains(timed, to.id)
 	}
 	for _, t := range j.tables {

@@ -302,3 +302,40 @@ func TestMemoryOfPiecesThatWait(t *testing.T) {
 	}
 	runtime.KeepAlive(waiting)
 }
+
+// TestMemoryOfWhatIsDirty: however many indexes there are, the documents that are to be rendered take no more memory than those of one,
+// but for a piece of each, while the sink takes none.
+func TestMemoryOfWhatIsDirty(t *testing.T) {
+	names := make([]string, 60)
+	for i := range names {
+		names[i] = fmt.Sprintf("t%d", i)
+	}
+	s := newRing(t, names...)
+	s.feeds = true
+	s.session()
+	inMemory := 0
+	for _, to := range s.j.targets {
+		to.began.Store(1)
+		to.dirty.behind = 0 // it has read what sessions before have left
+		for n := range 20 {
+			err := s.j.write(0, func(*rowstore.Batch) error {
+				for i := range 100 {
+					if err := to.mark(fmt.Appendf(nil, "\x01%d", n*100+i)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(to.dirty.queue); n < pieceKeys/2 || to.dirty.behind == 0 {
+			t.Errorf("%d documents of %s are in memory, and those from %d on are not", n, to.Physical, to.dirty.behind)
+		}
+		inMemory += len(to.dirty.queue)
+	}
+	if most := maxDirty + len(names)*pieceKeys; inMemory > most {
+		t.Errorf("%d documents are in memory, at most %d may be", inMemory, most)
+	}
+}
