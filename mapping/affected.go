@@ -213,6 +213,8 @@ func (w *walker) level(work *Work, at *scope, value []byte, depth int, resumed b
 	if !resumed || depth >= len(work.cursor) {
 		within = false
 	}
+	// keyed: rows of an index are enough by their keys, which lead on or name documents.
+	keyed := at.up.index >= 0 && (above.parent == nil || slices.Equal(above.up.args, above.layoutTable().Key))
 	visit := func(key []byte, row sources.Row) (bool, error) {
 		if w.left <= 0 && !w.moved {
 			more = true
@@ -227,7 +229,10 @@ func (w *walker) level(work *Work, at *scope, value []byte, depth int, resumed b
 		if !inside {
 			work.reach(depth, nil, key)
 		}
-		next, null := rowstore.AppendKey(nil, above.layoutTable(), row, above.up.args)
+		next, null := key, false
+		if !keyed {
+			next, null = rowstore.AppendKey(nil, above.layoutTable(), row, above.up.args)
+		}
 		if null {
 			work.reach(depth, key, nil)
 			return true, nil
@@ -244,10 +249,10 @@ func (w *walker) level(work *Work, at *scope, value []byte, depth int, resumed b
 		return true, nil
 	}
 	switch {
-	case above.parent != nil:
-		err = at.up.rows(w.rows, value, after, visit)
-	case at.up.index >= 0:
+	case keyed:
 		err = at.up.keys(w.rows, value, after, func(key []byte) (bool, error) { return visit(key, sources.Row{}) })
+	case above.parent != nil:
+		err = at.up.links(w.rows, above.up.args, value, after, visit)
 	case after == nil: // the value is a key; where there is no such row, there is no document
 		_, err = visit(value, sources.Row{})
 	}

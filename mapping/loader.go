@@ -189,6 +189,14 @@ func (u *lookup) rows(r rowstore.Reader, value, after []byte, each func(key []by
 	return err
 }
 
+// links is rows for what needs some columns only, which lead on to other rows; others may be Missing.
+func (u *lookup) links(r rowstore.Reader, columns []int, value, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
+	if u.index >= 0 {
+		return r.Links(u.table, u.index, columns, value, after, each)
+	}
+	return u.rows(r, value, after, each)
+}
+
 // keys gives the keys of the rows with a value, after a key.
 func (u *lookup) keys(r rowstore.Reader, value, after []byte, each func(key []byte) (bool, error)) error {
 	if u.index >= 0 {

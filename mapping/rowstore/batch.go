@@ -22,7 +22,7 @@ type Batch struct {
 
 	// keys and a value being built
 	row, from, to []byte
-	value         []byte
+	value, entry  []byte
 }
 
 var _ Reader = (*Batch)(nil)
@@ -224,33 +224,13 @@ func (b *Batch) rowKey(t *Table, row sources.Row) ([]byte, error) {
 	return key, nil
 }
 
-// smallRow is the size of a row, such as that of a table between two others, up to
-// which it is in its index entries, too: it need not be looked up when it is found there.
-const smallRow = 40
-
-// inEntries is what the index entries of a row hold, whose stored form is given.
-func inEntries(row sources.Row, stored []byte) []byte {
-	if !isSmall(row) {
-		return nil
-	}
-	return stored
-}
-
-func isSmall(row sources.Row) bool {
-	size := 0
-	for i := range row.Len() {
-		size += 1 + len(row.Text(i))
-	}
-	return size <= smallRow
-}
-
 // reindex replaces the index entries of a row by those of another with the same
 // key, whose stored form is in b.value. Either may be the zero Row.
 func (b *Batch) reindex(t *Table, key []byte, old, row sources.Row) error {
 	for n, columns := range t.Indexes {
 		b.from, b.to = appendEntry(b.from, t, n, old, columns, key), appendEntry(b.to, t, n, row, columns, key)
 		same := bytes.Equal(b.from, b.to)
-		if same && (len(b.to) == 0 || !isSmall(old) && !isSmall(row)) {
+		if same && (len(b.to) == 0 || !isSmall(old) && !isSmall(row) && old.Same(row, t.links[n]...)) {
 			continue
 		}
 		if len(b.from) > 0 && !same {
@@ -259,24 +239,13 @@ func (b *Batch) reindex(t *Table, key []byte, old, row sources.Row) error {
 			}
 		}
 		if len(b.to) > 0 {
-			if err := b.of.Set(b.to, inEntries(row, b.value), nil); err != nil {
+			b.entry = appendInEntry(b.entry[:0], t, n, row, b.value)
+			if err := b.of.Set(b.to, b.entry, nil); err != nil {
 				return b.written("store index", err)
 			}
 		}
 	}
 	return nil
-}
-
-// appendEntry builds a row's key in an index, in place of dst; empty where it has none.
-func appendEntry(dst []byte, t *Table, index int, row sources.Row, columns []int, key []byte) []byte {
-	if row.IsZero() {
-		return dst[:0]
-	}
-	dst, null := AppendKey(append(appendIndexSpace(dst[:0], t), byte(index)), t, row, columns)
-	if null {
-		return dst[:0]
-	}
-	return append(dst, key...)
 }
 
 func (b *Batch) written(what string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"haystream/sources"
 )
@@ -27,9 +28,10 @@ type Table struct {
 	// others; nil altogether where no column does.
 	Folds []*Fold
 
-	number uint16 // within the store
-	notes  string // what names of its notes begin with
-	pieces bool   // rows have, or had, texts that are stored in pieces
+	number uint16  // within the store
+	notes  string  // what names of its notes begin with
+	links  [][]int // by index: the columns of the other indexes, but for its own
+	pieces bool    // rows have, or had, texts that are stored in pieces
 }
 
 // Pieces reports whether a row may have large texts, which Replace and Remove can delete
@@ -96,6 +98,19 @@ func (t *Table) Print() string {
 	}
 	fmt.Fprintf(h, " indexes %v epochs %v", t.Indexes, t.epochs())
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// linked returns the links of each index.
+func (t *Table) linked() [][]int {
+	all := make([][]int, len(t.Indexes))
+	for n, own := range t.Indexes {
+		for i := range t.Columns {
+			if of := func(columns []int) bool { return slices.Contains(columns, i) }; !of(own) && slices.ContainsFunc(t.Indexes, of) {
+				all[n] = append(all[n], i)
+			}
+		}
+	}
+	return all
 }
 
 // Note is the name of a note that goes when the table does. The table is in use.

@@ -33,7 +33,8 @@ type Load struct {
 	highest []byte           // and the last one's
 	size    int
 	value   []byte
-	entry   []byte
+	entry   []byte // its key
+	held    []byte // what it holds
 }
 
 // A Load is full at so many bytes of rows, or of index entries, which a Batch takes.
@@ -75,7 +76,8 @@ func (l *Load) Add(key []byte, row sources.Row) (taken bool, err error) {
 		if l.entry = appendEntry(l.entry, l.t, n, row, columns, key); len(l.entry) == 0 {
 			continue
 		}
-		if err := l.entries.Set(l.entry, inEntries(row, l.value), nil); err != nil {
+		l.held = appendInEntry(l.held[:0], l.t, n, row, l.value)
+		if err := l.entries.Set(l.entry, l.held, nil); err != nil {
 			return false, s.failed("store index", err)
 		}
 	}
@@ -283,7 +285,7 @@ func (s *Store) reindexSpan(t *Table, mark, first, last []byte) error {
 	r := newReader(s, s.db)
 	prefix := appendRowSpace(nil, t)
 	end := append(append(bytes.Clone(prefix), last...), 0)
-	var entry []byte
+	var entry, held []byte
 	err := r.scan(prefix, first[:len(first)-1], end, func(key, data []byte) (bool, error) {
 		defer r.Forget()
 		row, err := r.readRow(t, key, data)
@@ -292,7 +294,8 @@ func (s *Store) reindexSpan(t *Table, mark, first, last []byte) error {
 		}
 		for n, columns := range t.Indexes {
 			if entry = appendEntry(entry, t, n, row, columns, key); len(entry) > 0 {
-				if err := of.Set(entry, inEntries(row, data), nil); err != nil {
+				held = appendInEntry(held[:0], t, n, row, data)
+				if err := of.Set(entry, held, nil); err != nil {
 					return false, s.failed("store index", err)
 				}
 			}

@@ -27,6 +27,10 @@ type Reader interface {
 	// from the first one after a key; all of them where after is nil.
 	Scan(t *Table, index int, value, after []byte, each func(key []byte, row sources.Row) (more bool, err error)) error
 
+	// Links is Scan for what needs some columns only, which lead on to rows of other tables; others
+	// may be Missing.
+	Links(t *Table, index int, columns []int, value, after []byte, each func(key []byte, row sources.Row) (more bool, err error)) error
+
 	// Keys is Scan without the rows, for what needs no row.
 	Keys(t *Table, index int, value, after []byte, each func(key []byte) (more bool, err error)) error
 
@@ -179,13 +183,24 @@ func (r *reader) unread(t *Table, err error) error {
 }
 
 func (r *reader) Scan(t *Table, index int, value, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
+	return r.found(t, index, value, after, false, each)
+}
+
+func (r *reader) Links(t *Table, index int, columns []int, value, after []byte, each func(key []byte, row sources.Row) (bool, error)) error {
+	return r.found(t, index, value, after, t.leads(index, columns), each)
+}
+
+// found gives the rows with a value of an index. links: no more of them than its links is wanted.
+func (r *reader) found(t *Table, index int, value, after []byte, links bool, each func(key []byte, row sources.Row) (bool, error)) error {
 	return r.entries(t, index, value, after, func(key, data []byte) (bool, error) {
-		if len(data) > 0 {
-			row, err := r.readRow(t, key, data)
+		if links || len(data) > 0 && data[0] == entryRow {
+			row, ok, err := r.readInEntry(t, index, key, data)
 			if err != nil {
 				return false, r.unread(t, err)
 			}
-			return each(key, row)
+			if ok {
+				return each(key, row)
+			}
 		}
 		row, ok, err := r.Get(t, key)
 		if err != nil {
@@ -202,7 +217,7 @@ func (r *reader) Keys(t *Table, index int, value, after []byte, each func(key []
 	return r.entries(t, index, value, after, func(key, _ []byte) (bool, error) { return each(key) })
 }
 
-// entries gives those of an index with a value: the row's key, and the stored row where it is small.
+// entries gives those of an index with a value: the row's key, and what the entry holds of the row.
 func (r *reader) entries(t *Table, index int, value, after []byte, each func(key, data []byte) (bool, error)) error {
 	prefix := append(append(appendIndexSpace(r.key[:0], t), byte(index)), value...)
 	r.key = prefix

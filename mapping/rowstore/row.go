@@ -45,56 +45,67 @@ func appendRow(dst []byte, t *Table, row sources.Row, stamp uint64, pieceBytes i
 		return dst, fmt.Errorf("store row of %s: %d values for %d columns", t, row.Len(), len(t.Columns))
 	}
 	for i := range t.Columns {
-		switch {
-		case row.Missing(i):
-			dst = append(dst, cellMissing)
-		case row.Null(i):
-			dst = append(dst, cellNull)
-		case len(row.Text(i)) > pieceBytes:
-			dst = binary.AppendUvarint(binary.AppendUvarint(append(dst, cellPieces), stamp), uint64(len(row.Text(i))))
-		default:
-			text := row.Text(i)
-			dst = append(binary.AppendUvarint(dst, uint64(len(text))+cellText), text...)
+		if size := len(row.Text(i)); size > pieceBytes {
+			dst = binary.AppendUvarint(binary.AppendUvarint(append(dst, cellPieces), stamp), uint64(size))
+		} else {
+			dst = appendCell(dst, row, i)
 		}
 	}
 	return dst, nil
+}
+
+// appendCell appends a cell's stored form.
+func appendCell(dst []byte, row sources.Row, i int) []byte {
+	switch {
+	case row.Missing(i):
+		return append(dst, cellMissing)
+	case row.Null(i):
+		return append(dst, cellNull)
+	}
+	text := row.Text(i)
+	return append(binary.AppendUvarint(dst, uint64(len(text))+cellText), text...)
 }
 
 var errCell = errors.New("a stored row is not of this layout")
 
 // readRow reads what appendRow wrote for the row with a key, into the arena.
 func (r *reader) readRow(t *Table, key, data []byte) (sources.Row, error) {
-	a := r.rows
-	a.Reserve(len(data))
-	a.StartRow(len(t.Columns))
+	r.rows.Reserve(len(data))
+	r.rows.StartRow(len(t.Columns))
 	for i := range t.Columns {
-		n, size := binary.Uvarint(data)
-		if size <= 0 || n > uint64(len(data)-size)+cellText {
-			return sources.Row{}, errCell
-		}
-		data = data[size:]
-		switch n {
-		case cellNull:
-			a.Null()
-		case cellMissing:
-			a.Missing()
-		case cellPieces:
-			stamp, size := binary.Uvarint(data)
-			length, more := binary.Uvarint(data[max(size, 0):])
-			if size <= 0 || more <= 0 || length > math.MaxInt32 {
-				return sources.Row{}, errCell
-			}
-			data = data[size+more:]
-			if err := r.pieces(t, key, stamp, i, int(length)); err != nil {
-				return sources.Row{}, err
-			}
-		default:
-			a.Text(data[:n-cellText])
-			data = data[n-cellText:]
+		var err error
+		if data, err = r.readCell(t, key, i, data); err != nil {
+			return sources.Row{}, err
 		}
 	}
 	if len(data) > 0 {
 		return sources.Row{}, errCell
 	}
-	return a.EndRow(), nil
+	return r.rows.EndRow(), nil
+}
+
+// readCell adds a cell to the row under way, and returns the data after it.
+func (r *reader) readCell(t *Table, key []byte, i int, data []byte) (rest []byte, err error) {
+	n, size := binary.Uvarint(data)
+	if size <= 0 || n > uint64(len(data)-size)+cellText {
+		return nil, errCell
+	}
+	data = data[size:]
+	switch n {
+	case cellNull:
+		r.rows.Null()
+	case cellMissing:
+		r.rows.Missing()
+	case cellPieces:
+		stamp, size := binary.Uvarint(data)
+		length, more := binary.Uvarint(data[max(size, 0):])
+		if size <= 0 || more <= 0 || length > math.MaxInt32 {
+			return nil, errCell
+		}
+		return data[size+more:], r.pieces(t, key, stamp, i, int(length))
+	default:
+		r.rows.Text(data[:n-cellText])
+		data = data[n-cellText:]
+	}
+	return data, nil
 }

@@ -35,7 +35,7 @@ import (
 )
 
 // format is the version of the stored bytes.
-const format = 7
+const format = 8
 
 // Meta says whose rows a store holds.
 type Meta struct {

@@ -130,7 +130,7 @@ func assign(layout *Layout, held []kept) ([]kept, error) {
 		} else {
 			return nil, fmt.Errorf("store %d tables: too many", len(layout.Tables))
 		}
-		t.number, t.notes = w.Number, w.Note("")
+		t.number, t.notes, t.links = w.Number, w.Note(""), t.linked()
 		wanted = append(wanted, w)
 	}
 	return wanted, nil

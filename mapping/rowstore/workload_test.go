@@ -176,6 +176,20 @@ func dump(l *Layout, s *Store, r Reader) (string, error) {
 					return true, err
 				}))
 				fmt.Fprintf(&b, "%s by %d %x: %x\n", t.Name, index, value, keys)
+				for _, columns := range [][]int{t.links[index], every(len(t.Columns))} {
+					at := 0
+					keep(r.Links(t, index, columns, []byte(value), nil, func(key []byte, found sources.Row) (bool, error) {
+						row, ok, err := r.Get(t, key)
+						if err == nil && (!ok || at >= len(keys) || string(key) != keys[at] || !row.Same(found, columns...)) {
+							err = fmt.Errorf("links of a row found by index %d of %s are not those of the row", index, t)
+						}
+						at++
+						return true, err
+					}))
+					if at < len(keys) {
+						keep(fmt.Errorf("%d links for %d rows by index %d of %s", at, len(keys), index, t))
+					}
+				}
 			}
 		}
 	}
