@@ -2,12 +2,14 @@ package rowstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -17,34 +19,35 @@ import (
 	"haystream/sources"
 )
 
-// A Load stores many rows that the store does not have. They are written as one
-// sorted table, which the storage engine takes over as it is: they go through no
-// log, and need no compaction. It is for one goroutine, and ends with Commit or Discard.
+// A Load stores many rows that the store does not have. They are written as one sorted table, and the
+// entries of each index as another, which the storage engine takes over as they are: they go through no
+// log, and need no compaction where nothing lies between. It is for one goroutine, and ends with Commit or Discard.
 //
 // Between Add and Commit, which may be in different Batches, no row of the table is written otherwise.
 type Load struct {
 	store   *Store
 	t       *Table
 	to      *sstable.Writer  // nil before the first row
-	entries *pebble.Batch    // of indexes
+	indexes []entries        // by index
 	stored  *pebble.Iterator // rows of the table; nil where it rests
 	at      bool             // stored is at a row
-	lowest  []byte           // the first row's key in the storage engine
-	highest []byte           // and the last one's
-	size    int
+	highest []byte           // the last row's key in the storage engine
+	rows    int              // bytes
 	value   []byte
 	entry   []byte // its key
 	held    []byte // what it holds
 }
 
-// A Load is full at so many bytes of rows, or of index entries, which a Batch takes.
+// A Load is full at so many bytes of rows, or of index entries, which are kept in memory.
 const (
 	fullRows    = 8 << 20
-	fullEntries = 1 << 20
+	fullEntries = 2 << 20
 )
 
 // Load begins a Load: one at a time for each table.
-func (s *Store) Load(t *Table) *Load { return &Load{store: s, t: t, entries: s.db.NewBatch()} }
+func (s *Store) Load(t *Table) *Load {
+	return &Load{store: s, t: t, indexes: make([]entries, len(t.Indexes))}
+}
 
 // Add reports whether it has taken a row. It does not take one whose key is not after
 // that of the row before, one with a key that the store has, or one with a large
@@ -62,7 +65,6 @@ func (l *Load) Add(key []byte, row sources.Row) (taken bool, err error) {
 		if l.to, err = s.newTable(l.file()); err != nil {
 			return false, err
 		}
-		l.lowest = bytes.Clone(l.entry)
 	}
 	l.highest = append(l.highest[:0], l.entry...)
 	if l.value, err = appendRow(l.value[:0], l.t, row, 0, s.options.pieceBytes); err != nil {
@@ -71,21 +73,25 @@ func (l *Load) Add(key []byte, row sources.Row) (taken bool, err error) {
 	if err := l.to.Set(l.entry, l.value); err != nil {
 		return false, s.unwritten(err)
 	}
-	l.size += len(l.value)
+	l.rows += len(l.value)
 	for n, columns := range l.t.Indexes {
 		if l.entry = appendEntry(l.entry, l.t, n, row, columns, key); len(l.entry) == 0 {
 			continue
 		}
 		l.held = appendInEntry(l.held[:0], l.t, n, row, l.value)
-		if err := l.entries.Set(l.entry, l.held, nil); err != nil {
-			return false, s.failed("store index", err)
-		}
+		l.indexes[n].add(l.entry, l.held)
 	}
 	return true, nil
 }
 
 // Full reports whether the Load is so large that it is to be committed.
-func (l *Load) Full() bool { return l.size >= fullRows || l.entries.Len() >= fullEntries }
+func (l *Load) Full() bool {
+	size := 0
+	for n := range l.indexes {
+		size += l.indexes[n].size()
+	}
+	return l.rows >= fullRows || size >= fullEntries
+}
 
 // has reports whether the store has a row. Keys come in ascending order.
 func (l *Load) has(key []byte) (bool, error) {
@@ -118,10 +124,9 @@ func (l *Load) Rest() error {
 	return nil
 }
 
-// Commit makes the rows visible, and puts their index entries into a Batch. They are
-// there even if that is not committed; the store must be opened again then, and Use
-// adds the entries, so that the rows are as if an earlier Batch had stored them. All
-// that was committed before is there whenever the rows are.
+// Commit makes the rows and their index entries visible, all at once, and notes that in a Batch. They are
+// there even if that is not committed, as if an earlier Batch had stored them. All that was committed before
+// is there whenever the rows are.
 func (l *Load) Commit(b *Batch) error {
 	s := l.store
 	if l.to == nil {
@@ -132,22 +137,39 @@ func (l *Load) Commit(b *Batch) error {
 	before := b.next.sequence - 1
 	mark, receipt := appendLoad(nil, l.t.number, before), appendLoads(nil, l.t)
 	err := errors.Join(
-		b.of.Apply(l.entries, nil),
 		b.of.DeleteRange(appendLoad(nil, l.t.number, 0), mark, nil),
 		b.of.Set(receipt, binary.BigEndian.AppendUint64(nil, before), nil))
+	if err != nil {
+		return errors.Join(s.failed("load rows", err), l.Discard())
+	}
+	size := l.rows
+	files := []string{s.loading(l.file()), s.loading(markFile)}
+	for n := range l.indexes {
+		if len(l.indexes[n].all) == 0 {
+			continue
+		}
+		name := fmt.Sprintf("%s-%d", l.file(), n)
+		if err := s.writeTable(name, &l.indexes[n]); err != nil {
+			return errors.Join(err, l.Discard())
+		}
+		files = append(files, s.loading(name))
+		size += l.indexes[n].size()
+	}
 	if err := l.Discard(); err != nil {
 		return s.unwritten(err)
 	}
-	if err != nil {
-		return s.failed("load rows", err)
-	}
-	if err := s.writeMark(mark, l.span()); err != nil {
+	var noted entries
+	noted.add(mark, nil)
+	if err := s.writeTable(markFile, &noted); err != nil {
 		return err
 	}
 	if err := s.Sync(); err != nil {
 		return err
 	}
-	if err := s.db.Ingest(context.Background(), []string{s.loading(l.file()), s.loading(markFile)}); err != nil {
+	if err := s.pace.wait(s.db, s.guard, size); err != nil {
+		return fmt.Errorf("load rows: %w", err)
+	}
+	if err := s.db.Ingest(context.Background(), files); err != nil {
 		return s.failed("load rows", err)
 	}
 	if err := s.guard.failure(); err != nil {
@@ -162,19 +184,23 @@ func (l *Load) Discard() error {
 	if l.to != nil {
 		err = errors.Join(err, l.to.Close())
 	}
-	if l.entries != nil {
-		err = errors.Join(err, l.entries.Close())
-	}
-	l.to, l.entries = nil, nil
+	l.to, l.indexes = nil, nil
 	return err
 }
 
-func (s *Store) writeMark(key, span []byte) error {
-	to, err := s.newTable(markFile)
+// writeTable writes entries as a sorted table.
+func (s *Store) writeTable(name string, of *entries) error {
+	to, err := s.newTable(name)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(to.Set(key, span), to.Close()); err != nil {
+	of.sort()
+	for _, e := range of.all {
+		if err == nil {
+			err = to.Set(of.key(e), of.held(e))
+		}
+	}
+	if err := errors.Join(err, to.Close()); err != nil {
 		return s.unwritten(err)
 	}
 	return nil
@@ -188,21 +214,6 @@ const markFile = "mark"
 
 // loading is where a sorted table is written.
 func (s *Store) loading(name string) string { return s.fs.PathJoin(s.dir, loadingDir, name) }
-
-// span is where the rows are, as parseSpan reads it.
-func (l *Load) span() []byte {
-	const prefix = 3
-	span := binary.AppendUvarint(nil, uint64(len(l.lowest)-prefix))
-	return append(append(span, l.lowest[prefix:]...), l.highest[prefix:]...)
-}
-
-func parseSpan(data []byte) (first, last []byte, ok bool) {
-	n, size := binary.Uvarint(data)
-	if size <= 0 || n == 0 || n >= uint64(len(data)-size) {
-		return nil, nil, false
-	}
-	return data[size : size+int(n)], data[size+int(n):], true
-}
 
 // newTable begins a sorted table.
 func (s *Store) newTable(name string) (*sstable.Writer, error) {
@@ -226,21 +237,24 @@ func (s *Store) unwritten(err error) error {
 	return s.guard.failure()
 }
 
-// marks gives the marks of rows whose Batch was not committed. It fails where rows are lost whose Batch was.
-func (s *Store) marks(each func(mark []byte, table uint16, sequence uint64, span []byte) error) error {
+var errMark = errors.New("a mark cannot be read")
+
+// checkLoaded looks whether rows are there that were loaded after commits which are lost, or rows are lost whose Batch is there.
+func (s *Store) checkLoaded(sequence uint64) error {
 	var receipt []byte // a mark that must follow
 	r := newReader(s, s.db)
 	err := r.scan([]byte{spaceLoad}, nil, nil, func(key, value []byte) (bool, error) {
 		switch {
 		case len(key) == 2 && len(value) == 8 && receipt == nil:
 			receipt = append(bytes.Clone(key), value...)
+			return true, nil
 		case len(key) != 10:
 			return false, s.damaged("read what was loaded", errMark)
 		case bytes.Equal(key, receipt):
 			receipt = nil
-		default:
-			table, sequence := binary.BigEndian.Uint16(key), binary.BigEndian.Uint64(key[2:])
-			return true, each(appendLoad(nil, table, sequence), table, sequence, value)
+		}
+		if binary.BigEndian.Uint64(key[2:]) > sequence {
+			return false, s.damaged("open row store", errors.New("it has lost its last commits"))
 		}
 		return true, nil
 	})
@@ -250,68 +264,38 @@ func (s *Store) marks(each func(mark []byte, table uint16, sequence uint64, span
 	return err
 }
 
-var errMark = errors.New("a mark cannot be read")
-
-// checkLoaded looks whether rows are there that were loaded after commits which are lost.
-func (s *Store) checkLoaded(sequence uint64) error {
-	return s.marks(func(_ []byte, _ uint16, loaded uint64, _ []byte) error {
-		if loaded > sequence {
-			return s.damaged("open row store", errors.New("it has lost its last commits"))
-		}
-		return nil
-	})
+// entries are those of one index, in memory.
+type entries struct {
+	data []byte // keys and what they hold, one after the other
+	all  []entry
 }
 
-// reindexLoaded adds the index entries of rows whose Batch was not committed.
-func (s *Store) reindexLoaded(layout *Layout) error {
-	return s.marks(func(mark []byte, table uint16, _ uint64, span []byte) error {
-		n := slices.IndexFunc(layout.Tables, func(t *Table) bool { return t.number == table })
-		first, last, ok := parseSpan(span)
-		if n < 0 || !ok {
-			return s.damaged("read what was loaded", errMark)
-		}
-		if err := s.reindexSpan(layout.Tables[n], mark, first, last); err != nil {
-			return fmt.Errorf("index rows of %s: %w", layout.Tables[n], err)
-		}
-		return nil
-	})
+// An entry is a place in data.
+type entry struct {
+	first         uint64 // bytes of the key, after those that all keys of an index begin with
+	at, key, held uint32 // where it begins, and the size of its two parts
 }
 
-// reindexSpan adds the index entries of all rows of a span; to add some again does no
-// harm. The mark goes with the last ones.
-func (s *Store) reindexSpan(t *Table, mark, first, last []byte) error {
-	of := s.db.NewBatch()
-	defer func() { _ = of.Close() }()
-	r := newReader(s, s.db)
-	prefix := appendRowSpace(nil, t)
-	end := append(append(bytes.Clone(prefix), last...), 0)
-	var entry, held []byte
-	err := r.scan(prefix, first[:len(first)-1], end, func(key, data []byte) (bool, error) {
-		defer r.Forget()
-		row, err := r.readRow(t, key, data)
-		if err != nil {
-			return false, r.unread(t, err)
+func (e *entries) add(key, held []byte) {
+	const prefix = 4
+	var first [8]byte
+	copy(first[:], key[prefix:])
+	e.all = append(e.all, entry{binary.BigEndian.Uint64(first[:]), uint32(len(e.data)), uint32(len(key)), uint32(len(held))})
+	e.data = append(append(e.data, key...), held...)
+}
+
+func (e *entries) key(of entry) []byte  { return e.data[of.at : of.at+of.key] }
+func (e *entries) held(of entry) []byte { return e.data[of.at+of.key : of.at+of.key+of.held] }
+
+// size is about how much memory they take.
+func (e *entries) size() int { return len(e.data) + len(e.all)*int(unsafe.Sizeof(entry{})) }
+
+// sort puts them in order of their keys.
+func (e *entries) sort() {
+	slices.SortFunc(e.all, func(a, b entry) int {
+		if a.first != b.first {
+			return cmp.Compare(a.first, b.first)
 		}
-		for n, columns := range t.Indexes {
-			if entry = appendEntry(entry, t, n, row, columns, key); len(entry) > 0 {
-				held = appendInEntry(held[:0], t, n, row, data)
-				if err := of.Set(entry, held, nil); err != nil {
-					return false, s.failed("store index", err)
-				}
-			}
-		}
-		if of.Len() < paceEvery {
-			return true, nil
-		}
-		err = s.apply(of, false)
-		of.Reset()
-		return true, err
+		return bytes.Compare(e.key(a), e.key(b))
 	})
-	if err != nil {
-		return err
-	}
-	if err := of.Delete(mark, nil); err != nil {
-		return s.failed("store index", err)
-	}
-	return s.apply(of, false)
 }

@@ -67,16 +67,13 @@ func (s *Store) Use(layout *Layout) error {
 		}
 	}
 	if changed = changed || len(wanted) != len(held); !changed {
-		return s.reindexLoaded(layout)
+		return nil
 	}
 	data, jsonErr := json.Marshal(wanted)
 	if err = errors.Join(err, jsonErr, b.Set([]byte{spaceTables}, data, nil)); err != nil {
 		return s.failed("write what tables the row store holds", err)
 	}
-	if err := s.apply(b, true); err != nil {
-		return err
-	}
-	return s.reindexLoaded(layout)
+	return s.apply(b, true)
 }
 
 // findPieces notes which tables have texts that are stored in pieces.
