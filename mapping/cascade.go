@@ -145,8 +145,8 @@ func (g *storage) hide(s *schema, h hidden) {
 	g.table(h.target, s, "foreign key "+h.key.Name+" of table "+h.table.String()+" follows its rows and the log does not tell")
 	g.columns(h.table, h.key.Columns)
 	g.columns(h.target, h.key.Targets)
-	g.index(h.table, h.key.Columns)
-	g.index(h.target, h.key.Targets)
+	g.index(h.table, h.key.Columns, false)
+	g.index(h.target, h.key.Targets, false)
 }
 
 // cascades gives the stored tables what was found. A table that sets share follows

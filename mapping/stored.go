@@ -74,6 +74,7 @@ type storage struct {
 	keys    map[*sources.Table][]string
 	why     map[*sources.Table][]string
 	indexes map[*sources.Table][][]string
+	whole   map[*sources.Table][]bool // by index: documents are made of rows that are found by it
 	hidden  []hidden
 
 	stored map[*sources.Table]*rowstore.Table // what holds it
@@ -82,7 +83,7 @@ type storage struct {
 func newStorage() *storage {
 	return &storage{
 		used: map[*sources.Table][]bool{}, keys: map[*sources.Table][]string{},
-		why: map[*sources.Table][]string{}, indexes: map[*sources.Table][][]string{}, stored: map[*sources.Table]*rowstore.Table{},
+		why: map[*sources.Table][]string{}, indexes: map[*sources.Table][][]string{}, whole: map[*sources.Table][]bool{}, stored: map[*sources.Table]*rowstore.Table{},
 	}
 }
 
@@ -97,8 +98,8 @@ func (g *storage) add(at *scope, why string) {
 		return
 	}
 	step := at.step()
-	g.index(t, step.to)
-	g.index(at.parent.source, step.from)
+	g.index(t, step.to, true)
+	g.index(at.parent.source, step.from, false)
 }
 
 // table notes that the rows of a table are stored.
@@ -120,12 +121,17 @@ func (g *storage) columns(t *sources.Table, names []string) {
 	}
 }
 
-// index notes that rows are looked up by columns.
-func (g *storage) index(t *sources.Table, columns []string) {
-	if sameNames(columns, g.keys[t]) || slices.ContainsFunc(g.indexes[t], func(have []string) bool { return slices.Equal(have, columns) }) {
+// index notes that rows are looked up by columns; whole: documents are made of them.
+func (g *storage) index(t *sources.Table, columns []string, whole bool) {
+	if sameNames(columns, g.keys[t]) {
 		return
 	}
-	g.indexes[t] = append(g.indexes[t], columns)
+	n := slices.IndexFunc(g.indexes[t], func(have []string) bool { return slices.Equal(have, columns) })
+	if n < 0 {
+		n = len(g.indexes[t])
+		g.indexes[t], g.whole[t] = append(g.indexes[t], columns), append(g.whole[t], false)
+	}
+	g.whole[t][n] = g.whole[t][n] || whole
 }
 
 func sameNames(a, b []string) bool {
@@ -138,8 +144,8 @@ func (g *storage) take(t *sources.Table, from *storage) {
 		g.keys[t] = from.keys[t]
 	}
 	use(g.used, t, from.used[t])
-	for _, columns := range from.indexes[t] {
-		g.index(t, columns)
+	for n, columns := range from.indexes[t] {
+		g.index(t, columns, from.whole[t][n])
 	}
 	for _, why := range from.why[t] {
 		if !slices.Contains(g.why[t], why) {
@@ -180,7 +186,7 @@ func (p *planner) layouts() {
 	}
 	for t, used := range wanted.used {
 		if wanted.stored[t] = p.kept(wanted, t, false, kept, nil); wanted.stored[t] == nil {
-			wanted.stored[t] = stored(t, used, wanted.keys[t], wanted.indexes[t])
+			wanted.stored[t] = stored(t, used, wanted.keys[t], wanted.indexes[t], wanted.whole[t])
 		}
 	}
 	for _, old := range saved {
@@ -202,7 +208,7 @@ func (p *planner) kept(g *storage, t *sources.Table, earlier bool, made map[stri
 			continue
 		}
 		if made[d.Print] == nil {
-			made[d.Print] = stored(t, columnsNamed(t, d.Columns), d.Key, d.Indexes)
+			made[d.Print] = stored(t, columnsNamed(t, d.Columns), d.Key, d.Indexes, d.Whole)
 			made[d.Print].Epochs = epochsOf(d)
 		}
 		if made[d.Print].Print() == d.Print {
@@ -212,7 +218,8 @@ func (p *planner) kept(g *storage, t *sources.Table, earlier bool, made map[stri
 	return nil
 }
 
-// fits reports whether a table as it is described has all that is needed of t, which has all of it.
+// fits reports whether a table as it is described has all that is needed of t, which has all of it. That rows are
+// wanted whole by another index is no reason to store them anew.
 func (g *storage) fits(t *sources.Table, d *rowstore.Description, followed []*sources.ForeignKey) bool {
 	unfit := func(name string) bool {
 		i := t.Column(name)
@@ -260,10 +267,10 @@ func epochsOf(d *rowstore.Description) sources.Epochs {
 }
 
 // stored is a table of the row store with some columns of t.
-func stored(t *sources.Table, used []bool, key []string, indexes [][]string) *rowstore.Table {
+func stored(t *sources.Table, used []bool, key []string, indexes [][]string, whole []bool) *rowstore.Table {
 	small := t.Project(func(i int) bool { return used[i] })
 	small.Key = places(small, key)
-	st := &rowstore.Table{Table: small, Folds: folds(small)}
+	st := &rowstore.Table{Table: small, Folds: folds(small), Whole: whole}
 	for _, columns := range indexes {
 		st.Indexes = append(st.Indexes, places(small, columns))
 	}

@@ -230,7 +230,7 @@ func (b *Batch) reindex(t *Table, key []byte, old, row sources.Row) error {
 	for n, columns := range t.Indexes {
 		b.from, b.to = appendEntry(b.from, t, n, old, columns, key), appendEntry(b.to, t, n, row, columns, key)
 		same := bytes.Equal(b.from, b.to)
-		if same && (len(b.to) == 0 || !isSmall(old) && !isSmall(row) && old.Same(row, t.links[n]...)) {
+		if same && (len(b.to) == 0 || !t.holds(n, old) && !t.holds(n, row) && old.Same(row, t.links[n]...)) {
 			continue
 		}
 		if len(b.from) > 0 && !same {

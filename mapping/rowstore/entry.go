@@ -6,14 +6,14 @@ import (
 	"haystream/sources"
 )
 
-// An index entry holds what of its row is wanted most where it is found, so that the row itself need not
-// be read: all of a small row, such as that of a table between two others; of others the links, which
-// are the columns that lead on to rows of other tables. It holds nothing of a row whose links are large.
+// An index entry holds what is wanted of its row, so that the row itself need not be read: all of it where the
+// index is for that and the row is not large; else the links, which are the columns that lead on to rows of other
+// tables. It holds nothing of a row whose links are large.
 const (
 	entryRow   = 1 // the stored row follows
 	entryLinks = 2 // the cells of the index's links follow
 
-	smallRow   = 40  // bytes
+	wholeRow   = 128 // bytes
 	smallLinks = 200 // bytes
 )
 
@@ -29,17 +29,21 @@ func appendEntry(dst []byte, t *Table, index int, row sources.Row, columns []int
 	return append(dst, key...)
 }
 
-func isSmall(row sources.Row) bool {
+// holds reports whether an index's entry of a row holds all of it.
+func (t *Table) holds(index int, row sources.Row) bool {
+	if t.Whole == nil || !t.Whole[index] {
+		return false
+	}
 	size := 0
 	for i := range row.Len() {
 		size += 1 + len(row.Text(i))
 	}
-	return size <= smallRow
+	return size <= wholeRow
 }
 
 // appendInEntry appends what an index's entry of a row holds. stored is the row's stored form.
 func appendInEntry(dst []byte, t *Table, index int, row sources.Row, stored []byte) []byte {
-	if isSmall(row) {
+	if t.holds(index, row) {
 		return append(append(dst, entryRow), stored...)
 	}
 	links, size := t.links[index], 0

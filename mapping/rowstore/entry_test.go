@@ -16,7 +16,7 @@ func TestLinks(t *testing.T) {
 	l := layout()
 	s := open(t, vfs.NewMem(), l)
 	defer s.Close()
-	large, byUser := strings.Repeat("b", 100), 0
+	large, byUser := strings.Repeat("b", 150), 0
 	value, _ := AppendKey(nil, l.Tables[notes], row("", "7", "", ""), []int{1})
 	found := func(columns ...int) (all [][]string) {
 		snapshot := s.Snapshot()

@@ -24,6 +24,10 @@ type Table struct {
 	// keys, or target columns that are not the key. They are named by their place.
 	Indexes [][]int
 
+	// Whole tells of each index whether rows that are found by it are wanted whole, rather than what leads on
+	// from them; nil where that is so of none.
+	Whole []bool
+
 	// Folds holds a Fold for each column whose collation needs one, nil for the
 	// others; nil altogether where no column does.
 	Folds []*Fold
@@ -49,6 +53,7 @@ type Description struct {
 	Columns []string   `json:"columns"`
 	Key     []string   `json:"key"`
 	Indexes [][]string `json:"indexes,omitempty"`
+	Whole   []bool     `json:"whole,omitempty"`
 
 	// Epochs are those of the columns, in their order; none where all are 0.
 	Epochs []int64 `json:"epochs,omitempty"`
@@ -59,7 +64,7 @@ type Description struct {
 
 // Describe says what the table is made of.
 func (t *Table) Describe() Description {
-	d := Description{Schema: t.Schema, Name: t.Name, Key: t.Names(t.Key), Epochs: t.epochs(), Print: t.Print()}
+	d := Description{Schema: t.Schema, Name: t.Name, Key: t.Names(t.Key), Whole: t.Whole, Epochs: t.epochs(), Print: t.Print()}
 	for i := range t.Columns {
 		d.Columns = append(d.Columns, t.Columns[i].Name)
 	}
@@ -96,7 +101,7 @@ func (t *Table) Print() string {
 			fmt.Fprintf(h, " fold %q", f.Name)
 		}
 	}
-	fmt.Fprintf(h, " indexes %v epochs %v", t.Indexes, t.epochs())
+	fmt.Fprintf(h, " indexes %v whole %v epochs %v", t.Indexes, t.Whole, t.epochs())
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

@@ -30,12 +30,14 @@ func layout() *Layout {
 				{Name: "id", Type: integer}, {Name: "name", Type: text},
 			}},
 			Indexes: [][]int{{1}},
+			Whole:   []bool{true},
 		},
 		notes: {
 			Table: &sources.Table{Schema: "public", Name: "notes", Key: []int{0}, Columns: []sources.Column{
 				{Name: "id", Type: integer}, {Name: "user_id", Type: integer}, {Name: "tag", Type: text}, {Name: "body", Type: text},
 			}},
 			Indexes: [][]int{{1}, {1, 2}},
+			Whole:   []bool{true, false},
 		},
 	}}
 }
