@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -274,5 +275,25 @@ func TestKeyIsStored(t *testing.T) {
 		if s.Source.Name == "person" && !slices.Equal(s.Names(s.Table.Key), []string{"name"}) {
 			t.Errorf("person is stored by %v", s.Names(s.Table.Key))
 		}
+	}
+}
+
+// TestIndexesOfWholeRows: entries hold rows only of indexes by which documents come to them, not of those that lead
+// from changed rows to documents.
+func TestIndexesOfWholeRows(t *testing.T) {
+	r := newJoinedRig(t, 1)
+	got := map[string]bool{}
+	for _, s := range r.plan.Stored {
+		for n, columns := range s.Indexes {
+			got[s.Source.Name+" by "+strings.Join(s.Names(columns), ",")] = s.Whole[n]
+		}
+	}
+	want := map[string]bool{
+		"comment by note_id": true, "comment by person_id": false, "note_tag by note_id": true, "note_tag by tag_id": false,
+		"note by author_id": true, "note by editor_id": false, "note by category_id": false, "note by place_a,place_b": false,
+		"category by parent_id": true, "person by org_id": false,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("whole rows: %v", got)
 	}
 }
