@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -276,6 +275,8 @@ type entry struct {
 	at, key, held uint32 // where it begins, and the size of its two parts
 }
 
+const entrySize = 24 // bytes of an entry
+
 func (e *entries) add(key, held []byte) {
 	const prefix = 4
 	var first [8]byte
@@ -288,7 +289,7 @@ func (e *entries) key(of entry) []byte  { return e.data[of.at : of.at+of.key] }
 func (e *entries) held(of entry) []byte { return e.data[of.at+of.key : of.at+of.key+of.held] }
 
 // size is about how much memory they take.
-func (e *entries) size() int { return len(e.data) + len(e.all)*int(unsafe.Sizeof(entry{})) }
+func (e *entries) size() int { return len(e.data) + len(e.all)*entrySize }
 
 // sort puts them in order of their keys.
 func (e *entries) sort() {
