@@ -139,7 +139,9 @@ func (db *database) catalog() []*sources.Table {
 	return catalog
 }
 
-func (s *tail) Views(ctx context.Context) ([]sources.View, error) { return nil, s.request(ctx, "Views") }
+func (s *tail) Views(ctx context.Context) ([]sources.View, error) {
+	return nil, s.request(ctx, "Views")
+}
 
 func (s *tail) Check(ctx context.Context, _ []*sources.Table) ([]preflight.Finding, error) {
 	return nil, s.request(ctx, "Check")
@@ -391,7 +393,9 @@ func (s *tail) Reached(pos, mark sources.Position) bool {
 	return at >= to
 }
 
-func (s *tail) Remove(ctx context.Context, _ bool) ([]string, error) { return nil, s.request(ctx, "Remove") }
+func (s *tail) Remove(ctx context.Context, _ bool) ([]string, error) {
+	return nil, s.request(ctx, "Remove")
+}
 
 func (s *tail) Silence() time.Duration { return 0 }
 
@@ -420,10 +424,11 @@ func (s *tail) Lag(ctx context.Context, p sources.Position) (sources.Lag, error)
 
 func (s *tail) Close() { s.release() }
 
-// documents are what the indexes must hold now, by alias and id.
-func (db *database) documents() map[string]string {
+// documents are what the indexes must hold now by a view, by alias and id.
+func (db *database) documents(v view) map[string]string {
 	all := map[string]string{}
-	if db.joined {
+	db.Less = v == less
+	if db.joined && v != flat {
 		all = db.Model.Documents()
 	}
 	db.FlatDocuments(all)

@@ -1,11 +1,13 @@
 package replicator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -26,6 +28,7 @@ import (
 	"haystream/internal/seeds"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
+	"haystream/replicator/verify"
 	"haystream/replicator/web"
 )
 
@@ -102,6 +105,8 @@ const (
 	write deed = iota
 	kill
 	stop
+	redefine
+	compare
 	refuse
 	disappear
 	cut
@@ -122,7 +127,7 @@ const (
 
 func (d deed) String() string {
 	return [deeds]string{
-		"write", "kill", "stop", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a clock steps", "a disk fails", "a table is altered", "a table is truncated", "the log is lost", "the source fails over",
+		"write", "kill", "stop", "the definitions change", "an index is verified", "the sink refuses", "the sink is away", "connections to the source break", "another daemon starts", "the daemon hangs", "a clock steps", "a disk fails", "a table is altered", "a table is truncated", "the log is lost", "the source fails over",
 		"somebody meddles with the sink", "a checkpoint is put back", "the sink is backed up", "the sink is restored",
 	}[d]
 }
@@ -134,7 +139,7 @@ func history(seed uint64) (steps []step) {
 	if random.IntN(3) == 0 {
 		often[second], often[hang] = 2, 1
 	}
-	for _, d := range []deed{jump, spoil, alter} {
+	for _, d := range []deed{jump, spoil, alter, redefine, compare} {
 		if random.IntN(3) == 0 {
 			often[d] = 1 + random.IntN(3)
 		}
@@ -170,6 +175,7 @@ type world struct {
 	alters  bool      // columns are altered also while no daemon runs
 	honest  bool      // the catalog tells which columns the log may leave out
 	calm    bool      // nothing goes wrong any more
+	repairs bool      // an index was verified to be repaired
 	losable bool      // something was done for which the log need not go on from where a daemon was
 	touched time.Time // when somebody did last, what takes a moment to be noticed
 	over    bool
@@ -179,14 +185,16 @@ type world struct {
 
 	db      *database
 	cluster *cluster
-	states  map[string][]state // of documents, by alias and id
+	states  [views]map[string][]state // of documents by each view, by alias and id
 	moment  int
 	emptied int            // the moment at which a table was truncated last
 	stale   map[string]int // by alias, at which a table was altered last
-	config  func() *config.Config
+	view    view           // of the next daemon
+	config  func(view) *config.Config
 	running *machine
 	standby *machine // on another host; nil where there is none
 	hosts   int
+	folder  string // on the real disk, for what is verified
 	wait    sync.WaitGroup
 }
 
@@ -206,6 +214,7 @@ func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(seed, telling)
+		w.folder = t.TempDir()
 		w.running = w.machine(vfs.NewCrashableMem(), &machine{})
 		for _, s := range steps {
 			w.pass(s.after)
@@ -223,7 +232,10 @@ func simulate(t *testing.T, seed uint64, steps []step, telling bool) *world {
 
 func newWorld(seed uint64, telling bool) *world {
 	random := rand.New(rand.NewPCG(seed, 2))
-	w := &world{seed: seed, began: time.Now(), telling: telling, states: map[string][]state{}, stale: map[string]int{}}
+	w := &world{seed: seed, began: time.Now(), telling: telling, stale: map[string]int{}}
+	for v := range w.states {
+		w.states[v] = map[string][]state{}
+	}
 	m := model.Model{Names: []string{"a", "b"}, Refs: [][]model.Reference{{model.Nothing}, {model.Nothing}}}
 	if random.IntN(4) > 0 {
 		shapes := model.Shapes()
@@ -243,11 +255,14 @@ func newWorld(seed uint64, telling bool) *world {
 	w.db = &database{world: w, Model: &m, forked: map[int]int{}, moved: make(chan struct{})}
 	w.cluster = newCluster(w)
 	chunk, parallel := 1+random.IntN(5), 1+random.IntN(3)
-	w.config = func() *config.Config {
+	w.config = func(v view) *config.Config {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		m.Less = v == less
 		c := config.New()
 		c.Name, c.Source.Snapshot.ChunkRows, c.Source.Snapshot.Parallel = "sim", chunk, parallel
 		set := m.Definitions()
-		if !w.joined {
+		if !w.joined || v == flat {
 			clear(set.Indexes)
 		}
 		m.Flat(set)
@@ -329,22 +344,24 @@ func (w *world) mayLose(what string) {
 // note notes what documents have become.
 func (db *database) note() {
 	db.moment++
-	now := db.documents()
-	for key, of := range db.states {
-		if _, there := now[key]; !there && of[len(of)-1].body != "" {
-			now[key] = ""
+	for v, states := range db.states {
+		now := db.documents(view(v))
+		for key, of := range states {
+			if _, there := now[key]; !there && of[len(of)-1].body != "" {
+				now[key] = ""
+			}
 		}
-	}
-	for key, body := range now {
-		if of := db.states[key]; len(of) == 0 || of[len(of)-1].body != body {
-			db.states[key] = append(of, state{db.moment, time.Now(), body})
+		for key, body := range now {
+			if of := states[key]; len(of) == 0 || of[len(of)-1].body != body {
+				states[key] = append(of, state{db.moment, time.Now(), body})
+			}
 		}
 	}
 }
 
-// shown is the earliest moment from one on at which a document was the same; ok: there is one.
-func (w *world) shown(key, body string, from int) (moment int, ok bool) {
-	of := append([]state{{}}, w.states[key]...)
+// shown is the earliest moment from one on at which a document was the same by a view; ok: there is one.
+func (w *world) shown(by view, key, body string, from int) (moment int, ok bool) {
+	of := append([]state{{}}, w.states[by][key]...)
 	for i, s := range of {
 		if s.body == body && (i == len(of)-1 || of[i+1].moment > from) {
 			return max(from, s.moment), true
@@ -353,9 +370,21 @@ func (w *world) shown(key, body string, from int) (moment int, ok bool) {
 	return 0, false
 }
 
+// A view is one of the ways in which the definitions show the tables.
+type view int
+
+const (
+	whole view = iota
+	less
+	flat // none joins tables
+	views
+)
+
 // A machine runs a daemon until it is killed.
 type machine struct {
 	name    string
+	folder  string
+	view    view
 	disk    *vfs.MemFS
 	planned int                       // the moment at which it read the catalog last
 	hung    time.Time                 // until when it does nothing
@@ -383,12 +412,14 @@ func (w *world) start(disk *vfs.MemFS) { w.running = w.machine(disk, w.running) 
 
 func (w *world) machine(disk *vfs.MemFS, was *machine) *machine {
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &machine{name: "host" + strconv.Itoa(w.hosts), disk: disk, skew: was.skew, spoilt: was.spoilt, fails: was.fails, why: was.why, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
+	name := "host" + strconv.Itoa(w.hosts)
+	m := &machine{name: name, folder: cmp.Or(was.folder, filepath.Join(w.folder, name)), view: w.view, disk: disk, skew: was.skew, spoilt: was.spoilt, fails: was.fails, why: was.why, dead: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}
 	log := zerolog.Nop()
 	if w.telling {
 		log = zerolog.New(w).Level(zerolog.InfoLevel)
 	}
-	cfg := w.config()
+	cfg := w.config(m.view)
+	cfg.State.Path = m.folder
 	m.d = newDaemon(cfg, &conf.Source{}, &tail{database: w.db, of: m}, &client{cluster: w.cluster, of: m}, m.name, "simulated", log)
 	m.d.disk = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error { return w.fault(m, op) }))
 	m.d.now = func() time.Time {
@@ -426,6 +457,42 @@ func (w *world) jump(random *rand.Rand) {
 	}
 	*clock += by
 	w.tell("%s clock steps by %s", whose, by)
+}
+
+// compare has an index verified by one of the daemons.
+func (w *world) compare(random *rand.Rand) {
+	var aliases []string
+	for key := range w.states[w.running.view] {
+		if alias, _, _ := strings.Cut(key, "/"); !slices.Contains(aliases, alias) {
+			aliases = append(aliases, alias)
+		}
+	}
+	if len(aliases) == 0 {
+		return
+	}
+	slices.Sort(aliases)
+	alias, repair := aliases[random.IntN(len(aliases))], random.IntN(2) == 0
+	err := w.running.d.verifier.ask([]string{alias}, verify.Options{Repair: repair})
+	w.repairs = w.repairs || repair && err == nil
+	w.tell("%s, repairing: %v: %v", alias, repair, err)
+}
+
+// alarmed looks whether a verification has found something where nothing can be wrong.
+func (w *world) alarmed(m *machine) {
+	if w.losable || w.emptied > 0 || len(w.stale) > 0 || !w.touched.IsZero() {
+		return
+	}
+	for alias := range w.config(m.view).Indexes {
+		r := m.d.verifier.of(alias)
+		if r == nil || r.State != verify.Done {
+			continue
+		}
+		if found, _ := r.Wrong(); found > 0 {
+			w.mu.Lock()
+			w.fail("a false alarm: %+v", *r)
+			w.mu.Unlock()
+		}
+	}
 }
 
 // What of a disk may fail.
@@ -524,6 +591,8 @@ func (w *world) do(s step) {
 		w.db.broken = until
 	case hang:
 		w.running.hung = until
+	case compare:
+		w.compare(random)
 	case jump:
 		w.jump(random)
 	case spoil:
@@ -557,6 +626,13 @@ func (w *world) do(s step) {
 		disk = w.kill([]int{0, 50, 100}[random.IntN(3)])
 	case stop:
 		disk = w.stop()
+	case redefine:
+		w.view = view(random.IntN(int(views)))
+		if random.IntN(2) == 0 {
+			disk = w.stop()
+		} else {
+			disk = w.kill(50)
+		}
 	case second:
 		if w.standby == nil {
 			w.standby = w.machine(vfs.NewCrashableMem(), &machine{})
@@ -614,6 +690,7 @@ func (w *world) check() {
 	for _, m := range []*machine{w.running, w.standby} {
 		if m != nil {
 			w.checkOne(m)
+			w.alarmed(m)
 		}
 	}
 }
@@ -631,7 +708,7 @@ func (w *world) checkOne(m *machine) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if wrong := w.differences(time.Now().Add(-behind)); len(wrong) > 0 {
+	if wrong := w.differences(m.view, time.Now().Add(-behind)); len(wrong) > 0 {
 		w.fail("ready, and behind: %s", strings.Join(wrong, "\n"))
 	}
 }
@@ -641,15 +718,15 @@ func (w *world) checkOne(m *machine) {
 func building(index web.IndexStatus) bool { return index.Building != "" }
 
 // differences are between what the aliases lead to and what the documents were at some time or since.
-func (w *world) differences(at time.Time) (wrong []string) {
-	for _, key := range slices.Sorted(maps.Keys(w.states)) {
+func (w *world) differences(by view, at time.Time) (wrong []string) {
+	for _, key := range slices.Sorted(maps.Keys(w.states[by])) {
 		alias, id, _ := strings.Cut(key, "/")
 		index := w.cluster.indexes[w.cluster.aliases[alias]]
 		if index == nil {
 			wrong = append(wrong, "there is no index "+alias)
 			continue
 		}
-		of := append([]state{{}}, w.states[key]...)
+		of := append([]state{{}}, w.states[by][key]...)
 		got := index.documents[id]
 		if !slices.ContainsFunc(of, func(s state) bool { return s.body == got.body && w.until(of, s).After(at) }) {
 			wrong = append(wrong, fmt.Sprintf("document %s: %q, version %d, want %q", key, got.body, got.version, of[len(of)-1].body))
@@ -657,11 +734,11 @@ func (w *world) differences(at time.Time) (wrong []string) {
 	}
 	for alias, name := range w.cluster.aliases {
 		index := w.cluster.indexes[name]
-		if index == nil || index.Alias != alias {
-			continue
+		if index == nil || index.Alias != alias || by == flat && slices.Contains(w.db.Names, alias) {
+			continue // it is a write alias, or not defined
 		}
 		for id, d := range index.documents {
-			if d.body != "" && len(w.states[alias+"/"+id]) == 0 {
+			if d.body != "" && len(w.states[by][alias+"/"+id]) == 0 {
 				wrong = append(wrong, "document "+alias+"/"+id+" has no row")
 			}
 		}
@@ -714,7 +791,7 @@ func (w *world) unsettled() (wrong []string) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	wrong = append(wrong, w.differences(time.Now())...)
+	wrong = append(wrong, w.differences(w.running.view, time.Now())...)
 	if w.db.acked < len(w.db.Log) {
 		wrong = append(wrong, fmt.Sprintf("%d of %d changes are acknowledged", w.db.acked, len(w.db.Log)))
 	}

@@ -46,7 +46,7 @@ func (m *Model) Catalog() (catalog []*sources.Table) {
 }
 
 // Definitions have an index for each table. A row's document shows its columns, the
-// unique column of what it refers to, and that of what refers to it; the unique column is its id.
+// unique column of what it refers to, and unless they show less that of what refers to it; the unique column is its id.
 func (m *Model) Definitions() mapping.Set {
 	set := mapping.Set{Indexes: map[string]*mapping.Definition{}, Tables: map[string]*mapping.TableConfig{}}
 	for _, name := range m.Names {
@@ -73,7 +73,9 @@ func (m *Model) Definitions() mapping.Set {
 				set.Indexes[name].Fields.Named[to+"_"+c.Name] = &mapping.Field{From: to + "." + c.Name}
 			}
 			set.Tables[other].Relations[from] = &mapping.Relation{Table: name, Column: []string{column}, TargetColumn: []string{"id"}, Many: new(true)}
-			set.Indexes[other].Fields.Named[from] = &mapping.Field{From: from + ".u"}
+			if !m.Less {
+				set.Indexes[other].Fields.Named[from] = &mapping.Field{From: from + ".u"}
+			}
 		}
 	}
 	return set
@@ -116,7 +118,7 @@ func (m *Model) document(n int, row []int) string {
 	}
 	for other, refs := range m.Refs {
 		for i, ref := range refs {
-			if ref.Table != n {
+			if ref.Table != n || m.Less {
 				continue
 			}
 			from := []byte{'['}

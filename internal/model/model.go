@@ -26,6 +26,8 @@ type Model struct {
 	Careless  bool // some statements do not check foreign keys
 	unchecked bool // and so does the one that is made: they do not act
 
+	Less bool // definitions show less: others than where it is false
+
 	Untold  bool // the log has no word of Alter
 	numbers int  // of cells
 
