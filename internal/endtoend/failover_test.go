@@ -1,58 +1,133 @@
 package endtoend
 
 import (
+	"context"
 	"database/sql"
-	"errors"
 	"net/url"
 	"testing"
+	"time"
 
 	"haystream/internal/servers"
 )
 
 // failover has the source's replica take its place, when it has all that the daemon has read.
 func failover(m *trial) {
-	primary := m.server
-	follower := follow(m.top, primary, m.replica)
+	before := m.physicalOf(m.name + "_fields")
+	m.replica.copySlot(m.world)
 	m.change()
-	m.kill()
-	m.exec("CREATE TABLE behind (id int PRIMARY KEY)")
-	do := func(statement string) error {
-		_, err := follower.ExecContext(m.ctx, statement)
-		return err
-	}
-	m.eventually("the replica has all", func() bool { return do("SELECT 1 FROM "+m.name+".behind") == nil })
-	if err := errors.Join(primary.Kill(), do(stopReplica(primary))); err != nil {
+	m.replica.catchUp(m.world)
+	if err := m.server.Kill(); err != nil {
 		m.t.Fatal(err)
 	}
-	m.server = m.replica
-	m.db, m.url = m.dialect.open(m.top, m.replica.URL, m.name)
-	m.configure()
+	m.replica.promote(m.world)
+	m.source.to.Store(&m.replica.Addr)
+	m.db, _ = m.dialect.open(m.top, m.replica.URL, m.name)
 	m.again()
-	m.start()
+	if m.anew {
+		m.builtAnew(before, "the slot haystream_"+m.name+" is gone")
+	}
 }
 
-// replicaOf starts a server that may be made a replica of one of the spec.
-func replicaOf(t *testing.T, spec servers.Spec) *servers.Server {
-	t.Helper()
-	spec.Args = append([]string{"--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start"}, spec.Args...)
-	return servers.Test(t, spec)
+// A replica follows a server, and may take its place.
+type replica struct {
+	*servers.Server
+	db *sql.DB
 }
 
-// follow makes a server a replica of another one, and opens it.
-func follow(t *testing.T, primary, replica *servers.Server) *sql.DB {
+// replicaOf starts a replica of a server of its own to which nobody writes yet.
+func replicaOf(t *testing.T, primary *servers.Server) *replica {
 	t.Helper()
-	follower, _ := dialectOf(primary.Kind).open(t, replica.URL, "")
-	for _, statement := range replicateFrom(t, primary) {
-		if _, err := follower.ExecContext(t.Context(), statement); err != nil {
+	d := dialectOf(primary.Kind)
+	if primary.Kind != servers.Postgres {
+		spec := primary.Spec
+		spec.Args = append([]string{"--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start"}, spec.Args...)
+		r := &replica{Server: servers.Test(t, spec)}
+		r.db, _ = d.open(t, r.URL, "")
+		for _, statement := range replicateFrom(t, primary) {
+			r.exec(t, statement)
+		}
+		return r
+	}
+	r := &replica{Server: primary}
+	if !r.continues() {
+		r.Server = servers.Standby(t, primary)
+	} else {
+		r.Server = servers.Standby(t, primary, "-c", "sync_replication_slots=on")
+		first, _ := d.open(t, primary.URL, "")
+		for _, statement := range []string{"ALTER SYSTEM SET synchronized_standby_slots = 'standby'", "SELECT pg_reload_conf()"} { // nobody reads what a standby lacks
+			if _, err := first.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+	}
+	r.db, _ = d.open(t, r.URL, "")
+	return r
+}
+
+// continues reports whether the log of its primary goes on in its own: from version 17 on a standby has copies of slots.
+func (r *replica) continues() bool {
+	return r.Kind != servers.Postgres || r.Version >= "17"
+}
+
+func (r *replica) exec(t testing.TB, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		if _, err := r.db.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	return follower
+}
+
+// copySlot waits until a standby has a copy of the daemon's slot. It makes one when the slot has passed a record
+// of running transactions that it has read itself.
+func (r *replica) copySlot(w *world) {
+	w.t.Helper()
+	if r.Kind != servers.Postgres || !r.continues() {
+		return
+	}
+	w.eventually("the standby has a copy of the slot", func() bool {
+		w.exec("SELECT pg_log_standby_snapshot()", "SELECT pg_logical_emit_message(true, 'settle', '')")
+		var copied bool
+		err := r.db.QueryRowContext(w.ctx, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE database = $1 AND synced AND NOT temporary)", w.name).Scan(&copied)
+		return err == nil && copied
+	})
+}
+
+// catchUp waits until it has all that its primary has.
+func (r *replica) catchUp(w *world) {
+	w.t.Helper()
+	end, reached := "SELECT @@gtid_executed", "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 1) = 0"
+	switch r.Kind {
+	case servers.MariaDB:
+		end, reached = "SELECT @@gtid_binlog_pos", "SELECT MASTER_GTID_WAIT(?, 1) = 0"
+	case servers.Postgres:
+		end, reached = "SELECT pg_current_wal_flush_lsn()::text", "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
+	}
+	var at string
+	if err := w.db.QueryRowContext(w.ctx, end).Scan(&at); err != nil {
+		w.t.Fatal(err)
+	}
+	w.within(5*time.Minute, "the replica has come to "+at, func() bool {
+		var has bool
+		err := r.db.QueryRowContext(w.ctx, reached, at).Scan(&has)
+		return err == nil && has
+	})
+}
+
+// promote makes it a primary, and the world's server.
+func (r *replica) promote(w *world) {
+	w.t.Helper()
+	if r.Kind == servers.Postgres {
+		r.exec(w.t, "SELECT pg_promote()")
+	} else {
+		r.exec(w.t, stopReplica(r.Server))
+	}
+	w.server = r.Server
 }
 
 // stopReplica ends what replicateFrom began.
-func stopReplica(primary *servers.Server) string {
-	if primary.Kind == servers.MySQL && primary.Version != "8.0" {
+func stopReplica(s *servers.Server) string {
+	if s.Kind == servers.MySQL && s.Version != "8.0" {
 		return "STOP REPLICA"
 	}
 	return "STOP SLAVE"

@@ -272,7 +272,10 @@ func (w *world) settle() {
 	w.t.Helper()
 	end := w.logEnd()
 	w.eventually("the daemon has passed "+end, func() bool { return w.passed(end) })
-	w.eventually("what is marked was delivered, and no index is built beside", func() bool {
+	w.eventually("the daemon is ready, of the log that there is now; what is marked was delivered, and no index is built beside", func() bool {
+		if !w.passed(end) || !w.ready() { // before its status: that of a session which has ended does not show what the next one builds
+			return false
+		}
 		status := w.status()
 		indexes, _ := status["indexes"].([]any)
 		for _, index := range indexes {
@@ -283,7 +286,6 @@ func (w *world) settle() {
 		store, joined := status["row_store"].(map[string]any)
 		return len(indexes) > 0 && (!joined || store["documents_pending"] == 0.0 && store["stored_twice"] == false)
 	})
-	w.eventually("the daemon is ready, of the log that there is now", func() bool { return w.ready() && w.passed(end) })
 }
 
 // get answers 0 where nobody listens.

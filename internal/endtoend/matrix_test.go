@@ -18,7 +18,7 @@ type scenario struct {
 	run     func(*trial)
 	on      string // the kinds of servers; all where empty
 	own     bool   // the server is its own
-	replica bool   // it has a replica, once that is told to be one
+	replica bool   // it has a replica
 	stays   bool   // no index is built anew by it
 	loses   bool   // what is in the log only is lost
 	older   bool   // the last release's program runs first
@@ -34,13 +34,14 @@ var scenarios = []scenario{
 	{name: "definition changed", run: definitionChanged},
 	{name: "log lost", own: true, loses: true, run: logLost},
 	{name: "upgrade", older: true, run: upgraded},
+	{name: "failover to a standby", stays: true, own: true, replica: true, on: servers.Postgres, run: failover},
 }
 
 // TestMatrix runs every check in every scenario: the checks of one share a daemon.
 // Each scenario is on one kind of database, and on all servers with all versions.
 func TestMatrix(t *testing.T) {
 	for n, s := range scenarios {
-		for _, server := range databases() {
+		for _, server := range s.servers() {
 			if !s.mine(n, server.Spec.Kind) {
 				continue
 			}
@@ -52,13 +53,26 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
+// servers are those that the scenario may be on. Whether a standby has the slot depends on its version.
+func (s *scenario) servers() (all []*servers.Shared) {
+	if s.on != servers.Postgres {
+		return databases()
+	}
+	for _, version := range servers.PostgresVersions() {
+		spec := postgres.Spec
+		spec.Version = version
+		all = append(all, &servers.Shared{Spec: spec})
+	}
+	return all
+}
+
 // mine shares the scenarios out.
 func (s *scenario) mine(n int, kind string) bool {
 	if s.on != "" && !strings.Contains(" "+s.on+" ", " "+kind+" ") {
 		return false
 	}
 	turn := map[string]int{servers.Postgres: 0, servers.MySQL: 1, servers.MariaDB: 2}[kind]
-	return os.Getenv("HAYSTREAM_TEST_VERSIONS") == "all" || n%3 == turn
+	return os.Getenv("HAYSTREAM_TEST_VERSIONS") == "all" || s.on == kind || n%3 == turn
 }
 
 // A trial is a world with all checks that it can make, and one scenario.
@@ -68,7 +82,8 @@ type trial struct {
 	scenario       *scenario
 	checks         []check
 	changed        bool // the definitions are other ones
-	replica        *servers.Server
+	anew           bool // the log does not go on, so that indexes are built anew
+	replica        *replica
 	source, target *cutter
 }
 
@@ -81,10 +96,11 @@ func newTrial(t *testing.T, s *scenario, shared *servers.Shared) *trial {
 		server = &servers.Shared{Spec: shared.Spec}
 		t.Cleanup(server.Stop)
 	}
-	if s.replica {
-		m.replica = replicaOf(t, shared.Spec)
-	}
 	database, es := server.Get(t), search.Get(t)
+	if s.replica {
+		m.replica = replicaOf(t, database)
+		m.anew = !m.replica.continues()
+	}
 	m.source, m.target = newCutter(t, database.Addr), newCutter(t, strings.TrimPrefix(es.URL, "http://"))
 	t.Cleanup(func() { // a server has room for some hundred indexes
 		for name := range m.aliasOf(m.name + "_*") {
@@ -96,7 +112,7 @@ func newTrial(t *testing.T, s *scenario, shared *servers.Shared) *trial {
 	m.url = strings.Replace(m.url, database.Addr, m.source.listener.Addr().String(), 1)
 	m.sink = "http://" + m.target.listener.Addr().String()
 	for _, c := range checksOf(database.Kind) {
-		if !s.loses || !c.unstored {
+		if !s.loses && !m.anew || !c.unstored {
 			m.checks = append(m.checks, c)
 		}
 	}
@@ -122,7 +138,7 @@ func (m *trial) all() {
 	m.validate("after")
 	after := m.physicals()
 	for name := range before {
-		if m.scenario.stays && after[name] == nil {
+		if m.scenario.stays && !m.anew && after[name] == nil {
 			m.top.Errorf("%s was built anew", name)
 		}
 	}
@@ -272,8 +288,14 @@ func logLost(m *trial) {
 	m.loseLog()
 	m.again()
 	m.start()
+	m.builtAnew(before, m.dialect.lost)
+}
+
+// builtAnew waits until another index serves than before, for a reason that the log has.
+func (m *trial) builtAnew(before, why string) {
+	m.t.Helper()
 	m.eventually("a fresh index serves", func() bool { p := m.physicalOf(m.name + "_fields"); return p != "" && p != before })
-	if !m.log.contains(m.dialect.lost) {
-		m.top.Errorf("the log does not say %q", m.dialect.lost)
+	if !m.log.contains(why) {
+		m.top.Errorf("the log does not say %q", why)
 	}
 }

@@ -139,31 +139,21 @@ func (v *victim) failOver() {
 	v.without(failedOver) // there is one replica
 	v.schema.Lock()
 	defer v.schema.Unlock()
-	of, wait := "SELECT @@gtid_executed", "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 300)"
-	if v.server.Kind == servers.MariaDB {
-		of, wait = "SELECT @@gtid_binlog_pos", "SELECT MASTER_GTID_WAIT(?, 300)"
-	}
-	var end string
-	var late int
-	err := v.db.QueryRowContext(v.ctx, of).Scan(&end)
-	if err = errors.Join(err, v.follower.QueryRowContext(v.ctx, wait, end).Scan(&late)); err != nil || late != 0 {
-		v.t.Fatalf("the replica has not come to %s: %v", end, err)
-	}
+	v.replica.catchUp(v.world)
 	if err := v.server.Kill(); err != nil {
 		v.t.Fatal(err)
 	}
-	if _, err := v.follower.ExecContext(v.ctx, stopReplica(v.server)); err != nil {
-		v.t.Fatal(err)
-	}
+	v.replica.promote(v.world)
 	v.door.to.Store(&v.replica.Addr)
 	v.source.to.Store(&v.replica.Addr)
-	v.server = v.replica
 }
 
 // loseVictimsLog takes away what a daemon that is down would need.
 func (v *victim) loseVictimsLog() {
-	v.without(failedOver) // the replica may need it, too
-	v.schema.Lock()       // what a purge writes meets nobody
+	if v.server.Kind != servers.Postgres { // the replica may need it, too
+		v.without(failedOver)
+	}
+	v.schema.Lock() // what a purge writes meets nobody
 	defer v.schema.Unlock()
 	switch v.server.Kind {
 	case servers.Postgres:

@@ -99,12 +99,11 @@ type victim struct {
 	door     *cutter // by which the test itself comes to the database
 	source   *cutter
 	sink     *cutter
-	replica  *servers.Server // of the database
-	follower *sql.DB         // the replica's
-	state    string          // a volume of its own, where one can be mounted
-	variant  int             // of the definitions
-	schema   sync.RWMutex    // held for writing while tables change under the writers
-	outages  atomic.Int64    // of the search server, each counted when it begins and when it ends
+	replica  *replica     // of the database
+	state    string       // a volume of its own, where one can be mounted
+	variant  int          // of the definitions
+	schema   sync.RWMutex // held for writing while tables change under the writers
+	outages  atomic.Int64 // of the search server, each counted when it begins and when it ends
 	began    time.Time
 	restarts int
 	made     map[string]int // faults and changes, by kind
@@ -183,7 +182,11 @@ func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 			t.Log(v.table())
 		}
 	})
-	w := worldOn(t, servers.Test(t, spec), search.Get(t))
+	database := servers.Test(t, spec)
+	if slices.Contains(v.faults, failedOver) {
+		v.replica = replicaOf(t, database)
+	}
+	w := worldOn(t, database, search.Get(t))
 	w.t = v.witness
 	v.pushers, v.pressed = newPushers(w), map[string]bool{}
 	v.world, v.source, v.sink, v.state = w, newCutter(t, w.server.Addr), newCutter(t, strings.TrimPrefix(w.search.URL, "http://")), filepath.Join(w.dir, "state")
@@ -192,12 +195,6 @@ func newVictim(t *testing.T, spec servers.Spec, o ordeal) *victim {
 	w.db.SetMaxIdleConns(0) // a server may have been killed since
 	w.url = strings.Replace(w.url, w.server.Addr, v.source.address(), 1)
 	w.sink = "http://" + v.sink.address()
-	if spec.Kind == servers.Postgres {
-		v.without(failedOver)
-	} else if slices.Contains(v.faults, failedOver) {
-		v.replica = replicaOf(t, spec)
-		v.follower = follow(t, w.server, v.replica)
-	}
 	if err := os.Mkdir(v.state, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -240,6 +237,9 @@ func (v *victim) suffer() {
 	beside.Go(func() { v.watch(ctx) })
 	v.startHurt()
 	v.within(5*time.Minute, "the daemon is ready", v.ready)
+	if v.replica != nil {
+		v.replica.copySlot(v.world)
+	}
 	for ready := time.Now(); ; {
 		v.round()
 		if time.Since(ready) > v.lasts || v.t.Failed() || v.bug != "" && v.wrong() {

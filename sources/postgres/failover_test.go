@@ -2,9 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +27,7 @@ func testFailover(t *testing.T, version string) {
 	f := r.follow(r.start)
 	r.exec("INSERT INTO notes VALUES (1)")
 	f.expect("insert notes (1)")
-	standby := r.startStandby(primary, version)
+	standby := servers.Standby(t, primary)
 	second := connect(t, withPath(t, standby.URL, r.name))
 	major, err := strconv.Atoi(version)
 	r.must(err)
@@ -81,33 +78,6 @@ func testFailover(t *testing.T, version string) {
 	}
 	f.stop()
 	r.must(r.again(f.at))
-}
-
-// startStandby copies the running primary and lets the copy follow it.
-func (r *rig) startStandby(primary *servers.Server, version string) *servers.Server {
-	r.Helper()
-	dir := filepath.Join(filepath.Dir(primary.Data()), "standby")
-	run := func(name string, args ...string) {
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			r.Fatalf("%s: %v: %s", name, err, out)
-		}
-	}
-	backup := connect(r, primary.URL)
-	execute(r, backup, "SELECT pg_create_physical_replication_slot('standby', true)", "SELECT pg_backup_start('copy', true)")
-	run("cp", "-a", primary.Data(), dir)
-	var label string
-	r.must(backup.QueryRow(r.Context(), "SELECT labelfile FROM pg_backup_stop(false)").Scan(&label))
-	r.must(os.WriteFile(filepath.Join(dir, "backup_label"), []byte(label), 0o644))
-	r.must(os.WriteFile(filepath.Join(dir, "standby.signal"), nil, 0o644))
-	run("chown", "--reference="+dir, filepath.Join(dir, "backup_label"), filepath.Join(dir, "standby.signal"))
-	for _, name := range []string{"postmaster.pid", "pg_replslot/failover", "pg_replslot/standby"} {
-		r.must(os.RemoveAll(filepath.Join(dir, name)))
-	}
-	host, port, _ := strings.Cut(primary.Addr, ":")
-	return servers.Test(r.T, servers.Spec{Kind: servers.Postgres, Version: version, Dir: dir, Args: []string{
-		"-c", "primary_conninfo=host=" + host + " port=" + port + " user=postgres dbname=failover",
-		"-c", "primary_slot_name=standby", "-c", "hot_standby_feedback=on",
-	}})
 }
 
 // standbyRefuses: a standby cannot be the source. On the way through a
