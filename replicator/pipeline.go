@@ -77,6 +77,11 @@ type pipeline struct {
 	reached  atomic.Bool  // the stream has reached the mark: rows may be read
 	current  atomic.Bool  // and all that was behind at that moment is held
 	waiting  []*loadedChunk
+
+	// How far documents may be beyond the checkpoint.
+	beyond bool         // when the session began
+	sent   atomic.Int64 // the highest Version that may be in the sink, or the row store
+	ended  atomic.Bool  // no more will come
 }
 
 // run replicates until ctx ends, and then returns nil, or until something
@@ -124,6 +129,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(ordered)
 		defer close(work)
+		defer p.ended.Store(true)
 		defer beside.Wait()
 		stop(p.apply(reading, working, batches, work, ordered))
 		return nil
@@ -220,6 +226,9 @@ func (p *pipeline) apply(reading, working context.Context, batches <-chan *sourc
 				}
 			}
 			p.windows.Record(b)
+			if n := len(b.Changes); n > 0 {
+				p.sent.Store(b.Changes[n-1].Version)
+			}
 			if err := p.joins.Apply(b); err != nil {
 				return err
 			}
@@ -558,6 +567,8 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			if err := p.look(ctx, failing); err != nil {
 				return err // what is on its way may wait for an index that is gone
 			}
+		} else if p.told() {
+			p.state.Update(func(cp *builds.Checkpoint) { cp.Beyond = false })
 		}
 		err := p.save(ctx)
 		if anew, ok := errors.AsType[replan](err); ok {
@@ -588,6 +599,13 @@ func (p *pipeline) checkpoint(ctx context.Context, delivered <-chan struct{}, st
 			}
 		}
 	}
+}
+
+// told reports whether the checkpoint is at the end of all that came, in this session and before: what earlier ones
+// had sent is in the log up to the mark.
+func (p *pipeline) told() (all bool) {
+	p.state.View(func(cp *builds.Checkpoint) { all = p.sent.Load() <= cp.Version })
+	return all && p.ended.Load() && p.tracker.idle() && (!p.beyond || p.reached.Load())
 }
 
 // save saves the checkpoint where that is due, acknowledges it, and finishes

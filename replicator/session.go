@@ -61,6 +61,8 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err := x.Reconcile(ctx, wanted); err != nil {
 		return err
 	}
+	beyond := false
+	st.Update(func(cp *builds.Checkpoint) { beyond, cp.Beyond = cp.Beyond, true })
 	if _, err := st.Save(ctx); err != nil {
 		return err
 	}
@@ -74,6 +76,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	p.beyond = beyond
 	p.need = x.Need
 	p.look, p.fill = x.Follow(targets, p.barrier, d.status.complained)
 	p.finish = func(ctx context.Context) error {
@@ -247,10 +250,14 @@ func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Note
 // prepare makes the source ready and settles where numbering goes on.
 func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Plan) (sources.Start, error) {
 	var from sources.Position
-	st.View(func(cp *builds.Checkpoint) { from = cp.Position })
+	beyond := false
+	st.View(func(cp *builds.Checkpoint) { from, beyond = cp.Position, cp.Beyond })
 	start, err := d.source.Prepare(ctx, plan.Tables, from)
 	if err != nil {
 		return start, err
+	}
+	if start.Moved && beyond {
+		return start, fmt.Errorf("%w: another server has taken over, and the last session ended before it could save how far it had come: changes may have been sent that the former server alone had", sources.ErrPositionLost)
 	}
 	if from.IsZero() {
 		st.Update(func(cp *builds.Checkpoint) {

@@ -16,7 +16,6 @@ import (
 
 	"haystream/internal/backoff"
 	"haystream/internal/preflight"
-	"haystream/replicator/builds"
 	"haystream/sinks"
 )
 
@@ -93,16 +92,6 @@ func (c *cluster) putBack(random *rand.Rand) {
 	}
 	c.checkpoints["sim"] = saved{c.past[n].data, sinks.Token(c.number())}
 	c.tell("checkpoint %d of %d is put back", n, len(c.past))
-}
-
-// position is how far in the log the checkpoint is.
-func (c *cluster) position() int {
-	cp, err := builds.ParseCheckpoint(c.checkpoints["sim"].data, "sim")
-	if err != nil {
-		return 0
-	}
-	_, n := spot(cp.Position)
-	return n
 }
 
 // meddle is what somebody's hand does to an index or an alias.

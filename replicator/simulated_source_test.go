@@ -66,14 +66,9 @@ func (db *database) lose() {
 	db.tell("the log is lost up to %d", db.acked)
 }
 
-// fork goes back some changes, as where another server takes over that lacks them. The engine cannot
-// tell that documents show what was lost where the checkpoint does not, so that this is left out: what daemons have
-// seen stays, or all of it that the checkpoint has is lost as well.
-func (db *database) fork(back, checkpoint int) {
+// fork goes back some changes, as where another server takes over that lacks them.
+func (db *database) fork(back int) {
 	n := max(len(db.Log)-back, db.altered)
-	if n < db.sent && n >= checkpoint {
-		return
-	}
 	if n < db.sent {
 		db.cluster.past = nil // one put back from before does not show what was lost, either
 	}
@@ -174,6 +169,8 @@ func (s *tail) Prepare(ctx context.Context, _ []*sources.Table, from sources.Pos
 		s.mayLose(fmt.Sprintf("position %s, of a log from %d to %d", from, s.acked, len(s.Log)))
 		return sources.Start{}, sources.ErrPositionLost
 	}
+	fork, _ := spot(from)
+	start.Moved = fork != s.forks
 	return start, nil
 }
 

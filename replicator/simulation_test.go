@@ -621,7 +621,7 @@ func (w *world) do(s step) {
 	case lose:
 		w.db.lose()
 	case fork:
-		w.db.fork(1+random.IntN(8), w.cluster.position())
+		w.db.fork(1 + random.IntN(8))
 	case meddle:
 		w.cluster.meddle(random)
 	case putBack:
@@ -667,6 +667,12 @@ func (w *world) do(s step) {
 		w.mu.Unlock()
 	default:
 		return
+	}
+	if s.do == kill && w.db.forks > 0 && random.IntN(2) == 0 { // what kills a daemon may kill the server beside it
+		w.mu.Lock()
+		w.db.fork(1 + random.IntN(8))
+		w.touched = time.Now()
+		w.mu.Unlock()
 	}
 	if random.IntN(2) == 0 {
 		w.mu.Lock()

@@ -61,6 +61,13 @@ func (t *tracker) barrier(reached func()) {
 	t.advance()
 }
 
+// idle reports whether every piece added so far is held.
+func (t *tracker) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.pending) == 0
+}
+
 // advance takes finished pieces off the front.
 func (t *tracker) advance() {
 	n := 0

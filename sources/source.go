@@ -148,6 +148,11 @@ type Start struct {
 	// of the tables once the stream has Reached it is as the catalog says.
 	Mark Position
 
+	// Moved: the log goes on on another server, or timeline, than the one that the
+	// Position was read from. It has all up to the Position; what that one had
+	// after it, and a stream may have sent, may never have come here.
+	Moved bool
+
 	Clock time.Time // the source's clock: the first previous Version
 	Fresh bool      // the log handle is new: rows must be read by a snapshot
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,4 +149,98 @@ func replicateFrom(t *testing.T, primary *servers.Server) []string {
 		return []string{how + "MASTER_AUTO_POSITION=1, GET_MASTER_PUBLIC_KEY=1", "START SLAVE"}
 	}
 	return []string{"CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=" + u.Port() + ", SOURCE_USER='root', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1", "START REPLICA"}
+}
+
+// part has it follow its primary no longer, and nobody wait for that.
+func (r *replica) part(w *world) {
+	w.t.Helper()
+	if r.Kind != servers.Postgres {
+		r.exec(w.t, stopReplica(r.Server))
+		return
+	}
+	if r.continues() {
+		w.exec("ALTER SYSTEM RESET synchronized_standby_slots", "SELECT pg_reload_conf()")
+	}
+	r.exec(w.t, "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+	w.eventually("the standby has parted", func() bool {
+		var follows bool
+		err := r.db.QueryRowContext(w.ctx, "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)").Scan(&follows)
+		return err == nil && !follows
+	})
+}
+
+// TestFailoverLosesWrites delivers what the replica never gets: documents are then those of the promoted server, also where
+// the daemon was killed before its checkpoint could tell.
+func TestFailoverLosesWrites(t *testing.T) {
+	old, standby := postgres.Spec, postgres.Spec
+	standby.Version = "18"
+	for name, c := range map[string]struct {
+		spec   servers.Spec
+		killed bool
+		says   string
+	}{
+		"without the slot":     {spec: old, says: "timeline 1 went only up to"},
+		"with the slot":        {spec: standby, says: "timeline 1 went only up to"},
+		"with the slot killed": {spec: standby, killed: true, says: "may have been sent"},
+		"mysql":                {spec: mysqls[0].Spec, says: "has not executed all transactions"},
+		"mysql killed":         {spec: mysqls[0].Spec, killed: true, says: "may have been sent"},
+		"mariadb killed":       {spec: marias[0].Spec, killed: true, says: "may have been sent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			losesWrites(t, c.spec, c.killed, c.says)
+		})
+	}
+}
+
+func losesWrites(t *testing.T, spec servers.Spec, killed bool, says string) {
+	primary := servers.Test(t, spec)
+	r := replicaOf(t, primary)
+	source := newCutter(t, primary.Addr)
+	w := worldOn(t, primary, search.Get(t))
+	w.url = strings.Replace(w.url, primary.Addr, source.address(), 1)
+	w.exec(w.dialect.hotTable, w.dialect.rows(1, 20), "CREATE TABLE owner (id int PRIMARY KEY, name varchar(50))",
+		"CREATE TABLE item (id int PRIMARY KEY, owner_id int, name varchar(50), FOREIGN KEY (owner_id) REFERENCES owner (id))",
+		"INSERT INTO owner VALUES (1, 'ann')", "INSERT INTO item VALUES (1, 1, 'one'), (2, 1, 'two')")
+	w.config(hotIndex + "  items:\n    index: NAME-items\n    table: item\n    fields: {name: {}, owner: owner.name}\n")
+	w.start()
+	w.settle()
+	r.copySlot(w)
+	if killed {
+		w.stop()
+	}
+	r.catchUp(w)
+	r.part(w)
+	gone := []string{"INSERT INTO hot (id, body) VALUES (1000, 'gone')", "DELETE FROM hot WHERE id = 1", "UPDATE owner SET name = 'gone'"}
+	w.exec(append(append([]string{"BEGIN"}, gone...), "COMMIT")...)
+	shown := func() bool {
+		_, item := w.get(w.search.URL + "/" + w.name + "-items/_doc/1")
+		return w.document("1000") != nil || w.document("1") == nil || strings.Contains(string(item), "gone")
+	}
+	if killed {
+		w.startWith("HAYSTREAM_FAULT=bulk answered")
+		_ = w.daemon.Wait()
+		w.daemon = nil
+		if !shown() {
+			t.Fatal("nothing was delivered")
+		}
+	} else {
+		w.eventually("it is delivered", shown)
+	}
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.promote(w)
+	source.to.Store(&r.Addr)
+	w.db, _ = w.dialect.open(t, r.URL, w.name)
+	w.exec("UPDATE hot SET counter = 7 WHERE id = 2", "INSERT INTO item VALUES (3, 1, 'three')")
+	if killed {
+		w.start()
+	}
+	w.settle()
+	w.compare(w.dialect.documents)
+	w.compareWith(w.name+"-items", map[string]string{"1": `{"name":"one","owner":"ann"}`, "2": `{"name":"two","owner":"ann"}`, "3": `{"name":"three","owner":"ann"}`})
+	if !w.log.contains(says) {
+		t.Errorf("the log does not say %q", says)
+	}
 }

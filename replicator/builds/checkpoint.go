@@ -35,6 +35,11 @@ type Checkpoint struct {
 	Position sources.Position `json:"position"`
 	Version  int64            `json:"version"` // the last one given out up to Position
 
+	// Beyond: documents and stored rows may show changes after Position, since a session is under
+	// way, or ended without saving how far it came. A server that has taken over from the one that
+	// they came from may lack these.
+	Beyond bool `json:"beyond,omitempty"`
+
 	Indexes map[string]*indexState `json:"indexes"` // by alias
 
 	// Tables are those in use, by schema.table.

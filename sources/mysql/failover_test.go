@@ -47,6 +47,11 @@ func TestFailover(t *testing.T) {
 		promoted.exec("USE " + r.name)
 		promoted.source = promoted.newSource()
 		r.Cleanup(func() { r.must(primary.Restart(context.Background())) }) // for its own clean-up
+		promoted.project("t")
+		start, err := promoted.source.Prepare(r.Context(), promoted.tables, mark.Position)
+		if r.must(err); !start.Moved {
+			r.Error("Prepare does not say that the server is another one")
+		}
 		second := promoted.restart(mark, "t")
 		second.expect("insert t (200,unread)", "insert t (201,unread)")
 		chunk, err := promoted.chunk("t")

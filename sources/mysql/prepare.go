@@ -61,6 +61,7 @@ func (s *Source) prepare(ctx context.Context, c *conn, tables []*sources.Table, 
 		if err := s.sameFile(ctx, c, server, at); err != nil {
 			return start, err
 		}
+		start.Moved = at.server != server.server
 	}
 	if start.Clock, err = clock(ctx, c); err != nil {
 		return start, err

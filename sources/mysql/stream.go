@@ -106,7 +106,7 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 		return nil, err
 	}
 	s.mu.Lock()
-	prepared, planned := s.prepared, s.planned
+	prepared, planned, server := s.prepared, s.planned, s.server
 	s.mu.Unlock()
 	if prepared == nil {
 		return nil, errors.New("the source is not prepared")
@@ -114,6 +114,9 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 	facts, err := readFacts(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	if facts.server != server { // it is for Prepare to say
+		return nil, fmt.Errorf("the server is %s, and %s was prepared", facts.server, server)
 	}
 	if err := facts.continues(ctx, c, at); err != nil {
 		return nil, err

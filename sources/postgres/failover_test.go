@@ -69,7 +69,10 @@ func testFailover(t *testing.T, version string) {
 		r.lost(r.again(f.at), "slot failover is gone")
 		return
 	}
-	r.must(r.again(f.at))
+	start, err := r.source.Prepare(t.Context(), r.tables, f.at.Position)
+	if r.must(err); !start.Moved {
+		t.Error("Prepare does not say that the timeline is another one")
+	}
 	f = r.follow(f.at)
 	r.exec("INSERT INTO notes VALUES (2)")
 	f.expect("insert notes (2)")
@@ -77,7 +80,10 @@ func testFailover(t *testing.T, version string) {
 		t.Errorf("the position is %s", f.at.Position)
 	}
 	f.stop()
-	r.must(r.again(f.at))
+	start, err = r.source.Prepare(t.Context(), r.tables, f.at.Position)
+	if r.must(err); start.Moved {
+		t.Error("Prepare says that the timeline is another one, and it is the same")
+	}
 }
 
 // standbyRefuses: a standby cannot be the source. On the way through a

@@ -56,7 +56,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, tables []*sources.
 		return start, err
 	}
 	if !start.Fresh {
-		if err := s.continues(from, where, sl, p); err != nil {
+		if start.Moved, err = s.continues(from, where, sl, p); err != nil {
 			return start, err
 		}
 	}
@@ -157,22 +157,23 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (system, error) {
 	return where, nil
 }
 
-// continues says why the server cannot lead on from the position.
-func (s *Source) continues(from sources.Position, where system, sl *slot, p *publication) error {
+// continues says why the server cannot lead on from the position, or whether it
+// does so on another timeline.
+func (s *Source) continues(from sources.Position, where system, sl *slot, p *publication) (moved bool, err error) {
 	at, err := parsePosition(from)
 	if err != nil {
-		return fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
+		return false, fmt.Errorf("%w: %w", sources.ErrPositionLost, err)
 	}
 	if err := where.contains(at); err != nil {
-		return err
+		return false, err
 	}
 	if err := sl.continues(s.cfg.Slot, at.lsn); err != nil {
-		return err
+		return false, err
 	}
 	if p == nil {
-		return fmt.Errorf("%w: the publication %s is gone, and what was written without it", sources.ErrPositionLost, s.cfg.Publication)
+		return false, fmt.Errorf("%w: the publication %s is gone, and what was written without it", sources.ErrPositionLost, s.cfg.Publication)
 	}
-	return nil
+	return at.timeline != where.timeline, nil
 }
 
 // freshSlot replaces a leftover slot and returns where the new one begins.

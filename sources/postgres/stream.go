@@ -171,7 +171,8 @@ func (st *stream) start(ctx context.Context, at position) error {
 		if err := s.free(ctx, conn, sl); err != nil {
 			return err
 		}
-		return s.continues(at.String(), st.where, sl, p)
+		_, err = s.continues(at.String(), st.where, sl, p)
+		return err
 	})
 	if err != nil {
 		return err
@@ -180,8 +181,12 @@ func (st *stream) start(ctx context.Context, at position) error {
 		return err
 	}
 	s.mu.Lock()
+	prepared := s.system.timeline
 	s.system, s.pid = st.where, st.conn.PID()
 	s.mu.Unlock()
+	if st.where.timeline != prepared { // it is for Prepare to say
+		return fmt.Errorf("the server has come from timeline %d to %d since it was prepared", prepared, st.where.timeline)
+	}
 	// Never more than what this stream begins with is acknowledged at its start.
 	s.acked.Store(uint64(at.lsn))
 	options := []string{
