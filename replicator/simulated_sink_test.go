@@ -467,21 +467,29 @@ func (c *cluster) document(name, id string) *sinks.Document {
 	return &sinks.Document{ID: []byte(id), Version: p.documents[id].version, Body: []byte(p.documents[id].body)}
 }
 
-func (c *client) Listed(ctx context.Context, name string, each func([]sinks.Document) error) error {
-	var all []sinks.Document
-	err := c.ask(ctx, "Listed "+name, func() {
-		if p := c.indexes[name]; p != nil {
-			for _, id := range slices.Sorted(maps.Keys(p.documents)) {
-				if d := c.document(name, id); d != nil {
-					all = append(all, sinks.Document{ID: d.ID, Version: d.Version})
-				}
+var _ sinks.Viewer = (*client)(nil)
+
+// Listed has pages of three documents. A place is the id of the last one.
+func (c *client) Listed(ctx context.Context, name, at string) (docs []sinks.Document, next string, err error) {
+	const page = 3
+	err = c.ask(ctx, "Listed "+name, func() {
+		p := c.indexes[name]
+		if p == nil {
+			return
+		}
+		for _, id := range slices.Sorted(maps.Keys(p.documents)) {
+			d := c.document(name, id)
+			switch {
+			case d == nil || at != "" && id <= at:
+			case len(docs) == page:
+				next = string(docs[page-1].ID)
+				return
+			default:
+				docs = append(docs, sinks.Document{ID: d.ID, Version: d.Version})
 			}
 		}
 	})
-	if err != nil || len(all) == 0 {
-		return err
-	}
-	return each(all)
+	return docs, next, err
 }
 
 func (c *client) Refusals(ctx context.Context, _ string, _ func(id string)) error {
