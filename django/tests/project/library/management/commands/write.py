@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args, **options):
         writer = Writer(options["seed"])
         if options["migrate"]:
-            writer.give_way("200ms")
+            writer.give_way(True)
         for migration in options["migrate"]:
             writer.beside = subprocess.Popen([sys.executable, "manage.py", "migrate", "library", migration, "-v0"])
             while writer.beside.poll() is None:
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             if writer.beside.returncode:
                 raise CommandError(f"migrate {migration} has failed")
         writer.beside = None
-        writer.give_way("0")
+        writer.give_way(False)
         writer.transactions(60)
         self.stdout.write(" ".join(f"{name}:{count}" for name, count in sorted(writer.done.items())))
 
@@ -48,10 +48,15 @@ class Writer:
         self.done = {}
         self.ways = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("do_")]
 
-    def give_way(self, timeout):
-        """Wait so long for a lock: shorter than a migration does, which must not be the one that ends in a deadlock."""
-        if connection.vendor == "postgresql":
-            connection.cursor().execute("SELECT set_config('lock_timeout', %s, false)", [timeout])
+    def give_way(self, first):
+        """Wait for a lock not as long as a migration does, which must not be the one that ends in a deadlock. MySQL and
+        MariaDB see none between a table that is being altered and a row, and wait in seconds."""
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT set_config('lock_timeout', %s, false)", ["200ms" if first else "0"])
+            else:
+                timeout = "1" if first else "DEFAULT"
+                cursor.execute(f"SET SESSION lock_wait_timeout = {timeout}, innodb_lock_wait_timeout = {timeout}")
 
     def transactions(self, number):
         for _ in range(number):
