@@ -49,7 +49,7 @@ var faultCases = map[string][]faultCase{
 	servers.MySQL: {
 		{point: "read", times: 20},
 		{point: "rows loaded", times: 1},
-		{point: "chunk stored", times: 2},
+		{point: "chunk stored"}, // of the one table at least that is still being loaded
 		{point: "stretch to be rendered"},
 		{point: "stretch held", compare: true},
 		{point: "applied", times: 5},
