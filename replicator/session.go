@@ -41,7 +41,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	st.Update(func(cp *builds.Checkpoint) { cp.Use(plan, pf.Held) })
+	st.Update(func(cp *builds.Checkpoint) { cp.Use(plan) })
 	if plan.Layout == nil {
 		st.Use(nil)
 	} else if err := d.useStore(st, plan, store, &left); err != nil {
@@ -61,12 +61,15 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err := x.Reconcile(ctx, wanted); err != nil {
 		return err
 	}
+	targets := x.Targets(wanted, old)
 	beyond := false
-	st.Update(func(cp *builds.Checkpoint) { beyond, cp.Beyond = cp.Beyond, true })
+	st.Update(func(cp *builds.Checkpoint) {
+		cp.Settle(plan, pf.Held)
+		beyond, cp.Beyond = cp.Beyond, true
+	})
 	if _, err := st.Save(ctx); err != nil {
 		return err
 	}
-	targets := x.Targets(wanted, old)
 	if d.queue != nil {
 		if err := eventsWait(wanted, targets, pf.Held); err != nil {
 			return err

@@ -96,7 +96,7 @@ func (d *daemon) useStore(st *builds.State, plan *mapping.Plan, store *rowstore.
 			cp.Position, cp.Version = from.Position, from.Version
 		}
 		if saved.ID != store.ID() {
-			cp.LoseStore(plan)
+			cp.LoseStore()
 		}
 	})
 	st.Use(store)

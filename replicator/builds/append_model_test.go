@@ -438,6 +438,7 @@ func (l *life) begin() error {
 	})
 	s.x = &Indexes{Sink: l.sink, State: st, Now: l.now, Log: zerolog.New(said{l}), Told: map[string]bool{}, Held: Held{}, Fed: old, Whole: true}
 	if err = s.x.Reconcile(ctx, wanted); err == nil {
+		s.targets = s.x.Targets(wanted, old)
 		_, err = st.Save(ctx)
 	}
 	if err != nil {
@@ -447,7 +448,6 @@ func (l *life) begin() error {
 	if s.at < l.acked {
 		l.t.Errorf("goes on at %d, and %d was acknowledged", s.at, l.acked)
 	}
-	s.targets = s.x.Targets(wanted, old)
 	st.View(func(cp *Checkpoint) { s.version = cp.Version })
 	barrier := func(string) <-chan struct{} {
 		d := &landing{barrier: make(chan struct{}), at: -1}

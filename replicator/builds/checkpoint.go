@@ -13,7 +13,6 @@ import (
 	"slices"
 	"time"
 
-	"haystream/mapping"
 	"haystream/mapping/rowstore"
 	"haystream/replicator/reading"
 	"haystream/sinks"
@@ -382,17 +381,11 @@ func (cp *Checkpoint) Stored() bool {
 
 // LoseStore marks the indexes stale that were rendered from a store that is gone, also one that is built where the
 // checkpoint does not know what serves: rows that go before the next store is loaded would stay in it.
-func (cp *Checkpoint) LoseStore(plan *mapping.Plan) {
-	joined := map[string]bool{}
-	for _, set := range plan.Sets {
-		for _, index := range set {
-			joined[index.Alias] = joined[index.Alias] || len(index.Joined) > 0
-		}
-	}
+func (cp *Checkpoint) LoseStore() {
+	stored := func(b *build) bool { return b != nil && b.UUID != "" && b.Stored }
 	epoch := cp.newEpoch()
-	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
-		st := cp.Indexes[alias]
-		if made := func(b *build) bool { return b != nil && b.UUID != "" }; joined[alias] && (made(st.Live) || made(st.Next)) {
+	for alias, st := range cp.Indexes {
+		if stored(st.Live) || stored(st.Next) {
 			cp.markStale(alias, "the row store was begun anew", epoch)
 		}
 	}

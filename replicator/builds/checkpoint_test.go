@@ -104,7 +104,7 @@ func TestEpochs(t *testing.T) {
 	table := &sources.Table{Schema: "public", Name: "book", Columns: []sources.Column{{Name: "id"}, {Name: "title"}, {Name: "pages"}}, Fingerprint: of("id", "title", "pages")}
 	cp := NewCheckpoint("blog")
 	titles := &mapping.Index{Alias: "titles", Uses: map[string][]string{"public.book": {"id", "title"}}}
-	cp.Use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
+	cp.Use(&mapping.Plan{Tables: []*sources.Table{table}})
 	stale := func(when, want string) {
 		t.Helper()
 		cp.Indexes["titles"] = &indexState{Live: &build{Epoch: cp.Indexes["titles"].Live.Epoch, Since: 1}}
@@ -172,7 +172,7 @@ func TestEpochs(t *testing.T) {
 		t.Errorf("an index into which nothing has come has to be made again: %+v, %+v, %d", st, st.Next, epoch)
 	}
 	cp.Version = 5
-	cp.Use(&mapping.Plan{Tables: []*sources.Table{table, {Schema: "public", Name: "tag"}}}, nil)
+	cp.Use(&mapping.Plan{Tables: []*sources.Table{table, {Schema: "public", Name: "tag"}}})
 	if cp.Told != 5 {
 		t.Errorf("with other tables in use, stale changes up to %d count as known", cp.Told)
 	}
@@ -184,7 +184,7 @@ func TestUndecodedChange(t *testing.T) {
 	table := &sources.Table{Schema: "public", Name: "book", Columns: []sources.Column{{Name: "id"}, {Name: "title"}, {Name: "odd"}}}
 	titles := &mapping.Index{Alias: "titles", Uses: map[string][]string{"public.book": {"id", "title"}}}
 	cp := NewCheckpoint("books")
-	cp.Use(&mapping.Plan{Tables: []*sources.Table{table}}, nil)
+	cp.Use(&mapping.Plan{Tables: []*sources.Table{table}})
 	cp.Indexes["titles"] = &indexState{Live: &build{Since: 1}}
 	var undecoded sources.Undecoded
 	if err := undecoded.Fail("odd", errors.New("it is odd")); err != nil {
@@ -194,5 +194,48 @@ func TestUndecodedChange(t *testing.T) {
 	cp.outdate(titles)
 	if want := "table public.book has a value in the log that cannot be decoded: column odd: it is odd"; cp.Indexes["titles"].Stale != want {
 		t.Errorf("stale %q, want %q", cp.Indexes["titles"].Stale, want)
+	}
+}
+
+// TestDefinitionsTakenBack: a session that ends before it has decided about every index leaves what is known of
+// the tables of former definitions, so that nothing is missed where these come back.
+func TestDefinitionsTakenBack(t *testing.T) {
+	table := func(name, sign string) *sources.Table {
+		facts := sources.Facts{"relation": {sign}}
+		return &sources.Table{Schema: "public", Name: name, Columns: []sources.Column{{Name: "id"}}, Fingerprint: sources.Fingerprint{Table: facts, Columns: map[string]sources.Facts{"id": facts}}}
+	}
+	books := &mapping.Index{Alias: "books", Uses: map[string][]string{"public.book": {"id"}}}
+	former := &mapping.Plan{Tables: []*sources.Table{table("book", "1")}, Homes: map[string]string{"book": "public"}}
+	others := &mapping.Plan{Tables: []*sources.Table{table("tag", "1")}, Homes: map[string]string{"tag": "public"}}
+	for _, settled := range []bool{false, true} {
+		cp := NewCheckpoint("blog")
+		cp.Indexes["books"] = &indexState{Live: &build{Since: 1}}
+		cp.Use(former)
+		cp.Settle(former, nil)
+		cp.Use(others)
+		if settled {
+			cp.Settle(others, nil)
+		}
+		cp.Compare([]*sources.Table{table("book", "2"), table("tag", "1")}, zerolog.Nop())
+		cp.outdate(books)
+		if stale := cp.Indexes["books"].Stale; (stale == "") != settled {
+			t.Errorf("settled: %v, stale %q", settled, stale)
+		}
+		if (cp.Tables["public.book"] == nil) != settled || (cp.Homes["book"] == "") != settled || cp.Tables["public.tag"] == nil {
+			t.Errorf("settled: %v, known are %v, at home in %v", settled, cp.Tables, cp.Homes)
+		}
+	}
+}
+
+// TestLoseStore: an index made of stored rows is stale without them, whatever the definitions are by now.
+func TestLoseStore(t *testing.T) {
+	cp := NewCheckpoint("blog")
+	stored, other := &build{UUID: "made", Stored: true}, &build{UUID: "made"}
+	cp.Indexes = map[string]*indexState{"live": {Live: stored}, "next": {Live: other, Next: stored}, "neither": {Live: other}, "planned": {Live: &build{Stored: true}}}
+	cp.LoseStore()
+	for alias, st := range cp.Indexes {
+		if want := alias == "live" || alias == "next"; (st.Stale != "") != want || want && st.Epoch != cp.Epoch {
+			t.Errorf("index %s: stale %q, epoch %d of %d", alias, st.Stale, st.Epoch, cp.Epoch)
+		}
 	}
 }

@@ -68,36 +68,62 @@ func (cp *Checkpoint) Compare(catalog []*sources.Table, log zerolog.Logger) {
 	}
 }
 
-// Use notes the tables of a plan, with what the catalog tells of them. What names
-// mean stays settled while definitions that use them are held up.
-func (cp *Checkpoint) Use(plan *mapping.Plan, why Held) {
-	tables := make(map[string]*tableState, len(plan.Tables))
+// Use notes the tables of a plan, with what the catalog tells of them. What else is known stays until Settle: the
+// session may end before it has decided about every index, and the next one may have other definitions.
+func (cp *Checkpoint) Use(plan *mapping.Plan) {
+	used := make(map[string]bool, len(plan.Tables))
+	for _, t := range plan.Tables {
+		used[t.String()] = true
+	}
+	if !maps.EqualFunc(cp.Tables, used, func(_ *tableState, _ bool) bool { return true }) {
+		// With other tables in use the log is numbered otherwise from here on.
+		cp.Told = min(cp.Told, cp.Version)
+	}
+	if cp.Tables == nil {
+		cp.Tables = map[string]*tableState{}
+	}
 	for _, t := range plan.Tables {
 		known := cp.Tables[t.String()]
 		if known == nil {
 			known = &tableState{}
+			cp.Tables[t.String()] = known
 		}
-		var columns []string
+		columns := slices.Collect(maps.Keys(known.Fingerprint.Columns))
 		for i := range t.Columns {
 			name := t.Columns[i].Name
+			if known.Fingerprint.Columns[name] != nil {
+				continue
+			}
 			columns = append(columns, name)
-			if known.Fingerprint.Columns[name] == nil && !slices.Contains(known.Fresh, name) {
+			if !slices.Contains(known.Fresh, name) {
 				known.Fresh = append(known.Fresh, name)
 			}
 		}
 		known.Fingerprint = t.Fingerprint.Of(columns)
+	}
+	if cp.Homes == nil {
+		cp.Homes = map[string]string{}
+	}
+	maps.Copy(cp.Homes, plan.Homes)
+}
+
+// Settle forgets the tables and columns that a plan does not use: no index goes on that is made of them, but for those
+// that are marked stale. What names mean stays settled while definitions that use them are held up.
+func (cp *Checkpoint) Settle(plan *mapping.Plan, why Held) {
+	tables := make(map[string]*tableState, len(plan.Tables))
+	for _, t := range plan.Tables {
+		known := cp.Tables[t.String()]
+		var columns []string
+		for i := range t.Columns {
+			columns = append(columns, t.Columns[i].Name)
+		}
+		known.Fingerprint = known.Fingerprint.Of(columns)
 		tables[t.String()] = known
 	}
-	if !maps.EqualFunc(cp.Tables, tables, func(_, _ *tableState) bool { return true }) {
-		// With other tables in use the log is numbered otherwise from here on.
-		cp.Told = min(cp.Told, cp.Version)
+	cp.Tables = tables
+	if len(why) == 0 {
+		cp.Homes = maps.Clone(plan.Homes)
 	}
-	homes := map[string]string{}
-	if len(why) > 0 {
-		maps.Copy(homes, cp.Homes)
-	}
-	maps.Copy(homes, plan.Homes)
-	cp.Tables, cp.Homes = tables, homes
 }
 
 // NoteStale begins an epoch of what changes of the log have made stale, and reports
