@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // A Set is a set of names on disk. It is worth nothing once it is closed. For use from any goroutine.
@@ -41,7 +42,8 @@ func OpenSet(dir string) (*Set, error) { return open(dir, true) }
 func open(dir string, kept bool) (*Set, error) {
 	cache := pebble.NewCache(setMemory)
 	defer cache.Unref()
-	db, err := pebble.Open(dir, &pebble.Options{ErrorIfNotExists: kept, DisableWAL: true, MemTableSize: setMemory, Cache: cache, Logger: quiet{}})
+	// With the engine's own file system, a goroutine of it would stay where the set cannot be opened.
+	db, err := pebble.Open(dir, &pebble.Options{FS: vfs.Default, ErrorIfNotExists: kept, DisableWAL: true, MemTableSize: setMemory, Cache: cache, Logger: quiet{}})
 	if err != nil {
 		return nil, fmt.Errorf("open set of ids: %w", err)
 	}
