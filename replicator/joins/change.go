@@ -74,7 +74,11 @@ func (j *Joins) change(b *rowstore.Batch, t *Table, c *sources.Change) error {
 		return nil // the table that takes its place has the row
 	}
 	// What was there is not known. The row is stored when it has been read again.
-	if err := j.suspectRow(b, t, row, late); err != nil {
+	why := byte(late)
+	if !t.load.Done {
+		why = early
+	}
+	if err := j.suspectRow(b, t, row, why); err != nil {
 		return err
 	}
 	return errors.Join(j.appears(b, t, acting, row, false), j.cascade(b, t, acting, row))

@@ -378,30 +378,53 @@ func TestSuspects(t *testing.T) {
 		s.reread(map[string][]string{"child": {"1,-,default"}})
 		s.expect("child", "1,-,default")
 	})
+	again := func(s *bench, changes ...string) {
+		l, err := s.j.Look()
+		if err != nil || l == nil {
+			s.Fatalf("nothing is read again: %v", err)
+		}
+		_, w := s.open("child")
+		s.stream(changes...)
+		chunk := &sources.Chunk{Done: true, Sees: func(uint64) bool { return false }, Rows: []sources.Row{row("1", "-", "before")}}
+		h, _ := s.j.windows.Happened(w, chunk)
+		if err := s.j.Found(l, chunk, h); err != nil {
+			s.Fatal(err)
+		}
+		s.j.windows.Close(w)
+	}
 	t.Run("told in part again while it is looked up", func(t *testing.T) {
 		s := newBench(t)
 		for _, table := range []string{"parent", "part", "child"} {
 			s.merge(table, true)
 		}
 		s.stream("insert child 1,-,?")
-		l, err := s.j.Look()
-		if err != nil || l == nil {
-			t.Fatalf("nothing is read again: %v", err)
-		}
-		_, w := s.open("child")
-		s.stream("update child 1,?,? > 1,?,?")
-		chunk := &sources.Chunk{Done: true, Sees: func(uint64) bool { return false }, Rows: []sources.Row{row("1", "-", "before")}}
-		h, _ := s.j.windows.Happened(w, chunk)
-		if err := s.j.Found(l, chunk, h); err != nil {
-			t.Fatal(err)
-		}
-		s.j.windows.Close(w)
+		again(s, "update child 1,?,? > 1,?,?")
 		s.expect("child")
 		if !s.j.known() {
 			t.Error("a row that comes late holds up all others")
 		}
 		s.reread(map[string][]string{"child": {"1,-,now"}})
 		s.expect("child", "1,-,now")
+	})
+	t.Run("told in part, moved to where all was read", func(t *testing.T) {
+		for _, changes := range [][]string{nil, {"update child 1,?,? > 1,?,?"}} {
+			s := newBench(t)
+			s.merge("parent", true)
+			s.merge("part", true)
+			s.merge("child", false, "2,-,two")
+			s.stream("update child 6,?,? > 1,?,?")
+			s.merge("child", true)
+			if s.j.known() {
+				t.Error("documents may be rendered without the row, which is nowhere in the store")
+			}
+			again(s, changes...)
+			if _, err := s.j.Look(); err != nil || !s.j.known() {
+				t.Errorf("the row holds up all others after it was read once: %v", err)
+			}
+			if len(changes) == 0 {
+				s.expect("child", "1,-,before", "2,-,two")
+			}
+		}
 	})
 	t.Run("while another table is read", func(t *testing.T) {
 		s := newBench(t)

@@ -2,6 +2,7 @@ package joins
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -264,10 +265,15 @@ func (j *Joins) Found(l *Lookup, chunk *sources.Chunk, h reading.Happened) error
 
 // readLater keeps a row a suspect that has changed since a lookup has read it: by its
 // key, with what is noted of it; by another value, it may be any that was acted on.
+// One that the log tells in part all the time holds up documents no longer.
 func (j *Joins) readLater(b *rowstore.Batch, l *Lookup, v value) error {
 	if l.byKey() && l.has(v.name) {
 		l.again[v.name] = true
-		return nil
+		note, err := j.suspicion(b, l.table, v.name)
+		if err != nil || note == nil || note[0] != early {
+			return err
+		}
+		return errors.Join(j.clear(b, l.table, v.name), j.suspect(b, l.table, v, late))
 	}
 	return j.suspect(b, l.table, v, acted)
 }

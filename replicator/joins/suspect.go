@@ -19,7 +19,8 @@ import (
 //
 // Suspects are noted in the store, in the batch of what made them so. When their
 // table is read whole, their rows are read again by key (see lookup). Documents are
-// rendered only from tables without suspects of the first kind; rows of the second come late.
+// rendered only from tables without suspects of the first kind; rows of the second come late, unless they came while
+// their table was being read.
 
 // noteSuspect is what the names of a table's suspects begin with.
 const noteSuspect = "suspect/"
@@ -118,7 +119,11 @@ func (t *Table) referred(k *mapping.Cascade, row sources.Row) (v value, ok bool)
 const (
 	acted = iota // a foreign key may have acted on its rows
 	late         // the log has told a part of its row, which comes late
+	early        // the same, while the table was being read: documents wait until it is looked up once
 )
+
+// waits reports whether documents wait for what is noted so.
+func waits(why byte) bool { return why != late }
 
 // suspect notes that rows with a value may not be as the source has them. One that
 // is being read again stays a suspect.
@@ -127,7 +132,7 @@ func (j *Joins) suspect(b *rowstore.Batch, t *Table, v value, why byte) error {
 		l.again[v.name] = true
 	}
 	note, err := j.suspicion(b, t, v.name)
-	if err != nil || note != nil && note[0] <= why {
+	if err != nil || note != nil && (note[0] == acted || note[0] == why || waits(note[0]) && !waits(why)) {
 		return err
 	}
 	if note != nil {
@@ -168,7 +173,7 @@ func (j *Joins) clear(b *rowstore.Batch, t *Table, name string) error {
 
 func (t *Table) count(name string, why byte, n int) {
 	t.suspects += n
-	if why == late {
+	if !waits(why) {
 		t.late += n
 	}
 	if columns, _, err := parseSuspect(name); err != nil || slices.ContainsFunc(columns, func(i int) bool { return slices.Contains(t.Table.Key, i) }) {
