@@ -275,6 +275,9 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 	case errors.Is(err, sources.ErrPositionLost):
 		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
 		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Restart(err.Error()) }), nil
+	case errors.Is(err, errTakenOver):
+		d.log.Error().Err(err).Msg("the log goes on; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
+		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Distrust(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.standBy(ctx, err), nil
 	case errors.As(err, &refused) && refused.Final, errors.As(err, &problems), errors.Is(err, sources.ErrConfig) && !d.ran,

@@ -41,6 +41,7 @@ func TestAnswers(t *testing.T) {
 		"what was read is stale":                   {err: errStale, next: again, position: "p"},
 		"a table has changed":                      {err: fmt.Errorf("stream: %w", sources.ErrSchemaChanged), next: again, position: "p"},
 		"the log does not continue":                {err: fmt.Errorf("prepare: %w", sources.ErrPositionLost), next: again, stale: "notes tags"},
+		"another server has taken over":            {err: fmt.Errorf("prepare: %w", errTakenOver), next: again, stale: "notes tags", position: "p"},
 		"definitions are refused":                  {err: refused(true), ran: true, next: later, stops: true, position: "p"},
 		"something is refused that may come right": {err: refused(false), next: later, position: "p"},
 		"the source is not set up, at first":       {err: sources.ErrConfig, next: later, stops: true, position: "p"},

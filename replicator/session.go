@@ -250,6 +250,9 @@ func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Note
 	return plan, old, nil
 }
 
+// errTakenOver ends a session before it has begun: documents and stored rows may be of a server that is no more.
+var errTakenOver = errors.New("another server has taken over, and the last session ended before it could save how far it had come: changes may have been sent that the former server alone had")
+
 // prepare makes the source ready and settles where numbering goes on.
 func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Plan) (sources.Start, error) {
 	var from sources.Position
@@ -260,7 +263,7 @@ func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Pl
 		return start, err
 	}
 	if start.Moved && beyond {
-		return start, fmt.Errorf("%w: another server has taken over, and the last session ended before it could save how far it had come: changes may have been sent that the former server alone had", sources.ErrPositionLost)
+		return start, errTakenOver
 	}
 	if from.IsZero() {
 		st.Update(func(cp *builds.Checkpoint) {

@@ -297,11 +297,25 @@ func (cp *Checkpoint) LeftOut(table, alias string) {
 // otherwise stay.
 func (cp *Checkpoint) Restart(reason string) {
 	cp.Position = ""
+	cp.rebuildAll(reason)
+	for _, st := range cp.Indexes {
+		st.Gap = true
+	}
+}
+
+// Distrust has every index rebuilt beside the one that serves, and the row store begun anew: they may show
+// changes that the source never had. The log goes on, so that nothing is missed which is in no table.
+func (cp *Checkpoint) Distrust(reason string) {
+	cp.Store, cp.Beyond = StoreState{}, false
+	cp.rebuildAll(reason)
+}
+
+// rebuildAll marks every index stale, and numbers what comes above all that was sent.
+func (cp *Checkpoint) rebuildAll(reason string) {
 	cp.Version += versionStride
 	epoch := cp.newEpoch()
 	for _, alias := range slices.Sorted(maps.Keys(cp.Indexes)) {
 		cp.markStale(alias, reason, epoch)
-		cp.Indexes[alias].Gap = true
 	}
 }
 
