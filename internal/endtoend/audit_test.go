@@ -84,6 +84,18 @@ func (w *world) auditDocuments(alias string, want map[string]json.RawMessage, le
 	}
 }
 
+// letterOf is the dead letter of a document of the only index, empty where there is none.
+func (w *world) letterOf(id string) deadletters.Letter {
+	w.t.Helper()
+	physical := w.physical()
+	for _, letter := range w.letters() {
+		if letter.Physical == physical && letter.DocID == id {
+			return letter
+		}
+	}
+	return deadletters.Letter{}
+}
+
 // letters are the pipeline's dead letters.
 func (w *world) letters() (all []deadletters.Letter) {
 	w.t.Helper()

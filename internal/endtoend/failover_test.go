@@ -45,9 +45,7 @@ func replicaOf(t *testing.T, primary *servers.Server) *replica {
 		spec.Args = append([]string{"--server-id=2", "--log-bin=other", "--log-slave-updates=ON", "--skip-slave-start"}, spec.Args...)
 		r := &replica{Server: servers.Test(t, spec)}
 		r.db, _ = d.open(t, r.URL, "")
-		for _, statement := range replicateFrom(t, primary) {
-			r.exec(t, statement)
-		}
+		r.exec(t, replicateFrom(t, primary)...)
 		return r
 	}
 	r := &replica{Server: primary}
@@ -55,12 +53,9 @@ func replicaOf(t *testing.T, primary *servers.Server) *replica {
 		r.Server = servers.Standby(t, primary)
 	} else {
 		r.Server = servers.Standby(t, primary, "-c", "sync_replication_slots=on")
-		first, _ := d.open(t, primary.URL, "")
-		for _, statement := range []string{"ALTER SYSTEM SET synchronized_standby_slots = 'standby'", "SELECT pg_reload_conf()"} { // nobody reads what a standby lacks
-			if _, err := first.ExecContext(t.Context(), statement); err != nil {
-				t.Fatalf("%s: %v", statement, err)
-			}
-		}
+		first := &replica{Server: primary}
+		first.db, _ = d.open(t, primary.URL, "")
+		first.exec(t, "ALTER SYSTEM SET synchronized_standby_slots = 'standby'", "SELECT pg_reload_conf()") // nobody reads what a standby lacks
 	}
 	r.db, _ = d.open(t, r.URL, "")
 	return r
@@ -219,9 +214,7 @@ func losesWrites(t *testing.T, spec servers.Spec, killed bool, says string) {
 		return w.document("1000") != nil || w.document("1") == nil || strings.Contains(string(item), "gone")
 	}
 	if killed {
-		w.startWith("HAYSTREAM_FAULT=bulk answered")
-		_ = w.daemon.Wait()
-		w.daemon = nil
+		w.dieAt("bulk answered")
 		if !shown() {
 			t.Fatal("nothing was delivered")
 		}

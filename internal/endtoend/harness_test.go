@@ -196,6 +196,18 @@ func (w *world) startWith(environment ...string) {
 	}
 }
 
+// dieAt starts a daemon, and waits until it is killed at a fault point.
+func (w *world) dieAt(point string) {
+	w.t.Helper()
+	from := w.log.len()
+	w.startWith("HAYSTREAM_FAULT=" + point)
+	_ = w.daemon.Wait()
+	w.daemon = nil
+	if !strings.Contains(w.log.from(from), "fault: "+point+"\n") {
+		w.t.Fatalf("the daemon did not die at %q", point)
+	}
+}
+
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(cmp.Or(w.binary, binary), append(args, "-c", w.path())...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, w.log, w.log

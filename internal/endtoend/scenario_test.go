@@ -76,9 +76,8 @@ func TestDeadLetterIsSeenAndClears(t *testing.T) {
 	w.exec("UPDATE free SET word = 'no number' WHERE id = 1", "UPDATE free SET word = '14' WHERE id = 2")
 	w.eventually("the stream goes on past the refused document", func() bool { return w.document("2")["word"] == "14" })
 	w.eventually("the dead letter shows in /status", func() bool { return w.deadLetters() == 1 })
-	w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_refresh", "")
-	if _, body := w.get(w.search.URL + "/haystream-dead-letters/_search?q=" + w.physical()); !strings.Contains(string(body), "no number") {
-		t.Errorf("the dead letter does not carry the document: %s", body)
+	if letter := w.letterOf("1"); !strings.Contains(letter.Body, "no number") {
+		t.Errorf("the dead letter does not carry the document: %+v", letter)
 	}
 	w.exec("UPDATE free SET word = '15' WHERE id = 1")
 	w.eventually("the dead letter is cleared", func() bool { return w.deadLetters() == 0 })

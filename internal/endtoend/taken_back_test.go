@@ -39,12 +39,7 @@ tables:
 						}
 					}
 					w.config(others)
-					w.startWith("HAYSTREAM_FAULT=index created")
-					_ = w.daemon.Wait()
-					w.daemon = nil
-					if !strings.Contains(w.log.tail(1<<20), "fault: index created\n") {
-						t.Fatal("the daemon was not killed")
-					}
+					w.dieAt("index created")
 					w.exec("DELETE FROM tag WHERE id = 1", "DELETE FROM book WHERE id = 3", "UPDATE book SET title = 'other' WHERE id = 2", "INSERT INTO tag VALUES (4, 2, 'grey', 'grau', 4)")
 					w.config(meaningConfig)
 					w.start()

@@ -3,7 +3,6 @@ package endtoend
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,7 +78,7 @@ func testTypes(t *testing.T, w *world) {
 		for _, id := range []int{n, streamed + n} {
 			var fields map[string]json.RawMessage
 			if err := json.Unmarshal(documents[fmt.Sprint(id)], &fields); err != nil {
-				t.Errorf("document %d: %v: %s%s", id, err, documents[fmt.Sprint(id)], w.deadLetter(fmt.Sprint(id)))
+				t.Errorf("document %d: %v: %s%s", id, err, documents[fmt.Sprint(id)], w.letterOf(fmt.Sprint(id)).Reason)
 				continue
 			}
 			for i, c := range cases {
@@ -94,12 +93,4 @@ func testTypes(t *testing.T, w *world) {
 			}
 		}
 	}
-}
-
-// deadLetter is why a document was refused, where it was.
-func (w *world) deadLetter(id string) string {
-	w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_refresh", "")
-	_, body := w.request(http.MethodPost, w.search.URL+"/haystream-dead-letters/_search",
-		fmt.Sprintf(`{"query": {"bool": {"filter": [{"term": {"physical": %q}}, {"term": {"doc_id": %q}}]}}, "_source": ["reason"]}`, w.physical(), id))
-	return string(body)
 }

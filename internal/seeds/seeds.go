@@ -33,7 +33,8 @@ func Of(t testing.TB, n int) []uint64 {
 	}
 	seeds := make([]uint64, n)
 	for i := range seeds {
-		if seeds[i] = uint64(i + 1); draw {
+		seeds[i] = uint64(i + 1)
+		if draw {
 			seeds[i] = rand.Uint64() >> 32 // short enough to be typed
 		}
 	}

@@ -22,7 +22,7 @@ const maxDirty = 25_000
 type dirty struct {
 	queue   map[string]int64 // to be sent in the next round, with the version of the last record that names it
 	records []int64          // the versions of the records that name what is queued
-	most    int              // documents in the queue, about
+	most    int              // documents in the queue, about; Open shares them out
 
 	// behind: records from this version on are only in the store, since there are too
 	// many documents; 0: none is.
@@ -31,7 +31,7 @@ type dirty struct {
 
 // newDirty begins with what earlier sessions have left in the store.
 func newDirty() dirty {
-	return dirty{queue: map[string]int64{}, most: maxDirty, behind: 1}
+	return dirty{queue: map[string]int64{}, behind: 1}
 }
 
 // record says which documents of a batch its record has to name, and whether there is
