@@ -18,6 +18,7 @@ import (
 // A dialect is what the same scenario says in one kind of database.
 type dialect struct {
 	driver    string
+	charset   string // of a database: MariaDB's own was latin1 up to 11.5
 	hotTable  string
 	documents string // the hot table's, as id and JSON text, by hand
 	analyze   string
@@ -71,6 +72,7 @@ func mysqlDialect() dialect {
 		hotTable: `CREATE TABLE hot (
 	id bigint PRIMARY KEY, counter bigint NOT NULL DEFAULT 0, name text, amount decimal(12,2), tags json,
 	at timestamp(6) NOT NULL DEFAULT current_timestamp(6), flag tinyint(1), body text NOT NULL)`,
+		charset: " CHARACTER SET utf8mb4",
 		documents: `SELECT CAST(id AS char), JSON_OBJECT('id', id, 'counter', counter, 'name', name, 'amount', amount, 'tags', JSON_EXTRACT(tags, '$'),
 	'at', DATE_FORMAT(at, '%Y-%m-%dT%H:%i:%s.%fZ'), 'flag', JSON_EXTRACT(CASE flag WHEN 1 THEN 'true' WHEN 0 THEN 'false' END, '$'), 'body', body) FROM hot`,
 		analyze: "ANALYZE TABLE hot",

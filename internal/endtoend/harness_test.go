@@ -117,7 +117,7 @@ func worldNamed(t *testing.T, name string, server, es *servers.Server) *world {
 	t.Helper()
 	w := &world{t: t, ctx: context.WithoutCancel(t.Context()), name: name, server: server, search: es, dialect: dialectOf(server.Kind), dir: t.TempDir(), port: freePort(t), log: &logBuffer{}}
 	first, _ := w.dialect.open(t, server.URL, "")
-	if _, err := first.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+	if _, err := first.ExecContext(t.Context(), "CREATE DATABASE "+name+w.dialect.charset); err != nil {
 		t.Fatal(err)
 	}
 	w.db, w.url = w.dialect.open(t, server.URL, name)
