@@ -293,12 +293,14 @@ func (c *comparison) step(format string, args ...any) {
 	c.log.Update(func(r *verify.Report) { r.Step = text })
 }
 
-// persist repeats what fails while a server does not answer, for some time.
+// persist repeats what fails while a server does not answer, for some time. That a table has changed ends the session soon:
+// the next one goes on.
 func (c *comparison) persist(ctx context.Context, do func() error) error {
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 	for began := time.Now(); ; {
 		err := do()
-		if err == nil || ctx.Err() != nil || c.t.Retired.Load() || errors.Is(err, sources.ErrUnreadable) || sources.Known(err) || time.Since(began) > patience {
+		if err == nil || ctx.Err() != nil || c.t.Retired.Load() || errors.Is(err, sources.ErrUnreadable) ||
+			sources.Known(err) && !errors.Is(err, sources.ErrSchemaChanged) || time.Since(began) > patience {
 			return err
 		}
 		if err := retry.Wait(ctx, 0); err != nil {
@@ -312,6 +314,9 @@ func (c *comparison) persist(ctx context.Context, do func() error) error {
 func (c *comparison) held(ctx context.Context, stored bool) error {
 	reached := make(chan struct{})
 	if stored {
+		if err := c.marked(ctx); err != nil {
+			return err
+		}
 		c.p.joins.Barrier(c.t.Alias, func() { close(reached) })
 	} else {
 		c.p.tracker.barrier(func() { close(reached) })
@@ -322,6 +327,21 @@ func (c *comparison) held(ctx context.Context, stored bool) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// marked waits until the row store has made dirty what it knows of by now: documents whose time has come, and those that a change has
+// left in slices to be found.
+func (c *comparison) marked(ctx context.Context) error {
+	moment, err := c.p.joins.Moment()
+	wait := backoff.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
+	for err == nil {
+		all := false
+		if all, err = c.p.joins.Marked(c.t.Alias, moment); all {
+			return nil
+		}
+		err = errors.Join(err, wait.Wait(ctx, 0))
+	}
+	return err
 }
 
 // do has the apply loop do something.

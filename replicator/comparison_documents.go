@@ -167,6 +167,11 @@ func (c *comparison) settle(ctx context.Context, of rows, found []wrong, moving 
 			if err != nil {
 				return err
 			}
+			if slices.ContainsFunc(found, func(w wrong) bool { return seen[name(&w)] }) {
+				if err := c.p.source.Look(ctx); err != nil {
+					return err
+				}
+			}
 			rest = l.rest
 			still := map[string]bool{}
 			var mend []wrong

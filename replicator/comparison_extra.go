@@ -147,6 +147,11 @@ func (c *comparison) confirmExtra(ctx context.Context, part *sinks.Target, docs 
 			return err
 		}
 	}
+	if len(docs) > 0 { // the rows may be those of another table, and not yet be told of
+		if err := c.persist(ctx, func() error { return c.p.source.Look(ctx) }); err != nil {
+			return err
+		}
+	}
 	var actions []sinks.Action
 	var all []verify.Difference
 	for _, d := range docs {

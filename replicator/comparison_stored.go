@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"haystream/internal/backoff"
+	"haystream/mapping/rowstore"
 	"haystream/replicator/joins"
 	"haystream/replicator/reading"
 	"haystream/replicator/verify"
@@ -66,6 +67,11 @@ func (c *comparison) settleStored(ctx context.Context, t *joins.Table, rows []jo
 	for {
 		next := map[string]sources.Key{}
 		var mend []sources.Key
+		if slices.ContainsFunc(rows, func(s joins.Stored) bool { return !s.Touched && wrong(&s) && seen[s.Key] }) {
+			if err := c.persist(ctx, func() error { return c.p.source.Look(ctx) }); err != nil {
+				return err
+			}
+		}
 		for i := range rows {
 			s := &rows[i]
 			d, known := told[s.Key]
@@ -167,19 +173,26 @@ func (c *comparison) storedByKey(ctx context.Context, t *joins.Table, keys []sou
 	return all, nil
 }
 
-// storedExtra looks for stored rows that the source does not have.
+// storedExtra looks for stored rows that the source does not have, and for such as the store's indexes do not lead to.
 func (c *comparison) storedExtra(ctx context.Context, t *joins.Table) error {
 	c.step("stored table %s: rows that the source does not have", t.Source)
 	for after, done := []byte(nil), false; !done; {
 		unknown := map[string]sources.Key{}
+		var unindexed []indexed
 		var err error
-		after, done, err = c.p.joins.Rows(t, after, compareRows, func(key []byte, texts sources.Key) error {
+		after, done, err = c.p.joins.Rows(t, after, compareRows, func(key []byte, texts sources.Key, columns []string) error {
+			if columns != nil {
+				unindexed = append(unindexed, indexed{key: key, texts: texts, columns: columns})
+			}
 			has, err := c.set.Has([]byte(t.Source.String()), key)
 			if err == nil && !has {
 				unknown[string(key)] = texts
 			}
 			return err
 		})
+		if err == nil {
+			err = c.reindex(ctx, t, unindexed)
+		}
 		if err != nil {
 			return err
 		}
@@ -194,6 +207,77 @@ func (c *comparison) storedExtra(ctx context.Context, t *joins.Table) error {
 		if err != nil {
 			return err
 		}
+	}
+	return c.strays(ctx, t)
+}
+
+// An indexed is a stored row that an index of the store does not lead to, or leads to by what the row is not.
+type indexed struct {
+	key     []byte
+	texts   sources.Key
+	columns []string
+	stray   *rowstore.Stray
+}
+
+// strays looks for entries of the store's indexes that no row has.
+func (c *comparison) strays(ctx context.Context, t *joins.Table) error {
+	c.step("stored table %s: its indexes", t.Source)
+	for after, done := []byte(nil), false; !done; {
+		var found []indexed
+		var err error
+		after, done, err = c.p.joins.Strays(t, after, compareRows, func(s rowstore.Stray, texts sources.Key, columns []string) {
+			found = append(found, indexed{texts: texts, columns: columns, stray: &s})
+		})
+		if err == nil {
+			err = c.reindex(ctx, t, found)
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reindex tells of wrong indexes, and mends them. What is stored of a row and its entries in the indexes always change
+// together, so that one look is enough.
+func (c *comparison) reindex(ctx context.Context, t *joins.Table, found []indexed) error {
+	if len(found) == 0 {
+		return nil
+	}
+	var told []verify.Difference
+	var rows [][]byte
+	var strays []rowstore.Stray
+	for _, f := range found {
+		d := verify.Difference{Table: t.Source.String(), Kind: verify.Different, ID: strings.Join(f.texts, ","), Fields: []string{"_index(" + strings.Join(f.columns, ",") + ")"}}
+		c.log.Found(d)
+		told = append(told, d)
+		if f.stray == nil {
+			rows = append(rows, f.key)
+		} else {
+			strays = append(strays, *f.stray)
+		}
+	}
+	if !c.options.Repair {
+		return nil
+	}
+	mended := make(chan struct{})
+	err := c.p.do(ctx, func() error {
+		defer close(mended)
+		return c.p.joins.Reindex(t, rows, strays)
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-mended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, d := range told {
+		c.log.Repaired(d)
 	}
 	return nil
 }

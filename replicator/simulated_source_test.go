@@ -396,6 +396,8 @@ func (s *tail) Remove(ctx context.Context, _ bool) ([]string, error) {
 
 func (s *tail) Silence() time.Duration { return 0 }
 
+func (s *tail) Look(context.Context) error { return nil }
+
 func (s *tail) Evict(ctx context.Context) error {
 	if err := s.request(ctx, "Evict"); err != nil {
 		return err

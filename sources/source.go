@@ -49,8 +49,8 @@ func Known(err error) bool {
 	return errors.Is(err, ErrConfig) || errors.Is(err, ErrBusy) || errors.Is(err, ErrPositionLost) || errors.Is(err, ErrSchemaChanged)
 }
 
-// A Source is a database that is tailed. All methods but Stream and Chunk are
-// called from one goroutine at a time; Stream and Chunk run concurrently.
+// A Source is a database that is tailed. All methods but Stream, Chunk and Look are
+// called from one goroutine at a time; these run concurrently.
 type Source interface {
 	// Info connects and says what the source is. May be repeated.
 	Info(ctx context.Context) (Info, error)
@@ -93,6 +93,11 @@ type Source interface {
 	// transaction that the stream had emitted when Chunk was called; Chunk
 	// waits and reads again until that is so. Blocks until read.
 	Chunk(ctx context.Context, req ChunkRequest) (*Chunk, error)
+
+	// Look looks whether the tables of the stream are still as Prepare found them, as far as that shows in
+	// neither the log nor a chunk at its mark: else it returns ErrSchemaChanged, and Stream is about to. Who has compared
+	// rows with anything else calls it before it takes a difference for one.
+	Look(ctx context.Context) error
 
 	// Reached reports whether a stream that is at pos has emitted everything
 	// up to mark. Pure; called for every batch while chunks wait.

@@ -217,6 +217,10 @@ func (m *trial) validate(when string) bool {
 				m.holds(&c)
 			})
 		}
+		m.t = t
+		if reports, ok := m.verify(); !ok {
+			t.Errorf("verify finds %+v", reports)
+		}
 	})
 }
 

@@ -70,6 +70,9 @@ func testTypes(t *testing.T, w *world) {
 		insert(n, streamed+n)
 	}
 	w.settle()
+	if reports, ok := w.verify(); !ok {
+		t.Errorf("verify finds %+v", reports)
+	}
 	documents := w.documents()
 	if len(documents) != 2*rows {
 		t.Errorf("%d documents, want %d", len(documents), 2*rows)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,6 +67,9 @@ func TestEqualValues(t *testing.T) {
 				t.Errorf("%q of kind %d is %x and differs from %q", v.text, v.of.Kind, got, class[0].text)
 			}
 			of[string(got)] = n
+			if size := valueSize(append(got[1:], 0, 1, 0xff)); size != len(got)-1 {
+				t.Errorf("%q of kind %d takes %d bytes of %x, it seems", v.text, v.of.Kind, size, got[1:])
+			}
 		}
 	}
 	for a := range of {
@@ -103,6 +107,9 @@ func FuzzNumber(f *testing.F) {
 			return
 		}
 		kx, _ := appendNumber(nil, []byte(a))
+		if size := valueSize(append(slices.Clip(kx), 0x11)); size != len(kx) {
+			t.Errorf("%s takes %d bytes of %x, it seems", a, size, kx)
+		}
 		ky, ok := appendNumber(nil, []byte(b))
 		if !ok {
 			t.Fatalf("%s is not taken for a number", b)

@@ -181,8 +181,19 @@ func (a *Audit) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sou
 		if have := describeRow(row); want[string(key)] != have {
 			a.faultf("stored table %s has a row that the source has otherwise\n is %s\nnot %s", t.Source, have, want[string(key)])
 		}
-		return true, nil
+		index, err := snap.Unindexed(t.Table, key, row)
+		if err == nil && index >= 0 {
+			a.faultf("index %d of stored table %s does not lead to the row %s", index, t.Source, describeRow(row))
+		}
+		return true, err
 	})
+	for after, done := []byte(nil), false; !done && err == nil; {
+		after, done, err = snap.Strays(t.Table, after, 1000, func(s rowstore.Stray) error {
+			a.faultf("index %d of stored table %s leads to a row by what it is not, with the key %x", s.Index, t.Source, s.Key)
+			snap.Forget()
+			return nil
+		})
+	}
 	if count != len(want) {
 		a.faultf("stored table %s has %d rows, the source %d", t.Source, count, len(want))
 	}

@@ -100,6 +100,11 @@ func (j *Joins) Check(physical string, n int, scratch *mapping.Scratch, out *sin
 		return nil, fmt.Errorf("read row store: %w", err)
 	}
 	scratch.Now = j.now().UnixMicro()
+	if due, err := to.due(snap, scratch.Now); err != nil || due {
+		if c.Sure = false; err != nil {
+			return nil, err
+		}
+	}
 	render := func(key []byte, row sources.Row) error {
 		if _, err := to.renderer.Row(scratch, rows, out, to.Target.Target, row, version); err != nil {
 			return fmt.Errorf("render %s: %w", to.renderer, err)
@@ -137,6 +142,56 @@ func (j *Joins) Check(physical string, n int, scratch *mapping.Scratch, out *sin
 		return true, nil
 	})
 	return c, err
+}
+
+// due reports whether a document's time has come by some time, and it is not marked.
+func (to *target) due(from *rowstore.Snapshot, by int64) (due bool, err error) {
+	err = from.Due(by, func(_ int64, target uint32, _ []byte) (bool, error) {
+		due = target == to.id
+		return !due, nil
+	})
+	if err != nil {
+		err = fmt.Errorf("read row store: %w", err)
+	}
+	return due, err
+}
+
+// A Moment says what is known at a time to be still made dirty: documents whose time has come, and those that work is left for.
+type Moment struct {
+	due  int64  // in µs since 1970
+	work uint64 // the last id of work
+}
+
+// Moment is now. For use from any goroutine.
+func (j *Joins) Moment() (m Moment, err error) {
+	snap, _ := j.clock.snapshot()
+	defer func() { err = errors.Join(err, snap.Release()) }()
+	m.due = j.now().UnixMicro()
+	err = snap.Work(func(id uint64, _ []byte) (bool, error) {
+		m.work = id
+		return true, nil
+	})
+	return m, err
+}
+
+// Marked reports whether all of an alias is dirty by now, or was, that a moment knew of. For use from any goroutine.
+func (j *Joins) Marked(alias string, m Moment) (all bool, err error) {
+	snap, _ := j.clock.snapshot()
+	defer func() { err = errors.Join(err, snap.Release()) }()
+	for _, to := range j.targets {
+		if to.Alias != alias || to.Retired.Load() {
+			continue
+		}
+		if due, err := to.due(snap, m.due); err != nil || due || to.paused.Load() {
+			return false, err
+		}
+	}
+	all = true
+	err = snap.Work(func(id uint64, _ []byte) (bool, error) {
+		all = id > m.work
+		return false, nil
+	})
+	return all, err
 }
 
 // Mend has documents of a physical index's n-th joined table rendered again, at a version of at
@@ -259,8 +314,9 @@ func (t *Table) Having(keys []sources.Key) *sources.Values {
 	return having
 }
 
-// Rows gives the keys of the stored rows of a table after one, most at most. For use from any goroutine.
-func (j *Joins) Rows(t *Table, after []byte, most int, each func(key []byte, texts sources.Key) error) (last []byte, done bool, err error) {
+// Rows gives the keys of the stored rows of a table after one, most at most, and the columns of an index that does not
+// lead to the row as it is stored; none where all do. For use from any goroutine.
+func (j *Joins) Rows(t *Table, after []byte, most int, each func(key []byte, texts sources.Key, unindexed []string) error) (last []byte, done bool, err error) {
 	snap, _ := j.clock.snapshot()
 	defer func() { err = errors.Join(err, snap.Release()) }()
 	n := 0
@@ -273,9 +329,58 @@ func (j *Joins) Rows(t *Table, after []byte, most int, each func(key []byte, tex
 		}
 		n++
 		last = slices.Clone(key)
-		return true, each(key, row.Key(t.Table.Key))
+		index, err := snap.Unindexed(t.Table, last, row)
+		if err != nil {
+			return false, err
+		}
+		return true, each(last, row.Key(t.Table.Key), t.indexed(index))
 	})
 	return last, done, err
+}
+
+// indexed names the columns of an index; none of a negative one.
+func (t *Table) indexed(index int) []string {
+	if index < 0 {
+		return nil
+	}
+	return t.Table.Names(t.Table.Indexes[index])
+}
+
+// Strays looks at the index entries of a table after a place, most at most, and gives those that no row has, with the
+// key of the row that is found by it and the columns of the index. For use from any goroutine.
+func (j *Joins) Strays(t *Table, after []byte, most int, each func(s rowstore.Stray, texts sources.Key, columns []string)) (last []byte, done bool, err error) {
+	snap, _ := j.clock.snapshot()
+	defer func() { err = errors.Join(err, snap.Release()) }()
+	return snap.Strays(t.Table, after, most, func(s rowstore.Stray) error {
+		defer snap.Forget()
+		texts := sources.Key{fmt.Sprintf("%x", s.Key)} // there is no row that says it
+		if !s.Row.IsZero() {
+			texts = s.Row.Key(t.Table.Key)
+		}
+		s.Row = sources.Row{}
+		each(s, texts, t.indexed(s.Index))
+		return nil
+	})
+}
+
+// Reindex has the indexes of a table lead to some rows as they are stored, and strays to nothing. It makes no document
+// dirty: those that were found by an index cannot be found by it any more.
+func (j *Joins) Reindex(t *Table, rows [][]byte, strays []rowstore.Stray) error {
+	return j.write(j.applied, func(b *rowstore.Batch) error {
+		for _, key := range rows {
+			if err := b.Reindex(t.Table, key); err != nil {
+				return err
+			}
+			b.Forget()
+		}
+		for _, s := range strays {
+			if err := b.Strip(t.Table, s); err != nil {
+				return err
+			}
+			b.Forget()
+		}
+		return nil
+	})
 }
 
 // ReadAgain has rows of a table read again, by key.

@@ -284,6 +284,9 @@ func (s *Source) Remove(_ context.Context, dryRun bool) ([]string, error) {
 	return line, errors.Join(err, lock.Close())
 }
 
+// Look implements sources.Source: there are no tables.
+func (s *Source) Look(context.Context) error { return nil }
+
 // Silence implements sources.Source: a file never is.
 func (s *Source) Silence() time.Duration { return 0 }
 

@@ -14,6 +14,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -202,6 +203,20 @@ func raise(mark *atomic.Uint64, to pglogrepl.LSN) bool {
 			return true
 		}
 	}
+}
+
+// Look looks at the catalog at once, of which the stream's own looks may be seconds behind.
+func (s *Source) Look(ctx context.Context) error {
+	st := s.stream.Load()
+	if st == nil {
+		return errors.New("look at the catalog: no stream runs")
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if err := st.look(ctx); err != nil {
+		return fmt.Errorf("look at the catalog: %w", err)
+	}
+	return nil
 }
 
 // Silence is for how long the server has said nothing, though it was asked.
