@@ -40,7 +40,7 @@ func (d *daemon) replay(ctx context.Context, l *sinks.Refused) (web.Replayed, er
 	conflict := func(format string, args ...any) (web.Replayed, error) {
 		return out, &web.RefusedError{Status: http.StatusConflict, Text: fmt.Sprintf(format, args...)}
 	}
-	p, t := d.status.target(l.Physical)
+	p, t, part := d.status.target(l.Physical)
 	switch {
 	case t == nil:
 		return conflict("the index %s that dead letter %s is of gets no documents now; where it was replaced, drop the dead letter", l.Physical, l.Key)
@@ -49,7 +49,7 @@ func (d *daemon) replay(ctx context.Context, l *sinks.Refused) (web.Replayed, er
 	case l.Routing == "" && d.routed(t.Definition.Names):
 		return conflict("dead letter %s does not say which shard its document belongs to; change its row, or build the index anew with `haystream reindex %s`", l.Key, l.Index)
 	}
-	to := &sinks.Target{Index: t.Index, Physical: t.Physical, WriteAlias: t.WriteAlias, Pipeline: t.Pipeline}
+	to := &sinks.Target{Index: part.Index, Physical: part.Physical, WriteAlias: part.WriteAlias, Pipeline: part.Pipeline}
 	a := sinks.Action{Target: to, Op: sinks.OpIndex, Version: l.Version, ID: []byte(l.ID), Body: []byte(l.Body)}
 	if l.Op == "delete" {
 		a.Op, a.Body = sinks.OpDelete, nil

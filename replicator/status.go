@@ -128,20 +128,25 @@ func (s *status) standingBy(why string) {
 	s.standby = why
 }
 
-// target is the session's physical index of a name, and its pipeline; nil while none runs, or where it is
-// not fed.
-func (s *status) target(physical string) (*pipeline, *builds.Target) {
+// target is the session's physical index of a name, or what it belongs to and the one of a period, and its pipeline; nil
+// while none runs, or where it is not fed.
+func (s *status) target(physical string) (*pipeline, *builds.Target, *sinks.Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != "running" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	for _, t := range s.targets {
-		if t.Physical == physical && !t.Retired.Load() {
-			return s.pipeline, t
+		if t.Retired.Load() {
+			continue
+		}
+		for _, part := range t.All() {
+			if part.Physical == physical && (part.Period == "" || part.Made.Load()) {
+				return s.pipeline, t, part
+			}
 		}
 	}
-	return nil, nil
+	return nil, nil, nil
 }
 
 // standsBy says which other daemon has the lease; empty while none is known to.

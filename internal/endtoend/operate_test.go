@@ -142,3 +142,30 @@ func TestDeadLettersReplayed(t *testing.T) {
 	w.exec("UPDATE free SET word = '30'")
 	w.settle()
 }
+
+// TestDeadLettersOfPeriods: a document that the index of a period has refused is sent to that one again.
+func TestDeadLettersOfPeriods(t *testing.T) {
+	w := newWorld(t)
+	w.exec("CREATE TABLE visit (id int PRIMARY KEY, at date, word text)", "INSERT INTO visit VALUES (1, '2024-01-05', '12'), (2, '2024-02-05', 'no number')")
+	w.config("\n  NAME:\n    table: visit\n    mode: append\n    partition: {by: at, every: month}\n    settings: {number_of_replicas: 0}\n    fields: {at: {}, word: {type: integer}}\n")
+	w.start()
+	w.settle()
+	w.exec("INSERT INTO visit VALUES (3, '2024-01-06', 'nor this')")
+	w.eventually("two documents are dead letters", func() bool { return w.deadLetters() == 2 })
+	if reports, ok := w.verify(); !ok || reports[w.name].Refused != 2 {
+		t.Errorf("verify finds %+v", reports)
+	}
+	w.ask(http.MethodPut, "/"+w.name+"/_mapping", `{"properties":{"word":{"type":"integer","ignore_malformed":true}}}`)
+	if out := w.must("dead-letters", "replay", "--all"); strings.Count(out, " held") != 2 {
+		t.Errorf("replay prints\n%s", out)
+	}
+	w.eventually("no dead letter is left", func() bool { return w.deadLetters() == 0 })
+	for hit := range w.eachHit(w.name) {
+		if want := map[string]string{"1": "2024.01", "2": "2024.02", "3": "2024.01"}[hit.ID]; !strings.Contains(hit.Index, want) {
+			t.Errorf("document %s is in %s", hit.ID, hit.Index)
+		}
+	}
+	if reports, ok := w.verify(); !ok || reports[w.name].Documents.Compared != 3 || reports[w.name].Refused != 0 {
+		t.Errorf("verify finds %+v", reports)
+	}
+}
