@@ -42,6 +42,7 @@ tables:
 type found struct {
 	Index     string
 	State     string
+	Reason    string
 	Documents counts
 	Stored    map[string]counts `json:"stored_tables"`
 	Unsettled int
