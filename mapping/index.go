@@ -57,6 +57,17 @@ func (index *Index) Expired() (n int64) {
 	return n
 }
 
+// Nulled counts the values that became null.
+func (index *Index) Nulled() (n int64) {
+	for _, r := range index.Renderers {
+		n += r.Nulled.Load()
+	}
+	for _, r := range index.Joined {
+		n += r.Nulled.Load()
+	}
+	return n
+}
+
 // indexes compiles the units of a set against the projected tables and puts
 // those of one alias together.
 func (p *planner) indexes(set int, projected map[*sources.Table]*sources.Table) []*Index {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"haystream/mapping"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/replicator/inspect"
@@ -42,6 +43,7 @@ type status struct {
 	behind   catchUp
 	letters  *letters
 	verifier *verifier
+	former   map[string]tally // what sessions that are over have done, by alias
 	since    time.Time        // of the session
 	before   map[string]int64 // rows that each physical index had been made of at since
 }
@@ -49,8 +51,32 @@ type status struct {
 func newStatus(cfg *config.Config, version string, sink sinks.Writer) *status {
 	return &status{
 		cfg: cfg, version: version, sink: sink, started: time.Now(), state: "starting", why: web.Trouble{Reason: web.Starting}, letters: &letters{},
-		lags: sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1},
+		lags: sources.Lag{Bytes: -1, Retained: -1, SafeLeft: -1}, former: map[string]tally{},
 	}
+}
+
+// A tally is what was done for an index.
+type tally struct{ written, deleted, superseded, dropped, expired, nulled int64 }
+
+// tallied adds what a session has done for its targets to what was done before, by alias.
+func tallied(before map[string]tally, targets []*builds.Target) map[string]tally {
+	all, counted := maps.Clone(before), map[*mapping.Index]bool{}
+	for _, t := range targets {
+		n := all[t.Alias]
+		for _, part := range t.All() {
+			n.written += part.Written.Load()
+			n.deleted += part.Deleted.Load()
+			n.superseded += part.Superseded.Load()
+			n.dropped += part.Dropped.Load()
+		}
+		if !counted[t.Definition] { // two targets may have one
+			counted[t.Definition] = true
+			n.expired += t.Definition.Expired()
+			n.nulled += t.Definition.Nulled()
+		}
+		all[t.Alias] = n
+	}
+	return all
 }
 
 // running is called when a session's pipeline starts.
@@ -58,6 +84,7 @@ func (s *status) running(p *pipeline, targets []*builds.Target, pf *inspect.Insp
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.why, s.wrong, s.unread, s.standby, s.unqueue = "running", web.Trouble{}, nil, nil, "", ""
+	s.former = tallied(s.former, s.targets) // of the session before, which is over: its targets count no more
 	s.pipeline, s.targets, s.pf = p, targets, pf
 	s.since, s.before = time.Now(), map[string]int64{}
 	s.pipeline.state.View(func(*builds.Checkpoint) {
@@ -264,10 +291,10 @@ func (s *status) Status() web.Status {
 	return out
 }
 
-// indexes is one line for each alias: its newest target, with the counters of all.
+// indexes is one line for each alias: its newest target, with what was done for all since the process started.
 func (s *status) indexes() []web.IndexStatus {
 	out := []web.IndexStatus{}
-	at := map[string]int{}
+	at, done := map[string]int{}, tallied(s.former, s.targets)
 	open, _ := s.letters.found()
 	s.pipeline.state.View(func(*builds.Checkpoint) {
 		for _, t := range s.targets {
@@ -275,26 +302,19 @@ func (s *status) indexes() []web.IndexStatus {
 			if !ok {
 				i = len(out)
 				at[t.Alias] = i
-				out = append(out, web.IndexStatus{Name: t.Definition.Names[0], Alias: t.Alias})
+				n := done[t.Alias]
+				out = append(out, web.IndexStatus{
+					Name: t.Definition.Names[0], Alias: t.Alias,
+					Written: n.written, Deleted: n.deleted, Superseded: n.superseded, Dropped: n.dropped, Expired: n.expired, Nulled: n.nulled,
+				})
 			}
 			line := &out[i]
 			line.Periods = nil
 			for _, part := range t.All() {
-				line.Written += part.Written.Load()
-				line.Deleted += part.Deleted.Load()
-				line.Superseded += part.Superseded.Load()
-				line.Dropped += part.Dropped.Load()
 				line.DeadLetters += open[part.Physical]
 				if part.Period != "" {
 					line.Periods = append(line.Periods, part.Physical)
 				}
-			}
-			line.Expired += t.Definition.Expired()
-			for _, r := range t.Definition.Renderers {
-				line.Nulled += r.Nulled.Load()
-			}
-			for _, r := range t.Definition.Joined {
-				line.Nulled += r.Nulled.Load()
 			}
 			if t.Serving {
 				line.Physical, line.Building = t.Physical, ""

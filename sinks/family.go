@@ -110,9 +110,15 @@ func (t *Target) All() []*Target {
 	return all
 }
 
-// Forget forgets a period, whose index is dropped.
+// Forget forgets a period, whose index is dropped. What was counted for it is counted on, so that no counter falls.
 func (t *Target) Forget(period string) {
 	t.parts.mu.Lock()
 	defer t.parts.mu.Unlock()
+	if part := t.parts.byName[period]; part != nil {
+		t.Written.Add(part.Written.Load())
+		t.Deleted.Add(part.Deleted.Load())
+		t.Superseded.Add(part.Superseded.Load())
+		t.Dropped.Add(part.Dropped.Load())
+	}
 	delete(t.parts.byName, period)
 }
