@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -44,7 +45,7 @@ func Remove(ctx context.Context, cfg *config.Config, options RemoveOptions, out 
 		defer sink.Close()
 		r := &removal{
 			source: source, sink: sink, saved: sink, name: part.Checkpoint(), beside: []string{part.Turn(), builds.AdoptionsNote(cfg.Name)},
-			indexes: options.Indexes, store: part.StoreDir(),
+			indexes: options.Indexes, store: part.StoreDir(), verified: []string{part.VerifyFile(), part.VerifyDir()},
 		}
 		for _, name := range slices.Sorted(maps.Keys(part.Indexes)) {
 			r.aliases = append(r.aliases, cmp.Or(part.Indexes[name].Index, name))
@@ -102,6 +103,7 @@ type removal struct {
 	beside     []string // what is saved beside it, by name
 	indexes    bool
 	store      string   // the row store's folder; empty where there is none
+	verified   []string // where comparisons keep what they have found, and what they need meanwhile
 	aliases    []string // of the definitions
 	lines      []string // what is dropped, for people
 	kept       []string // physical indexes that stay
@@ -157,6 +159,7 @@ func (r *removal) plan(ctx context.Context) error {
 	if err := r.planStore(); err != nil {
 		return err
 	}
+	r.planVerified()
 	return r.planIndexes(ctx, cp)
 }
 
@@ -174,15 +177,30 @@ func (r *removal) planStore() error {
 	return nil
 }
 
-// removeStore deletes the row store, and the pipeline's folder if nothing else is in it.
-func (r *removal) removeStore() error {
+// planVerified looks for what comparisons have left: a new pipeline of the name is not to show it as its own.
+func (r *removal) planVerified() {
+	r.verified = slices.DeleteFunc(r.verified, func(path string) bool {
+		_, err := os.Lstat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	for _, path := range r.verified {
+		r.lines = append(r.lines, "what verify has found in "+path)
+	}
+}
+
+// removeState deletes the row store and what comparisons have left.
+func (r *removal) removeState() error {
+	for _, path := range r.verified {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove: %w", err)
+		}
+	}
 	if r.store == "" {
 		return nil
 	}
 	if _, err := rowstore.Remove(r.store, false); err != nil {
 		return storeError(err)
 	}
-	_ = os.Remove(filepath.Dir(r.store)) // it stays where anything else is in it
 	return nil
 }
 
@@ -234,7 +252,7 @@ func (r *removal) run(ctx context.Context) error {
 	if _, err := r.source.Remove(ctx, false); err != nil {
 		return fmt.Errorf("remove from source: %w", err)
 	}
-	if err := r.removeStore(); err != nil {
+	if err := r.removeState(); err != nil {
 		return err
 	}
 	for _, physical := range r.physical {

@@ -41,7 +41,7 @@ func TestRemoveOfTheRowStore(t *testing.T) {
 		}
 		return r
 	}
-	if r := look(); len(r.lines) > 0 || r.removeStore() != nil {
+	if r := look(); len(r.lines) > 0 || r.removeState() != nil {
 		t.Errorf("without a store: %q", r.lines)
 	}
 	store, err := rowstore.Open(cfg.StoreDir(), rowstore.Meta{}, rowstore.Options{})
@@ -63,11 +63,41 @@ func TestRemoveOfTheRowStore(t *testing.T) {
 	if text, _ := announce([]*removal{r}); text != "will drop row store "+cfg.StoreDir()+"\n" {
 		t.Errorf("it says %q", text)
 	}
-	if err := r.removeStore(); err != nil {
+	if err := r.removeState(); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(cfg.State.Path)
-	if err != nil || len(left) != 1 || left[0].Name() != "other" {
+	if err != nil || len(left) != 2 || left[0].Name() != "blog" || left[1].Name() != "other" {
 		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+func TestRemoveOfWhatVerifyHasFound(t *testing.T) {
+	cfg := &config.Config{Name: "blog"}
+	cfg.State.Path = t.TempDir()
+	look := func() *removal {
+		r := &removal{verified: []string{cfg.VerifyFile(), cfg.VerifyDir()}}
+		r.planVerified()
+		return r
+	}
+	if r := look(); len(r.lines) > 0 {
+		t.Errorf("without a comparison: %q", r.lines)
+	}
+	if err := os.MkdirAll(filepath.Join(cfg.VerifyDir(), "ids"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg.VerifyFile(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := look()
+	want := "will drop what verify has found in " + cfg.VerifyFile() + "\nwill drop what verify has found in " + cfg.VerifyDir() + "\n"
+	if text, _ := announce([]*removal{r}); text != want {
+		t.Errorf("it says %q", text)
+	}
+	if err := r.removeState(); err != nil {
+		t.Fatal(err)
+	}
+	if r := look(); len(r.verified) > 0 {
+		t.Errorf("left are %q", r.verified)
 	}
 }
