@@ -3,7 +3,6 @@ package mapping
 import (
 	"encoding/json"
 	"errors"
-	"maps"
 	"reflect"
 	"slices"
 
@@ -42,14 +41,25 @@ func (s *Set) Alias(name string) string {
 }
 
 // Find is the alias that is meant by a definition's name or by the alias itself; ok is false where
-// no definition has it.
+// no definition has it. An alias that is also the name of another definition means the alias: so each can be reached.
 func (s *Set) Find(name string) (alias string, ok bool) {
-	for _, definition := range slices.Sorted(maps.Keys(s.Indexes)) {
-		if alias := s.Alias(definition); name == definition || name == alias {
-			return alias, true
-		}
+	if slices.Contains(s.Aliases(), name) {
+		return name, true
 	}
-	return "", false
+	if s.Indexes[name] == nil {
+		return "", false
+	}
+	return s.Alias(name), true
+}
+
+// Aliases are those of all definitions, sorted, each once.
+func (s *Set) Aliases() []string {
+	aliases := make([]string, 0, len(s.Indexes))
+	for definition := range s.Indexes {
+		aliases = append(aliases, s.Alias(definition))
+	}
+	slices.Sort(aliases)
+	return slices.Compact(aliases)
 }
 
 // Appends reports whether documents stay when their rows go.

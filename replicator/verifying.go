@@ -66,7 +66,7 @@ func (v *verifier) signal() {
 }
 
 // errVerifying means that another verification is under way.
-var errVerifying = errors.New("is being verified; one at a time is")
+var errVerifying = errors.New("is being verified, and only one is at a time; ask again when that is done")
 
 // ask has indexes verified, one after the other. It refuses while others are.
 func (v *verifier) ask(aliases []string, o verify.Options) error {
@@ -271,13 +271,7 @@ func (d *daemon) verifyRegularly(ctx context.Context) error {
 		return nil //nolint:nilerr // the config was checked
 	}
 	set := d.cfg.Set()
-	var aliases []string
-	for name := range set.Indexes {
-		if alias, ok := set.Find(name); ok && !slices.Contains(aliases, alias) {
-			aliases = append(aliases, alias)
-		}
-	}
-	slices.Sort(aliases)
+	aliases := set.Aliases()
 	for backoff.Pause(ctx, time.Until(d.cfg.Verify.Next(time.Now().In(zone)))) == nil {
 		if why := d.status.idle(); why != "" {
 			d.log.Info().Str("reason", why).Msg("the indexes are not verified now")
