@@ -51,7 +51,7 @@ func newEventDoor(e Events) *eventDoor {
 	return &eventDoor{events: e, bodies: semaphore.NewWeighted(heldEvents)}
 }
 
-// A refusal is the answer to a push that is not taken.
+// A refusal is the answer to a request that is not granted.
 type refusal struct {
 	Error string `json:"error"`
 	Event *int   `json:"event,omitempty"` // the place of the one at fault, from 0

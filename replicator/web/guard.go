@@ -44,17 +44,17 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !known && g.has && (g.beyond || !reads) {
 		h.Add("WWW-Authenticate", `Basic realm="haystream", charset="UTF-8"`)
 		h.Add("WWW-Authenticate", `Bearer realm="haystream"`)
-		http.Error(w, "send http.token: as Authorization: Bearer TOKEN, or as the password of basic authentication", http.StatusUnauthorized)
+		refuse(w, http.StatusUnauthorized, refusal{Error: "send http.token: as Authorization: Bearer TOKEN, or as the password of basic authentication"})
 		return
 	}
 	// A page elsewhere whose name leads to this machine would otherwise read what is answered here.
 	if !known && !g.beyond && !ownName(r.Host) {
-		http.Error(w, fmt.Sprintf("the request is for the host %q, and this daemon answers for this machine only; ask for localhost, or send http.token", r.Host), http.StatusForbidden)
+		refuse(w, http.StatusForbidden, refusal{Error: fmt.Sprintf("the request is for the host %q, and this daemon answers for this machine only; ask for localhost, or send http.token", r.Host)})
 		return
 	}
 	// A browser sends a password by itself, also for a page of another site.
 	if err := g.sites.Check(r); err != nil {
-		http.Error(w, "the request comes from a page of another site: "+err.Error(), http.StatusForbidden)
+		refuse(w, http.StatusForbidden, refusal{Error: "the request comes from a page of another site: " + err.Error()})
 		return
 	}
 	g.next.ServeHTTP(w, r)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
+	"haystream/internal/conf"
 	"haystream/replicator/builds"
 	"haystream/replicator/verify"
 	"haystream/sinks"
@@ -72,9 +74,16 @@ func (e *RefusedError) Error() string { return e.Text }
 // operateFor is how long a request to an Operator may take: less than an answer may.
 const operateFor = 15 * time.Second
 
-// operate answers with what do returns.
-func operate(status int, do func(ctx context.Context, r *http.Request) (any, error)) http.HandlerFunc {
+// operate answers with what do returns. Parameters other than those that it knows are refused: one that is mistyped would
+// otherwise do more, or less, than was meant.
+func operate(status int, do func(ctx context.Context, r *http.Request) (any, error), parameters ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.URL.Query() {
+			if !slices.Contains(parameters, name) {
+				refuse(w, http.StatusBadRequest, refusal{Error: fmt.Sprintf("there is no parameter %q%s", name, conf.DidYouMean(name, parameters))})
+				return
+			}
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), operateFor)
 		defer cancel()
 		answer, err := do(ctx, r)
@@ -104,7 +113,7 @@ func (s *Server) operations(mux *http.ServeMux, o Operator) {
 			return nil, err
 		}
 		return o.Reindex(ctx, r.PathValue("name"), merge)
-	}))
+	}, "force_merge"))
 	mux.HandleFunc("POST /indexes/{name}/verify", operate(http.StatusAccepted, func(ctx context.Context, r *http.Request) (any, error) {
 		var options verify.Options
 		var err error
@@ -122,7 +131,7 @@ func (s *Server) operations(mux *http.ServeMux, o Operator) {
 			}
 		}
 		return o.Verify(ctx, r.PathValue("name"), options)
-	}))
+	}, "repair", "rate", "sample"))
 	mux.HandleFunc("GET /indexes/{name}/verify", operate(http.StatusOK, func(ctx context.Context, r *http.Request) (any, error) {
 		return o.Verified(ctx, r.PathValue("name"))
 	}))
@@ -147,7 +156,7 @@ func deadLetters(mux *http.ServeMux, o Operator) {
 			most = n
 		}
 		return o.DeadLetters(ctx, q.Get("index"), most, q.Get("after"))
-	}))
+	}, "index", "limit", "after"))
 	mux.HandleFunc("GET /dead-letters/{key}", operate(http.StatusOK, func(ctx context.Context, r *http.Request) (any, error) {
 		return o.DeadLetter(ctx, r.PathValue("key"))
 	}))

@@ -67,7 +67,7 @@ func TestOperate(t *testing.T) {
 		status       int
 		asked, body  string
 	}{
-		{"POST", "/pause", false, nil, 401, "", "send http.token"},
+		{"POST", "/pause", false, nil, 401, "", `{"error":"send http.token`},
 		{"GET", "/pause", true, nil, 405, "", ""},
 		{"POST", "/pause", true, nil, 200, "pause", `{"paused":true}`},
 		{"POST", "/resume", true, nil, 200, "resume", `{"paused":false}`},
@@ -83,6 +83,8 @@ func TestOperate(t *testing.T) {
 		{"POST", "/indexes/notes/verify?sample=0.5%25", true, nil, 202, "verify notes", `{"repair":false,"sample":0.5,"index":"notes"`},
 		{"POST", "/indexes/notes/verify?sample=101", true, nil, 400, "", `sample is \"101\"`},
 		{"POST", "/indexes/notes/verify?rate=0", true, nil, 400, "", `rate is \"0\"`},
+		{"POST", "/indexes/notes/verify?repiar=true", true, nil, 400, "", `there is no parameter \"repiar\"; did you mean \"repair\"?`},
+		{"POST", "/pause?until=noon", true, nil, 400, "", `there is no parameter \"until\"`},
 		{"GET", "/indexes/notes/verify", true, nil, 200, "verified notes", `"state":"done"`},
 		{"GET", "/dead-letters", true, nil, 200, "list ", `{"total":100,"dead_letters":[]}`},
 		{"GET", "/dead-letters?index=notes&limit=5&after=x", true, nil, 200, "list notes", `{"total":5,"dead_letters":[],"next":"x"}`},
