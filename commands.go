@@ -49,7 +49,7 @@ func (checkCommand) Run(ctx context.Context, e *environment) error {
 type previewCommand struct {
 	Index string `arg:"" help:"Name of a definition under indexes."`
 	Limit int    `default:"3" help:"How many documents to print (${default})."`
-	Key   string `placeholder:"KEY" help:"Only the row with this key; several columns are joined by commas."`
+	Key   string `placeholder:"KEY" help:"Only the row with this key; several columns are joined by commas, or as in a document's id."`
 }
 
 func (c previewCommand) Run(ctx context.Context, e *environment) error {

@@ -91,7 +91,9 @@ func fail(err error) int {
 		return exitUsage
 	}
 	fmt.Fprintln(os.Stderr, "haystream:", err)
-	if _, ok := errors.AsType[*usageError](err); ok {
+	_, usage := errors.AsType[*usageError](err)
+	_, unknown := errors.AsType[*commands.UnknownIndexError](err)
+	if usage || unknown {
 		return exitUsage
 	}
 	return exitFailed

@@ -49,7 +49,11 @@ func (p *process) Reindex(ctx context.Context, name string, merge bool) (builds.
 	set := d.cfg.Set()
 	for definition, def := range set.Indexes {
 		if set.Alias(definition) == alias && def.Appends() {
-			return builds.Reindexing{}, &web.RefusedError{Status: http.StatusConflict, Text: fmt.Sprintf("index %s has mode: append: it may have documents whose rows are gone, and those cannot be read again; it is not built anew", alias)}
+			why := "has mode: append: it may have documents whose rows are gone"
+			if def.Events != nil {
+				why = "is of events, which are in no table"
+			}
+			return builds.Reindexing{}, &web.RefusedError{Status: http.StatusConflict, Text: fmt.Sprintf("index %s %s, and those cannot be read again; it is not built anew", alias, why)}
 		}
 	}
 	var asked builds.Reindexing // read only once the order is carried out

@@ -11,7 +11,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"haystream/internal/conf"
 	"haystream/replicator/builds"
 	"haystream/replicator/config"
 	"haystream/sinks"
@@ -70,13 +69,11 @@ func Adopt(ctx context.Context, cfg *config.Config, options AdoptOptions, out io
 // adoptable finds the alias of a definition, by its name or the alias, and the tables that
 // documents are made of.
 func adoptable(cfg *config.Config, name string) (alias string, tables []string, err error) {
-	set := cfg.Set()
-	names := slices.Sorted(maps.Keys(set.Indexes))
-	alias, ok := set.Find(name)
-	if !ok {
-		return "", nil, fmt.Errorf("there is no index %q%s", name, conf.DidYouMean(name, names))
+	if alias, err = findIndex(cfg, name); err != nil {
+		return "", nil, err
 	}
-	for _, definition := range names {
+	set := cfg.Set()
+	for _, definition := range slices.Sorted(maps.Keys(set.Indexes)) {
 		if set.Alias(definition) != alias {
 			continue
 		}

@@ -42,6 +42,9 @@ const askFor = 30 * time.Second
 // errNoDaemon means that nothing answers.
 var errNoDaemon = errors.New("no daemon answers; is it running?")
 
+// errInterrupted means that somebody has ended the command while it waited for the daemon.
+var errInterrupted = errors.New("interrupted")
+
 // answer sends a request, with a body of JSON unless that is nil, and returns the answer's body. An
 // answer that is no success is an error in the daemon's words.
 func (d *daemon) answer(ctx context.Context, method, path string, body any) ([]byte, error) {

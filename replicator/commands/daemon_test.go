@@ -1,13 +1,17 @@
 package commands
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"haystream/mapping"
 	"haystream/replicator/config"
 	"haystream/replicator/web"
 )
@@ -67,6 +71,51 @@ func TestStatusWithoutDaemon(t *testing.T) {
 		cfg.HTTP.Listen = listen
 		if err := Status(t.Context(), cfg, false, &strings.Builder{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("listen %q: got %v, want %q in it", listen, err, want)
+		}
+	}
+}
+
+// TestInterrupted: who ends a command that waits is told that the daemon goes on.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			cancel()
+		}
+		_, _ = io.WriteString(w, `{"index":"notes","physical_index":"notes-1","state":"running"}`)
+	}))
+	defer server.Close()
+	cfg := config.New()
+	cfg.HTTP.Listen = strings.TrimPrefix(server.URL, "http://")
+	cfg.Indexes = map[string]*mapping.Definition{"notes": {Table: "note"}}
+	err := Verify(ctx, cfg, VerifyOptions{}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "interrupted: the daemon goes on to verify index notes") {
+		t.Errorf("verify: %v", err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	err = Reindex(ctx, cfg, ReindexOptions{Indexes: []string{"notes"}, Wait: true}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "interrupted: the daemon goes on to build") {
+		t.Errorf("reindex: %v", err)
+	}
+}
+
+// TestUnknownIndex: a name that the config does not have is wrong usage, and nothing is asked of the daemon.
+func TestUnknownIndex(t *testing.T) {
+	cfg := config.New()
+	cfg.HTTP.Listen = "127.0.0.1:1"
+	cfg.Indexes = map[string]*mapping.Definition{"notes": {Table: "note", Index: "blog-notes"}}
+	for what, err := range map[string]error{
+		"verify":  Verify(t.Context(), cfg, VerifyOptions{Indexes: []string{"notes", "nots"}}, io.Discard, io.Discard),
+		"reindex": Reindex(t.Context(), cfg, ReindexOptions{Indexes: []string{"blog-notes", "nots"}}, io.Discard),
+		"preview": Preview(t.Context(), cfg, nil, PreviewOptions{Index: "nots"}, io.Discard),
+		"adopt":   Adopt(t.Context(), cfg, AdoptOptions{Index: "nots"}, io.Discard),
+		"list":    DeadLetters(t.Context(), cfg, DeadLettersOptions{Index: "nots"}, io.Discard),
+		"replay":  ReplayDeadLetters(t.Context(), cfg, WhichDeadLetters{Index: "nots"}, io.Discard),
+	} {
+		if _, ok := errors.AsType[*UnknownIndexError](err); !ok || !strings.Contains(err.Error(), `did you mean "notes"?`) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

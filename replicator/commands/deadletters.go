@@ -27,6 +27,11 @@ type DeadLettersOptions struct {
 
 // DeadLetters lists the dead letters that the running daemon knows of, the latest first.
 func DeadLetters(ctx context.Context, cfg *config.Config, options DeadLettersOptions, out io.Writer) error {
+	if options.Index != "" {
+		if _, err := findIndex(cfg, options.Index); err != nil {
+			return err
+		}
+	}
 	d, err := runningDaemon(cfg.HTTP)
 	if err != nil {
 		return err
@@ -119,6 +124,11 @@ const lettersAtOnce = 500
 // each has something done about each dead letter, and prints what has become of it. Where all are
 // meant, one that this fails for holds up no other.
 func (w WhichDeadLetters) each(ctx context.Context, cfg *config.Config, what string, out io.Writer) error {
+	if w.Index != "" {
+		if _, err := findIndex(cfg, w.Index); err != nil {
+			return err
+		}
+	}
 	d, err := runningDaemon(cfg.HTTP)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ import (
 type PreviewOptions struct {
 	Index string // a definition's name
 	Limit int    // documents
-	Key   string // only the row with this key, its columns joined by commas; empty for the first rows
+	Key   string // only the row with this key, as keysOf takes it; empty for the first rows
 }
 
 // A preview is what Preview prints.
@@ -50,8 +49,7 @@ type previewDocument struct {
 // give, as JSON. It reads from the source and writes nothing anywhere.
 func Preview(ctx context.Context, cfg *config.Config, file *conf.Source, options PreviewOptions, out io.Writer) error {
 	if cfg.Indexes[options.Index] == nil {
-		names := slices.Sorted(maps.Keys(cfg.Indexes))
-		return fmt.Errorf("there is no index %q%s", options.Index, conf.DidYouMean(options.Index, names))
+		return unknownIndex(cfg, options.Index)
 	}
 	cfg = cfg.Part(cfg.Indexes[options.Index].Events != nil)
 	source, sink, err := cfg.Open(zerolog.Nop())
@@ -146,10 +144,11 @@ func (p *preview) readJoined(ctx context.Context, source sources.Source, plan *m
 func (p *preview) table(ctx context.Context, source sources.Source, t *sources.Table, options PreviewOptions, render func(sources.Row, *sinks.Batch) error) error {
 	request := sources.ChunkRequest{Table: t, MaxRows: options.Limit, MaxBytes: reading.ChunkBytes}
 	if options.Key != "" {
-		request.After, request.Inclusive, request.MaxRows = strings.Split(options.Key, ","), true, 1
-		if len(request.After) != len(t.Key) {
-			return fmt.Errorf("the key of %s has %s, joined by commas", t, count(len(t.Key), "column", "columns"))
+		keys, err := keysOf(t, options.Key)
+		if err != nil {
+			return err
 		}
+		request.Having, request.MaxRows = &sources.Values{Columns: t.Key, Of: keys}, len(keys)
 	}
 	for len(p.Documents) < options.Limit {
 		chunk, err := source.Chunk(ctx, request)
@@ -157,9 +156,6 @@ func (p *preview) table(ctx context.Context, source sources.Source, t *sources.T
 			return fmt.Errorf("read table %s: %w", t, err)
 		}
 		for _, row := range chunk.Rows {
-			if options.Key != "" && strings.Join(row.Key(t.Key), ",") != options.Key {
-				continue
-			}
 			batch := &sinks.Batch{}
 			if err := render(row, batch); err != nil {
 				return fmt.Errorf("render row of %s: %w", t, err)
@@ -172,6 +168,30 @@ func (p *preview) table(ctx context.Context, source sources.Source, t *sources.T
 		request.After = chunk.Last
 	}
 	return nil
+}
+
+// keysOf are the keys that somebody may mean: the value of the one column, as it is; of several columns, their values joined
+// by commas or, as in a document's id, by colons and escaped. A text with both may be read in two ways.
+func keysOf(t *sources.Table, text string) ([]sources.Key, error) {
+	if len(t.Key) == 1 {
+		return []sources.Key{{text}}, nil
+	}
+	var keys []sources.Key
+	if key := strings.Split(text, ","); len(key) == len(t.Key) {
+		keys = append(keys, key)
+	}
+	if key := strings.Split(text, ":"); len(key) == len(t.Key) {
+		unescape := strings.NewReplacer("%3A", ":", "%25", "%")
+		for i := range key {
+			key[i] = unescape.Replace(key[i])
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("the key of %s has %s: join their values by commas or, as in a document's id, by colons, with %%3A for a colon in a value and %%25 for a percent sign",
+			t, count(len(t.Key), "column", "columns"))
+	}
+	return keys, nil
 }
 
 // add takes a row's documents. A row that has none is left out.

@@ -26,12 +26,16 @@ type ReindexOptions struct {
 
 // Reindex has the running daemon build indexes anew beside those that serve.
 func Reindex(ctx context.Context, cfg *config.Config, options ReindexOptions, out io.Writer) error {
+	names, err := findIndexes(cfg, options.Indexes)
+	if err != nil {
+		return err
+	}
 	d, err := runningDaemon(cfg.HTTP)
 	if err != nil {
 		return err
 	}
 	var asked []builds.Reindexing
-	for _, name := range options.Indexes {
+	for _, name := range names {
 		var r builds.Reindexing
 		path := "/indexes/" + url.PathEscape(name) + "/reindex"
 		if options.ForceMerge {
@@ -72,7 +76,7 @@ func (d *daemon) awaitIndexes(ctx context.Context, left []builds.Reindexing, out
 		err := d.ask(ctx, http.MethodGet, "/status", nil, &st)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return fmt.Errorf("%w: the daemon goes on to build what was asked for", errInterrupted)
 		case err == nil:
 			answered = time.Now()
 		case !errors.Is(err, errNoDaemon) || time.Since(answered) > waitGone:
@@ -104,9 +108,7 @@ func (d *daemon) awaitIndexes(ctx context.Context, left []builds.Reindexing, out
 			return err
 		}
 		if len(left) > 0 {
-			if err := backoff.Pause(ctx, waitPoll); err != nil {
-				return err
-			}
+			_ = backoff.Pause(ctx, waitPoll) // ctx is looked at above
 		}
 	}
 	return nil

@@ -29,19 +29,17 @@ type VerifyOptions struct {
 // Verify has the running daemon compare indexes with their rows, one after the other, and prints what it has
 // found. It is an error that there was a difference, also where it was repaired.
 func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out, progress io.Writer) error {
-	d, err := runningDaemon(cfg.HTTP)
+	names, err := findIndexes(cfg, options.Indexes)
 	if err != nil {
 		return err
 	}
-	names := options.Indexes
-	if len(names) == 0 {
-		set := cfg.Set()
-		for name, def := range cfg.Indexes {
-			if alias, ok := set.Find(name); ok && def.Events == nil && !slices.Contains(names, alias) {
-				names = append(names, alias)
-			}
-		}
-		slices.Sort(names)
+	if len(names) == 0 && cfg.Part(false) != nil {
+		set := cfg.Part(false).Set()
+		names = set.Aliases()
+	}
+	d, err := runningDaemon(cfg.HTTP)
+	if err != nil {
+		return err
 	}
 	reports := []verify.Report{}
 	var found, left int64
@@ -101,13 +99,11 @@ func (d *daemon) verify(ctx context.Context, name string, o verify.Options, prog
 	}
 	answered, told := time.Now(), time.Now()
 	for !r.Over() {
-		if err := backoff.Pause(ctx, waitPoll/5); err != nil {
-			return r, err
-		}
+		_ = backoff.Pause(ctx, waitPoll/5) // ctx is looked at below
 		var now verify.Report
 		switch err := d.ask(ctx, http.MethodGet, path, nil, &now); {
 		case ctx.Err() != nil:
-			return r, ctx.Err()
+			return r, fmt.Errorf("%w: the daemon goes on to verify index %s, and /status has what it finds", errInterrupted, r.Index)
 		case err == nil:
 			r, answered = now, time.Now()
 		case !errors.Is(err, errNoDaemon) || time.Since(answered) > waitGone:
@@ -158,10 +154,10 @@ func printReport(out io.Writer, r *verify.Report) error {
 		fmt.Fprintf(&b, "  … and %d more\n", found-int64(len(r.Differences)))
 	}
 	if r.Refused > 0 {
-		fmt.Fprintf(&b, "  %d documents are dead letters, see `haystream dead-letters list`\n", r.Refused)
+		fmt.Fprintf(&b, "  dead letters: %s, see `haystream dead-letters list`\n", count(int(r.Refused), "document", "documents"))
 	}
 	if r.Unsettled > 0 {
-		fmt.Fprintf(&b, "  %d documents changed each time they were looked at\n", r.Unsettled)
+		fmt.Fprintf(&b, "  kept changing while it was compared: %s\n", count(int(r.Unsettled), "document", "documents"))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "  note: %s\n", note)

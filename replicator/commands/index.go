@@ -1,0 +1,44 @@
+package commands
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"haystream/internal/conf"
+	"haystream/replicator/config"
+)
+
+// An UnknownIndexError is about a name that the config has no definition for: wrong usage.
+type UnknownIndexError struct{ text string }
+
+func (e *UnknownIndexError) Error() string { return e.text }
+
+// findIndex is the alias that is meant by a definition's name or by the alias itself.
+func findIndex(cfg *config.Config, name string) (string, error) {
+	set := cfg.Set()
+	alias, ok := set.Find(name)
+	if !ok {
+		return "", unknownIndex(cfg, name)
+	}
+	return alias, nil
+}
+
+// findIndexes does the same for several, each alias once.
+func findIndexes(cfg *config.Config, names []string) ([]string, error) {
+	var aliases []string
+	for _, name := range names {
+		alias, err := findIndex(cfg, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(aliases, alias) {
+			aliases = append(aliases, alias)
+		}
+	}
+	return aliases, nil
+}
+
+func unknownIndex(cfg *config.Config, name string) error {
+	return &UnknownIndexError{fmt.Sprintf("there is no index %q%s", name, conf.DidYouMean(name, slices.Sorted(maps.Keys(cfg.Indexes))))}
+}
