@@ -191,7 +191,7 @@ func (p *planner) tables(set Set) *schema {
 		endless: map[*relation]bool{},
 	}
 	s.zone = p.zone("time_zone", set.TimeZone)
-	found := map[string]*sources.Table{}
+	found, first := map[string]*sources.Table{}, map[*sources.Table]string{}
 	for _, name := range slices.Sorted(maps.Keys(set.Tables)) {
 		config, at := set.Tables[name], "tables."+name
 		t, err := s.find(name)
@@ -200,6 +200,10 @@ func (p *planner) tables(set Set) *schema {
 			s.stray(config)
 			continue
 		}
+		if other := first[t]; other != "" {
+			p.problems.add(at, "is table %s, and so is tables.%s; write what is said of it in one place", t, other)
+		}
+		first[t] = name
 		if config == nil {
 			continue
 		}
@@ -328,7 +332,9 @@ func (p *planner) units(n int, set Set, s *schema) {
 		}
 		tables, err := s.tables(d.Table)
 		if err != nil {
-			p.problems.add(u.path("table"), "%v", err)
+			if d.Events == nil { // else it was told that it is over no table
+				p.problems.add(u.path("table"), "%v", err)
+			}
 			continue
 		}
 		parsed, _ := parseTableName(d.Table) // find has parsed it

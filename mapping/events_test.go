@@ -52,6 +52,8 @@ func TestEventsGoWith(t *testing.T) {
 		_, err := Options{}.Compile([]*sources.Table{eventTable("clicks"), eventTable("a b")}, eventSet(t, definition))
 		if text := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(text, want) {
 			t.Errorf("%s: %v; want %q", definition, err, want)
+		} else if strings.Contains(text, "no table") {
+			t.Errorf("%s: %v; events are in no table", definition, err)
 		}
 	}
 }

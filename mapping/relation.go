@@ -219,7 +219,11 @@ func (s *schema) declare(t *sources.Table, name string, config *Relation, fail f
 		}
 	}
 	if err != nil {
-		fail("column", s.meant(t, target, config, err))
+		setting := "column"
+		if _, ok := errors.AsType[targetError](err); ok && len(config.TargetColumn) > 0 && config.Through == "" {
+			setting = "target_column"
+		}
+		fail(setting, s.meant(t, target, config, err))
 		return
 	}
 	if len(r.steps) > 0 {
@@ -247,6 +251,7 @@ func (s *schema) order(r *relation, config *Relation, fail func(string, error)) 
 		}
 		if _, err := newScope(at).use(o.column); err != nil {
 			fail("order_by", err)
+			continue
 		}
 		r.order = append(r.order, o)
 	}
@@ -263,13 +268,12 @@ func (s *schema) through(t, target *sources.Table, config *Relation, fail func(s
 		return nil, err
 	}
 	own, err := s.refer(between, config.Column, t, nil)
-	if err != nil {
-		return nil, err
+	other, otherErr := s.refer(between, config.TargetColumn, target, nil)
+	if otherErr != nil {
+		fail("target_column", s.meantThrough(target, otherErr))
 	}
-	other, err := s.refer(between, config.TargetColumn, target, nil)
-	if err != nil {
-		fail("target_column", s.meantThrough(target, err))
-		return nil, nil
+	if err != nil || otherErr != nil {
+		return nil, err
 	}
 	return []step{{from: own.to, table: between, to: own.from}, {from: other.from, table: target, to: other.to}}, nil
 }
@@ -320,6 +324,11 @@ func foreignColumns(keys []*sources.ForeignKey) string {
 	return strings.Join(names, ", ")
 }
 
+// A targetError is about a column that is referred to, not one that refers to it.
+type targetError struct{ error }
+
+func (e targetError) Unwrap() error { return e.error }
+
 // joinable reports why values of columns of two tables cannot be looked up by
 // each other; nil where they can.
 func joinable(t *sources.Table, columns []string, other *sources.Table, targets []string) error {
@@ -333,7 +342,7 @@ func joinable(t *sources.Table, columns []string, other *sources.Table, targets 
 		}
 		b, err := newScope(other).use(targets[i])
 		if err != nil {
-			return err
+			return targetError{err}
 		}
 		x, y := &t.Columns[a].Type, &other.Columns[b].Type
 		if k := joinKind(x); k == sources.JSON || k != joinKind(y) {
