@@ -221,6 +221,11 @@ func (d *decoder) slice(n *yaml.Node, v reflect.Value, path string) {
 }
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
+	if n.Style&fromVariable != 0 && v.Kind() != reflect.String {
+		typed := *n
+		typed.Style, typed.Tag = 0, ""
+		n = &typed
+	}
 	switch v.Kind() {
 	case reflect.String:
 		if d.is(n, path, yaml.ScalarNode, "text") {

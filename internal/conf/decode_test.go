@@ -90,13 +90,13 @@ count: ${COUNT}
 small: 255
 factor: 1e3
 on: True
-maybe: true
+maybe: "${MAYBE:-true}"
 size: ${SIZE:-5MiB}
 wait: 1m30s
 words: [a, "${EMPTY}", "$${a} ${EMPTY:-b c}$"]
-raw: {b: 12345678901234567890.10, a: [0x1F, 1_000, true, null, "<é\n", 2024-01-02], "c d": {}}
+raw: {b: 12345678901234567890.10, a: [0x1F, 1_000, true, null, "<é\n", 2024-01-02], "c d": {}, e: "${COUNT}"}
 any: {n: 1.50, list: [x]}
-section: {lanes: 2}
+section: {lanes: "${LANES:-2}"}
 sections:
   base: &base {lanes: 1, name: base}
   empty:
@@ -111,7 +111,7 @@ level: ${LEVEL}
 	want := sample{
 		Text: "2024-01-02", Hidden: "0123", Count: 16, Small: 255, Factor: 1000, On: true, Maybe: &yes,
 		Size: 5 << 20, Wait: Duration(90e9), Words: []string{"a", "", "${a} b c$"},
-		Raw:     json.RawMessage(`{"b":12345678901234567890.10,"a":[31,1000,true,null,"<é\n","2024-01-02"],"c d":{}}`),
+		Raw:     json.RawMessage(`{"b":12345678901234567890.10,"a":[31,1000,true,null,"<é\n","2024-01-02"],"c d":{},"e":"0x10"}`),
 		Any:     map[string]any{"n": json.Number("1.50"), "list": []any{"x"}},
 		Section: &section{Lanes: 2, Name: "kept"},
 		Sections: map[string]*section{
@@ -180,7 +180,7 @@ func TestDecodeErrors(t *testing.T) {
 		"scanner":             {"text: a\n\tcount: 1", `2: found a tab character that violates indentation`},
 		"cut":                 {"section: {name: any(a, .b == \"x\", c), lanes: 1}", `1: section.name: is cut off at a comma; inside { } a text that holds one needs quotes: name: "any(a, .b == \"x\", c)"`},
 		"no value":            {"section: {lanes: 1, txt}", `1: section.txt: unknown setting; there are lanes, name`},
-		"parser":              {"text: a\nwords: [a,\ncount: 1", `2: did not find expected ',' or ']'; a [ before this line is not closed, or a comma is missing`},
+		"parser":              {"text: a\nwords: [a,\ncount: 1", `2: did not find expected ',' or ']'; a [ before this line is not closed, a comma is missing, or ${NAME} is not in quotes`},
 		"two documents":       {"text: a\n---\ntext: b", `2: the file holds more than one YAML document`},
 		"not a mapping":       {"- a", `1: wants a section of settings, not a list`},
 	} {

@@ -57,8 +57,8 @@ var hints = map[string]string{
 	"mapping values are not allowed in this context": "; a text that holds a colon and a space needs quotes, or the indentation is wrong",
 	"found character that cannot start any token":    "; indent with spaces, not tabs, and put a text that begins with @, ` or % in quotes",
 	"did not find expected key":                      "; check the indentation, and that quotes and brackets are closed",
-	"did not find expected ',' or '}'":               "; a { before this line is not closed, a comma is missing, or a text that holds commas and quotes is not in quotes itself",
-	"did not find expected ',' or ']'":               "; a [ before this line is not closed, or a comma is missing",
+	"did not find expected ',' or '}'":               "; a { before this line is not closed, a comma is missing, or a text that holds commas and quotes, or ${NAME}, is not in quotes itself",
+	"did not find expected ',' or ']'":               "; a [ before this line is not closed, a comma is missing, or ${NAME} is not in quotes",
 	"found unexpected end of stream":                 "; a quote is not closed",
 }
 
@@ -132,6 +132,10 @@ var knownTags = map[string]bool{
 	"!!timestamp": true, "!!seq": true, "!!map": true, "!!merge": true,
 }
 
+// fromVariable marks a text in quotes that is a variable and nothing else. Inside { } a variable needs the quotes, so that
+// it may be a number nevertheless, where one is wanted.
+const fromVariable yaml.Style = 1 << 31
+
 // expand fills in variables; what comes out is typed anew, so that a variable
 // may hold a number.
 func (d *document) expand(c *yaml.Node, path string) {
@@ -141,6 +145,9 @@ func (d *document) expand(c *yaml.Node, path string) {
 	value, err := Expand(c.Value)
 	if err != nil {
 		d.failf(c, path, "%v", err)
+	}
+	if strings.HasPrefix(c.Value, "${") && strings.Index(c.Value, "}") == len(c.Value)-1 {
+		c.Style |= fromVariable
 	}
 	c.Value = value
 	if c.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle|yaml.TaggedStyle) == 0 {

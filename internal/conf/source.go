@@ -149,7 +149,7 @@ func (d *decoder) join(main, included *document, sections []string) {
 		key, value := included.root.Content[i], included.root.Content[i+1]
 		switch {
 		case !slices.Contains(sections, key.Value):
-			d.failf(key, key.Value, "an included file may hold only %s%s", strings.Join(sections, " and "), DidYouMean(key.Value, sections))
+			d.failf(key, key.Value, "an included file may hold only %s%s", enumerate(sections), DidYouMean(key.Value, sections))
 		case isNull(value):
 		case d.is(value, key.Value, yaml.MappingNode, "a mapping of names to values"):
 			d.joinSection(main, key, value)
@@ -196,4 +196,13 @@ func lookupPair(mapping *yaml.Node, name string) (key, value *yaml.Node) {
 		}
 	}
 	return nil, nil
+}
+
+// enumerate lists names as a sentence does.
+func enumerate(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }

@@ -310,3 +310,26 @@ func TestVerifyNext(t *testing.T) {
 		t.Errorf("never: %s", next)
 	}
 }
+
+// TestReachesSource: the catalog is asked in spite of mistakes that say nothing about where the source is.
+func TestReachesSource(t *testing.T) {
+	dir := t.TempDir()
+	for source, want := range map[string]bool{
+		`{url: "postgres://db/blog", slott: x}`:                     true,
+		`{url: "postgres://db/blog", snapshot: {paralel: 2}}`:       true,
+		`{url: "postgres://db/blog", snapshot: {chunk_rows: many}}`: true,
+		`{ulr: "postgres://db/blog"}`:                               false,
+		`{url: "postgres://db/blog", pasword_file: x}`:              false,
+	} {
+		path := filepath.Join(dir, "config.yaml")
+		text := "name: blog\nsource: " + source + "\nsink: {ndjson: {}}\nindexes: {notes: {table: note, fields: \"*\"}}\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, src, err := Load(path)
+		errs, _ := errors.AsType[conf.Errors](err)
+		if got := ReachesSource(src, errs); got != want || len(errs) == 0 {
+			t.Errorf("%s: %t with %v", source, got, err)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func keepsFromSource(e conf.Error) bool {
 		return e.Path == "source" || e.Near == "source"
 	}
 	if e.Near != "" {
-		setting = e.Near
+		setting = setting[:strings.LastIndexByte(setting, '.')+1] + e.Near
 	}
 	switch head, _, _ := strings.Cut(setting, "."); head {
 	case "slot", "publication", "server_id", "snapshot":

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func (c *Config) validate(src *conf.Source) conf.Errors {
 		v.Failf("verify.every", "must be a minute at least")
 	}
 	if c.Verify.At != "" && c.Verify.Every == 0 {
-		v.Failf("verify.at", "goes with verify.every, such as 24h")
+		v.Failf("verify.every", "is what verify.at goes with; write how often, such as 24h")
 	}
 	if c.State.Path == "" {
 		v.Failf("state.path", "must name a folder")
@@ -169,7 +170,7 @@ func (c *Config) validateHTTP(v *conf.Section) {
 		return
 	}
 	_, port, err := net.SplitHostPort(c.HTTP.Listen)
-	if err != nil || port == "" {
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 		v.Failf("http.listen", "is not an address; write it like 127.0.0.1:9600")
 		return
 	}

@@ -73,7 +73,7 @@ func (c *Config) Complete(src *conf.Source) conf.Errors {
 	case 0:
 		sink.Failf("", "there is no sink; add elasticsearch or ndjson")
 	case 2:
-		sink.Failf("", "there are two sinks; keep elasticsearch or ndjson")
+		sink.Failf("ndjson", "there are two sinks; keep elasticsearch or ndjson")
 	}
 	for name, s := range all {
 		at := src.Section("sink." + name)
@@ -83,11 +83,19 @@ func (c *Config) Complete(src *conf.Source) conf.Errors {
 	return sink.Errs
 }
 
-// Name is that of the kind that is configured; empty without one.
-func (c *Config) Name() (name string) {
-	for name = range c.sections() {
-		break
+// one is the section that is set, with its name; none where there is not exactly one.
+func (c *Config) one() (name string, s section) {
+	if all := c.sections(); len(all) == 1 {
+		for name, s = range all {
+			return name, s
+		}
 	}
+	return "", nil
+}
+
+// Name is that of the kind that is configured; empty where it is not one.
+func (c *Config) Name() string {
+	name, _ := c.one()
 	return name
 }
 
@@ -97,10 +105,11 @@ func Choices() map[string][]string {
 }
 
 // Rules are those of the sink that is configured, as far as they are known before it
-// is asked; none without one.
-func (c *Config) Rules() (rules sinks.Rules) {
-	for _, s := range c.sections() {
-		rules = s.Rules()
+// is asked; none where it is not one.
+func (c *Config) Rules() sinks.Rules {
+	_, s := c.one()
+	if s == nil {
+		return sinks.Rules{}
 	}
-	return rules
+	return s.Rules()
 }
