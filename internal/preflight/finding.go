@@ -29,11 +29,24 @@ type Finding struct {
 
 // String is the finding on one line.
 func (f Finding) String() string {
-	s := string(f.Level) + ": " + f.Subject + ": " + f.Text
+	return string(f.Level) + ": " + OneLine(f.Subject) + ": " + f.Message()
+}
+
+// Message is what was found, and what mends it, on one line.
+func (f Finding) Message() string {
+	s := OneLine(f.Text)
 	if f.Remedy != "" {
 		s += "; to mend it: " + strings.Join(strings.Fields(f.Remedy), " ")
 	}
 	return s
+}
+
+// OneLine is a text without its line breaks: a message of a server, or a table's name, may hold some.
+func OneLine(text string) string {
+	if !strings.ContainsAny(text, "\r\n") {
+		return text
+	}
+	return strings.Join(strings.Fields(text), " ")
 }
 
 // Errors returns the findings that are errors.

@@ -142,11 +142,7 @@ func report(findings []preflight.Finding, out io.Writer) error {
 		}
 	}
 	for _, f := range findings {
-		remedy := ""
-		if f.Remedy != "" {
-			remedy = "; to mend it: " + strings.Join(strings.Fields(f.Remedy), " ")
-		}
-		if _, err := fmt.Fprintf(out, "%-7s  %-*s  %s%s\n", f.Level, width, f.Subject, f.Text, remedy); err != nil {
+		if _, err := fmt.Fprintf(out, "%-7s  %-*s  %s\n", f.Level, width, preflight.OneLine(f.Subject), f.Message()); err != nil {
 			return fmt.Errorf("print findings: %w", err)
 		}
 	}

@@ -13,12 +13,12 @@ func TestReport(t *testing.T) {
 		{Level: preflight.OK, Subject: "source", Text: "postgres 15.1"},
 		{Level: preflight.Warning, Subject: "table public.notes", Text: "long texts", Remedy: "ALTER TABLE\n  notes"},
 		{Level: preflight.Error, Subject: "config.yaml:14 and a rather long subject", Text: "no column"},
-		{Level: preflight.Error, Subject: "sink", Text: "down"},
+		{Level: preflight.Error, Subject: "sink", Text: "down:\n\tno route"},
 	}, &out)
 	want := `ok       source              postgres 15.1
 warning  table public.notes  long texts; to mend it: ALTER TABLE notes
 error    config.yaml:14 and a rather long subject  no column
-error    sink                down
+error    sink                down: no route
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)

@@ -43,7 +43,9 @@ type Inspection struct {
 // ReadSource asks the source who it is, and for its catalog.
 func (in *Inspection) ReadSource(ctx context.Context, source sources.Source) (err error) {
 	if in.Source, err = source.Info(ctx); err != nil {
-		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" { // once, whatever was tried
+		if name, ok := errors.AsType[*net.DNSError](err); ok {
+			err = fmt.Errorf("%w; correct the host in source.url, or mend what resolves names", name)
+		} else if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" { // once, whatever was tried
 			err = fmt.Errorf("%w; start the server, or correct the host and port in source.url", dial)
 		}
 		return fmt.Errorf("connect to source: %w", err)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -55,6 +56,9 @@ func explain(err error, config *pgx.ConnConfig) error {
 	if err == nil || sources.Known(err) || errors.Is(err, sources.ErrUnreadable) {
 		return err
 	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		err = onOneLine{err}
+	}
 	server, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return err
@@ -70,6 +74,25 @@ func explain(err error, config *pgx.ConnConfig) error {
 		return fmt.Errorf("%w: %w", sources.ErrConfig, err)
 	}
 	return err
+}
+
+// onOneLine is an error of the driver, which has a line for each attempt to connect, some of them twice.
+type onOneLine struct{ error }
+
+func (e onOneLine) Unwrap() error { return e.error }
+
+func (e onOneLine) Error() string {
+	var lines []string
+	for line := range strings.Lines(e.error.Error()) {
+		line = strings.TrimSpace(line)
+		if !slices.ContainsFunc(lines, func(before string) bool { return strings.Contains(before, line) }) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) > 1 && strings.HasSuffix(lines[0], ":") {
+		lines = append([]string{lines[0] + " " + lines[1]}, lines[2:]...)
+	}
+	return strings.Join(lines, "; ")
 }
 
 // remedyOf says what mends a refusal. The routine of the server that refused
