@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"haystream/sinks"
@@ -79,10 +80,8 @@ func (s *Sink) Index(ctx context.Context, alias string) (*sinks.Index, error) {
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	for name, e := range found {
-		if name == alias || e.owner() != s.opts.Owner {
-			return nil, foreign(alias, name, e)
-		}
+	if err := s.foreign(alias, found); err != nil {
+		return nil, err
 	}
 	// Of several that are ours, who looks at them all leaves one.
 	newest := ""
@@ -126,20 +125,35 @@ func periods(family map[string]*existing, physical string) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(family)), func(name string) bool { return name == physical })
 }
 
-// foreign says that an index has the alias's name, or that the alias leads to one
-// that is not this pipeline's. The remedy deletes nothing, and searches find all meanwhile.
-func foreign(alias, name string, e *existing) error {
+// foreign says that an index has the alias's name, or that the alias leads to some
+// that are not this pipeline's; nil where neither is so. The remedy deletes nothing, and searches find all meanwhile.
+func (s *Sink) foreign(alias string, found map[string]*existing) error {
+	var names, removals []string
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if name == alias || found[name].owner() != s.opts.Owner {
+			names = append(names, name)
+			removals = append(removals, fmt.Sprintf(`{"remove":{"index":%q,"alias":%q}}`, name, alias))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	e := found[names[0]]
 	searches := "have searches use that"
 	if e.isHaystack() {
 		searches = "set INDEX_NAME in HAYSTACK_CONNECTIONS to that"
 	}
 	remedy := fmt.Sprintf("set `index:` in the definition to another name, such as %s-live, and %s once `haystream status` says that it is loaded; or take its place with `haystream adopt`, which says first what it does", alias, searches)
-	if name == alias {
+	if names[0] == alias {
 		return fmt.Errorf("%w: %s is an index%s, and the alias of that name cannot be made; %s; haystream leaves this one as it is",
 			sinks.ErrForeign, alias, madeBy(e), remedy)
 	}
-	return fmt.Errorf(`%w: the alias %s points to the index %s%s; %s; or, where searches may find little until it is loaded, take the alias away from that index, which keeps its documents, with POST /_aliases {"actions":[{"remove":{"index":%q,"alias":%q}}]}`,
-		sinks.ErrForeign, alias, name, madeBy(e), remedy, name, alias)
+	which, there := "the index", "that index, which keeps its documents"
+	if len(names) > 1 {
+		which, there = "the indexes", "those indexes, which keep their documents"
+	}
+	return fmt.Errorf(`%w: the alias %s points to %s %s%s; %s; or, where searches may find little until it is loaded, take the alias away from %s, with POST /_aliases {"actions":[%s]}`,
+		sinks.ErrForeign, alias, which, strings.Join(names, ", "), madeBy(e), remedy, there, strings.Join(removals, ","))
 }
 
 // isHaystack reports whether an index has the field that django-haystack finds its models by,
@@ -334,11 +348,11 @@ func (s *Sink) Swap(ctx context.Context, alias, physical string) error {
 		}
 		actions = append(actions, aliasAction{Add: add})
 	}
+	if err := s.foreign(alias, found); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		switch e := found[name]; {
-		case name == alias, e.owner() != s.opts.Owner:
-			return foreign(alias, name, e)
-		case !slices.Contains(to, name):
+		if !slices.Contains(to, name) {
 			actions = append(actions, aliasAction{Remove: &aliasTarget{Index: name, Alias: alias}})
 		}
 	}

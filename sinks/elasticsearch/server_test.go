@@ -278,6 +278,16 @@ func TestClearRefusals(t *testing.T) {
 	if !errors.Is(err, sinks.ErrForeign) || !strings.Contains(err.Error(), `"remove":{"index":"refusals","alias":"refusals-alias"}`) {
 		t.Errorf("got %v", err)
 	}
+	ask(t, http.MethodPost, server.URL+"/_aliases", `{"actions":[{"add":{"index":"refusals-haystack","alias":"refusals-alias"}}]}`, nil)
+	_, err = s.Index(t.Context(), "refusals-alias")
+	for _, want := range []string{
+		"points to the indexes refusals, refusals-haystack not made by haystream",
+		`{"actions":[{"remove":{"index":"refusals","alias":"refusals-alias"}},{"remove":{"index":"refusals-haystack","alias":"refusals-alias"}}]}`,
+	} {
+		if !errors.Is(err, sinks.ErrForeign) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
 }
 
 // TestTake: an alias comes in the place of an index whose documents are kept, also where an earlier try was cut
