@@ -106,14 +106,15 @@ func (c dashboardsCommand) Run(ctx context.Context, e *environment) error {
 	case c.Push == "" && c.Out == "" && c.For == dashboards.Grafana:
 		return &usageError{errors.New("grafana takes several files; name a folder with --out")}
 	}
+	push := dashboards.PushOptions{URL: c.Push, User: c.User, Password: c.Password, APIKey: c.APIKey, Force: c.Force}
+	if _, err := push.Address(); c.Push != "" && err != nil {
+		return &usageError{err}
+	}
 	cfg, src, err := e.loadAndExplain(ctx)
 	if err != nil {
 		return err
 	}
-	return commands.Dashboards(ctx, cfg, src, commands.DashboardsOptions{
-		For: c.For, Out: c.Out,
-		Push: dashboards.PushOptions{URL: c.Push, User: c.User, Password: c.Password, APIKey: c.APIKey, Force: c.Force},
-	}, e.out)
+	return commands.Dashboards(ctx, cfg, src, commands.DashboardsOptions{For: c.For, Out: c.Out, Push: push}, e.out)
 }
 
 type statusCommand struct {

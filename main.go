@@ -92,8 +92,8 @@ func fail(err error) int {
 	}
 	fmt.Fprintln(os.Stderr, "haystream:", err)
 	_, usage := errors.AsType[*usageError](err)
-	_, unknown := errors.AsType[*commands.UnknownIndexError](err)
-	if usage || unknown {
+	_, of := errors.AsType[*commands.UsageError](err)
+	if usage || of {
 		return exitUsage
 	}
 	return exitFailed
@@ -102,11 +102,14 @@ func fail(err error) int {
 // A usageError is about what was typed.
 type usageError struct{ error }
 
-// load reads the config file.
+// load reads the config file. One that cannot be read is wrong usage.
 func (e *environment) load() (*config.Config, *conf.Source, error) {
 	cfg, src, err := config.Load(e.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &usageError{fmt.Errorf("there is no config file %s; name one with -c", e.config)}
+	}
+	if _, mistakes := errors.AsType[conf.Errors](err); err != nil && !mistakes {
+		return nil, nil, &usageError{err}
 	}
 	return cfg, src, err
 }

@@ -114,7 +114,7 @@ func TestUnknownIndex(t *testing.T) {
 		"list":    DeadLetters(t.Context(), cfg, DeadLettersOptions{Index: "nots"}, io.Discard),
 		"replay":  ReplayDeadLetters(t.Context(), cfg, WhichDeadLetters{Index: "nots"}, io.Discard),
 	} {
-		if _, ok := errors.AsType[*UnknownIndexError](err); !ok || !strings.Contains(err.Error(), `did you mean "notes"?`) {
+		if _, ok := errors.AsType[*UsageError](err); !ok || !strings.Contains(err.Error(), `did you mean "notes"?`) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

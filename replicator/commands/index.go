@@ -9,10 +9,10 @@ import (
 	"haystream/replicator/config"
 )
 
-// An UnknownIndexError is about a name that the config has no definition for: wrong usage.
-type UnknownIndexError struct{ text string }
+// A UsageError is about what was typed, such as a name that the config has no definition for.
+type UsageError struct{ text string }
 
-func (e *UnknownIndexError) Error() string { return e.text }
+func (e *UsageError) Error() string { return e.text }
 
 // findIndex is the alias that is meant by a definition's name or by the alias itself.
 func findIndex(cfg *config.Config, name string) (string, error) {
@@ -40,5 +40,5 @@ func findIndexes(cfg *config.Config, names []string) ([]string, error) {
 }
 
 func unknownIndex(cfg *config.Config, name string) error {
-	return &UnknownIndexError{fmt.Sprintf("there is no index %q%s", name, conf.DidYouMean(name, slices.Sorted(maps.Keys(cfg.Indexes))))}
+	return &UsageError{fmt.Sprintf("there is no index %q%s", name, conf.DidYouMean(name, slices.Sorted(maps.Keys(cfg.Indexes))))}
 }

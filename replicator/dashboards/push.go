@@ -183,10 +183,19 @@ const (
 	maxAnswer      = 256 << 20
 )
 
-func newClient(target string, options PushOptions) (*client, error) {
-	base, err := url.Parse(options.URL.Reveal())
+// Address is where to push.
+func (o PushOptions) Address() (*url.URL, error) {
+	base, err := url.Parse(o.URL.Reveal())
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, errors.New("--push must be an address like https://kibana:5601") // the reason would repeat the password
+	}
+	return base, nil
+}
+
+func newClient(target string, options PushOptions) (*client, error) {
+	base, err := options.Address()
+	if err != nil {
+		return nil, err
 	}
 	c := &client{base: base, header: http.Header{}, http: http.Client{
 		Timeout:       requestTimeout,
