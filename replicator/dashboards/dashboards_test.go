@@ -266,7 +266,7 @@ func TestMetricNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := map[string]bool{}
-	for _, found := range regexp.MustCompile(`emit\("([a-z_]+)"`).FindAllSubmatch(source, -1) {
+	for _, found := range regexp.MustCompile(`m\.(?:gauge|counter)\("([a-z_]+)"`).FindAllSubmatch(source, -1) {
 		known["haystream_"+string(found[1])] = true
 	}
 	if len(known) < 20 {
