@@ -106,6 +106,13 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		}
 		return nil
 	}
+	d.replicates(p, plan, targets, pf)
+	defer p.joins.Close()
+	return p.run(ctx)
+}
+
+// replicates says that a session is ready to run its pipeline.
+func (d *daemon) replicates(p *pipeline, plan *mapping.Plan, targets []*builds.Target, pf *inspect.Inspection) {
 	d.log.Info().Str("position", string(p.from.Position)).Strs("tables", joins.Names(plan.Tables)).Msg("replicating " + describe(pf.Source, pf.Sink))
 	if lasted, failed := d.ends.Over(); failed {
 		d.log.Info().Stringer("after", lasted).Msg("going on")
@@ -114,8 +121,6 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	d.turns.giving = ""
 	d.status.running(p, targets, pf)
 	d.ran = true
-	defer p.joins.Close()
-	return p.run(ctx)
 }
 
 // eventsWait returns an error where events would be passed over, since nothing takes them: they are
