@@ -113,17 +113,15 @@ func (v *verifier) over(l *verify.Log, err error) {
 	l.SetPlace(nil)
 	r := l.Report()
 	found, left := r.Wrong()
-	event := v.log.Info()
-	if err != nil || left > 0 {
-		event = v.log.Warn()
+	level, text := zerolog.InfoLevel, "the index was verified"
+	if left > 0 {
+		level = zerolog.WarnLevel
 	}
-	event = event.Str("index", r.Index).Int64("documents", r.Documents.Compared).Int64("missing", r.Documents.Missing).Int64("extra", r.Documents.Extra).
-		Int64("different", r.Documents.Different).Int64("differences", found).Int64("left", left).Stringer("took", r.Ended.Sub(r.Began).Round(time.Millisecond))
 	if err != nil {
-		event.Err(err).Msg("the index could not be verified")
-	} else {
-		event.Msg("the index was verified")
+		level, text = zerolog.WarnLevel, "the index could not be verified"
 	}
+	v.log.WithLevel(level).Str("index", r.Index).Int64("documents", r.Documents.Compared).Int64("missing", r.Documents.Missing).Int64("extra", r.Documents.Extra).
+		Int64("different", r.Documents.Different).Int64("differences", found).Int64("left", left).Stringer("took", r.Ended.Sub(r.Began).Round(time.Millisecond)).Err(err).Msg(text)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.queue = v.queue[1:]
@@ -218,17 +216,16 @@ func (p *process) Verified(_ context.Context, name string) (verify.Report, error
 // verify does what the verifier is asked, until reading ends. With what is not done by then the next
 // session goes on.
 func (p *pipeline) verify(reading context.Context) error {
-	for {
+	for reading.Err() == nil {
 		l := p.verifier.next(reading)
 		if l == nil {
-			return nil
+			break
 		}
-		err := p.verifyIndex(reading, l)
-		if reading.Err() != nil {
-			return nil
+		if err := p.verifyIndex(reading, l); reading.Err() == nil {
+			p.verifier.over(l, err)
 		}
-		p.verifier.over(l, err)
 	}
+	return nil
 }
 
 // verifyIndex compares an index, once all its documents are there, from where it was. It begins anew
