@@ -124,7 +124,7 @@ func (s *tail) Catalog(ctx context.Context) ([]*sources.Table, error) {
 }
 
 func (db *database) catalog() []*sources.Table {
-	catalog := db.Model.Catalog()
+	catalog := db.Catalog()
 	for _, t := range catalog {
 		t.Home = true
 		for i := range t.Columns {
@@ -428,7 +428,7 @@ func (db *database) documents(v view) map[string]string {
 	all := map[string]string{}
 	db.Less = v == less
 	if db.joined && v != flat {
-		all = db.Model.Documents()
+		all = db.Documents()
 	}
 	db.FlatDocuments(all)
 	return all

@@ -301,7 +301,7 @@ func (w *faultedWorld) pushMuch() {
 
 // postEvent reports whether the event was taken.
 func (w *faultedWorld) postEvent(body string) bool {
-	resp, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/events/pushes", w.port), "application/json", bytes.NewReader([]byte(body))) //nolint:noctx // the daemon's end ends it
+	resp, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/events/pushes", w.port), "application/json", bytes.NewReader([]byte(body)))
 	if err != nil {
 		return false
 	}

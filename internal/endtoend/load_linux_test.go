@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -152,7 +153,7 @@ func (w *world) processorTime() time.Duration {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:])) // proc(5): the third is the first of these
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // proc(5): the third is the first of these
 	ticks := 0
 	for _, field := range fields[11:13] {
 		n, err := strconv.Atoi(field)

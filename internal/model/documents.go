@@ -94,14 +94,14 @@ func (m *Model) Documents() map[string]string {
 	all := map[string]string{}
 	for n, name := range m.Names {
 		for _, row := range m.Rows[n] {
-			all[name+"/"+strconv.Itoa(Unique(row))] = m.document(n, row)
+			all[name+"/"+strconv.Itoa(unique(row))] = m.document(n, row)
 		}
 	}
 	return all
 }
 
 func (m *Model) document(n int, row []int) string {
-	fields := map[string][]byte{"id": number(nil, row[0]), "u": number(nil, Unique(row))}
+	fields := map[string][]byte{"id": number(nil, row[0]), "u": number(nil, unique(row))}
 	m.showCells(fields, "", n, row)
 	for i, ref := range m.Refs[n] {
 		if i > 0 {
@@ -110,7 +110,7 @@ func (m *Model) document(n int, row []int) string {
 		if ref != Nothing {
 			shown := Absent
 			if to := m.Rows[ref.Table][row[i]]; to != nil {
-				shown = Unique(to)
+				shown = unique(to)
 			}
 			fields["to_"+Column(i)] = number(nil, shown)
 			m.showCells(fields, "to_"+Column(i)+"_", ref.Table, m.Rows[ref.Table][row[i]])
@@ -127,7 +127,7 @@ func (m *Model) document(n int, row []int) string {
 					if len(from) > 1 {
 						from = append(from, ',')
 					}
-					from = number(from, Unique(child))
+					from = number(from, unique(child))
 				}
 			}
 			fields["from_"+m.Names[other]+"_"+Column(i)] = append(from, ']')

@@ -45,7 +45,7 @@ func flatName(table string, even bool) string {
 func (m *Model) FlatDocuments(all map[string]string) {
 	for n, name := range m.Names {
 		for key, row := range m.Rows[n] {
-			fields := map[string][]byte{"u": number(nil, Unique(row))}
+			fields := map[string][]byte{"u": number(nil, unique(row))}
 			m.showCells(fields, "", n, row)
 			for i := range m.Refs[n] {
 				if i == 0 || !m.Less {
@@ -54,7 +54,7 @@ func (m *Model) FlatDocuments(all map[string]string) {
 			}
 			text := object(fields)
 			all[flatName(name, false)+"/"+strconv.Itoa(key)] = text
-			if Unique(row)%2 == m.parity() {
+			if unique(row)%2 == m.parity() {
 				all[flatName(name, true)+"/"+strconv.Itoa(key)] = text
 			}
 		}

@@ -47,8 +47,10 @@ type Reference struct {
 	OnDelete, OnUpdate sources.ReferenceAction
 }
 
-var Nothing = Reference{Table: -1} // a key that refers to nothing
+// Nothing is what a column refers to that is no foreign key.
+var Nothing = Reference{Table: -1}
 
+// A Logged is a change in the log.
 type Logged struct {
 	Table         int
 	Kind          sources.ChangeKind
@@ -66,14 +68,13 @@ const (
 
 func (m *Model) get(table, key int) []int { return slices.Clone(m.Rows[table][key]) }
 
-// insert, update and remove report whether the server takes them.
-func (m *Model) insert(table int, row []int) bool {
+// insert adds a row if the server takes it.
+func (m *Model) insert(table int, row []int) {
 	if m.Rows[table][row[0]] != nil || !m.takes(table, Absent, row) {
-		return false
+		return
 	}
 	m.Rows[table][row[0]] = row
 	m.log(Logged{Table: table, Kind: sources.Insert, After: slices.Clone(row), Unchecked: m.unchecked})
-	return true
 }
 
 // takes reports whether a row may stand in the place of the one with a key.
@@ -84,23 +85,25 @@ func (m *Model) takes(table, key int, row []int) bool {
 		}
 	}
 	for k, other := range m.Rows[table] {
-		if k != key && Unique(other) == Unique(row) {
+		if k != key && unique(other) == unique(row) {
 			return false
 		}
 	}
 	return true
 }
 
-func Unique(row []int) int { return row[len(row)-1] }
+// unique is the value of the column that no two rows of a table share.
+func unique(row []int) int { return row[len(row)-1] }
 
-func (m *Model) update(table, key int, row []int) bool {
+// update replaces a row if the server takes that.
+func (m *Model) update(table, key int, row []int) {
 	old := m.get(table, key)
 	if old == nil || slices.Equal(old, row) || !m.takes(table, key, row) {
-		return false
+		return
 	}
 	if row[0] != key {
 		if m.Rows[table][row[0]] != nil || slices.Contains(row[1:], key) {
-			return false
+			return
 		}
 		delete(m.Rows[table], key)
 	}
@@ -109,7 +112,7 @@ func (m *Model) update(table, key int, row []int) bool {
 	if row[0] != key && !m.follow(table, key, row[0]) {
 		m.Rows = before
 		m.Rows[table][key] = old
-		return false
+		return
 	}
 	l := Logged{Table: table, Kind: sources.Update, Before: old, After: slices.Clone(row), Unchecked: m.unchecked}
 	if m.Minimal {
@@ -121,9 +124,9 @@ func (m *Model) update(table, key int, row []int) bool {
 		}
 	}
 	m.log(l)
-	return true
 }
 
+// remove reports whether there was such a row.
 func (m *Model) remove(table, key int) bool {
 	old := m.get(table, key)
 	if old == nil {
@@ -231,6 +234,7 @@ func (m *Model) has(table, key int, values *sources.Values) bool {
 	})
 }
 
+// Words are the cells of a row or a key, as text.
 func Words(row []int) string {
 	var cells []string
 	for _, v := range row {
@@ -321,7 +325,7 @@ func (m *Model) Step(random *rand.Rand) {
 	case 4:
 		row := fill(key)
 		if old := m.get(table, key); old != nil && random.IntN(2) == 0 {
-			row[len(row)-1] = Unique(old)
+			row[len(row)-1] = unique(old)
 		}
 		m.update(table, key, row)
 	case 5:
@@ -336,7 +340,7 @@ func (m *Model) Step(random *rand.Rand) {
 		old := m.get(table, key)
 		if m.remove(table, key) && random.IntN(3) == 0 { // another one takes its place at once
 			row := fill(key)
-			row[len(row)-1] = Unique(old)
+			row[len(row)-1] = unique(old)
 			m.insert(table, row)
 		}
 	}
