@@ -10,9 +10,9 @@ import (
 	"haystream/sources"
 )
 
-// EventName is what events of the definition of that name are pushed under; empty where it is
+// eventName is what events of the definition of that name are pushed under; empty where it is
 // not over events.
-func (d *Definition) EventName(name string) string {
+func (d *Definition) eventName(name string) string {
 	switch {
 	case d == nil || d.Events == nil:
 		return ""
@@ -33,7 +33,7 @@ func (d *Definition) ofEvents(name string) *Definition {
 		full.Mode = ModeAppend
 	}
 	if full.Table == "" {
-		full.Table = sources.EventsSchema + "." + quoteName(d.EventName(name))
+		full.Table = sources.EventsSchema + "." + quoteName(d.eventName(name))
 	}
 	full.Fields.Named = maps.Clone(d.Fields.Named)
 	if full.Fields.Named == nil {
@@ -52,7 +52,7 @@ var validEvent = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$`)
 
 // events checks what goes with events.
 func (p *planner) events(u *unit) {
-	d, name := u.def, u.def.EventName(u.name)
+	d, name := u.def, u.def.eventName(u.name)
 	if !validEvent.MatchString(name) {
 		at := u.path("events")
 		if d.Events.Name != "" {
@@ -85,7 +85,7 @@ func (s Set) Part(events bool) Set {
 	part := s
 	part.Indexes = map[string]*Definition{}
 	for name, d := range s.Indexes {
-		if (d.EventName(name) != "") == events {
+		if (d.eventName(name) != "") == events {
 			part.Indexes[name] = d
 		}
 	}
@@ -99,7 +99,7 @@ func (s Set) Part(events bool) Set {
 func (s Set) EventNames() []string {
 	var names []string
 	for name, d := range s.Indexes {
-		if event := d.EventName(name); event != "" && !slices.Contains(names, event) {
+		if event := d.eventName(name); event != "" && !slices.Contains(names, event) {
 			names = append(names, event)
 		}
 	}

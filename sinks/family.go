@@ -29,8 +29,8 @@ func AliasOf(name string) string {
 	return ""
 }
 
-// InPeriod is the name of the physical index of a period.
-func InPeriod(physical, period string) string {
+// inPeriod is the name of the physical index of a period.
+func inPeriod(physical, period string) string {
 	stamp := timestamp.FindString(physical)
 	return strings.TrimSuffix(physical, stamp) + "-" + period + stamp
 }
@@ -88,7 +88,7 @@ func (t *Target) In(period string) *Target {
 	t.parts.mu.Lock()
 	defer t.parts.mu.Unlock()
 	if part = t.parts.byName[period]; part == nil {
-		physical := InPeriod(t.Physical, period)
+		physical := inPeriod(t.Physical, period)
 		part = &Target{Index: t.Index, Physical: physical, WriteAlias: WriteAlias(physical), Pipeline: t.Pipeline, Period: period, Of: t}
 		if t.parts.byName == nil {
 			t.parts.byName = map[string]*Target{}

@@ -90,7 +90,7 @@ type Writer interface {
 // then by the checkpoint step, and by the commands. ErrForeign, of any method, means
 // that a name is taken by what this pipeline has not made, and which is left as it is.
 //
-// Other physical indexes may belong to one, for periods of its documents (see InPeriod).
+// Other physical indexes may belong to one, for periods of its documents (see inPeriod).
 // What is done to it is done to them; given the name of one of them, to that one alone.
 type Catalog interface {
 	// Index says what the alias points to: nil where neither alias nor index of

@@ -142,7 +142,7 @@ func (d *document) expand(c *yaml.Node, path string) {
 	if !strings.Contains(c.Value, "${") {
 		return
 	}
-	value, err := Expand(c.Value)
+	value, err := expand(c.Value)
 	if err != nil {
 		d.failf(c, path, "%v", err)
 	}

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Expand puts environment variables into a text: ${NAME} must be set,
+// expand puts environment variables into a text: ${NAME} must be set,
 // ${NAME:-default} takes the default where NAME is unset or empty, and $${ is
 // a literal ${. A lone $ is itself.
-func Expand(text string) (string, error) {
+func expand(text string) (string, error) {
 	var b strings.Builder
 	for {
 		at := strings.Index(text, "${")

@@ -10,7 +10,7 @@ import (
 // Sizes that files are read up to.
 const (
 	MaxFile   = 16 << 20 // of settings, templates and certificates
-	MaxSecret = 64 << 10
+	maxSecret = 64 << 10
 )
 
 // ReadFile reads a regular file of at most limit bytes. Others have no end, or

@@ -78,7 +78,7 @@ func (s *Section) Secret(path, file string, into *Secret, other string) {
 // readSecret is the content of a file without its last line break. Errors name
 // the file and the reason, never what is in it.
 func readSecret(path string) (Secret, error) {
-	text, err := ReadFile(path, MaxSecret)
+	text, err := ReadFile(path, maxSecret)
 	var reason *fs.PathError
 	switch {
 	case errors.As(err, &reason):

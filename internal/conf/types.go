@@ -49,8 +49,8 @@ var byteUnits = []struct {
 	{"B", 1},
 }
 
-// ParseBytes reads a size.
-func ParseBytes(s string) (Bytes, error) {
+// parseBytes reads a size.
+func parseBytes(s string) (Bytes, error) {
 	digits, unit := strings.TrimSpace(s), int64(1)
 	for _, u := range byteUnits {
 		if rest, ok := strings.CutSuffix(digits, u.suffix); ok {
@@ -67,7 +67,7 @@ func ParseBytes(s string) (Bytes, error) {
 
 // UnmarshalText reads a size.
 func (b *Bytes) UnmarshalText(text []byte) (err error) {
-	*b, err = ParseBytes(string(text))
+	*b, err = parseBytes(string(text))
 	return err
 }
 

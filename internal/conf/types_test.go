@@ -12,13 +12,13 @@ func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]Bytes{
 		"0": 0, "17": 17, "17B": 17, "5MiB": 5 << 20, "1.5 KiB": 1536, "1kB": 1000, "2GB": 2e9, " 1TiB ": 1 << 40,
 	} {
-		if got, err := ParseBytes(text); err != nil || got != want {
-			t.Errorf("ParseBytes(%q) = %d, %v; want %d", text, got, err, want)
+		if got, err := parseBytes(text); err != nil || got != want {
+			t.Errorf("parseBytes(%q) = %d, %v; want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "MiB", "-1", "5 apples", "1e30", "9999999TiB"} {
-		if got, err := ParseBytes(text); err == nil {
-			t.Errorf("ParseBytes(%q) = %d, want an error", text, got)
+		if got, err := parseBytes(text); err == nil {
+			t.Errorf("parseBytes(%q) = %d, want an error", text, got)
 		}
 	}
 }

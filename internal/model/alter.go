@@ -84,7 +84,7 @@ func (m *Model) Places(table int, cells []Cell, columns []sources.Column) (place
 			at += refs
 		default:
 			for r := range refs {
-				if name == Column(r) {
+				if name == columnName(r) {
 					at = r
 				}
 			}
@@ -113,7 +113,7 @@ func (c Cell) kind() sources.Type {
 func (m *Model) fingerprint(n int) sources.Fingerprint {
 	f := sources.Fingerprint{Columns: map[string]sources.Facts{"u": {"column": {"u"}}}}
 	for i := range m.Refs[n] {
-		f.Columns[Column(i)] = sources.Facts{"column": {Column(i)}}
+		f.Columns[columnName(i)] = sources.Facts{"column": {columnName(i)}}
 	}
 	for _, c := range m.cells(n) {
 		f.Columns[c.Name] = sources.Facts{"column": {strconv.Itoa(c.Number)}, "type": {c.kind().SQL}}

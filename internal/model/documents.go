@@ -10,8 +10,8 @@ import (
 	"haystream/sources"
 )
 
-// Schema is that of the tables.
-const Schema = "s"
+// schema is that of the tables.
+const schema = "s"
 
 var integer = sources.Type{Kind: sources.Int, Size: 32, SQL: "int"}
 
@@ -19,11 +19,11 @@ var integer = sources.Type{Kind: sources.Int, Size: 32, SQL: "int"}
 func (m *Model) Catalog() (catalog []*sources.Table) {
 	for n, name := range m.Names {
 		table := &sources.Table{
-			Schema: Schema, Name: name, Key: []int{0}, IdentityColumns: []int{0}, Identity: sources.IdentityKey,
+			Schema: schema, Name: name, Key: []int{0}, IdentityColumns: []int{0}, Identity: sources.IdentityKey,
 			Columns: []sources.Column{{Name: "id", Type: integer, NotNull: true}},
 		}
 		for i, ref := range m.Refs[n] {
-			column := Column(i)
+			column := columnName(i)
 			if i > 0 {
 				table.Columns = append(table.Columns, sources.Column{Name: column, Type: integer})
 			}
@@ -31,7 +31,7 @@ func (m *Model) Catalog() (catalog []*sources.Table) {
 				continue
 			}
 			table.ForeignKeys = append(table.ForeignKeys, sources.ForeignKey{
-				Name: name + column, Columns: []string{column}, Schema: Schema, Table: m.Names[ref.Table], Targets: []string{"id"},
+				Name: name + column, Columns: []string{column}, Schema: schema, Table: m.Names[ref.Table], Targets: []string{"id"},
 				OnDelete: ref.OnDelete, OnUpdate: ref.OnUpdate, Unlogged: true,
 			})
 		}
@@ -58,7 +58,7 @@ func (m *Model) Definitions() mapping.Set {
 			set.Indexes[name].Fields.Named[c.Name] = nil
 		}
 		for i, ref := range m.Refs[n] {
-			column := Column(i)
+			column := columnName(i)
 			if i > 0 {
 				set.Indexes[name].Fields.Named[column] = nil
 			}
@@ -81,8 +81,8 @@ func (m *Model) Definitions() mapping.Set {
 	return set
 }
 
-// Column is the name of a column before the unique one.
-func Column(i int) string {
+// columnName is the name of a column before the unique one.
+func columnName(i int) string {
 	if i == 0 {
 		return "id"
 	}
@@ -105,15 +105,15 @@ func (m *Model) document(n int, row []int) string {
 	m.showCells(fields, "", n, row)
 	for i, ref := range m.Refs[n] {
 		if i > 0 {
-			fields[Column(i)] = number(nil, row[i])
+			fields[columnName(i)] = number(nil, row[i])
 		}
 		if ref != Nothing {
-			shown := Absent
+			shown := absent
 			if to := m.Rows[ref.Table][row[i]]; to != nil {
 				shown = unique(to)
 			}
-			fields["to_"+Column(i)] = number(nil, shown)
-			m.showCells(fields, "to_"+Column(i)+"_", ref.Table, m.Rows[ref.Table][row[i]])
+			fields["to_"+columnName(i)] = number(nil, shown)
+			m.showCells(fields, "to_"+columnName(i)+"_", ref.Table, m.Rows[ref.Table][row[i]])
 		}
 	}
 	for other, refs := range m.Refs {
@@ -130,7 +130,7 @@ func (m *Model) document(n int, row []int) string {
 					from = number(from, unique(child))
 				}
 			}
-			fields["from_"+m.Names[other]+"_"+Column(i)] = append(from, ']')
+			fields["from_"+m.Names[other]+"_"+columnName(i)] = append(from, ']')
 		}
 	}
 	return object(fields)
@@ -150,7 +150,7 @@ func object(fields map[string][]byte) string {
 }
 
 func number(text []byte, cell int) []byte {
-	if cell == Absent {
+	if cell == absent {
 		return append(text, "null"...)
 	}
 	return strconv.AppendInt(text, int64(cell), 10)

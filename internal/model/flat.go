@@ -18,7 +18,7 @@ func (m *Model) Flat(set mapping.Set) {
 			}
 			for i := range m.Refs[n] {
 				if i == 0 || !m.Less {
-					d.Fields.Named[Column(i)] = nil
+					d.Fields.Named[columnName(i)] = nil
 				}
 			}
 			set.Indexes[flatName(name, where != "")] = d
@@ -49,7 +49,7 @@ func (m *Model) FlatDocuments(all map[string]string) {
 			m.showCells(fields, "", n, row)
 			for i := range m.Refs[n] {
 				if i == 0 || !m.Less {
-					fields[Column(i)] = number(nil, row[i])
+					fields[columnName(i)] = number(nil, row[i])
 				}
 			}
 			text := object(fields)

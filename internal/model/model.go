@@ -62,15 +62,15 @@ type Logged struct {
 
 // What a cell may be instead of a number.
 const (
-	Absent  = -1 - iota // NULL
-	LeftOut             // of the log
+	absent  = -1 - iota // NULL
+	leftOut             // of the log
 )
 
 func (m *Model) get(table, key int) []int { return slices.Clone(m.Rows[table][key]) }
 
 // insert adds a row if the server takes it.
 func (m *Model) insert(table int, row []int) {
-	if m.Rows[table][row[0]] != nil || !m.takes(table, Absent, row) {
+	if m.Rows[table][row[0]] != nil || !m.takes(table, absent, row) {
 		return
 	}
 	m.Rows[table][row[0]] = row
@@ -80,7 +80,7 @@ func (m *Model) insert(table int, row []int) {
 // takes reports whether a row may stand in the place of the one with a key.
 func (m *Model) takes(table, key int, row []int) bool {
 	for i, ref := range m.Refs[table] {
-		if to := row[i]; !m.unchecked && to != Absent && ref != Nothing && m.Rows[ref.Table][to] == nil && (ref.Table != table || to != row[0]) {
+		if to := row[i]; !m.unchecked && to != absent && ref != Nothing && m.Rows[ref.Table][to] == nil && (ref.Table != table || to != row[0]) {
 			return false
 		}
 	}
@@ -119,7 +119,7 @@ func (m *Model) update(table, key int, row []int) {
 		l.Before = keyOnly(old)
 		for i, v := range row {
 			if i > 0 && v == old[i] {
-				l.After[i] = LeftOut
+				l.After[i] = leftOut
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func (m *Model) remove(table, key int) bool {
 		return false
 	}
 	delete(m.Rows[table], key)
-	m.follow(table, key, Absent)
+	m.follow(table, key, absent)
 	if m.Minimal {
 		old = keyOnly(old)
 	}
@@ -144,7 +144,7 @@ func (m *Model) remove(table, key int) bool {
 func keyOnly(row []int) []int {
 	out := []int{row[0]}
 	for range row[1:] {
-		out = append(out, LeftOut)
+		out = append(out, leftOut)
 	}
 	return out
 }
@@ -172,7 +172,7 @@ func (m *Model) follow(table, key, now int) bool {
 				continue
 			}
 			action := ref.OnUpdate
-			if now == Absent {
+			if now == absent {
 				action = ref.OnDelete
 			}
 			for _, k := range slices.Sorted(maps.Keys(m.Rows[child])) {
@@ -182,10 +182,10 @@ func (m *Model) follow(table, key, now int) bool {
 				}
 				switch {
 				case action == sources.SetNull:
-					row[i] = Absent
-				case now == Absent:
+					row[i] = absent
+				case now == absent:
 					delete(m.Rows[child], k)
-					m.follow(child, k, Absent)
+					m.follow(child, k, absent)
 				case i == 0 && m.Rows[child][now] != nil:
 					return false
 				default:
@@ -207,7 +207,7 @@ func (m *Model) follow(table, key, now int) bool {
 
 // Chunk is some rows after a key, of those that have some values where they are asked for.
 func (m *Model) Chunk(table int, after sources.Key, most int, having *sources.Values) (rows [][]int, done bool) {
-	from := Absent
+	from := absent
 	if after != nil {
 		from, _ = strconv.Atoi(after[0])
 	}
@@ -239,9 +239,9 @@ func Words(row []int) string {
 	var cells []string
 	for _, v := range row {
 		switch v {
-		case Absent:
+		case absent:
 			cells = append(cells, "-")
-		case LeftOut:
+		case leftOut:
 			cells = append(cells, "?")
 		default:
 			cells = append(cells, strconv.Itoa(v))
@@ -263,9 +263,9 @@ func Image(a *sources.Arena, row, columns []int) sources.Row {
 			continue
 		}
 		switch row[i] {
-		case Absent:
+		case absent:
 			a.Null()
-		case LeftOut:
+		case leftOut:
 			a.Missing()
 		default:
 			a.Value(strconv.AppendInt(a.Buffer(), int64(row[i]), 10))
@@ -283,25 +283,24 @@ func (m *Model) Orphan(random *rand.Rand) {
 			}
 			for _, k := range slices.Sorted(maps.Keys(m.Rows[n])) {
 				if random.IntN(4) == 0 {
-					m.Rows[n][k][i] = random.IntN(Keys)
+					m.Rows[n][k][i] = random.IntN(keys)
 				}
 			}
 		}
 	}
 }
 
-// Keys is how many keys a model's tables have.
-const Keys = 12
+// keys is how many keys a model's tables have.
+const keys = 12
 
 // Step is one statement at random.
 func (m *Model) Step(random *rand.Rand) {
-	const keys = Keys
 	m.unchecked = m.Careless && random.IntN(6) == 0
 	table := random.IntN(len(m.Names))
 	fill := func(key int) []int {
 		row := []int{}
 		for i, ref := range m.Refs[table] {
-			to := Absent
+			to := absent
 			if i == 0 {
 				to = key
 			}

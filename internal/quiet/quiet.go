@@ -40,7 +40,7 @@ func (l *Log) Failed(reason string) (lasted time.Duration, tell bool) {
 	if l.since.IsZero() {
 		l.since, l.kinds = now, map[string]bool{}
 	}
-	kind := Kind(reason)
+	kind := kindOf(reason)
 	if news := !l.kinds[kind] && len(l.kinds) < maxKinds; !news && now.Sub(l.told) < again {
 		return 0, false
 	}
@@ -87,5 +87,5 @@ var varying = regexp.MustCompile(`0[xX][0-9a-fA-F]+` +
 	`|[0-9a-fA-F]*:(:?[0-9a-fA-F]+)+` + // IPv6
 	`|\b[0-9]+[0-9a-zA-Zµ.:/+-]*`)
 
-// Kind is a reason without what varies from one failure to the next.
-func Kind(reason string) string { return varying.ReplaceAllString(reason, "#") }
+// kindOf is a reason without what varies from one failure to the next.
+func kindOf(reason string) string { return varying.ReplaceAllString(reason, "#") }

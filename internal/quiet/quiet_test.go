@@ -19,7 +19,7 @@ func TestKind(t *testing.T) {
 		{"would be [510027366/486.4mb], real usage: [1024/1kb]", "would be [51002736/48.6mb], real usage: [7/7b]"},
 		{"node abcdef0123 left", "node 99ffeeddcc left"},
 	} {
-		if a, b := Kind(same[0]), Kind(same[1]); a != b {
+		if a, b := kindOf(same[0]), kindOf(same[1]); a != b {
 			t.Errorf("two kinds:\n%s\n%s", a, b)
 		}
 	}
@@ -28,7 +28,7 @@ func TestKind(t *testing.T) {
 		{"the index notes-20260101-120000-000 is closed", "the index people-20260101-120000-000 is closed"},
 		{"table t1 is gone", "table t2 is gone"},
 	} {
-		if a, b := Kind(other[0]), Kind(other[1]); a == b {
+		if a, b := kindOf(other[0]), kindOf(other[1]); a == b {
 			t.Errorf("one kind: %s", a)
 		}
 	}

@@ -74,7 +74,7 @@ func (x *Indexes) take(ctx context.Context, alias, physical string, foreign erro
 		return errors.Join(err, foreign)
 	}
 	var kept []string
-	err = x.State.Own(ctx, func(ctx context.Context) (err error) {
+	err = x.State.own(ctx, func(ctx context.Context) (err error) {
 		kept, err = x.Sink.Take(ctx, alias, physical)
 		return err
 	})

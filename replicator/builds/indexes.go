@@ -586,7 +586,7 @@ func (x *Indexes) swap(ctx context.Context, t *Target) error {
 // point points an alias to a physical index, as the owner: who has lost the checkpoint to another daemon, be it that
 // it was about to stop, or has hung, would undo what that one has done.
 func (x *Indexes) point(ctx context.Context, alias, physical string) error {
-	return x.State.Own(ctx, func(ctx context.Context) error { return x.Sink.Swap(ctx, alias, physical) })
+	return x.State.own(ctx, func(ctx context.Context) error { return x.Sink.Swap(ctx, alias, physical) })
 }
 
 func (b *build) name() string {

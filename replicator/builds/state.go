@@ -132,9 +132,9 @@ func (s *State) Save(ctx context.Context) (sources.Position, error) {
 	return position, nil
 }
 
-// Own saves the checkpoint, and does something as its owner: with a context that ends before another daemon can
+// own saves the checkpoint, and does something as its owner: with a context that ends before another daemon can
 // have taken this one for hung.
-func (s *State) Own(ctx context.Context, do func(context.Context) error) error {
+func (s *State) own(ctx context.Context, do func(context.Context) error) error {
 	if _, err := s.Save(ctx); err != nil {
 		return err
 	}

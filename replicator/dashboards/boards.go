@@ -176,5 +176,5 @@ func (b *Boards) File(target string) ([]byte, error) {
 	if target == Kibana {
 		return encodeJSON(b.kibana())
 	}
-	return b.SavedObjects()
+	return b.savedObjectsFile()
 }

@@ -65,8 +65,8 @@ var metricPanels = []metricPanel{
 	}},
 }
 
-// DaemonDashboard is Grafana's dashboard of the daemon's metrics.
-func DaemonDashboard() ([]byte, error) {
+// daemonDashboard is Grafana's dashboard of the daemon's metrics.
+func daemonDashboard() ([]byte, error) {
 	var panels []object
 	source := object{"type": "prometheus", "uid": "${datasource}"}
 	for i, p := range metricPanels {
@@ -147,8 +147,8 @@ var alertRules = []alertRule{
 	},
 }
 
-// AlertRules is Grafana's provisioning file of alert rules over the daemon's metrics.
-func AlertRules() ([]byte, error) {
+// alertRulesFile is Grafana's provisioning file of alert rules over the daemon's metrics.
+func alertRulesFile() ([]byte, error) {
 	var rules []object
 	for _, r := range alertRules {
 		span, noData := object{"from": 600, "to": 0}, "OK"

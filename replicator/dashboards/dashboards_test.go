@@ -272,11 +272,11 @@ func TestMetricNames(t *testing.T) {
 	if len(known) < 20 {
 		t.Fatalf("only %d names found", len(known))
 	}
-	dashboard, err := DaemonDashboard()
+	dashboard, err := daemonDashboard()
 	if err != nil {
 		t.Fatal(err)
 	}
-	alerts, err := AlertRules()
+	alerts, err := alertRulesFile()
 	if err != nil {
 		t.Fatal(err)
 	}

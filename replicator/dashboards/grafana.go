@@ -73,11 +73,11 @@ func (b *Boards) GrafanaFiles(server SearchServer) ([]File, error) {
 			return nil, err
 		}
 	}
-	daemon, err := DaemonDashboard()
+	daemon, err := daemonDashboard()
 	if err := add("dashboards/haystream/haystream-daemon.json", daemon, err); err != nil {
 		return nil, err
 	}
-	alerts, err := AlertRules()
+	alerts, err := alertRulesFile()
 	return files, add("alerting/haystream.yaml", alerts, err)
 }
 

@@ -21,7 +21,7 @@ func (p *push) grafana(ctx context.Context, server SearchServer) error {
 		}
 	}
 	dashboards := p.boards.grafanaDashboards(server)
-	text, err := DaemonDashboard()
+	text, err := daemonDashboard()
 	if err != nil {
 		return err
 	}

@@ -299,7 +299,7 @@ func inner(t *testing.T, o object, name string) object {
 // savedObjects asks as aggregation-based visualizations and saved searches do: the search source says which
 // documents, and aggs of visState what of them.
 func (s *searcher) savedObjects(b *Boards) map[string]string {
-	lines, err := b.SavedObjects()
+	lines, err := b.savedObjectsFile()
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -35,9 +35,9 @@ var savedVersions = map[string]string{
 
 const panelVersion = "7.10.0"
 
-// SavedObjects are the boards as NDJSON: aggregation-based visualizations in the form of 7.10, which
+// savedObjectsFile is the boards as NDJSON: aggregation-based visualizations in the form of 7.10, which
 // Kibana 7.17 to 9 and OpenSearch Dashboards take. What an object refers to stands before it.
-func (b *Boards) SavedObjects() ([]byte, error) {
+func (b *Boards) savedObjectsFile() ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)

@@ -111,8 +111,8 @@ func (r *Report) Wrong() (found, left int64) {
 // Over reports whether it is done or has failed.
 func (r *Report) Over() bool { return r.State == Done || r.State == Failed }
 
-// MostListed is how many differences a report lists.
-const MostListed = 1000
+// mostListed is how many differences a report lists.
+const mostListed = 1000
 
 // A Log is a Report that is being written. For use from any goroutine.
 type Log struct {
@@ -221,7 +221,7 @@ func (l *Log) Found(d Difference) {
 				c.Different++
 			}
 		})
-		if len(r.Differences) < MostListed {
+		if len(r.Differences) < mostListed {
 			r.Differences = append(r.Differences, d)
 		}
 	})

@@ -102,17 +102,17 @@ func TestSample(t *testing.T) {
 
 func TestReportCounts(t *testing.T) {
 	l := NewLog("notes", Options{Repair: true})
-	for i := range MostListed + 5 {
+	for i := range mostListed + 5 {
 		l.Found(Difference{Kind: Missing, ID: fmt.Sprint(i)})
 	}
 	l.Found(Difference{Table: "public.t", Kind: Extra, ID: "1"})
 	l.Repaired(Difference{Kind: Missing, ID: "3"})
 	l.Repaired(Difference{Table: "public.t", Kind: Extra, ID: "1"})
 	r := l.Report()
-	if found, left := r.Wrong(); found != MostListed+6 || left != MostListed+4 {
+	if found, left := r.Wrong(); found != mostListed+6 || left != mostListed+4 {
 		t.Errorf("%d found, %d left", found, left)
 	}
-	if len(r.Differences) != MostListed || !r.Differences[3].Repaired || r.Differences[1].Repaired {
+	if len(r.Differences) != mostListed || !r.Differences[3].Repaired || r.Differences[1].Repaired {
 		t.Errorf("%d listed: %+v", len(r.Differences), r.Differences[:4])
 	}
 }

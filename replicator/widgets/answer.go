@@ -137,7 +137,7 @@ func (q *question) number(m *metric, count json.Number) Number {
 	case m.Text != nil && q.fields.dates(field):
 		return m.Text
 	}
-	decimals := q.fields.Decimals(field)
+	decimals := q.fields.decimals(field)
 	switch {
 	case name == Count || name == Cardinality:
 		return plain(*value, 0)

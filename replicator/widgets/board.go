@@ -231,7 +231,7 @@ func (b *Board) read(ctx context.Context, w *widget) (*Fields, error) {
 	}
 	fields := &Fields{named: map[string]*Field{}}
 	for _, m := range mappings {
-		if err := fields.Merge(m); err != nil {
+		if err := fields.merge(m); err != nil {
 			return nil, err
 		}
 	}

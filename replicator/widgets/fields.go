@@ -42,11 +42,11 @@ type node struct {
 // ReadFields reads mappings as an index is made with: {"dynamic":…,"properties":{…}}.
 func ReadFields(mappings json.RawMessage) (*Fields, error) {
 	f := &Fields{named: map[string]*Field{}}
-	return f, f.Merge(mappings)
+	return f, f.merge(mappings)
 }
 
-// Merge adds the fields of another index behind the same alias.
-func (f *Fields) Merge(mappings json.RawMessage) error {
+// merge adds the fields of another index behind the same alias.
+func (f *Fields) merge(mappings json.RawMessage) error {
 	var root node
 	d := json.NewDecoder(bytes.NewReader(mappings))
 	d.UseNumber()
@@ -155,8 +155,8 @@ func (f *Fields) Exact(name string) string {
 	return name
 }
 
-// Decimals after the point that a value of the field has at most; -1 where unknown.
-func (f *Fields) Decimals(name string) int {
+// decimals after the point that a value of the field has at most; -1 where unknown.
+func (f *Fields) decimals(name string) int {
 	if field := f.named[name]; field != nil {
 		return field.Decimals
 	}

@@ -16,7 +16,7 @@ const meta = `{"table":"public.notes","fields":{"n":{"type":"long"},"a.b":null},
 
 func spec(alias, physical string, serve bool) sinks.IndexSpec {
 	return sinks.IndexSpec{
-		Alias: alias, Physical: physical, Serve: serve, Mappings: json.RawMessage(Mappings), Meta: json.RawMessage(meta),
+		Alias: alias, Physical: physical, Serve: serve, Mappings: json.RawMessage(mappings), Meta: json.RawMessage(meta),
 		Settings: json.RawMessage(`{"number_of_shards":1,"index":{"max_result_window":20000}}`),
 	}
 }

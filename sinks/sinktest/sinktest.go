@@ -53,8 +53,8 @@ type Document struct {
 	Body    string
 }
 
-// Mappings are those of the suite's indexes.
-const Mappings = `{"dynamic":"strict","properties":{"n":{"type":"long"},"text":{"type":"text"}}}`
+// mappings are those of the suite's indexes.
+const mappings = `{"dynamic":"strict","properties":{"n":{"type":"long"},"text":{"type":"text"}}}`
 
 // Run tests a sink.
 func Run(t *testing.T, h Harness) {
@@ -117,7 +117,7 @@ func create(t *testing.T, s sinks.Sink, alias string) *sinks.Target {
 	t.Helper()
 	target := &sinks.Target{Index: alias, Physical: alias + "-1", WriteAlias: sinks.WriteAlias(alias + "-1")}
 	_, err := s.Create(t.Context(), sinks.IndexSpec{
-		Alias: alias, Physical: target.Physical, Serve: true, Mappings: json.RawMessage(Mappings), Meta: json.RawMessage(`{"fields":{"n":{}}}`),
+		Alias: alias, Physical: target.Physical, Serve: true, Mappings: json.RawMessage(mappings), Meta: json.RawMessage(`{"fields":{"n":{}}}`),
 	})
 	if err != nil {
 		t.Fatal(err)

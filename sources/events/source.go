@@ -15,13 +15,6 @@ import (
 	"haystream/sources"
 )
 
-// Kind is the source's, and Identity stays: it is the Position that tells queues apart, since
-// the events of another one take no document with them.
-const (
-	Kind     = "events"
-	Identity = "events"
-)
-
 // A Source is a queue as a source: each name of an event is a table, to which every event
 // adds a row, or changes one where its time of creation floats: that it had another one before
 // is not known. Only one process can have it open.
@@ -92,9 +85,10 @@ func (s *Source) Room() Room {
 	return Room{}
 }
 
-// Info implements sources.Source.
+// Info implements sources.Source. Every queue has the same identity: its Position tells it apart, since
+// the events of another one take no document with them.
 func (s *Source) Info(context.Context) (sources.Info, error) {
-	return sources.Info{Kind: Kind, Version: "queue", Identity: Identity, Address: s.path}, nil
+	return sources.Info{Kind: "events", Version: "queue", Identity: "events", Address: s.path}, nil
 }
 
 // Catalog has a table for each name.

@@ -216,9 +216,9 @@ func (c *compiler) rowText(e *expression) {
 	if e.shape.groups != nil {
 		return
 	}
-	m, err := e.shape.scope.Member(TextName)
+	m, err := e.shape.scope.Member(textName)
 	if err != nil {
-		c.fail("%s is a row, and no value of its own; use its columns by name, or say what it prints as by computed: {%s: …} under tables", e.text, TextName)
+		c.fail("%s is a row, and no value of its own; use its columns by name, or say what it prints as by computed: {%s: …} under tables", e.text, textName)
 		return
 	}
 	e.add(rowTextStep(m))
@@ -289,7 +289,7 @@ func (c *compiler) tag(t token, words []string) node {
 		c.fail("there is no tag %q; in Go's templates it stands in {{ }}", tag)
 		return nil
 	}
-	c.fail("there is no tag %q%s", tag, conf.DidYouMean(tag, TagNames()))
+	c.fail("there is no tag %q%s", tag, conf.DidYouMean(tag, tagNames()))
 	c.strays = append(c.strays, "end"+tag)
 	return nil
 }

@@ -43,11 +43,11 @@ type Member struct {
 	Rows func(env Env, row Row, dst []Row) ([]Row, error)
 }
 
-// TextName is the member that a row itself prints as.
-const TextName = "__str__"
+// textName is the member that a row itself prints as.
+const textName = "__str__"
 
-// RowName is the row's name in templates. Its members need not be written with it.
-const RowName = "object"
+// rowName is the row's name in templates. Its members need not be written with it.
+const rowName = "object"
 
 // Options say what a template is compiled for.
 type Options struct {

@@ -286,7 +286,7 @@ func (c *compiler) rowsFilter(e *expression, name string, one call) bool {
 		e.shape = of.element()
 	case one.rows == countsRows:
 	case of.isRow():
-		m, err := of.scope.Member(TextName)
+		m, err := of.scope.Member(textName)
 		if err != nil {
 			e.shape = of
 			c.rowText(e)
@@ -294,7 +294,7 @@ func (c *compiler) rowsFilter(e *expression, name string, one call) bool {
 		}
 		one.before = append(one.before, rowTextStep(m))
 	case of.isRows() && one.rows == wantsTexts:
-		m, err := of.scope.Member(TextName)
+		m, err := of.scope.Member(textName)
 		if err != nil {
 			e.shape = of.element()
 			c.rowText(e)
@@ -371,7 +371,7 @@ func (c *compiler) operand(text string) *expression {
 	case c.isolated:
 		c.fail("there is no %q here: %q gives the included file nothing else", parts[0], "only")
 		return nil
-	case parts[0] == RowName:
+	case parts[0] == rowName:
 		e.source, e.shape = rowSource, c.root
 		parts = parts[1:]
 	default:

@@ -85,7 +85,7 @@ func (s goldenScope) Member(name string) (Member, error) {
 
 func goldenValue(raw json.RawMessage) (Value, error) {
 	if !strings.HasPrefix(string(raw), "{") {
-		return JSON(string(raw))
+		return readJSON(string(raw))
 	}
 	var coded map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &coded); err != nil {

@@ -9,8 +9,8 @@ import (
 
 var errJSON = errors.New("a value is not JSON")
 
-// JSON is the value that Python reads from a JSON text. It refers to the text.
-func JSON(text string) (Value, error) {
+// readJSON is the value that Python reads from a JSON text. It refers to the text.
+func readJSON(text string) (Value, error) {
 	p := jsonParser{text}
 	v, err := p.value()
 	if p.space(); err == nil && p.rest != "" {

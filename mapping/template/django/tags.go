@@ -36,8 +36,8 @@ func allTags() map[string]tagCompiler {
 	}
 }
 
-// TagNames lists the tags, and those that end or part them, sorted.
-func TagNames() []string {
+// tagNames lists the tags, and those that end or part them, sorted.
+func tagNames() []string {
 	names := slices.Clone(middleTags)
 	for name := range maps.Keys(allTags()) {
 		names = append(names, name)

@@ -137,7 +137,7 @@ func Column(t *sources.Type, text []byte) (Value, error) {
 	case sources.Bytes:
 		return Text(base64.StdEncoding.EncodeToString(text)), nil
 	case sources.JSON, sources.Array, sources.Range, sources.Point:
-		return JSON(refer(sources.CutMark(text)))
+		return readJSON(refer(sources.CutMark(text)))
 	}
 	return Text(refer(text)), nil
 }
