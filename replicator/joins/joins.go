@@ -90,28 +90,9 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 	if err := j.openTables(plan.Stored, snap); err != nil {
 		return nil, err
 	}
-	var lost []*target
-	for _, t := range targets {
-		for n, renderer := range t.Joined {
-			jt := targetOf(t, n, renderer)
-			var began int64
-			if err := readNote(snap, noteBegan+jt.name(), &began); err != nil {
-				return nil, err
-			}
-			if began > 0 && slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.load.Done && renderer.Reads(t.Table) }) {
-				lost = append(lost, jt)
-			}
-			jt.began.Store(began)
-			if began > 0 {
-				if err := readNote(snap, notePass+jt.name(), &jt.passed); err != nil {
-					return nil, err
-				}
-				jt.cursor, jt.sent = jt.passed.Last, jt.passed.Done
-				jt.rendered.Store(jt.passed.Rows)
-				jt.passing.Store(!jt.passed.Done)
-			}
-			j.targets = append(j.targets, jt)
-		}
+	lost, err := j.openTargets(targets, snap)
+	if err != nil {
+		return nil, err
 	}
 	timed, err := store.Timed()
 	if err != nil {
@@ -157,6 +138,34 @@ func Open(store *rowstore.Store, plan *mapping.Plan, targets []*Target, w *readi
 		err = j.Sync() // where this session's versions begin: the next one's begin later, whatever is lost
 	}
 	return j, err
+}
+
+// openTargets goes on with the targets as the store has them. lost are those whose pass has begun, although a table
+// that they read is not loaded.
+func (j *Joins) openTargets(targets []*Target, from *rowstore.Snapshot) (lost []*target, err error) {
+	for _, t := range targets {
+		for n, renderer := range t.Joined {
+			jt := targetOf(t, n, renderer)
+			var began int64
+			if err := readNote(from, noteBegan+jt.name(), &began); err != nil {
+				return nil, err
+			}
+			if began > 0 && slices.ContainsFunc(j.tables, func(t *Table) bool { return !t.load.Done && renderer.Reads(t.Table) }) {
+				lost = append(lost, jt)
+			}
+			jt.began.Store(began)
+			if began > 0 {
+				if err := readNote(from, notePass+jt.name(), &jt.passed); err != nil {
+					return nil, err
+				}
+				jt.cursor, jt.sent = jt.passed.Last, jt.passed.Done
+				jt.rendered.Store(jt.passed.Rows)
+				jt.passing.Store(!jt.passed.Done)
+			}
+			j.targets = append(j.targets, jt)
+		}
+	}
+	return lost, nil
 }
 
 // openTables goes on with the tables as the store has them.

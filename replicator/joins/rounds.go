@@ -5,31 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"haystream/internal/fault"
-	"haystream/mapping"
 	"haystream/mapping/rowstore"
-	"haystream/sinks"
 	"haystream/sources"
-)
-
-// A piece has so many documents, and about so many bytes of them, at most.
-const (
-	pieceKeys  = 256
-	pieceBytes = 1 << 20
 )
 
 // passPieces is how many pieces of the pass over all rows one round sends of a target.
 const passPieces = 32
-
-// measured sizes the next pieces by one that was rendered. The first have few
-// documents: nothing is known of their size.
-func (to *target) measured(documents, bytes int) {
-	each := max(bytes/max(documents, 1), 1)
-	to.each.Store(int64(each))
-	to.most.Store(int64(min(max(pieceBytes/each, 1), 2*documents, pieceKeys)))
-}
 
 // Rounds send off documents in pieces, each round from the store as one commit
 // has left it and with that commit's version: those that are dirty, and then some of
@@ -56,40 +39,6 @@ type rounds struct {
 	arenas  chan *sources.Arena // to be used again
 	marked  chan struct{}       // there may be something to render
 	landing chan struct{}       // there is something to settle
-}
-
-// A Piece is some documents of a target, on their way.
-type Piece struct {
-	rounds   *rounds
-	to       *target
-	sequence int64
-	held     bool
-	version  int64
-	rows     *rowstore.Snapshot // a fork
-	snapshot *shared
-
-	marks []string // what is dirty, or
-	named []int64  // with the version of the record that names each
-	pass  *stretch // a part of the pass
-	dues  []int64  // when each may change by itself, once rendered; 0: never
-}
-
-// A stretch is some rows of a pass, one after the other.
-type stretch struct {
-	keys []byte // one after the other
-	ends []int  // of each
-	rows []sources.Row
-	held *sources.Arena // the rows, until they are rendered
-	last bool           // no rows are left
-}
-
-// key is a row's key.
-func (s *stretch) key(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = s.ends[i-1]
-	}
-	return s.keys[start:s.ends[i]]
 }
 
 // A passed is how far the pass over a target's rows has come: documents up to Last are held.
@@ -381,48 +330,6 @@ func (d *rounds) launch(p *Piece, s *shared) *Piece {
 	return p
 }
 
-// Size is about how many bytes the piece's documents will have.
-func (p *Piece) Size() int { return len(p.dues) * max(int(p.to.each.Load()), 1<<10) }
-
-// Render renders the piece, once, on any goroutine.
-func (p *Piece) Render(scratch *mapping.Scratch, out *sinks.Batch) error {
-	defer p.rendered()
-	defer func() {
-		if len(p.dues) > 0 {
-			p.to.measured(len(p.dues), out.Bodies())
-		}
-	}()
-	scratch.Now = time.Now().UnixMicro()
-	for i := range p.dues {
-		if p.to.Retired.Load() {
-			return nil
-		}
-		var err error
-		if p.pass != nil {
-			p.dues[i], err = p.to.renderer.Row(scratch, p.rows, out, p.to.Target.Target, p.pass.rows[i], p.version)
-		} else {
-			version := p.version
-			if mapping.IsPlace(p.marks[i]) {
-				version = left(p.named[i])
-			}
-			p.dues[i], err = p.to.renderer.Document(scratch, p.rows, out, p.to.Target.Target, []byte(p.marks[i]), version)
-		}
-		if err != nil {
-			return fmt.Errorf("render %s: %w", p.to.renderer, err)
-		}
-	}
-	return nil
-}
-
-// Hold says that the sink holds the piece. Called from any goroutine.
-func (p *Piece) Hold() {
-	d := p.rounds
-	d.mu.Lock()
-	p.held = true
-	d.mu.Unlock()
-	wake(d.landing)
-}
-
 // takeHeld takes the pieces that are held, but for those that were sent after one
 // that is not, and the records that nothing of is left.
 func (d *rounds) takeHeld() (held []*Piece, done []record) {
@@ -444,44 +351,6 @@ func (d *rounds) takeHeld() (held []*Piece, done []record) {
 		}
 	}
 	return held, done
-}
-
-// settle notes what becomes true once the piece is held: when its documents are
-// due, and how far a pass has come. It reports whether there was anything.
-func (p *Piece) settle(b *rowstore.Batch) (timed bool, err error) {
-	defer b.Forget()
-	for i, due := range p.dues {
-		if due == 0 && !p.to.timed {
-			continue
-		}
-		var mark []byte
-		if p.pass != nil {
-			mark = p.to.renderer.Mark(nil, p.pass.key(i))
-		} else {
-			mark = []byte(p.marks[i])
-		}
-		if due > 0 {
-			timed, p.to.timed = true, true
-			err = b.PutDue(due, p.to.id, mark)
-		} else {
-			err = b.DeleteDue(p.to.id, mark)
-		}
-		if err != nil {
-			return timed, err
-		}
-	}
-	if p.pass == nil {
-		return timed, nil
-	}
-	to := p.to
-	if n := len(p.pass.ends); n > 0 {
-		to.passed.Last = p.pass.key(n - 1)
-		to.passed.Rows += int64(n)
-		to.rendered.Store(to.passed.Rows)
-	}
-	to.passed.Done = p.pass.last
-	fault.Point("stretch held")
-	return timed, writeNote(b, notePass+to.name(), &to.passed)
 }
 
 // landed forgets pieces that are settled.
@@ -535,21 +404,6 @@ func (j *Joins) Barrier(alias string, reached func()) {
 	wake(d.marked)
 }
 
-// rendered ends the piece's reading. What it has read with goes: the piece may wait for the sink for long.
-func (p *Piece) rendered() {
-	if p.pass != nil {
-		p.pass.rows = nil
-		select {
-		case p.rounds.arenas <- p.pass.held:
-		default:
-		}
-		p.pass.held = nil
-	}
-	_ = p.rows.Release() // of a fork: it cannot fail
-	p.rounds.leave(p.snapshot)
-	p.rows, p.snapshot = nil, nil
-}
-
 // leave ends one reader of a snapshot; the last one releases it.
 func (d *rounds) leave(s *shared) {
 	d.mu.Lock()
@@ -558,102 +412,6 @@ func (d *rounds) leave(s *shared) {
 		delete(d.shared, s)
 		_ = s.Release() // nothing is written
 	}
-}
-
-// Status is how the store is.
-type Status struct {
-	Bytes       int64 `json:"bytes"` // on disk
-	MemoryBytes int64 `json:"memory_bytes"`
-	Pending     int64 `json:"documents_pending"` // at least so many are to be rendered or on their way
-	Twice       bool  `json:"stored_twice"`      // some tables are, until indexes that are being replaced are gone
-
-	PendingSeconds float64 `json:"pending_seconds"` // for how long one of them is, at least, of an index that is loaded
-
-	CacheHits   int64 `json:"cache_hits"`
-	CacheMisses int64 `json:"cache_misses"`
-	Compactions int64 `json:"compactions"`
-}
-
-// A seen is when something was still to be held of the commits up to a version.
-type seen struct {
-	version int64 // 0: nothing was
-	at      time.Time
-}
-
-// status says how the store is, and a number of documents that are to be
-// rendered or on their way, 0 only where there is none. Once it is closed, that is
-// how it was then.
-func (d *rounds) status() *Status {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.closed {
-		d.measured = d.clock.store.Metrics()
-	}
-	m := &d.measured
-	out := &Status{
-		Bytes: m.Bytes, MemoryBytes: m.MemoryBytes, Pending: int64(d.taken),
-		CacheHits: m.CacheHits, CacheMisses: m.CacheMisses, Compactions: m.Compactions,
-		PendingSeconds: d.waits().Seconds(),
-	}
-	for _, p := range d.pieces {
-		out.Pending += int64(max(len(p.dues), 1))
-	}
-	for _, to := range d.targets {
-		if to.Retired.Load() {
-			continue
-		}
-		out.Pending += int64(len(to.dirty.queue))
-		if to.passing.Load() || to.dirty.behind > 0 {
-			out.Pending++
-		}
-	}
-	return out
-}
-
-// lag is for how long a document of an index that is loaded is to be rendered or on its way, at least.
-func (d *rounds) lag() time.Duration {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.waits()
-}
-
-// waits is lag. mu is held.
-func (d *rounds) waits() (longest time.Duration) {
-	version, now := d.clock.now(), time.Now()
-	for _, to := range d.targets {
-		if !to.Retired.Load() && to.began.Load() > 0 && !to.passing.Load() {
-			longest = max(longest, to.waits(version, now))
-		}
-	}
-	return longest
-}
-
-// waits is for how long a document is to be rendered or on its way, at least, as far as that was asked before. version
-// is that of the last commit. rounds.mu is held.
-func (to *target) waits(version int64, now time.Time) time.Duration {
-	switch oldest := to.oldest(); {
-	case oldest == 0:
-		to.seen = seen{}
-	case to.seen.version < oldest:
-		to.seen = seen{version, now}
-	}
-	if to.seen.version == 0 {
-		return 0
-	}
-	return now.Sub(to.seen.at)
-}
-
-// oldest is the version of the first record of which something is not held; 0: there is none. rounds.mu is held.
-func (to *target) oldest() int64 {
-	switch {
-	case len(to.sentRecords) > 0:
-		return to.sentRecords[0].versions[0]
-	case to.sending > 0:
-		return to.sending
-	case len(to.dirty.records) > 0:
-		return to.dirty.records[0]
-	}
-	return to.dirty.behind
 }
 
 // close releases what pieces that were never rendered have held.
