@@ -1,9 +1,6 @@
 package web
 
 import (
-	"fmt"
-	"strings"
-
 	"haystream/sinks"
 )
 
@@ -157,25 +154,4 @@ func Lines(all []Trouble) []string {
 		texts = append(texts, t.Text)
 	}
 	return texts
-}
-
-// reasonTable is what docs/operations.md says of all reasons.
-func reasonTable() string {
-	var b strings.Builder
-	b.WriteString("| `reason` | `/readyz` says | the log says | metric beside it | what to do |\n|---|---|---|---|---|\n")
-	for r := range reasonCount {
-		t := reasonTexts[r]
-		name, log := "`"+t.name+"`", "`"+t.log+"`"
-		if t.person {
-			name += " ⚠"
-		}
-		switch {
-		case t.silent:
-			log = "nothing"
-		case t.log == "":
-			log = "the same"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | `haystream_%s` | %s |\n", name, t.line, log, t.metric, t.remedy)
-	}
-	return b.String()
 }

@@ -100,3 +100,24 @@ func TestReasonsAreMetrics(t *testing.T) {
 		}
 	}
 }
+
+// reasonTable is what docs/operations.md says of all reasons.
+func reasonTable() string {
+	var b strings.Builder
+	b.WriteString("| `reason` | `/readyz` says | the log says | metric beside it | what to do |\n|---|---|---|---|---|\n")
+	for r := range reasonCount {
+		t := reasonTexts[r]
+		name, log := "`"+t.name+"`", "`"+t.log+"`"
+		if t.person {
+			name += " ⚠"
+		}
+		switch {
+		case t.silent:
+			log = "nothing"
+		case t.log == "":
+			log = "the same"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | `haystream_%s` | %s |\n", name, t.line, log, t.metric, t.remedy)
+	}
+	return b.String()
+}
