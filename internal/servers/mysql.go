@@ -85,13 +85,7 @@ func (s *Server) prepareMySQL(ctx context.Context, home string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.data, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
-	}
-	if err := own(s.data); err != nil {
-		return err
-	}
-	return runAsServer(ctx, "cp", "-a", template+"/.", s.data)
+	return copyTemplate(ctx, template, s.data)
 }
 
 // mysqlTemplate initialises a data directory once per version and user.

@@ -61,13 +61,7 @@ func (s *Server) preparePostgres(ctx context.Context, home string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.data, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
-	}
-	if err := own(s.data); err != nil {
-		return err
-	}
-	return runAsServer(ctx, "cp", "-a", template+"/.", s.data)
+	return copyTemplate(ctx, template, s.data)
 }
 
 // postgresTemplate initialises a data directory once per version and user.
@@ -100,19 +94,6 @@ func postgresTemplate(ctx context.Context, bin string) (string, error) {
 		return "", fmt.Errorf("initialise data directory: %w", err)
 	}
 	return filepath.Join(dir, "data"), nil
-}
-
-// runAsServer runs the command as the user that servers run as.
-func runAsServer(ctx context.Context, name string, arguments ...string) error {
-	return run(asServer(ctx, name, arguments...))
-}
-
-func asServer(ctx context.Context, name string, arguments ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, name, arguments...)
-	command.Dir = "/"
-	command.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
-	command.SysProcAttr = &syscall.SysProcAttr{Credential: credential()}
-	return command
 }
 
 // configurePostgres sets the command line for s.port. Later arguments win, so that the spec's override ours.

@@ -1,11 +1,13 @@
 package servers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -113,6 +115,30 @@ func own(path string) error {
 		return fmt.Errorf("give %s away: %w", path, err)
 	}
 	return nil
+}
+
+// copyTemplate makes a data directory of one that was initialised before.
+func copyTemplate(ctx context.Context, template, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	if err := own(dir); err != nil {
+		return err
+	}
+	return runAsServer(ctx, "cp", "-a", template+"/.", dir)
+}
+
+// runAsServer runs the command as the user that servers run as.
+func runAsServer(ctx context.Context, name string, arguments ...string) error {
+	return run(asServer(ctx, name, arguments...))
+}
+
+func asServer(ctx context.Context, name string, arguments ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, name, arguments...)
+	command.Dir = "/"
+	command.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: credential()}
+	return command
 }
 
 // freePort picks a port below the range from which Linux takes those of outgoing connections, so that a server finds its own again

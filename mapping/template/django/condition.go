@@ -17,7 +17,7 @@ type operator struct {
 	first, then condition // then is nil for not
 }
 
-// An operator whose operands do not fit it, or cannot be evaluated, is false.
+// value is false where the operands do not fit the operator, or cannot be evaluated.
 func (o *operator) value(m *Machine) (Value, error) {
 	a, err := o.first.value(m)
 	if err != nil {

@@ -189,6 +189,16 @@ type cycleNode struct {
 	escape  bool
 }
 
+// values compiles those that a tag prints, all or some of them.
+func (c *compiler) values(words []string) (all []*expression) {
+	for _, word := range words {
+		if e := c.printable(c.expression(word)); e != nil {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 func compileCycle(c *compiler, _ token, words []string) node {
 	bits := words[1:]
 	if len(bits) == 1 {
@@ -204,13 +214,8 @@ func compileCycle(c *compiler, _ token, words []string) node {
 	} else if l > 1 && bits[l-2] == "as" {
 		as, bits = bits[l-1], bits[:l-2]
 	}
-	if len(bits) == 0 {
+	if n.values = c.values(bits); len(bits) == 0 {
 		c.fail("cycle wants values")
-	}
-	for _, bit := range bits {
-		if e := c.printable(c.expression(bit)); e != nil {
-			n.values = append(n.values, e)
-		}
 	}
 	if as != "" {
 		n.slot = c.assign(as, shape{})
@@ -268,12 +273,7 @@ type changedNode struct {
 }
 
 func compileIfChanged(c *compiler, t token, words []string) node {
-	n := &changedNode{slot: c.hidden()}
-	for _, word := range words[1:] {
-		if e := c.printable(c.expression(word)); e != nil {
-			n.values = append(n.values, e)
-		}
-	}
+	n := &changedNode{slot: c.hidden(), values: c.values(words[1:])}
 	var end []string
 	n.nodes, end = c.block(t, "else", "endifchanged")
 	if len(end) > 0 && end[0] == "else" {
@@ -406,13 +406,8 @@ func compileFirstOf(c *compiler, _ token, words []string) node {
 	if l := len(bits); l > 1 && bits[l-2] == "as" {
 		as, bits = bits[l-1], bits[:l-2]
 	}
-	if len(bits) == 0 {
+	if n.values = c.values(bits); len(bits) == 0 {
 		c.fail("firstof wants values")
-	}
-	for _, bit := range bits {
-		if e := c.printable(c.expression(bit)); e != nil {
-			n.values = append(n.values, e)
-		}
 	}
 	if as != "" {
 		n.slot = c.assign(as, shape{})
