@@ -67,7 +67,7 @@ func (r *JoinedRenderer) Affected(s *Scratch, rows rowstore.Reader, t *rowstore.
 	return work, nil
 }
 
-// NeedsOld reports whether Touched has to know what a row of the table was before: otherwise
+// NeedsOld reports whether Affected has to know what a row of the table was before: otherwise
 // it may be given the zero Row, and marks the row's own document, whatever has changed.
 func (r *JoinedRenderer) NeedsOld(t *rowstore.Table) bool {
 	return slices.ContainsFunc(r.scopes, func(at *scope) bool {

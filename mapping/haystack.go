@@ -132,7 +132,7 @@ const haystackSettings = `{"analysis":{` +
 	`"haystack_edgengram":{"type":"edge_ngram","min_gram":2,"max_gram":15}}},` +
 	`"index":{"max_ngram_diff":2}}`
 
-// haystackTypes are the field types of haystack beside the sink's own, with their mappings.
+// types are the field types of haystack beside the sink's own, with their mappings.
 func (f haystackForm) types() map[string]object {
 	return map[string]object{
 		"char": f.text(), "decimal": f.text(), "multi_value": f.text(),
@@ -383,7 +383,7 @@ func (c *latLon) append(dst []byte, s *Scratch) ([]byte, bool, error) {
 	}
 	var at struct{ Lat, Lon json.Number }
 	if json.Unmarshal(dst[start:], &at) != nil || at.Lat == "" {
-		return dst, false, nil //nolint:nilerr // as text, or of another form
+		return dst, false, nil //nolint:nilerr // a text, or a geometry of another kind, stays as it is
 	}
 	return append(dst[:start], `"`+at.Lat.String()+","+at.Lon.String()+`"`...), false, nil
 }

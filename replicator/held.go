@@ -142,10 +142,10 @@ func (d *daemon) checkHeld(ctx context.Context, before *inspect.Inspection, was 
 	d.looked = time.Now()
 	in := &inspect.Inspection{Sink: before.Sink, Homes: before.Homes, Blocked: before.Blocked, Adopts: before.Adopts}
 	if err := in.ReadSource(ctx, d.source); err != nil {
-		return nil //nolint:nilerr // the stream will tell
+		return nil //nolint:nilerr // a source that is away ends the stream, which says so
 	}
 	if err := d.fit(ctx, in, true); err != nil || maps.EqualFunc(was, in.Held, func(string, string) bool { return true }) {
-		return nil //nolint:nilerr // nothing is mended
+		return nil //nolint:nilerr // as long as nothing fits, nothing is mended
 	}
 	return errMended
 }

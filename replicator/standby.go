@@ -27,7 +27,7 @@ type rival struct {
 // standBy waits until another daemon has gone. One that has hung keeps its
 // connection to the source, and with it the source's lock or slot. It is taken
 // for hung when the checkpoint, which it must renew to send anything, has stayed
-// the same for all of leaseLife. Then its connection is ended. Should it wake up,
+// the same for all of builds.LeaseLife. Then its connection is ended. Should it wake up,
 // it sends nothing: its lease has run out, and its next save meets ours.
 func (d *daemon) standBy(ctx context.Context, why error) answer {
 	d.status.standingBy(why.Error()) // who reads the log may rely on it

@@ -73,7 +73,7 @@ func (d *daemon) giveTurn(ctx context.Context, now time.Time) error {
 		t.looked = now
 		asker, err := d.asker(ctx)
 		if err != nil || asker == "" {
-			return nil //nolint:nilerr // it is looked again
+			return nil //nolint:nilerr // the next look comes soon
 		}
 		t.giving, t.since = asker, now
 		d.status.standingBy(asker + " is about to deliver the events of a queue of its own")

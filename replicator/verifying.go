@@ -265,7 +265,7 @@ func (p *pipeline) verifyIndex(ctx context.Context, l *verify.Log) error {
 func (d *daemon) verifyRegularly(ctx context.Context) error {
 	zone, err := time.LoadLocation(d.cfg.TimeZone)
 	if err != nil || d.cfg.Verify.Every == 0 || d.queue != nil || d.viewer() == nil {
-		return nil //nolint:nilerr // the config was checked
+		return nil //nolint:nilerr // no zone but a good one passes the check of the config
 	}
 	set := d.cfg.Set()
 	aliases := set.Aliases()

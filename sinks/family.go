@@ -14,8 +14,8 @@ import (
 
 var timestamp = regexp.MustCompile(`-\d{8}-\d{6}-\d{3}$`)
 
-// IsPhysical reports whether a name is one that a physical index of the alias gets;
-// those of periods are no such.
+// IsPhysical reports whether a name is alias-<timestamp>, as the alias's physical
+// indexes are named, but for those of periods.
 func IsPhysical(alias, name string) bool {
 	return timestamp.FindString(name) == strings.TrimPrefix(name, alias) && strings.HasPrefix(name, alias+"-")
 }

@@ -21,8 +21,8 @@ type Walk struct {
 	end      byte
 }
 
-// WalkJSON begins in front of the first one in the array or object that text
-// begins with. What is neither has none, and has Failed.
+// WalkJSON goes through the array or object that text begins with: Next goes to the
+// first element or member. A text that begins with neither has none, and has Failed.
 func WalkJSON(text []byte) Walk { return walkFrom(text, 0) }
 
 func walkFrom(text []byte, from int) Walk {
@@ -33,7 +33,7 @@ func walkFrom(text []byte, from int) Walk {
 	return Walk{text: text, Object: text[from] == '{', at: from + 1, end: text[from] + 2}
 }
 
-// Next goes to the next one; false: there is none, and the walk stays at the last.
+// Next goes to the next element or member. It returns false, and stays at the last, where there is none.
 func (w *Walk) Next() bool {
 	at := blank(w.text, w.at)
 	if w.Failed || w.has(at, w.end) {

@@ -45,7 +45,7 @@ func ReadFileIn(fsys fs.FS, path string, limit int64) ([]byte, error) {
 func CheckFile(path string, limit int64) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil //nolint:nilerr // who reads it says so better
+		return nil //nolint:nilerr // reading it says better what is wrong
 	}
 	return readable(path, info, limit)
 }

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// childDir makes this program the process that TestKill kills and TestTwoProcesses meets.
+// childDir makes this program the process that TestKill kills and TestLocked meets.
 const childDir = "ROWSTORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {

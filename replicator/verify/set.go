@@ -56,7 +56,7 @@ type quiet struct{}
 func (quiet) Infof(string, ...any)  {}
 func (quiet) Errorf(string, ...any) {}
 func (quiet) Fatalf(format string, args ...any) {
-	panic(fmt.Sprintf(format, args...)) //nolint:forbidigo // the engine must not go on after it
+	panic(fmt.Sprintf(format, args...)) // the engine must not go on after it
 }
 
 // nameOf is the name that parts make: a hash, since names may be long.

@@ -193,7 +193,7 @@ func (s *scanner) between(field string) {
 
 func unescape(name string) string { return strings.ReplaceAll(name, `\`, "") }
 
-// shift is the text as of a span of time before now, and the fields that it looks at
+// shiftLucene is the text as of a span of time before now, and the fields that it looks at
 // until now.
 func shiftLucene(text string, by Span) (shifted string, until []string) {
 	s := scanLucene(text)

@@ -137,17 +137,17 @@ func randomJSON(rnd *rand.Rand, depth int) []byte {
 		for range rnd.IntN(6) {
 			object[randomText(rnd)] = randomJSON(rnd, depth-1)
 		}
-		text, _ := json.Marshal(object) //nolint:errchkjson // what it is made of encodes
+		text, _ := json.Marshal(object) // what it is made of encodes
 		return text
 	case kind < 4 && depth > 0:
 		array := []json.RawMessage{}
 		for range rnd.IntN(6) {
 			array = append(array, randomJSON(rnd, depth-1))
 		}
-		text, _ := json.Marshal(array) //nolint:errchkjson // what it is made of encodes
+		text, _ := json.Marshal(array) // what it is made of encodes
 		return text
 	case kind < 5:
-		text, _ := json.Marshal(randomText(rnd)) //nolint:errchkjson // a string encodes
+		text, _ := json.Marshal(randomText(rnd)) // a string encodes
 		return text
 	case kind < 6:
 		return strconv.AppendInt(nil, int64(rnd.Uint64())>>rnd.IntN(64), 10)

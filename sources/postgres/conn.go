@@ -61,7 +61,7 @@ func parseURL(cfg sources.Config) (*pgx.ConnConfig, error) {
 func checkFiles(text string) error {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil //nolint:nilerr // the driver says what is wrong
+		return nil //nolint:nilerr // the driver says what is wrong with the URL
 	}
 	for _, name := range []string{"sslrootcert", "sslcert", "sslkey", "passfile", "servicefile"} {
 		file := cmp.Or(u.Query().Get(name), os.Getenv("PG"+strings.ToUpper(name)))
