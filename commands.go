@@ -236,7 +236,7 @@ func (c whichLetters) which() (commands.WhichDeadLetters, error) {
 	if ways != 1 {
 		return commands.WhichDeadLetters{}, &usageError{errors.New("say which dead letters: their keys, --index or --all")}
 	}
-	return commands.WhichDeadLetters{Keys: c.Keys, Index: c.Index, All: c.All}, nil
+	return commands.WhichDeadLetters{Keys: c.Keys, Index: c.Index}, nil
 }
 
 type replayLetters struct{ whichLetters }

@@ -46,7 +46,6 @@ type scope struct {
 	relation *relation
 	down, up lookup // from the parent's row to those here, and back
 	between  bool   // rows of the table that a relation goes through
-	many     bool   // of a table in between there are many, of what it leads to one each
 	order    []sortColumn
 	filter   *filter // of the relation; nil where it has no condition
 	shown    purpose // templates and expressions see the rows
@@ -295,11 +294,11 @@ func (s *scope) follow(r *relation) (*scope, error) {
 	if child == nil {
 		last := r.steps[len(r.steps)-1]
 		child = s.lead(last.table)
-		child.relation, child.many = r, r.many
+		child.relation = r
 		if len(r.steps) == 2 {
 			between := s.lead(r.steps[0].table)
-			between.relation, between.between, between.many = r, true, true
-			child.parent, child.many = between, false
+			between.relation, between.between = r, true
+			child.parent = between
 			between.children = []*scope{child}
 		}
 		s.children = append(s.children, child)

@@ -56,7 +56,6 @@ type unitCompiler struct {
 	table    *sources.Table
 	infer    *inferrer
 	problems *Problems
-	tree     *tree
 	root     *scope
 	within   []string // the fields around the one that is compiled
 	out      compiled
@@ -85,7 +84,7 @@ func (c *unitCompiler) fieldPath(name string, parts ...string) string {
 func (u *unit) compile(tree *tree, infer *inferrer, problems *Problems) compiled {
 	tree.uuids, tree.useTZ = u.form().uuids(), u.form().useTZ()
 	root := tree.root(u.table)
-	c := &unitCompiler{unit: u, table: root.table, tree: tree, root: root, infer: infer, problems: problems}
+	c := &unitCompiler{unit: u, table: root.table, root: root, infer: infer, problems: problems}
 	r := &Renderer{Name: u.name, Table: c.table, Append: u.def.Mode == ModeAppend, root: root}
 	c.out = compiled{renderer: r}
 	tree.purpose = forWhere

@@ -17,7 +17,6 @@ type look struct {
 	keys      []sources.Key // of the rows
 	ends      []int         // where the actions of each end
 	out       sinks.Batch
-	version   int64               // that the rows are of
 	clock     int64               // the source's, before they were read, in µs
 	stored    bool                // in the row store
 	sure      bool                // what differs is wrong
@@ -64,7 +63,7 @@ func (f *flatRows) look(ctx context.Context, after sources.Key, keys []sources.K
 	}
 	win, version := chunk.window, chunk.version
 	l.end = func() { c.p.windows.Close(win) }
-	l.version, l.last, l.done = version, chunk.chunk.Last, chunk.chunk.Done
+	l.last, l.done = chunk.chunk.Last, chunk.chunk.Done
 	if keys == nil {
 		chunk.chunk.Rows = c.picked(chunk.chunk.Rows, f.r.Table.Key)
 	}
@@ -139,7 +138,7 @@ func (r *joinedRows) look(ctx context.Context, after sources.Key, keys []sources
 	for _, key := range check.Keys {
 		l.keys = append(l.keys, sources.Key{key})
 	}
-	l.ends, l.version, l.sure, l.done, l.touched, l.end = check.Ends, check.Version, check.Sure, check.Done, check.Touched, check.End
+	l.ends, l.sure, l.done, l.touched, l.end = check.Ends, check.Sure, check.Done, check.Touched, check.End
 	l.last = sources.Key{hex.EncodeToString(check.Last)}
 	l.mend = func(all []wrong) error {
 		version, now := int64(0), c.p.now()

@@ -77,27 +77,23 @@ func (l engineLog) Fatalf(format string, args ...any) {
 
 // Metrics is a store's size and how it works.
 type Metrics struct {
-	Bytes          int64 // on disk
-	MemoryBytes    int64 // blocks and writes held in memory
-	CacheHits      int64
-	CacheMisses    int64
-	Compactions    int64
-	CompactionDebt int64 // bytes that are to be compacted
-	Flushes        int64
-	Runs           int // sorted runs that a lookup may have to read
+	Bytes       int64 // on disk
+	MemoryBytes int64 // blocks and writes held in memory
+	CacheHits   int64
+	CacheMisses int64
+	Compactions int64
+	Flushes     int64
 }
 
 // Metrics returns the store's figures of this moment; counters count from Open.
 func (s *Store) Metrics() Metrics {
 	m := s.db.Metrics()
 	return Metrics{
-		Bytes:          int64(m.DiskSpaceUsage()),
-		MemoryBytes:    m.BlockCache.Size + int64(m.MemTable.Size),
-		CacheHits:      m.BlockCache.Hits,
-		CacheMisses:    m.BlockCache.Misses,
-		Compactions:    m.Compact.Count,
-		CompactionDebt: int64(m.Compact.EstimatedDebt),
-		Flushes:        m.Flush.Count,
-		Runs:           m.ReadAmp(),
+		Bytes:       int64(m.DiskSpaceUsage()),
+		MemoryBytes: m.BlockCache.Size + int64(m.MemTable.Size),
+		CacheHits:   m.BlockCache.Hits,
+		CacheMisses: m.BlockCache.Misses,
+		Compactions: m.Compact.Count,
+		Flushes:     m.Flush.Count,
 	}
 }

@@ -101,11 +101,10 @@ func ShowDeadLetter(ctx context.Context, cfg *config.Config, key string, out io.
 }
 
 // WhichDeadLetters are those that something is done about: some by their keys, or all of
-// an index, or all.
+// an index, or all where neither is given.
 type WhichDeadLetters struct {
 	Keys  []string
 	Index string
-	All   bool
 }
 
 // ReplayDeadLetters has documents sent again, and fails where one is refused again.

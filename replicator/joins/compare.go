@@ -43,12 +43,11 @@ func (d *rounds) noteWatched(to *target) {
 
 // A Check is what some documents of one table should be, as one commit has left the store.
 type Check struct {
-	Keys    []string // of the rows, in the store
-	Ends    []int    // where the actions of each end
-	Last    []byte   // the key of the last row
-	Done    bool     // no rows are left
-	Version int64    // of the commit
-	Sure    bool     // nothing that the commit has touched is still to be found out
+	Keys []string // of the rows, in the store
+	Ends []int    // where the actions of each end
+	Last []byte   // the key of the last row
+	Done bool     // no rows are left
+	Sure bool     // nothing that the commit has touched is still to be found out
 
 	rounds *rounds
 	watch  *watch
@@ -83,7 +82,6 @@ func (j *Joins) Check(physical string, n int, scratch *mapping.Scratch, out *sin
 	snap, version := j.clock.snapshot()
 	j.rounds.watches[c.watch] = true
 	j.rounds.mu.Unlock()
-	c.Version = version
 	list, rows := snap.Fork(sources.NewArena(1<<10)), snap.Fork(sources.NewArena(1<<10))
 	defer func() {
 		err = errors.Join(err, list.Release(), rows.Release(), snap.Release())

@@ -21,7 +21,6 @@ type history struct {
 type sample struct {
 	at                 time.Time
 	changes, documents int64
-	rows               int64 // of snapshots
 	lag                float64
 }
 
@@ -40,7 +39,7 @@ func (h *history) follow(ctx context.Context, d Daemon) {
 }
 
 func (h *history) add(at time.Time, st Status) {
-	s := sample{at: at, changes: st.Source.Changes, rows: st.SnapshotRows, lag: st.Source.LagSeconds}
+	s := sample{at: at, changes: st.Source.Changes, lag: st.Source.LagSeconds}
 	for _, index := range st.Indexes {
 		s.documents += index.Written + index.Deleted
 	}
