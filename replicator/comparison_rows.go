@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
 
 	"haystream/mapping"
 	"haystream/replicator/reading"
@@ -50,14 +49,14 @@ func (f *flatRows) appends() bool { return f.r.Append }
 func (f *flatRows) look(ctx context.Context, after sources.Key, keys []sources.Key) (*look, error) {
 	c := f.c
 	l := &look{sure: true}
-	req := sources.ChunkRequest{Table: f.r.Table, After: after}
-	if keys != nil {
-		n := min(len(keys), c.reader.limits.ChunkRows-1)
-		req.After, req.Having = nil, &sources.Values{Columns: f.r.Table.Key, Of: keys[:n]}
-		l.rest = keys[n:]
-	}
 	l.clock = c.p.now()
-	chunk, err := c.chunk(ctx, req, false, nil)
+	var chunk *loadedChunk
+	var err error
+	if keys == nil {
+		chunk, err = c.chunk(ctx, sources.ChunkRequest{Table: f.r.Table, After: after}, false, nil)
+	} else {
+		chunk, l.rest, err = c.byKey(ctx, f.r.Table, keys)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -66,13 +65,6 @@ func (f *flatRows) look(ctx context.Context, after sources.Key, keys []sources.K
 	l.last, l.done = chunk.chunk.Last, chunk.chunk.Done
 	if keys == nil {
 		chunk.chunk.Rows = c.picked(chunk.chunk.Rows, f.r.Table.Key)
-	}
-	if keys != nil && !l.done { // large rows: the others in a look of their own
-		l.rest = append(slices.Clone(req.Having.Of), l.rest...)
-		for _, row := range chunk.chunk.Rows {
-			key := row.Key(f.r.Table.Key)
-			l.rest = slices.DeleteFunc(l.rest, func(k sources.Key) bool { return slices.Equal(k, key) })
-		}
 	}
 	for _, row := range chunk.chunk.Rows {
 		if err := f.r.Row(c.scratch, &l.out, c.t.Target, row, version); err != nil {
@@ -99,6 +91,19 @@ func (f *flatRows) look(ctx context.Context, after sources.Key, keys []sources.K
 		return c.write(ctx, actions)
 	}
 	return l, nil
+}
+
+// byKey reads the rows with the first ones of some keys: as many as one chunk holds. A row may have a key of
+// another text by now that the source holds equal, so that which rows are left is not told by those that came.
+func (c *comparison) byKey(ctx context.Context, t *sources.Table, keys []sources.Key) (chunk *loadedChunk, rest []sources.Key, err error) {
+	for n := min(len(keys), c.reader.limits.ChunkRows-1); ; n /= 2 {
+		having := &sources.Values{Columns: t.Key, Of: keys[:n]}
+		chunk, err = c.chunk(ctx, sources.ChunkRequest{Table: t, Having: having}, false, nil)
+		if err != nil || chunk.chunk.Done || n == 1 {
+			return chunk, keys[n:], err
+		}
+		c.p.windows.Close(chunk.window)
+	}
 }
 
 // joinedRows are stored rows whose documents are made of several tables.

@@ -228,3 +228,35 @@ func TestReindexRefused(t *testing.T) {
 		t.Errorf("reindex of nothing is answered %d", code)
 	}
 }
+
+// TestReindexKilledAt kills the daemon at every step of building an index anew: the next one finishes it, and leaves nothing
+// behind.
+func TestReindexKilledAt(t *testing.T) {
+	w := worldOn(t, mysqls[len(mysqls)-1].Get(t), search.Get(t))
+	w.items(300)
+	w.config(strings.ReplaceAll(itemIndexes, "    keep_old: 1\n", ""))
+	w.start()
+	w.settle()
+	for n, point := range []string{"build planned", "index created", "chunk merged", "stretch held", "alias to be swapped", "alias swapped", "retired", "index to be dropped", "checkpoint saved"} {
+		before := w.physical()
+		for _, alias := range []string{w.name, w.name + "-joined"} {
+			if code, body := w.post("/indexes/" + alias + "/reindex"); code != http.StatusAccepted {
+				t.Fatalf("reindex is answered %d %s", code, body)
+			}
+		}
+		w.stop()
+		w.exec(fmt.Sprintf("UPDATE item SET counter = %d WHERE id < 30", n))
+		w.dieAt(point)
+		w.exec("UPDATE item SET counter = counter + 100 WHERE id < 20", fmt.Sprintf("DELETE FROM item WHERE id = %d", 300-n))
+		w.start()
+		w.eventually("a fresh index serves", func() bool { p := w.physical(); return p != "" && p != before })
+		w.settle()
+		if reports, ok := w.verify(); !ok || len(reports) != 2 {
+			t.Errorf("killed at %q: verify finds %+v", point, reports)
+		}
+	}
+	w.eventually("nothing else is left", func() bool {
+		_, body := w.get(w.search.URL + "/" + w.name + "-*/_alias")
+		return strings.Count(string(body), "-write") == 2
+	})
+}
