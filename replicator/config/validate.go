@@ -114,7 +114,8 @@ func (c *Config) validateSource(v *conf.Section) {
 // without the part that says where: the line does that.
 func innermost(err error) error {
 	if url, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
-		return url
+		text := url.Error() // it repeats the URL, of which it hides the password only: a parameter may be a secret, too
+		return errors.New(strings.TrimPrefix(text[strings.LastIndex(text, "`")+1:], ": "))
 	}
 	if _, reason, ok := strings.Cut(err.Error(), "parse source.url: "); ok {
 		return errors.New(reason)
