@@ -169,7 +169,7 @@ func TestDecodeErrors(t *testing.T) {
 		"set twice":           {"text: a\ncount: 1\ntext: b", `3: text: is set twice; first on line 1`},
 		"no such variable":    {"text: ${HS_UNSET}", `1: text: the environment variable HS_UNSET is not set; set it, or give a default: ${HS_UNSET:-default}`},
 		"open variable":       {"text: a ${WORD", `1: text: ${ has no closing }; write $${ for a literal ${`},
-		"odd variable":        {"text: ${a b}", `1: text: ${a b} does not name an environment variable; write $${ for a literal ${`},
+		"odd variable":        {"text: ${a b}", `1: text: ${…} does not name an environment variable; write $${ for a literal ${`},
 		"infinite JSON":       {"raw: [.inf]", `1: raw.0: .inf is not a number that JSON can hold; write it like 0.5`},
 		"unknown anchor":      {"count: 1\nhidden: *swordfish", `2: an anchor of that name is not set; a text that begins with * needs quotes`},
 		"endless":             {"any: &x\n- [*x]", `2: any.0.0: refers to itself`},

@@ -41,7 +41,7 @@ func expand(text string) (string, error) {
 func lookup(inside string) (string, error) {
 	name, fallback, hasFallback := strings.Cut(inside, ":-")
 	if !isVariableName(name) {
-		return "", fmt.Errorf("${%s} does not name an environment variable; write $${ for a literal ${", inside)
+		return "", errors.New("${…} does not name an environment variable; write $${ for a literal ${") // what is inside may be a part of a password
 	}
 	value, set := os.LookupEnv(name)
 	switch {
