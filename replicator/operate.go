@@ -49,11 +49,11 @@ func (p *process) Reindex(ctx context.Context, name string, merge bool) (builds.
 	set := d.cfg.Set()
 	for definition, def := range set.Indexes {
 		if set.Alias(definition) == alias && def.Appends() {
-			why := "has mode: append: it may have documents whose rows are gone"
+			why := "has mode: append: it may have documents whose rows are gone, and those"
 			if def.Events != nil {
-				why = "is of events, which are in no table"
+				why = "is of events, which are in no table and"
 			}
-			return builds.Reindexing{}, &web.RefusedError{Status: http.StatusConflict, Text: fmt.Sprintf("index %s %s, and those cannot be read again; it is not built anew", alias, why)}
+			return builds.Reindexing{}, &web.RefusedError{Status: http.StatusConflict, Text: fmt.Sprintf("index %s %s cannot be read again; it is not built anew", alias, why)}
 		}
 	}
 	var asked builds.Reindexing // read only once the order is carried out

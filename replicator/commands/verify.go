@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"haystream/internal/backoff"
+	"haystream/mapping"
 	"haystream/replicator/config"
 	"haystream/replicator/verify"
 	"haystream/replicator/web"
@@ -33,9 +34,10 @@ func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out,
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 && cfg.Part(false) != nil {
-		set := cfg.Part(false).Set()
-		names = set.Aliases()
+	if len(names) == 0 {
+		if names = aliasesOfRows(cfg); len(names) == 0 {
+			fmt.Fprintln(progress, "nothing to verify: all indexes are of events, which are in no table")
+		}
 	}
 	d, err := runningDaemon(cfg.HTTP)
 	if err != nil {
@@ -80,6 +82,15 @@ func Verify(ctx context.Context, cfg *config.Config, options VerifyOptions, out,
 		return fmt.Errorf("%s found and repaired", count(int(found), "difference", "differences"))
 	}
 	return nil
+}
+
+// aliasesOfRows are those of the indexes that there are rows to compare with.
+func aliasesOfRows(cfg *config.Config) []string {
+	var set mapping.Set
+	if part := cfg.Part(false); part != nil {
+		set = part.Set()
+	}
+	return set.Aliases()
 }
 
 // verify has one index verified, and returns what was found.
