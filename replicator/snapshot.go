@@ -129,7 +129,11 @@ func (s *snapshot) run(ctx context.Context, scans []*scan) error {
 // those after it.
 func (s *snapshot) scan(ctx context.Context, sc *scan) error {
 	start := time.Now()
-	s.log.Info().Str("table", sc.table.String()).Int64("rows_done", sc.rows).Int64("rows_estimated", sc.table.EstimatedRows).Msg("reading table")
+	line := s.log.Info().Str("table", sc.table.String()).Int64("rows_done", sc.rows)
+	if sc.table.EstimatedRows >= 0 {
+		line = line.Int64("rows_estimated", sc.table.EstimatedRows)
+	}
+	line.Msg("reading table")
 	retry := backoff.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second}
 	after, unread := sc.last, false
 	var pending []*loadedChunk

@@ -352,7 +352,7 @@ func (s *status) snapshot(t *builds.Target) web.SnapshotStatus {
 		if took := time.Since(s.since).Seconds(); took > 0 {
 			out.RowsPerSecond = float64(out.RowsDone-s.before[t.Physical]) / took
 		}
-		if out.RowsPerSecond > 0 {
+		if out.RowsPerSecond > 0 && out.Estimated() {
 			out.ETASeconds = float64(out.RowsEstimated-out.RowsDone) / out.RowsPerSecond
 		}
 	}
@@ -377,7 +377,7 @@ func (s *status) NotReady() []web.Trouble {
 	}
 	for _, index := range st.Indexes {
 		if index.Snapshot.State != "done" && (index.Building == "" || index.Physical == "") {
-			add(web.Loading, "index %s: %d of about %d rows are done", index.Alias, index.Snapshot.RowsDone, index.Snapshot.RowsEstimated)
+			add(web.Loading, "index %s: %s are done", index.Alias, index.Snapshot.Rows())
 		}
 	}
 	if lag := time.Duration(st.Source.LagSeconds * float64(time.Second)); lag > maxLag {

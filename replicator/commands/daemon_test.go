@@ -23,6 +23,7 @@ func TestStatus(t *testing.T) {
 		Sink:   web.SinkStatus{Kind: "elasticsearch", Version: "8.19.7", Address: "http://es:9200", Reason: "429"},
 		Indexes: []web.IndexStatus{
 			{Name: "notes", Alias: "notes", Physical: "notes-1", Building: "notes-2", Written: 5, Snapshot: web.SnapshotStatus{State: "running", RowsDone: 5, RowsEstimated: 10, ETASeconds: 61}},
+			{Name: "tags", Alias: "tags", Physical: "tags-1", Snapshot: web.SnapshotStatus{State: "running", RowsDone: 5, RowsEstimated: 5, ETASeconds: -1}},
 			{Name: "people", Alias: "people", Physical: "people-1", DeadLetters: 1, Snapshot: web.SnapshotStatus{State: "done", RowsDone: 7}},
 		},
 	}
@@ -44,6 +45,7 @@ func TestStatus(t *testing.T) {
 		"lag       1.2 s, 2KiB of log; the server keeps 4KiB for it\n",
 		"sink      elasticsearch 8.19.7 at http://es:9200, 429\n",
 		"notes   notes-1 (building notes-2)  5        0        0             running, 5 of about 10 rows, 1m1s left\n",
+		"tags    tags-1                      0        0        0             running, 5 rows\n",
 		"people  people-1                    0        0        1             done, 7 rows\n",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -361,11 +361,12 @@ func (p *page) indexes(st Status) {
 
 func (line *shownIndex) progress(s SnapshotStatus) {
 	part := 0.0
-	if s.RowsEstimated > 0 {
-		part = min(1, float64(s.RowsDone)/float64(s.RowsEstimated))
+	line.Detail = whole(s.RowsDone) + " rows"
+	if s.Estimated() {
+		part = float64(s.RowsDone) / float64(s.RowsEstimated)
+		line.Detail = fmt.Sprintf("%.0f %%, %s of about %s rows", part*100, whole(s.RowsDone), whole(s.RowsEstimated))
 	}
 	line.Progress = coordinate(part * 100)
-	line.Detail = fmt.Sprintf("%.0f %%, %s of about %s rows", part*100, whole(s.RowsDone), whole(s.RowsEstimated))
 	if s.ETASeconds >= 0 {
 		line.Detail += ", " + lasting(seconds(s.ETASeconds).Round(time.Second)) + " left"
 	}

@@ -57,7 +57,7 @@ func total(st Status) (done, estimated int64, rate float64, eta string, running 
 		rate += index.Snapshot.RowsPerSecond
 	}
 	eta = "unknown"
-	if rate > 0 && estimated >= done {
+	if rate > 0 && estimated > done {
 		eta = (time.Duration(float64(estimated-done)/rate) * time.Second).String()
 	}
 	return done, estimated, rate, eta, running
@@ -66,10 +66,10 @@ func total(st Status) (done, estimated int64, rate float64, eta string, running 
 // bar draws one line.
 func bar(done, estimated int64, rate float64, eta string) string {
 	const width = 30
-	part := 0.0
-	if estimated > 0 {
-		part = min(1, float64(done)/float64(estimated))
+	if estimated <= done { // a database has no estimate for a table that was never analyzed
+		return fmt.Sprintf("snapshot  %d rows  %.0f rows/s", done, rate)
 	}
+	part := float64(done) / float64(estimated)
 	filled := int(part * width)
 	return fmt.Sprintf("snapshot [%s%s] %3.0f%%  %d rows  %.0f rows/s  %s left",
 		strings.Repeat("=", filled), strings.Repeat(" ", width-filled), part*100, done, rate, eta)

@@ -79,11 +79,23 @@ func (s SnapshotStatus) String() string {
 	if s.State == "done" {
 		return fmt.Sprintf("done, %d rows", s.RowsDone)
 	}
-	text := fmt.Sprintf("%s, %d of about %d rows", s.State, s.RowsDone, s.RowsEstimated)
+	text := s.State + ", " + s.Rows()
 	if s.ETASeconds >= 0 {
 		text += ", " + (time.Duration(s.ETASeconds) * time.Second).String() + " left"
 	}
 	return text
+}
+
+// Estimated reports whether it is known about how many rows there will be: a database has no estimate for a table that
+// was never analyzed, and an old one may be too low.
+func (s SnapshotStatus) Estimated() bool { return s.RowsEstimated > s.RowsDone }
+
+// Rows is how many are done, and of about how many where that is known.
+func (s SnapshotStatus) Rows() string {
+	if s.Estimated() {
+		return fmt.Sprintf("%d of about %d rows", s.RowsDone, s.RowsEstimated)
+	}
+	return fmt.Sprintf("%d rows", s.RowsDone)
 }
 
 // size is a number of bytes for people; negative is not known.
