@@ -34,7 +34,7 @@ func (s Status) lines() string {
 	}
 	fmt.Fprintf(&b, "pipeline\t%s, %s\n", s.Name, state)
 	fmt.Fprintf(&b, "version\t%s, up since %s\n", s.Version, s.Since.Format(time.RFC3339))
-	fmt.Fprintf(&b, "source\t%s %s at %s\n", s.Source.Kind, s.Source.Version, s.Source.Address)
+	fmt.Fprintf(&b, "source\t%s\n", known(s.Source.Kind, s.Source.Version, s.Source.Address))
 	fmt.Fprintf(&b, "position\t%s\n", s.Source.Position)
 	fmt.Fprintf(&b, "lag\t%.1f s, %s of log", s.Source.LagSeconds, size(s.Source.LagBytes))
 	if s.Source.RetainedBytes >= 0 { // a server that keeps its log by its own rules keeps none for us
@@ -44,7 +44,12 @@ func (s Status) lines() string {
 		fmt.Fprintf(&b, "; made up for in about %s at %.0f documents a second", lasting(seconds(c.LeftSeconds)), c.DocumentsPerSecond)
 	}
 	b.WriteByte('\n')
-	fmt.Fprintf(&b, "sink\t%s %s at %s, %s\n", s.Sink.Kind, s.Sink.Version, s.Sink.Address, sink)
+	if s.Sink.Kind != "" {
+		sink = known(s.Sink.Kind, s.Sink.Version, s.Sink.Address) + ", " + sink
+	} else if s.Sink.Healthy {
+		sink = known("", "", "")
+	}
+	fmt.Fprintf(&b, "sink\t%s\n", sink)
 	if e := s.Events; e != nil {
 		fmt.Fprintf(&b, "events\t%s; %d wait, %s of %s", e.State, e.Waiting, size(e.QueueBytes), size(e.MaxQueueBytes))
 		if e.Waiting > 0 {
@@ -84,6 +89,14 @@ func (s SnapshotStatus) String() string {
 		text += ", " + (time.Duration(s.ETASeconds) * time.Second).String() + " left"
 	}
 	return text
+}
+
+// known is what a server is, once it was asked.
+func known(kind, version, address string) string {
+	if kind == "" {
+		return "not asked yet"
+	}
+	return fmt.Sprintf("%s %s at %s", kind, version, address)
 }
 
 // Estimated reports whether it is known about how many rows there will be: a database has no estimate for a table that

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
@@ -30,6 +31,40 @@ const (
 type client struct {
 	es        *elastictransport.Client
 	transport *http.Transport
+	lost      atomic.Pointer[lost] // nil where the last request had an answer
+}
+
+// A lost answer is one that did not come since the server cannot be reached.
+type lost struct {
+	since time.Time // the first one was lost of those without an answer in between
+	err   error     // of the last one
+}
+
+// lostFor is how long the server cannot be reached before that is worth telling: of several nodes, one may be restarting.
+const lostFor = 2 * time.Second
+
+// unreached says why the server cannot be reached; nil where it can.
+func (c *client) unreached(now time.Time) error {
+	if l := c.lost.Load(); l != nil && now.Sub(l.since) >= lostFor {
+		return l.err
+	}
+	return nil
+}
+
+// perform sends a request, and notes whether there was an answer.
+func (c *client) perform(req *http.Request) (*http.Response, error) {
+	res, err := c.es.Perform(req)
+	switch {
+	case err == nil:
+		c.lost.Store(nil)
+	case !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded): // these are the caller's own doing
+		l := &lost{since: time.Now(), err: err}
+		if before := c.lost.Load(); before != nil {
+			l.since = before.since
+		}
+		c.lost.Store(l)
+	}
+	return res, err
 }
 
 func newClient(cfg *Config) (*client, error) {
@@ -196,7 +231,7 @@ func (c *client) stream(ctx context.Context, limit time.Duration, method, path s
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := c.es.Perform(req)
+	res, err := c.perform(req)
 	if err != nil {
 		return err
 	}

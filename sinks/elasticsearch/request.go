@@ -204,7 +204,7 @@ func (r *request) send(ctx context.Context, n int) ([]answer, error) {
 		_ = payload.Close() // it cannot fail
 		r.packed.reset()
 	}()
-	res, err := r.client.es.Perform(req)
+	res, err := r.client.perform(req)
 	r.broke = err != nil && !r.broke
 	if err != nil {
 		return nil, err

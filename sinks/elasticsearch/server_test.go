@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -357,5 +358,26 @@ func TestNothingListens(t *testing.T) {
 	findings, err := s.Check(t.Context(), []sinks.IndexSpec{{Alias: "notes"}})
 	if err != nil || len(findings) != 1 || !strings.Contains(findings[0].String(), "nothing listens there") {
 		t.Errorf("got %v, %v", findings, err)
+	}
+	if err := s.Health(); err != nil {
+		t.Errorf("at once its health is %v", err)
+	}
+	since := s.client.lost.Load().since
+	_, _ = s.Info(t.Context())
+	if got := s.client.lost.Load().since; got != since {
+		t.Errorf("it cannot be reached since %v, and not %v", since, got)
+	}
+	s.client.lost.Load().since = since.Add(-lostFor)
+	if err := s.Health(); err == nil || !strings.Contains(err.Error(), "nothing listens there; start the server, or mend addresses") {
+		t.Errorf("without a document to deliver its health is %v", err)
+	}
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	again := newSink(t, testConfig(server.URL, ""), sinks.Options{})
+	defer again.Close()
+	again.client.lost.Store(&lost{since: time.Now().Add(-lostFor), err: errors.New("cut off")})
+	_, _ = again.Info(t.Context())
+	if err := again.Health(); err != nil {
+		t.Errorf("after an answer: %v", err)
 	}
 }

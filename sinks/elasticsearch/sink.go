@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -59,8 +60,17 @@ func New(cfg Config, opts sinks.Options, log zerolog.Logger) (*Sink, error) {
 	}, nil
 }
 
-// Health is nil while documents are taken; else the reason why they wait.
-func (s *Sink) Health() error { return s.health.err() }
+// Health is nil while documents are taken; else the reason why they wait, or why the server cannot be reached: between
+// two sessions no documents wait.
+func (s *Sink) Health() error {
+	if err := s.health.err(); err != nil {
+		return err
+	}
+	if err := s.client.unreached(time.Now()); err != nil {
+		return explained("no answer", err)
+	}
+	return nil
+}
 
 // Close ends all connections.
 func (s *Sink) Close() { s.client.close() }
