@@ -105,16 +105,16 @@ func (c *comparison) addAll(ctx context.Context, of rows) error {
 
 // unknown are those of some documents that no row gives.
 func (c *comparison) unknown(part *sinks.Target, docs []sinks.Document) (unknown []sinks.Document, err error) {
+	known, err := c.set.Read()
+	if err != nil {
+		return nil, err
+	}
 	for _, d := range docs {
-		has, err := c.set.Has([]byte(part.Physical), d.ID, d.Routing)
-		if err != nil {
-			return nil, err
-		}
-		if !has {
+		if !known.Has([]byte(part.Physical), d.ID, d.Routing) {
 			unknown = append(unknown, d)
 		}
 	}
-	return unknown, nil
+	return unknown, known.Close()
 }
 
 // confirmExtra looks again at documents that no row seems to give, once all that was on its way has come.

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -179,18 +180,19 @@ func (c *comparison) storedExtra(ctx context.Context, t *joins.Table) error {
 	for after, done := []byte(nil), false; !done; {
 		unknown := map[string]sources.Key{}
 		var unindexed []indexed
-		var err error
-		after, done, err = c.p.joins.Rows(t, after, compareRows, func(key []byte, texts sources.Key, columns []string) error {
+		known, err := c.set.Read()
+		if err != nil {
+			return err
+		}
+		after, done, err = c.p.joins.Rows(t, after, compareRows, func(key []byte, texts sources.Key, columns []string) {
 			if columns != nil {
 				unindexed = append(unindexed, indexed{key: key, texts: texts, columns: columns})
 			}
-			has, err := c.set.Has([]byte(t.Source.String()), key)
-			if err == nil && !has {
+			if !known.Has([]byte(t.Source.String()), key) {
 				unknown[string(key)] = texts
 			}
-			return err
 		})
-		if err == nil {
+		if err = errors.Join(err, known.Close()); err == nil {
 			err = c.reindex(ctx, t, unindexed)
 		}
 		if err != nil {

@@ -314,7 +314,7 @@ func (t *Table) Having(keys []sources.Key) *sources.Values {
 
 // Rows gives the keys of the stored rows of a table after one, most at most, and the columns of an index that does not
 // lead to the row as it is stored; none where all do. For use from any goroutine.
-func (j *Joins) Rows(t *Table, after []byte, most int, each func(key []byte, texts sources.Key, unindexed []string) error) (last []byte, done bool, err error) {
+func (j *Joins) Rows(t *Table, after []byte, most int, each func(key []byte, texts sources.Key, unindexed []string)) (last []byte, done bool, err error) {
 	snap, _ := j.clock.snapshot()
 	defer func() { err = errors.Join(err, snap.Release()) }()
 	n := 0
@@ -331,7 +331,8 @@ func (j *Joins) Rows(t *Table, after []byte, most int, each func(key []byte, tex
 		if err != nil {
 			return false, err
 		}
-		return true, each(last, row.Key(t.Table.Key), t.indexed(index))
+		each(last, row.Key(t.Table.Key), t.indexed(index))
+		return true, nil
 	})
 	return last, done, err
 }

@@ -4,6 +4,7 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -48,7 +49,11 @@ func ParsePercent(text string) (float64, error) {
 
 // Picks reports whether a row is in the sample, by its key.
 func (o *Options) Picks(key []byte) bool {
-	return !o.Samples() || float64(binary.BigEndian.Uint64(nameOf([][]byte{key}))) < o.Sample/100*(1<<64)
+	if !o.Samples() {
+		return true
+	}
+	sum := sha256.Sum256(key)
+	return float64(binary.BigEndian.Uint64(sum[:])) < o.Sample/100*(1<<64)
 }
 
 // Samples reports whether only some rows are compared.

@@ -3,6 +3,8 @@ package verify
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -37,17 +39,102 @@ func TestSet(t *testing.T) {
 		for i := range 50_000 {
 			s.Add([]byte("index"), fmt.Append(nil, i+round*100_000), nil)
 		}
+		has := reader(t, s)
 		for i, want := range map[int]bool{0: round == 0, 49_999: round == 0, 100_000: round == 1, 50_000: false} {
-			if has, err := s.Has([]byte("index"), fmt.Append(nil, i), nil); err != nil || has != want {
-				t.Errorf("round %d: %d is in it: %v, %v", round, i, has, err)
+			if got := has([]byte("index"), fmt.Append(nil, i), nil); got != want {
+				t.Errorf("round %d: %d is in it: %v", round, i, got)
 			}
 		}
-		if has, err := s.Has([]byte("index"), nil, fmt.Append(nil, round*100_000)); err != nil || has {
-			t.Errorf("a routing is taken for an id: %v, %v", has, err)
+		if has([]byte("index"), nil, fmt.Append(nil, round*100_000)) {
+			t.Error("a routing is taken for an id")
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSetNames: where one part ends and the next begins, and the end of a long part, make another name.
+func TestSetNames(t *testing.T) {
+	s, err := NewSet(t.TempDir() + "/set")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 500)
+	for n, c := range []struct{ in, not []string }{
+		{[]string{"ab", "c"}, []string{"a", "bc"}},
+		{[]string{"a", ""}, []string{"", "a"}},
+		{[]string{"b\x00"}, []string{"b"}},
+		{[]string{"c", long}, []string{"c", long[1:]}},
+		{[]string{"d", long + "1"}, []string{"d", long + "2"}},
+		{[]string{long, "e"}, []string{long + "e", ""}},
+	} {
+		s.Add(bytesOf(c.in)...)
+		has := reader(t, s)
+		for _, name := range [][]string{c.in, c.not} {
+			if got := has(bytesOf(name)...); got != slices.Equal(name, c.in) {
+				t.Errorf("case %d: %.20q is in it: %v", n, name, got)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reader asks one reader after the other, so that each name is looked for by itself.
+func reader(t *testing.T, s *Set) func(parts ...[]byte) bool {
+	return func(parts ...[]byte) bool {
+		t.Helper()
+		r, err := s.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := r.Has(parts...)
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return has
+	}
+}
+
+func bytesOf(texts []string) (parts [][]byte) {
+	for _, text := range texts {
+		parts = append(parts, []byte(text))
+	}
+	return parts
+}
+
+// BenchmarkSet asks for the names of a page of documents, in the order of the rows.
+func BenchmarkSet(b *testing.B) {
+	s, err := NewSet(b.TempDir() + "/set")
+	if err != nil {
+		b.Fatal(err)
+	}
+	const size = 1_000_000
+	index, routing, id := []byte("notes-20260102-030405-678"), []byte("7"), []byte(nil)
+	for i := range size {
+		id = strconv.AppendInt(id[:0], int64(i), 10)
+		s.Add(index, id, routing)
+	}
+	b.ReportAllocs()
+	const page = 1000
+	for at := 0; b.Loop(); at += page {
+		r, err := s.Read()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range page {
+			if id = strconv.AppendInt(id[:0], int64((at+i)%size), 10); !r.Has(index, id, routing) {
+				b.Fatal("it is not there")
+			}
+		}
+		if err := r.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
 	}
 }
 
@@ -68,9 +155,10 @@ func TestSetKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	has := reader(t, s)
 	for id, want := range map[string]bool{"a": true, "b": true, "c": false} {
-		if has, err := s.Has([]byte(id)); err != nil || has != want {
-			t.Errorf("%s is in it: %v, %v", id, has, err)
+		if got := has([]byte(id)); got != want {
+			t.Errorf("%s is in it: %v", id, got)
 		}
 	}
 	if err := s.Close(); err != nil {
