@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"reflect"
 
-	"haystream/replicator/commands"
+	"haystream/internal/audit"
 	"haystream/replicator/config"
 	"haystream/sinks/deadletters"
 )
@@ -33,7 +33,7 @@ func (w *world) audit() {
 	if cfg = cfg.Part(false); cfg == nil || len(cfg.Indexes) == 0 { // events are in no database to compare with
 		return
 	}
-	found, err := commands.NewAudit(w.ctx, cfg)
+	found, err := audit.Run(w.ctx, cfg)
 	if err != nil {
 		w.t.Errorf("audit: %v", err)
 		return

@@ -21,9 +21,9 @@ import (
 	"testing"
 	"time"
 
+	"haystream/internal/audit"
 	"haystream/internal/seeds"
 	"haystream/internal/servers"
-	"haystream/replicator/commands"
 	"haystream/replicator/config"
 )
 
@@ -456,7 +456,7 @@ func (v *victim) compareAll() {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	found, err := commands.NewAudit(v.ctx, cfg)
+	found, err := audit.Run(v.ctx, cfg)
 	if err != nil {
 		v.t.Fatalf("audit: %v", err)
 	}

@@ -1,4 +1,6 @@
-package commands
+// Package audit finds what a stopped pipeline must have come to by a way of its own, for tests: it reads the source's tables
+// whole, and compares and renders them in memory.
+package audit
 
 import (
 	"context"
@@ -20,9 +22,8 @@ import (
 	"haystream/sources"
 )
 
-// An Audit is what a stopped pipeline must have come to, found by a way of its
-// own: by reading the source's tables whole.
-type Audit struct {
+// A Result is what a pipeline must have come to, and what its row store has come to instead.
+type Result struct {
 	// Faults say where the row store differs from the tables.
 	Faults []string
 
@@ -31,11 +32,11 @@ type Audit struct {
 	Documents map[string]map[string]json.RawMessage
 }
 
-// NewAudit reads everything into memory. It is right only while the daemon is
+// Run reads everything into memory. It is right only while the daemon is
 // down, has delivered all, and nobody writes. Events are in no table, and so in no audit.
-func NewAudit(ctx context.Context, cfg *config.Config) (a *Audit, err error) {
+func Run(ctx context.Context, cfg *config.Config) (out *Result, err error) {
 	if cfg = cfg.Part(false); cfg == nil {
-		return &Audit{}, nil
+		return &Result{}, nil
 	}
 	source, sink, err := cfg.Open(zerolog.Nop())
 	if err != nil {
@@ -84,31 +85,31 @@ func NewAudit(ctx context.Context, cfg *config.Config) (a *Audit, err error) {
 			return nil, fmt.Errorf("use row store: %w", err)
 		}
 	}
-	a = &Audit{Documents: map[string]map[string]json.RawMessage{}}
-	return a, a.read(ctx, source, store, plan)
+	out = &Result{Documents: map[string]map[string]json.RawMessage{}}
+	return out, out.read(ctx, source, store, plan)
 }
 
-func (a *Audit) read(ctx context.Context, source sources.Source, store *rowstore.Store, plan *mapping.Plan) error {
+func (out *Result) read(ctx context.Context, source sources.Source, store *rowstore.Store, plan *mapping.Plan) error {
 	for _, index := range plan.Sets[0] {
-		a.Documents[index.Alias] = map[string]json.RawMessage{}
+		out.Documents[index.Alias] = map[string]json.RawMessage{}
 	}
 	for _, t := range plan.Tables {
 		rows, err := readAll(ctx, source, t)
 		if err != nil {
 			return err
 		}
-		if err := a.flat(plan, t, rows); err != nil {
+		if err := out.flat(plan, t, rows); err != nil {
 			return err
 		}
 		for _, stored := range plan.Stored {
 			if stored.Source == t {
-				if err := a.stored(store, stored, rows); err != nil {
+				if err := out.stored(store, stored, rows); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	return a.joined(store, plan)
+	return out.joined(store, plan)
 }
 
 func readAll(ctx context.Context, source sources.Source, t *sources.Table) ([]sources.Row, error) {
@@ -127,7 +128,7 @@ func readAll(ctx context.Context, source sources.Source, t *sources.Table) ([]so
 }
 
 // flat renders the rows of a table for definitions that need no store.
-func (a *Audit) flat(plan *mapping.Plan, t *sources.Table, rows []sources.Row) error {
+func (out *Result) flat(plan *mapping.Plan, t *sources.Table, rows []sources.Row) error {
 	scratch := mapping.NewScratch()
 	for _, index := range plan.Sets[0] {
 		for _, r := range index.Renderers {
@@ -139,25 +140,25 @@ func (a *Audit) flat(plan *mapping.Plan, t *sources.Table, rows []sources.Row) e
 				if err := r.Row(scratch, b, index.Preview(time.Now()), row, 1); err != nil {
 					return fmt.Errorf("render %s: %w", r.Name, err)
 				}
-				a.add(index.Alias, b)
+				out.add(index.Alias, b)
 			}
 		}
 	}
 	return nil
 }
 
-func (a *Audit) add(alias string, b *sinks.Batch) {
+func (out *Result) add(alias string, b *sinks.Batch) {
 	for _, action := range b.Actions {
 		if action.Op == sinks.OpIndex {
-			a.Documents[alias][string(action.ID)] = action.Body
+			out.Documents[alias][string(action.ID)] = action.Body
 		}
 	}
 }
 
 // stored compares a stored table with the rows that it is made of.
-func (a *Audit) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sources.Row) error {
+func (out *Result) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sources.Row) error {
 	if store == nil {
-		a.faultf("there is no row store, and table %s has to be stored", t.Source)
+		out.faultf("there is no row store, and table %s has to be stored", t.Source)
 		return nil
 	}
 	notes, err := joins.ReadNotes(store)
@@ -167,7 +168,7 @@ func (a *Audit) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sou
 	snap := store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
 	if !notes.Loaded([]*mapping.StoredTable{t}) {
-		a.faultf("stored table %s is not noted as read whole", t.Source)
+		out.faultf("stored table %s is not noted as read whole", t.Source)
 	}
 	want, arena := map[string]string{}, &sources.Arena{}
 	for _, row := range rows {
@@ -179,23 +180,23 @@ func (a *Audit) stored(store *rowstore.Store, t *mapping.StoredTable, rows []sou
 		defer snap.Forget()
 		count++
 		if have := describeRow(row); want[string(key)] != have {
-			a.faultf("stored table %s has a row that the source has otherwise\n is %s\nnot %s", t.Source, have, want[string(key)])
+			out.faultf("stored table %s has a row that the source has otherwise\n is %s\nnot %s", t.Source, have, want[string(key)])
 		}
 		index, err := snap.Unindexed(t.Table, key, row)
 		if err == nil && index >= 0 {
-			a.faultf("index %d of stored table %s does not lead to the row %s", index, t.Source, describeRow(row))
+			out.faultf("index %d of stored table %s does not lead to the row %s", index, t.Source, describeRow(row))
 		}
 		return true, err
 	})
 	for after, done := []byte(nil), false; !done && err == nil; {
 		after, done, err = snap.Strays(t.Table, after, 1000, func(s rowstore.Stray) error {
-			a.faultf("index %d of stored table %s leads to a row by what it is not, with the key %x", s.Index, t.Source, s.Key)
+			out.faultf("index %d of stored table %s leads to a row by what it is not, with the key %x", s.Index, t.Source, s.Key)
 			snap.Forget()
 			return nil
 		})
 	}
 	if count != len(want) {
-		a.faultf("stored table %s has %d rows, the source %d", t.Source, count, len(want))
+		out.faultf("stored table %s has %d rows, the source %d", t.Source, count, len(want))
 	}
 	return err
 }
@@ -215,15 +216,15 @@ func describeRow(row sources.Row) string {
 	return string(text)
 }
 
-func (a *Audit) faultf(format string, args ...any) {
+func (out *Result) faultf(format string, args ...any) {
 	const most = 10
-	if len(a.Faults) < most {
-		a.Faults = append(a.Faults, fmt.Sprintf(format, args...))
+	if len(out.Faults) < most {
+		out.Faults = append(out.Faults, fmt.Sprintf(format, args...))
 	}
 }
 
 // joined renders every document that is made of stored rows.
-func (a *Audit) joined(store *rowstore.Store, plan *mapping.Plan) error {
+func (out *Result) joined(store *rowstore.Store, plan *mapping.Plan) error {
 	if store == nil || plan.Layout == nil {
 		return nil
 	}
@@ -247,7 +248,7 @@ func (a *Audit) joined(store *rowstore.Store, plan *mapping.Plan) error {
 				if _, err := r.Document(scratch, snap, b, index.Preview(time.Now()), mark, 1); err != nil {
 					return fmt.Errorf("render %s: %w", r, err)
 				}
-				a.add(index.Alias, b)
+				out.add(index.Alias, b)
 			}
 		}
 	}
