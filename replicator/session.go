@@ -62,10 +62,10 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	targets := x.Targets(wanted, old)
-	beyond := false
+	beyond, takenOver := false, false
 	st.Update(func(cp *builds.Checkpoint) {
 		cp.Settle(plan, pf.Held)
-		beyond, cp.Beyond = cp.Beyond, true
+		beyond, cp.Beyond, takenOver = cp.Beyond, true, cp.TakenOver
 	})
 	if _, err := st.Save(ctx); err != nil {
 		return err
@@ -86,6 +86,9 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		d.status.letters.ask(ctx, d.sink)
 		if err := d.giveTurn(ctx, time.Now()); err != nil {
 			return err
+		}
+		if takenOver && p.reached.Load() {
+			return errReplayed
 		}
 		if err := x.KeepPeriods(ctx, targets); err != nil {
 			return err
@@ -256,18 +259,25 @@ func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Note
 }
 
 // errTakenOver ends a session before it has begun: documents and stored rows may be of a server that is no more.
-var errTakenOver = errors.New("another server has taken over, and the last session ended before it could save how far it had come: changes may have been sent that the former server alone had")
+var errTakenOver = errors.New("another server has taken over, and a session had ended before it could save how far it had come: changes may have been sent that the former server alone had")
+
+// errReplayed ends a session after which the checkpoint is where an earlier one may have been when another server took over.
+const errReplayed = replan("another server has taken over; its log has been read to where the last session may have been before")
 
 // prepare makes the source ready and settles where numbering goes on.
 func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Plan) (sources.Start, error) {
 	var from sources.Position
-	beyond := false
-	st.View(func(cp *builds.Checkpoint) { from, beyond = cp.Position, cp.Beyond })
+	st.View(func(cp *builds.Checkpoint) { from = cp.Position })
 	start, err := d.source.Prepare(ctx, plan.Tables, from)
 	if err != nil {
 		return start, err
 	}
-	if start.Moved && beyond {
+	distrusted := false
+	st.Update(func(cp *builds.Checkpoint) {
+		cp.TakenOver = cp.TakenOver || cp.Beyond && start.Moved
+		distrusted = cp.TakenOver && !cp.Beyond
+	})
+	if distrusted {
 		return start, errTakenOver
 	}
 	if from.IsZero() {

@@ -39,6 +39,11 @@ type Checkpoint struct {
 	// they came from may lack these.
 	Beyond bool `json:"beyond,omitempty"`
 
+	// TakenOver: a server has taken over while documents and stored rows may have shown more than
+	// it has. All is built anew once the log is at where it may have been: what is built gets
+	// higher Versions, with which documents must not be given their earlier states again.
+	TakenOver bool `json:"taken_over,omitempty"`
+
 	Indexes map[string]*indexState `json:"indexes"` // by alias
 
 	// Tables are those in use, by schema.table.
@@ -296,7 +301,7 @@ func (cp *Checkpoint) LeftOut(table, alias string) {
 // is rebuilt beside the one that serves, since rows deleted in the gap would
 // otherwise stay.
 func (cp *Checkpoint) Restart(reason string) {
-	cp.Position = ""
+	cp.Position, cp.TakenOver = "", false
 	cp.rebuildAll(reason)
 	for _, st := range cp.Indexes {
 		st.Gap = true
@@ -304,9 +309,10 @@ func (cp *Checkpoint) Restart(reason string) {
 }
 
 // Distrust has every index rebuilt beside the one that serves, and the row store begun anew: they may show
-// changes that the source never had. The log goes on, so that nothing is missed which is in no table.
+// changes that the source never had. The log goes on, so that nothing is missed which is in no table. It is
+// only for a checkpoint that nothing is beyond.
 func (cp *Checkpoint) Distrust(reason string) {
-	cp.Store, cp.Beyond = StoreState{}, false
+	cp.Store, cp.TakenOver = StoreState{}, false
 	cp.rebuildAll(reason)
 }
 
