@@ -191,7 +191,6 @@ func (out *Result) stored(store *rowstore.Store, t *mapping.StoredTable, rows []
 	for after, done := []byte(nil), false; !done && err == nil; {
 		after, done, err = snap.Strays(t.Table, after, 1000, func(s rowstore.Stray) error {
 			out.faultf("index %d of stored table %s leads to a row by what it is not, with the key %x", s.Index, t.Source, s.Key)
-			snap.Forget()
 			return nil
 		})
 	}

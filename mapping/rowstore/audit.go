@@ -60,7 +60,7 @@ func (r *reader) says(t *Table, index int, key, data []byte, row sources.Row) (b
 type Stray struct {
 	Index int
 	Key   []byte      // of the row that the entry is of
-	Row   sources.Row // as it is stored; the zero Row where there is none. Valid until Forget
+	Row   sources.Row // as it is stored; the zero Row where there is none. Valid until the call that gives it returns
 
 	entry []byte
 }
@@ -81,6 +81,7 @@ func (n *Snapshot) Strays(t *Table, after []byte, most int, each func(Stray) err
 		if err == nil && stray {
 			err = each(s)
 		}
+		n.Forget() // a row may be large
 		return true, err
 	})
 	return last, done, err
