@@ -336,7 +336,7 @@ func (c *comparison) marked(ctx context.Context) error {
 	wait := backoff.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	for err == nil {
 		all := false
-		if all, err = c.p.joins.Marked(c.t.Alias, moment); all {
+		if all, err = c.p.joins.Marked(c.t.Physical, moment); all {
 			return nil
 		}
 		err = errors.Join(err, wait.Wait(ctx, 0))

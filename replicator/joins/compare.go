@@ -172,12 +172,13 @@ func (j *Joins) Moment() (m Moment, err error) {
 	return m, err
 }
 
-// Marked reports whether all of an alias is dirty by now, or was, that a moment knew of. For use from any goroutine.
-func (j *Joins) Marked(alias string, m Moment) (all bool, err error) {
+// Marked reports whether all of a physical index is dirty by now, or was, that a moment knew of. One that is built beside it may read
+// tables that are being loaded, for as long as that takes. For use from any goroutine.
+func (j *Joins) Marked(physical string, m Moment) (all bool, err error) {
 	snap, _ := j.clock.snapshot()
 	defer func() { err = errors.Join(err, snap.Release()) }()
 	for _, to := range j.targets {
-		if to.Alias != alias || to.Retired.Load() {
+		if to.Physical != physical || to.Retired.Load() {
 			continue
 		}
 		if due, err := to.due(snap, m.due); err != nil || due || to.paused.Load() {
@@ -351,7 +352,6 @@ func (j *Joins) Strays(t *Table, after []byte, most int, each func(s rowstore.St
 	snap, _ := j.clock.snapshot()
 	defer func() { err = errors.Join(err, snap.Release()) }()
 	return snap.Strays(t.Table, after, most, func(s rowstore.Stray) error {
-		defer snap.Forget()
 		texts := sources.Key{fmt.Sprintf("%x", s.Key)} // there is no row that says it
 		if !s.Row.IsZero() {
 			texts = s.Row.Key(t.Table.Key)

@@ -3,6 +3,7 @@ package joins
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestCheckKnowsWhatIsLeft(t *testing.T) {
 	}
 	marked := func(m Moment) bool {
 		t.Helper()
-		all, err := s.j.Marked(to.Alias, m)
+		all, err := s.j.Marked(to.Physical, m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,6 +81,11 @@ func TestCheckKnowsWhatIsLeft(t *testing.T) {
 	coming := func(b *rowstore.Batch) error { return b.PutDue(time.Now().Add(time.Hour).UnixMicro(), to.id, mark) }
 	if err := s.j.write(s.j.applied, coming); err != nil || !sure() || !marked(moment()) {
 		t.Error("a document whose time comes later is waited for")
+	}
+	beside := targetOf(&Target{Target: &sinks.Target{Physical: "beside"}, Alias: to.Alias, Retired: new(atomic.Bool)}, 0, to.renderer)
+	beside.paused.Store(true)
+	if s.j.targets = append(s.j.targets, beside); !marked(moment()) {
+		t.Error("the tables of an index that is built beside are waited for")
 	}
 }
 
