@@ -51,13 +51,14 @@ func (c *client) unreached(now time.Time) error {
 	return nil
 }
 
-// perform sends a request, and notes whether there was an answer.
-func (c *client) perform(req *http.Request) (*http.Response, error) {
+// perform sends a request, and notes whether there was an answer. ctx is the caller's: where it has ended, the caller did
+// not wait. The limit that a request has of its own is in the request's context only: a server that lets it pass cannot be reached.
+func (c *client) perform(ctx context.Context, req *http.Request) (*http.Response, error) {
 	res, err := c.es.Perform(req)
 	switch {
 	case err == nil:
 		c.lost.Store(nil)
-	case !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded): // these are the caller's own doing
+	case ctx.Err() == nil:
 		l := &lost{since: time.Now(), err: err}
 		if before := c.lost.Load(); before != nil {
 			l.since = before.since
@@ -218,20 +219,20 @@ func (c *client) within(ctx context.Context, limit time.Duration, method, path s
 
 // stream is call for an answer that is read in parts.
 func (c *client) stream(ctx context.Context, limit time.Duration, method, path string, body []byte, read func(*json.Decoder) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var reader io.Reader
 	if body != nil {
 		reader = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, path, reader)
+	req, err := http.NewRequestWithContext(within, method, path, reader)
 	if err != nil {
 		return err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := c.perform(req)
+	res, err := c.perform(ctx, req)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package elasticsearch
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"haystream/internal/conf"
 	"haystream/internal/preflight"
@@ -155,5 +157,21 @@ func TestTypes(t *testing.T) {
 			t.Errorf("with %s: %v, want %v", c.nodes, got, c.want)
 		}
 		s.Close()
+	}
+}
+
+// TestUnanswered: a server that takes a request and never answers cannot be reached, unless it is the caller who does not wait.
+func TestUnanswered(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer server.Close()
+	s := newSink(t, testConfig(server.URL, ""), sinks.Options{})
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := s.client.call(ctx, http.MethodGet, "/", nil, nil); err == nil || s.client.lost.Load() != nil {
+		t.Errorf("who did not wait got %v, and it is noted: %v", err, s.client.lost.Load())
+	}
+	if err := s.client.within(t.Context(), time.Millisecond, http.MethodGet, "/", nil, nil); err == nil || s.client.lost.Load() == nil {
+		t.Errorf("got %v, and that is not noted", err)
 	}
 }

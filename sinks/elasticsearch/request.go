@@ -181,9 +181,9 @@ func (r *request) add(piece []byte) {
 // it. An error means that nothing is known about any of them; it is an
 // *apiError where the server answered the request as a whole.
 func (r *request) send(ctx context.Context, n int) ([]answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	within, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, bulkPath, nil)
+	req, err := http.NewRequestWithContext(within, http.MethodPost, bulkPath, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func (r *request) send(ctx context.Context, n int) ([]answer, error) {
 		_ = payload.Close() // it cannot fail
 		r.packed.reset()
 	}()
-	res, err := r.client.perform(req)
+	res, err := r.client.perform(ctx, req)
 	r.broke = err != nil && !r.broke
 	if err != nil {
 		return nil, err

@@ -359,10 +359,10 @@ func TestNothingListens(t *testing.T) {
 	if err != nil || len(findings) != 1 || !strings.Contains(findings[0].String(), "nothing listens there") {
 		t.Errorf("got %v, %v", findings, err)
 	}
-	if err := s.Health(); err != nil {
-		t.Errorf("at once its health is %v", err)
-	}
 	since := s.client.lost.Load().since
+	if err := s.client.unreached(since); err != nil {
+		t.Errorf("at once it is told that %v", err)
+	}
 	_, _ = s.Info(t.Context())
 	if got := s.client.lost.Load().since; got != since {
 		t.Errorf("it cannot be reached since %v, and not %v", since, got)
