@@ -98,16 +98,32 @@ func (l *lookout) ask(ctx context.Context) error {
 	recent := time.Since(l.last) < lookSpacing
 	l.mu.Unlock()
 	if recent {
-		select {
-		case l.asked <- struct{}{}:
-		default:
-		}
+		l.soon()
 		return nil
 	}
 	if err := l.now(ctx); errors.Is(err, sources.ErrSchemaChanged) {
 		return err
 	}
 	return nil // the next look may tell
+}
+
+// atOnce looks for somebody else than the stream, which hears of what that finds soon: its own next look may be minutes away.
+func (l *lookout) atOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	err := l.look(ctx)
+	if errors.Is(err, sources.ErrSchemaChanged) {
+		l.soon()
+	}
+	return err
+}
+
+// soon has the next look come soon.
+func (l *lookout) soon() {
+	select {
+	case l.asked <- struct{}{}:
+	default:
+	}
 }
 
 // look compares the tables in use with what the stream was planned with: their

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"haystream/sources"
 )
@@ -19,6 +22,25 @@ func TestLook(t *testing.T) {
 		"storm":     testRelationStorm,
 		"published": testUnpublishedWhileRead,
 	})
+}
+
+// TestLookAtOnce: what somebody else has found ends the stream soon, however long it is until the stream's own next look.
+func TestLookAtOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	look := func(context.Context) error { return sources.ErrSchemaChanged }
+	l := newLookout(look, time.Hour, func() {}, zerolog.Nop())
+	var running sync.WaitGroup
+	running.Go(func() { l.run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	if err := l.atOnce(ctx); !errors.Is(err, sources.ErrSchemaChanged) {
+		t.Errorf("it has found %v", err)
+	}
+	select {
+	case <-l.found:
+	case <-time.After(time.Minute):
+		t.Error("the stream does not hear of it")
+	}
 }
 
 // endsBy reads until a change of the catalog ends the stream.

@@ -211,9 +211,7 @@ func (s *Source) Look(ctx context.Context) error {
 	if st == nil {
 		return errors.New("look at the catalog: no stream runs")
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	if err := st.look(ctx); err != nil {
+	if err := st.lookout.atOnce(ctx); err != nil {
 		return fmt.Errorf("look at the catalog: %w", err)
 	}
 	return nil
