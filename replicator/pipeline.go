@@ -75,13 +75,14 @@ type pipeline struct {
 	version  int64
 	applied  atomic.Int64 // version, for others
 	reached  atomic.Bool  // the stream has reached the mark: rows may be read
-	current  atomic.Bool  // and all that was behind at that moment is held
+	current  atomic.Bool  // and all that was behind at that moment is held, and may be trusted
 	waiting  []*loadedChunk
 
 	// How far documents may be beyond the checkpoint.
-	beyond bool         // when the session began
-	sent   atomic.Int64 // the highest Version that may be in the sink, or the row store
-	ended  atomic.Bool  // no more will come
+	beyond    bool         // when the session began
+	takenOver bool         // all is built anew once the mark is reached
+	sent      atomic.Int64 // the highest Version that may be in the sink, or the row store
+	ended     atomic.Bool  // no more will come
 }
 
 // run replicates until ctx ends, and then returns nil, or until something
@@ -349,7 +350,7 @@ func (p *pipeline) atMark(ctx context.Context) error {
 			aliases = append(aliases, t.Alias)
 		}
 	}
-	p.whenHeld(aliases, func() { p.current.Store(true) })
+	p.whenHeld(aliases, func() { p.current.Store(!p.takenOver) })
 	return nil
 }
 

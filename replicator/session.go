@@ -62,10 +62,10 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		return err
 	}
 	targets := x.Targets(wanted, old)
-	beyond, takenOver := false, false
+	beyond, over := false, false
 	st.Update(func(cp *builds.Checkpoint) {
 		cp.Settle(plan, pf.Held)
-		beyond, cp.Beyond, takenOver = cp.Beyond, true, cp.TakenOver
+		beyond, cp.Beyond, over = cp.Beyond, true, cp.TakenOver
 	})
 	if _, err := st.Save(ctx); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.beyond = beyond
+	p.beyond, p.takenOver = beyond, over
 	p.need = x.Need
 	p.look, p.fill = x.Follow(targets, p.barrier, d.status.complained)
 	p.finish = func(ctx context.Context) error {
@@ -87,7 +87,7 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		if err := d.giveTurn(ctx, time.Now()); err != nil {
 			return err
 		}
-		if takenOver && p.reached.Load() {
+		if p.takenOver && p.reached.Load() {
 			return errReplayed
 		}
 		if err := x.KeepPeriods(ctx, targets); err != nil {
