@@ -201,7 +201,10 @@ func (w *world) dieAt(point string) {
 	w.t.Helper()
 	from := w.log.len()
 	w.startWith("HAYSTREAM_FAULT=" + point)
+	process := w.daemon.Process
+	late := time.AfterFunc(2*time.Minute, func() { _ = process.Kill() }) // it never comes there
 	_ = w.daemon.Wait()
+	late.Stop()
 	w.daemon = nil
 	if !strings.Contains(w.log.from(from), "fault: "+point+"\n") {
 		w.t.Fatalf("the daemon did not die at %q", point)
