@@ -36,16 +36,16 @@ type client struct {
 
 // A lost answer is one that did not come since the server cannot be reached.
 type lost struct {
-	since time.Time // the first one was lost of those without an answer in between
-	err   error     // of the last one
+	since, last time.Time // the first and the last one were lost of those without an answer in between
+	err         error     // of the last one
 }
 
-// lostFor is how long the server cannot be reached before that is worth telling: of several nodes, one may be restarting.
+// lostFor is for how long answers are lost before that is worth telling. One alone is not: nothing may be asked for some time after it.
 const lostFor = 2 * time.Second
 
 // unreached says why the server cannot be reached; nil where it can.
-func (c *client) unreached(now time.Time) error {
-	if l := c.lost.Load(); l != nil && now.Sub(l.since) >= lostFor {
+func (c *client) unreached() error {
+	if l := c.lost.Load(); l != nil && l.last.Sub(l.since) >= lostFor {
 		return l.err
 	}
 	return nil
@@ -59,7 +59,8 @@ func (c *client) perform(ctx context.Context, req *http.Request) (*http.Response
 	case err == nil:
 		c.lost.Store(nil)
 	case ctx.Err() == nil:
-		l := &lost{since: time.Now(), err: err}
+		now := time.Now()
+		l := &lost{since: now, last: now, err: err}
 		if before := c.lost.Load(); before != nil {
 			l.since = before.since
 		}

@@ -359,9 +359,10 @@ func TestNothingListens(t *testing.T) {
 	if err != nil || len(findings) != 1 || !strings.Contains(findings[0].String(), "nothing listens there") {
 		t.Errorf("got %v, %v", findings, err)
 	}
-	since := s.client.lost.Load().since
-	if err := s.client.unreached(since); err != nil {
-		t.Errorf("at once it is told that %v", err)
+	since := time.Now()
+	s.client.lost.Store(&lost{since: since, last: since, err: errors.New("cut off")})
+	if err := s.Health(); err != nil {
+		t.Errorf("of one answer that is lost it is told that %v", err)
 	}
 	_, _ = s.Info(t.Context())
 	if got := s.client.lost.Load().since; got != since {
@@ -375,7 +376,7 @@ func TestNothingListens(t *testing.T) {
 	defer server.Close()
 	again := newSink(t, testConfig(server.URL, ""), sinks.Options{})
 	defer again.Close()
-	again.client.lost.Store(&lost{since: time.Now().Add(-lostFor), err: errors.New("cut off")})
+	again.client.lost.Store(&lost{since: since.Add(-lostFor), last: since, err: errors.New("cut off")})
 	_, _ = again.Info(t.Context())
 	if err := again.Health(); err != nil {
 		t.Errorf("after an answer: %v", err)

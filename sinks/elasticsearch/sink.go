@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -66,7 +65,7 @@ func (s *Sink) Health() error {
 	if err := s.health.err(); err != nil {
 		return err
 	}
-	if err := s.client.unreached(time.Now()); err != nil {
+	if err := s.client.unreached(); err != nil {
 		return explained("no answer", err)
 	}
 	return nil
