@@ -276,7 +276,9 @@ func (d *daemon) answer(ctx context.Context, err error) (next answer, stop error
 		d.log.Error().Err(err).Msg("the log cannot be continued; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
 		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Restart(err.Error()) }), nil
 	case errors.Is(err, errTakenOver):
-		d.log.Error().Err(err).Msg("the log goes on; every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
+		d.log.Error().Err(err).Msg("the log goes on; once it is read to its end, every index is rebuilt beside the one that serves, then swapped; those of mode append are read into again")
+		return d.amend(ctx, (*builds.Checkpoint).TakeOver), nil
+	case errors.Is(err, errDistrusted):
 		return d.amend(ctx, func(cp *builds.Checkpoint) { cp.Distrust(err.Error()) }), nil
 	case errors.Is(err, sources.ErrBusy), errors.Is(err, sinks.ErrConflict):
 		return d.standBy(ctx, err), nil

@@ -258,11 +258,13 @@ func (d *daemon) plan(st *builds.State, pf *inspect.Inspection, left *joins.Note
 	return plan, old, nil
 }
 
-// errTakenOver ends a session before it has begun: documents and stored rows may be of a server that is no more.
-var errTakenOver = errors.New("another server has taken over, and a session had ended before it could save how far it had come: changes may have been sent that the former server alone had")
-
-// errReplayed ends a session after which the checkpoint is where an earlier one may have been when another server took over.
-const errReplayed = replan("another server has taken over; its log has been read to where the last session may have been before")
+// What ends a session when another server has taken over: before the first one there, at the end of what that
+// server's log had then, and before the next one.
+var (
+	errTakenOver  = errors.New("another server has taken over, and the last session ended before it could save how far it had come: changes may have been sent that the former server alone had")
+	errReplayed   = replan("the log of the server that has taken over is read to where it ended")
+	errDistrusted = errors.New("another server has taken over, and changes may have been sent that the former server alone had")
+)
 
 // prepare makes the source ready and settles where numbering goes on.
 func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Plan) (sources.Start, error) {
@@ -272,13 +274,16 @@ func (d *daemon) prepare(ctx context.Context, st *builds.State, plan *mapping.Pl
 	if err != nil {
 		return start, err
 	}
-	distrusted := false
-	st.Update(func(cp *builds.Checkpoint) {
-		cp.TakenOver = cp.TakenOver || cp.Beyond && start.Moved
-		distrusted = cp.TakenOver && !cp.Beyond
+	st.View(func(cp *builds.Checkpoint) {
+		switch {
+		case cp.TakenOver && !cp.Beyond:
+			err = errDistrusted
+		case start.Moved && cp.Beyond && !cp.TakenOver:
+			err = errTakenOver
+		}
 	})
-	if distrusted {
-		return start, errTakenOver
+	if err != nil {
+		return start, err
 	}
 	if from.IsZero() {
 		st.Update(func(cp *builds.Checkpoint) {

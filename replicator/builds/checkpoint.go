@@ -39,9 +39,7 @@ type Checkpoint struct {
 	// they came from may lack these.
 	Beyond bool `json:"beyond,omitempty"`
 
-	// TakenOver: a server has taken over while documents and stored rows may have shown more than
-	// it has. All is built anew once the log is at where it may have been: what is built gets
-	// higher Versions, with which documents must not be given their earlier states again.
+	// TakenOver: see TakeOver.
 	TakenOver bool `json:"taken_over,omitempty"`
 
 	Indexes map[string]*indexState `json:"indexes"` // by alias
@@ -308,9 +306,16 @@ func (cp *Checkpoint) Restart(reason string) {
 	}
 }
 
-// Distrust has every index rebuilt beside the one that serves, and the row store begun anew: they may show
-// changes that the source never had. The log goes on, so that nothing is missed which is in no table. It is
-// only for a checkpoint that nothing is beyond.
+// TakeOver notes that a server has taken over which may lack what documents and stored rows show beyond
+// Position. The row store is begun anew, so that no document is made of rows of both. The log goes on, so that nothing
+// is missed which is in no table; at its end Distrust is due, and not before: what is read again of the log must not get the
+// higher Versions that come with that, or documents would go through their earlier states again.
+func (cp *Checkpoint) TakeOver() {
+	cp.Store, cp.TakenOver = StoreState{}, true
+}
+
+// Distrust has every index rebuilt beside the one that serves, and the row store begun anew, after TakeOver, once nothing
+// is beyond Position.
 func (cp *Checkpoint) Distrust(reason string) {
 	cp.Store, cp.TakenOver = StoreState{}, false
 	cp.rebuildAll(reason)
