@@ -335,7 +335,7 @@ func (c *comparison) marked(ctx context.Context) error {
 	moment, err := c.p.joins.Moment()
 	wait := backoff.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	for err == nil {
-		all := false
+		var all bool
 		if all, err = c.p.joins.Marked(c.t.Physical, moment); all {
 			return nil
 		}

@@ -87,9 +87,6 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		if err := d.giveTurn(ctx, time.Now()); err != nil {
 			return err
 		}
-		if p.takenOver && p.reached.Load() {
-			return errReplayed
-		}
 		if err := x.KeepPeriods(ctx, targets); err != nil {
 			return err
 		}
@@ -102,6 +99,8 @@ func (d *daemon) session(ctx context.Context) (err error) {
 		switch err := x.Finish(ctx, targets); {
 		case err != nil:
 			return err
+		case p.takenOver && p.reached.Load():
+			return errReplayed
 		case x.Waits() && p.joins.Known():
 			return errStored
 		case plan.Doubled() && p.joins.Known() && builds.Swapped(targets):

@@ -343,7 +343,7 @@ func (t *Table) indexed(index int) []string {
 	if index < 0 {
 		return nil
 	}
-	return t.Table.Names(t.Table.Indexes[index])
+	return t.Names(t.Indexes[index])
 }
 
 // Strays looks at the index entries of a table after a place, most at most, and gives those that no row has, with the

@@ -67,15 +67,16 @@ const longestName = 128
 // what is asked for in their order is found in blocks that were just read. Of a long one a hash is taken.
 func appendName(to []byte, parts [][]byte) []byte {
 	const plain, hashed = 0, 1
-	name := append(to, plain)
+	from := len(to)
+	to = append(to, plain)
 	for _, p := range parts {
-		name = append(binary.AppendUvarint(name, uint64(len(p))), p...)
+		to = append(binary.AppendUvarint(to, uint64(len(p))), p...)
 	}
-	if len(name)-len(to) <= longestName {
-		return name
+	if len(to)-from <= longestName {
+		return to
 	}
-	sum := sha256.Sum256(name[len(to):])
-	return append(append(name[:len(to)], hashed), sum[:]...)
+	sum := sha256.Sum256(to[from:])
+	return append(append(to[:from], hashed), sum[:]...)
 }
 
 // Add adds the name that parts make. An error is told by Read.
