@@ -127,8 +127,30 @@ func worldNamed(t *testing.T, name string, server, es *servers.Server) *world {
 		if t.Failed() {
 			t.Logf("the daemon's log:\n%s", w.log.tail(8000))
 		}
+		w.dropIndexes()
 	})
 	return w
+}
+
+// dropIndexes deletes the indexes that daemons of this world have made: a server has room for some hundred.
+func (w *world) dropIndexes() {
+	var cancel context.CancelFunc
+	w.ctx, cancel = context.WithTimeout(w.ctx, 10*time.Second)
+	defer cancel()
+	var all map[string]struct {
+		Mappings struct {
+			Meta struct {
+				Haystream struct{ Owner string }
+			} `json:"_meta"`
+		}
+	}
+	_, body := w.get(w.search.URL + "/" + w.name + "*?expand_wildcards=all&filter_path=*.mappings._meta.haystream.owner")
+	_ = json.Unmarshal(body, &all) // the server may be gone
+	for name, index := range all {
+		if index.Mappings.Meta.Haystream.Owner == w.name {
+			w.request(http.MethodDelete, w.search.URL+"/"+name, "")
+		}
+	}
 }
 
 // exec runs statements one after the other on one connection.

@@ -102,11 +102,6 @@ func newTrial(t *testing.T, s *scenario, shared *servers.Shared) *trial {
 		m.anew = !m.replica.continues()
 	}
 	m.source, m.target = newCutter(t, database.Addr), newCutter(t, strings.TrimPrefix(es.URL, "http://"))
-	t.Cleanup(func() { // a server has room for some hundred indexes
-		for name := range m.aliasOf(m.name + "_*") {
-			m.request(http.MethodDelete, es.URL+"/"+name, "")
-		}
-	})
 	m.world = worldOn(t, database, es)
 	m.binary = program
 	m.url = strings.Replace(m.url, database.Addr, m.source.listener.Addr().String(), 1)
