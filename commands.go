@@ -100,15 +100,15 @@ type dashboardsCommand struct {
 func (c dashboardsCommand) Run(ctx context.Context, e *environment) error {
 	switch {
 	case c.Push != "" && c.Out != "":
-		return &usageError{errors.New("give --out or --push, not both")}
+		return &commands.UsageError{Err: errors.New("give --out or --push, not both")}
 	case c.Force && c.Push == "":
-		return &usageError{errors.New("--force goes with --push")}
+		return &commands.UsageError{Err: errors.New("--force goes with --push")}
 	case c.Push == "" && c.Out == "" && c.For == dashboards.Grafana:
-		return &usageError{errors.New("grafana takes several files; name a folder with --out")}
+		return &commands.UsageError{Err: errors.New("grafana takes several files; name a folder with --out")}
 	}
 	push := dashboards.PushOptions{URL: c.Push, User: c.User, Password: c.Password, APIKey: c.APIKey, Force: c.Force}
 	if _, err := push.Address(); c.Push != "" && err != nil {
-		return &usageError{err}
+		return &commands.UsageError{Err: err}
 	}
 	cfg, src, err := e.loadAndExplain(ctx)
 	if err != nil {
@@ -169,13 +169,13 @@ type verifyCommand struct {
 
 func (c verifyCommand) Run(ctx context.Context, e *environment) error {
 	if c.Rate < 0 {
-		return &usageError{errors.New("--rate is how many rows a second")}
+		return &commands.UsageError{Err: errors.New("--rate is how many rows a second")}
 	}
 	options := verify.Options{Repair: c.Repair, Rate: c.Rate}
 	if c.Sample != "" {
 		var err error
 		if options.Sample, err = verify.ParsePercent(c.Sample); err != nil {
-			return &usageError{fmt.Errorf("--sample: %w", err)}
+			return &commands.UsageError{Err: fmt.Errorf("--sample: %w", err)}
 		}
 	}
 	cfg, _, err := e.load()
@@ -234,7 +234,7 @@ func (c whichLetters) which() (commands.WhichDeadLetters, error) {
 		}
 	}
 	if ways != 1 {
-		return commands.WhichDeadLetters{}, &usageError{errors.New("say which dead letters: their keys, --index or --all")}
+		return commands.WhichDeadLetters{}, &commands.UsageError{Err: errors.New("say which dead letters: their keys, --index or --all")}
 	}
 	return commands.WhichDeadLetters{Keys: c.Keys, Index: c.Index}, nil
 }

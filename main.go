@@ -91,25 +91,20 @@ func fail(err error) int {
 		return exitUsage
 	}
 	fmt.Fprintln(os.Stderr, "haystream:", err)
-	_, usage := errors.AsType[*usageError](err)
-	_, of := errors.AsType[*commands.UsageError](err)
-	if usage || of {
+	if _, ok := errors.AsType[*commands.UsageError](err); ok {
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// A usageError is about what was typed.
-type usageError struct{ error }
-
 // load reads the config file. One that cannot be read is wrong usage.
 func (e *environment) load() (*config.Config, *conf.Source, error) {
 	cfg, src, err := config.Load(e.config)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, &usageError{fmt.Errorf("there is no config file %s; name one with -c", e.config)}
+		return nil, nil, &commands.UsageError{Err: fmt.Errorf("there is no config file %s; name one with -c", e.config)}
 	}
 	if _, mistakes := errors.AsType[conf.Errors](err); err != nil && !mistakes {
-		return nil, nil, &usageError{err}
+		return nil, nil, &commands.UsageError{Err: err}
 	}
 	return cfg, src, err
 }

@@ -267,8 +267,11 @@ func (c *comparison) reindex(ctx context.Context, t *joins.Table, found []indexe
 	}
 	mended := make(chan struct{})
 	err := c.p.do(ctx, func() error {
-		defer close(mended)
-		return c.p.joins.Reindex(t, rows, strays)
+		err := c.p.joins.Reindex(t, rows, strays)
+		if err == nil {
+			close(mended)
+		}
+		return err // which ends the session
 	})
 	if err != nil {
 		return err

@@ -114,8 +114,8 @@ func newTrial(t *testing.T, s *scenario, shared *servers.Shared) *trial {
 	return m
 }
 
-// all makes what the checks need, lets the scenario happen, and validates each check.
-func (m *trial) all() {
+// begin makes what the checks need, and starts the daemon.
+func (m *trial) begin() {
 	for _, c := range m.checks {
 		m.exec(c.schema...)
 		m.exec(c.make...)
@@ -125,6 +125,11 @@ func (m *trial) all() {
 	}
 	m.configure()
 	m.start()
+}
+
+// all begins, lets the scenario happen, and validates each check.
+func (m *trial) all() {
+	m.begin()
 	if !m.validate("before") {
 		return
 	}

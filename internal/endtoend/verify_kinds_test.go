@@ -15,15 +15,7 @@ func TestVerifyKinds(t *testing.T) {
 		t.Run(server.Spec.Kind+server.Spec.Version, func(t *testing.T) {
 			t.Parallel()
 			m := newTrial(t, &scenario{name: "calm", stays: true}, server)
-			for _, c := range m.checks {
-				m.exec(c.schema...)
-				m.exec(c.make...)
-				if c.pipeline != "" {
-					m.put("_ingest", "/pipeline/"+m.name, c.pipeline)
-				}
-			}
-			m.configure()
-			m.start()
+			m.begin()
 			m.settle()
 			m.change()
 			if !m.validate("before") {

@@ -114,21 +114,10 @@ func (b *Batch) Reindex(t *Table, key []byte) error {
 	if err != nil || !ok {
 		return err
 	}
-	for n, columns := range t.Indexes {
-		if b.to = appendEntry(b.to, t, n, row, columns, key); len(b.to) == 0 {
-			continue
-		}
-		if t.holds(n, row) {
-			if b.value, err = appendRow(b.value[:0], t, row, 0, b.store.options.pieceBytes); err != nil {
-				return err
-			}
-		}
-		b.entry = appendInEntry(b.entry[:0], t, n, row, b.value)
-		if err := b.of.Set(b.to, b.entry, nil); err != nil {
-			return b.written("store index", err)
-		}
+	if b.value, err = appendRow(b.value[:0], t, row, 0, b.store.options.pieceBytes); err != nil {
+		return err
 	}
-	return nil
+	return b.reindex(t, key, sources.Row{}, row)
 }
 
 // Strip deletes an entry of an index, unless a row has it by now.

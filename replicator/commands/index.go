@@ -10,9 +10,12 @@ import (
 )
 
 // A UsageError is about what was typed, such as a name that the config has no definition for.
-type UsageError struct{ text string }
+type UsageError struct{ Err error }
 
-func (e *UsageError) Error() string { return e.text }
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap implements errors.Unwrap.
+func (e *UsageError) Unwrap() error { return e.Err }
 
 // findIndex is the alias that is meant by a definition's name or by the alias itself.
 func findIndex(cfg *config.Config, name string) (string, error) {
@@ -40,5 +43,5 @@ func findIndexes(cfg *config.Config, names []string) ([]string, error) {
 }
 
 func unknownIndex(cfg *config.Config, name string) error {
-	return &UsageError{fmt.Sprintf("there is no index %q%s", name, conf.DidYouMean(name, slices.Sorted(maps.Keys(cfg.Indexes))))}
+	return &UsageError{fmt.Errorf("there is no index %q%s", name, conf.DidYouMean(name, slices.Sorted(maps.Keys(cfg.Indexes))))}
 }
