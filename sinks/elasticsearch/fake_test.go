@@ -105,6 +105,27 @@ func parseActions(body []byte) (actions []fakeAction) {
 	return actions
 }
 
+// filtered is an item with the members alone that a request's filter_path names.
+func filtered(r *http.Request, item string) string {
+	paths := r.URL.Query().Get("filter_path")
+	var all map[string]json.RawMessage
+	if paths == "" || json.Unmarshal([]byte(item), &all) != nil {
+		return item
+	}
+	kept := map[string]json.RawMessage{}
+	for path := range strings.SplitSeq(paths, ",") {
+		member, _, _ := strings.Cut(strings.TrimPrefix(path, "items.*."), ".")
+		if value, there := all[member]; there {
+			kept[member] = value
+		}
+	}
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return item
+	}
+	return string(text)
+}
+
 func (f *fake) bulk(w http.ResponseWriter, r *http.Request, actions []fakeAction) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,7 +136,7 @@ func (f *fake) bulk(w http.ResponseWriter, r *http.Request, actions []fakeAction
 	}
 	items := make([]string, len(actions))
 	for i, a := range actions {
-		items[i] = fmt.Sprintf(`{%q:%s}`, a.Op, f.apply(before, a))
+		items[i] = fmt.Sprintf(`{%q:%s}`, a.Op, filtered(r, f.apply(before, a)))
 	}
 	_, _ = fmt.Fprintf(w, `{"took":1,"items":[%s]}`, strings.Join(items, ","))
 }

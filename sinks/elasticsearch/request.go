@@ -20,7 +20,7 @@ import (
 const (
 	// bulkPath keeps one item per action in the answer, in order, and leaves
 	// out what nobody reads.
-	bulkPath = "/_bulk?filter_path=items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
+	bulkPath = "/_bulk?filter_path=items.*.status,items.*.result,items.*.error.type,items.*.error.reason,items.*.failure_store"
 
 	// bulkTimeout is how long a request may take. The server waits for a
 	// missing shard for one minute.

@@ -50,7 +50,7 @@ func (a *alteration) stale(reason string) {
 
 // strange is a specification that is not known.
 func (a *alteration) strange(words ...string) {
-	a.unknown, a.reshapes = true, true
+	a.unknown, a.reshapes, a.moves = true, true, true
 	a.stale("was changed by an ALTER TABLE that is not known to be harmless: … " + strings.TrimSpace(strings.Join(words, " ")) + " …")
 	a.skipTo(",")
 }
@@ -122,7 +122,7 @@ func (a *alteration) reference(stops string) {
 
 // define is MODIFY or CHANGE.
 func (a *alteration) define(renames bool) {
-	a.recomputes, a.reshapes = true, true
+	a.recomputes, a.reshapes, a.moves = true, true, true
 	a.skip("COLUMN")
 	a.ifExists()
 	name := a.column()
@@ -201,7 +201,7 @@ func (a *alteration) addColumns(exists bool) {
 // addColumn: where the column was there, IF NOT EXISTS leaves it as it was, and
 // where it was not, nothing of it was read.
 func (a *alteration) addColumn(exists bool) {
-	a.reshapes = true
+	a.reshapes, a.moves = true, true
 	if name := a.column(); !exists {
 		a.concerns(name)
 	}
@@ -228,6 +228,7 @@ func (a *alteration) drop() {
 	default:
 		a.skip("COLUMN")
 		a.ifExists()
+		a.moves = true
 		a.concerns(a.column())
 		a.skip("RESTRICT", "CASCADE")
 	}

@@ -93,6 +93,24 @@ func TestForeignKeysBehindTheLog(t *testing.T) {
 	})
 }
 
+// A table that foreign keys already lead to may be made later: what it does to rows is to be planned for.
+func TestForeignTargetMade(t *testing.T) {
+	eachRig(t, func(r *rig) {
+		for _, made := range [][]string{
+			{"CREATE TABLE p (id INT PRIMARY KEY)"},
+			{"CREATE TABLE q (id INT PRIMARY KEY)", "RENAME TABLE q TO p"},
+			{"CREATE TABLE q (id INT PRIMARY KEY)", "ALTER TABLE q RENAME TO p"},
+		} {
+			r.exec("SET SESSION foreign_key_checks = 0", "DROP TABLE IF EXISTS c, p",
+				"CREATE TABLE c (id INT PRIMARY KEY, p INT, CONSTRAINT f FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE)", "INSERT INTO c VALUES (1, 1)")
+			r.prepare("c")
+			tail := r.stream(r.start)
+			r.exec(made...)
+			tail.fails(sources.ErrSchemaChanged, "other foreign keys")
+		}
+	})
+}
+
 // A log from before the server was upgraded, or that it has from an older one,
 // lacks what the catalog takes to be in it.
 func TestCascadesOfOlderServer(t *testing.T) {

@@ -108,14 +108,13 @@ func (st *stream) resolve(description *replication.TableMapEvent) (*logTable, er
 	table := st.tables[st.catalog.catalogName(schema, name)]
 	whole := st.catalog.table(schema, name)
 	t, difference, expected := newLogTable(st.catalog.describe(description), table, whole)
+	if difference != nil {
+		if err := st.compareCatalog(); err != nil {
+			return nil, err
+		}
+	}
 	st.unnamed[table] = st.unnamed[table] || len(description.ColumnName) == 0
-	if difference == nil {
-		return t, nil
-	}
-	if err := st.compareCatalog(); err != nil {
-		return nil, err
-	}
-	if expected {
+	if difference == nil || expected {
 		return t, nil
 	}
 	if len(description.ColumnName) == 0 {
@@ -269,18 +268,18 @@ func (st *stream) compareCatalog() error {
 			return fmt.Errorf("table %s: %w", t, err)
 		}
 	}
-	st.takeDefaults(now, end)
+	st.goOnWith(now, end)
 	return nil
 }
 
-// takeDefaults goes on with the columns' defaults of a catalog that is
-// otherwise the same.
-func (st *stream) takeDefaults(now *catalog, end position) {
-	if !st.notAfter(st.defaultsOf) {
+// goOnWith takes a catalog that is the same but for the columns' defaults.
+func (st *stream) goOnWith(now *catalog, end position) {
+	if !st.notAfter(st.catalogOf) {
 		clear(st.defaulted)
+		clear(st.unnamed)
 	}
 	st.unsure, st.former = map[string]map[string]bool{}, nil
-	st.catalog, st.defaultsOf, st.logTables = now, end, map[uint64]*logTable{}
+	st.catalog, st.catalogOf, st.logTables = now, end, map[uint64]*logTable{}
 }
 
 // compareTables is sources.Compare with what else rows are read by: character

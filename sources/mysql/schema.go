@@ -92,8 +92,8 @@ func isBegin(data []byte) bool {
 	return len(body) >= text && string(body[text:]) == "BEGIN"
 }
 
-// schemaChange says what became stale by a statement, and reports whether a
-// table in use was named at all. Each such takes one Version.
+// schemaChange says what became stale by a statement, and reports whether the
+// catalog may have changed for a table in use. Each that was named takes one Version.
 func (st *stream) schemaChange(s statement) (inUse bool, err error) {
 	if st.tx.undone && s.verb == "ALTER" {
 		s.unknown = ""
@@ -124,13 +124,26 @@ func (st *stream) schemaChange(s statement) (inUse bool, err error) {
 		}
 		switch {
 		case !e.reshapes || e.whole():
-		case st.unnamed[t] && st.notAfter(st.planned):
+		case st.unnamed[t] && (st.notAfter(st.planned) || e.moves && st.notAfter(st.catalogOf)):
 			return true, st.misread(t)
-		case st.defaulted[t] && st.notAfter(st.defaultsOf):
+		case st.defaulted[t] && st.notAfter(st.catalogOf):
 			return true, fmt.Errorf("%w: changes of %s leave out values that were its columns' defaults, which may have been others then", sources.ErrPositionLost, t)
 		}
 	}
-	return len(all) > 0, nil
+	return len(all) > 0 || slices.ContainsFunc(s.effects, func(e effect) bool { return st.actsOnUsed(e.table) }), nil
+}
+
+// actsOnUsed reports whether foreign keys of tables in use lead to a table, which may
+// not have been there when the catalog was read.
+func (st *stream) actsOnUsed(n tableName) bool {
+	changed := map[string]bool{}
+	st.catalog.reach(st.catalog.catalogName(n.schema, n.name), changed)
+	for name := range changed {
+		if st.tables[name] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // A consequence is a statement's effect on a table in use.
@@ -249,7 +262,7 @@ func (st *stream) notAfter(end position) bool {
 }
 
 // misread says that changes which the stream has read by the places of their
-// columns were older than a statement that may have moved them, and the plan was not.
+// columns were older than a statement that may have moved them, and the catalog was not.
 func (st *stream) misread(t *sources.Table) error {
 	return fmt.Errorf("%w: changes of %s are older than its columns, and the log does not name theirs; run: %s",
 		sources.ErrPositionLost, t, st.conn.flavor.set("binlog_row_metadata", "FULL"))

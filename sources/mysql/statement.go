@@ -30,6 +30,7 @@ type effect struct {
 	texts      bool         // those of all columns of text are, too
 	recomputes bool         // and those of all that are computed
 	reshapes   bool         // columns may have other names, places or defaults
+	moves      bool         // they may have other places
 	recodes    bool         // the character set of columns to come may be another
 	refers     bool         // foreign keys that act on its rows may be others
 	frees      bool         // that is by one that is dropped
@@ -42,7 +43,8 @@ func (e *effect) whole() bool { return !e.harmless() && !e.texts && len(e.column
 
 // merge adds what the same statement does to the same table besides.
 func (e *effect) merge(other effect) {
-	reshapes, recodes, refers, frees := e.reshapes || other.reshapes, e.recodes || other.recodes, e.refers || other.refers, e.frees || other.frees
+	reshapes, moves, recodes := e.reshapes || other.reshapes, e.moves || other.moves, e.recodes || other.recodes
+	refers, frees := e.refers || other.refers, e.frees || other.frees
 	switch {
 	case other.whole() || e.harmless():
 		*e = other
@@ -50,7 +52,7 @@ func (e *effect) merge(other effect) {
 		e.columns, e.defined = append(slices.Clip(e.columns), other.columns...), append(slices.Clip(e.defined), other.defined...)
 		e.texts, e.recomputes = e.texts || other.texts, e.recomputes || other.recomputes
 	}
-	e.reshapes, e.recodes, e.refers, e.frees = reshapes, recodes, refers, frees
+	e.reshapes, e.moves, e.recodes, e.refers, e.frees = reshapes, moves, recodes, refers, frees
 }
 
 type statementKind uint8

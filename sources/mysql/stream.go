@@ -24,15 +24,15 @@ type stream struct {
 	out     chan<- *sources.Batch
 	tables  map[string]*sources.Table // projected, by their names in the catalog
 	catalog *catalog                  // what the log's tables are compared with
-	planned position                  // where the log ended when that was read
+	planned position                  // where the log ended when the plan's was read
 	unnamed map[*sources.Table]bool   // whose columns are told by their places only
 
-	altered    time.Time                  // when a statement last concerned a table in use; zero: the catalog was compared since
-	unsure     map[string]map[string]bool // columns that may not be as it has them, by table
-	freed      map[string]bool            // tables whose foreign keys were altered last: by one that was dropped
-	former     *knowledge                 // of the stream before; nil: none
-	defaulted  map[*sources.Table]bool    // of which rows have got values that are their columns' defaults in the catalog
-	defaultsOf position                   // where the log ended when that was read
+	altered   time.Time                  // when a statement last concerned a table in use; zero: the catalog was compared since
+	unsure    map[string]map[string]bool // columns that may not be as it has them, by table
+	freed     map[string]bool            // tables whose foreign keys were altered last: by one that was dropped
+	former    *knowledge                 // of the stream before; nil: none
+	defaulted map[*sources.Table]bool    // of which rows have got values that are their columns' defaults in the catalog
+	catalogOf position                   // where the log ended when the catalog was read
 
 	programs map[programOf][]*program // what statements run besides; nil: not read yet
 
@@ -122,7 +122,7 @@ func (s *Source) newStream(ctx context.Context, c *conn, tables []*sources.Table
 		return nil, err
 	}
 	st := &stream{
-		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned, defaultsOf: planned,
+		source: s, ctx: ctx, conn: c, out: out, catalog: prepared, planned: planned, catalogOf: planned,
 		tables: make(map[string]*sources.Table, len(tables)), unnamed: map[*sources.Table]bool{}, unsure: map[string]map[string]bool{}, freed: map[string]bool{}, defaulted: map[*sources.Table]bool{},
 		server: facts.server, versions: sources.NewVersioner(from.Version), number: from.Version, version: from.Version,
 		batch: sources.NewBatcher(), received: time.Now(),
