@@ -44,7 +44,19 @@ func Compare(planned, now *Table) error {
 	if !slices.Equal(planned.Names(planned.Key), now.Names(now.Key)) {
 		return fmt.Errorf("%w: %s has another key", ErrSchemaChanged, now)
 	}
+	if !now.carries(planned) {
+		return fmt.Errorf("%w: the log has less of the old rows of %s", ErrSchemaChanged, now)
+	}
 	return nil
+}
+
+// carries reports whether the log has as much of old rows as of another table's.
+func (t *Table) carries(other *Table) bool {
+	if t.Identity != IdentityKey || other.Identity != IdentityKey {
+		return t.Identity >= other.Identity
+	}
+	has := t.Names(t.IdentityColumns)
+	return !slices.ContainsFunc(other.Names(other.IdentityColumns), func(name string) bool { return !slices.Contains(has, name) })
 }
 
 func sameForeignKey(a, b ForeignKey) bool {

@@ -192,6 +192,7 @@ func (j *Joins) act(b *rowstore.Batch, child *Table, h *act) error {
 		if last = keys[len(keys)-1]; b.Size() < spillBytes {
 			continue
 		}
+		j.hold() // the row that acted is still as it was
 		if err := j.spill(b); err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ type Joins struct {
 	looking  *Lookup     // that is under way
 	asked    bool        // the source is asked for it
 	sweeping *sweep      // that is under way
-	pausing  bool        // a table may not be as the source has it, so that targets are paused
+	pausing  bool        // a table may not be as the source has it, or a change is made in part, so that targets are paused
 	behind   bool        // the store may lack what documents were rendered from before
 	alone    bool        // nothing is rendered from the changes' own images
 	whole    atomic.Bool // every table was read whole
@@ -329,6 +329,14 @@ func (j *Joins) pause() {
 		if !j.knows(to) {
 			to.paused.Store(true)
 		}
+	}
+}
+
+// hold keeps all documents from being rendered until the batch under way has all of its changes.
+func (j *Joins) hold() {
+	j.pausing = true
+	for _, to := range j.targets {
+		to.paused.Store(true)
 	}
 }
 

@@ -521,10 +521,12 @@ func TestReplayBesideAChunk(t *testing.T) {
 	}
 }
 
-// TestBatchThatIsCutShort: where a large batch has taken effect in part, the change
-// of a part of a value is not made once more.
+// TestBatchThatIsCutShort: where a large batch has taken effect in part, nothing is rendered
+// from that, and the change of a part of a value is not made once more.
 func TestBatchThatIsCutShort(t *testing.T) {
 	s := newBench(t)
+	s.feeds = true
+	s.session()
 	s.merge("parent", true, "1", "2")
 	s.merge("part", true)
 	rows := []string{"1,-,[1]"}
@@ -548,10 +550,17 @@ func TestBatchThatIsCutShort(t *testing.T) {
 	if err := apply("insert child -,-,x"); err == nil {
 		t.Fatal("a row without a key was stored")
 	}
+	paused := func(to *target) bool { return to.paused.Load() }
+	if len(s.j.targets) == 0 || slices.ContainsFunc(s.j.targets, func(to *target) bool { return !paused(to) }) {
+		t.Error("documents are rendered from a change that is made in part")
+	}
 	s.version = version
 	s.session()
 	if err := apply("insert child 2,-,x"); err != nil {
 		t.Fatal(err)
+	}
+	if slices.ContainsFunc(s.j.targets, paused) {
+		t.Error("documents are not rendered after the batch")
 	}
 	got := s.rows("child")
 	if !slices.Equal(got[:2], []string{"1,-,[0, 1]", "2,-,x"}) || slices.ContainsFunc(got[2:], func(r string) bool { return !strings.Contains(r, ",3,") }) {

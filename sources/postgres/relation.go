@@ -20,8 +20,8 @@ type logRelation struct {
 
 	undecoded sources.Undecoded // of the change that is being read
 
-	// older are columns that were others in the log than in the catalog; nil once
-	// told. keyless: one of them is of the table's key, so that rows cannot be told apart.
+	// older is what was another in the log than in the catalog: columns, or the
+	// replica identity; nil once told. keyless: one of them is of the table's key, so that rows cannot be told apart.
 	older   *sources.Staleness
 	keyless bool
 }
@@ -162,6 +162,9 @@ func (r *logRelation) outdate(m *relationMessage, whole *sources.Table, isRoot b
 		moved = m.moved(whole)
 	}
 	var others []string
+	if m.lacks(whole) {
+		r.older = &sources.Staleness{Reason: "was written to while its replica identity was another one: the log lacks old values"}
+	}
 	for i := range r.cells {
 		c := &r.table.Columns[i]
 		switch {
@@ -172,12 +175,23 @@ func (r *logRelation) outdate(m *relationMessage, whole *sources.Table, isRoot b
 		}
 		others = append(others, c.Name)
 	}
-	if len(others) > 0 {
+	if len(others) > 0 && r.older == nil {
 		r.older = &sources.Staleness{
 			Columns: others, Older: true,
 			Reason: "was written to while " + strings.Join(others, ", ") + " had another name or type, or was the name of another column",
 		}
 	}
+}
+
+// lacks reports whether the log lacks old values that it has by the catalog.
+func (m *relationMessage) lacks(whole *sources.Table) bool {
+	return slices.ContainsFunc(m.columns, func(c relationColumn) bool {
+		if c.key {
+			return false
+		}
+		i := whole.Column(c.name)
+		return whole.Identity == sources.IdentityFull || whole.Identity == sources.IdentityKey && slices.Contains(whole.IdentityColumns, i)
+	})
 }
 
 // A place is that of a column in the log, and its number in the catalog.

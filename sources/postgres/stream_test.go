@@ -30,6 +30,7 @@ func TestStream(t *testing.T) {
 		"altered_while_read": testAlteredWhileRead,
 		"altered_while_down": testAlteredWhileDown,
 		"altered_unseen":     testAlteredUnseen,
+		"other_identity":     testOtherIdentity,
 		"key_renamed":        testKeyRenamed,
 		"generated":          testGenerated,
 	})
@@ -394,6 +395,26 @@ func testAlteredUnseen(r *rig) {
 	f.expect("insert notes (1)")
 	release()
 	f.endsWithSchemaChange("new column n")
+}
+
+// testOtherIdentity: where the log has less of old rows than was planned with, or had for a while, what was
+// made of these may be left over.
+func testOtherIdentity(r *rig) {
+	r.exec("CREATE TABLE notes (id int PRIMARY KEY, code text NOT NULL UNIQUE)", "INSERT INTO notes VALUES (1, 'a')")
+	for _, c := range []struct{ planned, other, update, want string }{
+		{"FULL", "DEFAULT", "code = 'b'", "update notes (1,b)"},
+		{"FULL", "USING INDEX notes_code_key", "id = 2", "update notes (2,a)"},
+		{"DEFAULT", "USING INDEX notes_code_key", "id = 2", "update notes (2,a)"},
+		{"USING INDEX notes_code_key", "DEFAULT", "code = 'b'", "update notes (1,b)"},
+	} {
+		r.exec("ALTER TABLE notes REPLICA IDENTITY "+c.planned, "UPDATE notes SET id = 1, code = 'a'")
+		r.prepare("public.notes")
+		r.exec("ALTER TABLE notes REPLICA IDENTITY "+c.other, "UPDATE notes SET "+c.update, "ALTER TABLE notes REPLICA IDENTITY "+c.planned)
+		f := r.follow(r.start)
+		f.expect("stale notes", c.want)
+		r.exec("ALTER TABLE notes REPLICA IDENTITY "+c.other, "UPDATE notes SET id = 5")
+		f.endsWithSchemaChange("less of the old rows")
+	}
 }
 
 // testKeyRenamed: rows that cannot be told apart by the present key are not
