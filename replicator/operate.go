@@ -130,8 +130,14 @@ func (p *process) Replay(ctx context.Context, key string) (web.Replayed, error) 
 	return out, err
 }
 
-// DropDeadLetter implements web.Operator. Each daemon's sink knows which are open.
+// DropDeadLetter implements web.Operator. Each daemon's sink knows which are open, but not of a daemon
+// that has the lease elsewhere.
 func (p *process) DropDeadLetter(ctx context.Context, key string) error {
+	for _, d := range p.daemons {
+		if why := d.status.cannot(); why != "" {
+			return &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
+		}
+	}
 	l, err := p.DeadLetter(ctx, key)
 	if err != nil {
 		return err

@@ -452,7 +452,12 @@ func (j *Joins) Settle() error {
 
 // Due marks the documents whose time has come.
 func (j *Joins) Due() error {
-	err := j.write(j.applied, func(b *rowstore.Batch) error {
+	come := false
+	err := j.firstDue(j.now().UnixMicro(), func(time.Time) { come = true })
+	if err != nil || !come {
+		return errors.Join(err, j.schedule())
+	}
+	err = j.write(j.applied, func(b *rowstore.Batch) error {
 		n := 0
 		return b.Due(j.now().UnixMicro(), func(_ int64, target uint32, key []byte) (bool, error) {
 			n++
@@ -470,13 +475,22 @@ func (j *Joins) Due() error {
 	return j.schedule()
 }
 
-// schedule sets the timer for the next document that is due.
+// dueLook is how often the clock is looked at while a document is due some time: it may be set
+// forwards, and a timer does not run while the machine is suspended.
+const dueLook = 10 * time.Second
+
+// schedule sets the timer for the next document that is due, or for a look at the clock before.
 func (j *Joins) schedule() error {
 	const far = 1<<63 - 1
+	return j.firstDue(far, func(at time.Time) { j.timer.Reset(min(max(at.Sub(j.now()), 0), dueLook)) })
+}
+
+// firstDue tells when the next document is due, where that is not after a time in microseconds.
+func (j *Joins) firstDue(until int64, is func(at time.Time)) error {
 	snap := j.store.Snapshot()
 	defer func() { _ = snap.Release() }() // nothing is written
-	return snap.Due(far, func(at int64, _ uint32, _ []byte) (bool, error) {
-		j.timer.Reset(max(time.UnixMicro(at).Sub(j.now()), 0))
+	return snap.Due(until, func(at int64, _ uint32, _ []byte) (bool, error) {
+		is(time.UnixMicro(at))
 		return false, nil
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -566,6 +567,46 @@ func TestBatchThatIsCutShort(t *testing.T) {
 	if !slices.Equal(got[:2], []string{"1,-,[0, 1]", "2,-,x"}) || slices.ContainsFunc(got[2:], func(r string) bool { return !strings.Contains(r, ",3,") }) {
 		t.Errorf("%.20q", got[:5])
 	}
+}
+
+// TestDueAfterTheClockIsSet: a time that comes since the clock was set forwards is noticed.
+func TestDueAfterTheClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newBench(t)
+		set := time.Duration(0)
+		j, err := Open(s.store, s.plan, nil, reading.NewWindows(len(s.plan.Tables)), s.version, func() time.Time { return time.Now().Add(set) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		due := time.Now().Add(2 * time.Hour).UnixMicro()
+		err = j.write(s.version, func(b *rowstore.Batch) error { return b.PutDue(due, 1, []byte("k")) })
+		if err := errors.Join(err, j.schedule()); err != nil {
+			t.Fatal(err)
+		}
+		_, timer, _ := j.Channels()
+		left := func() (there bool) {
+			if err := j.firstDue(due, func(time.Time) { there = true }); err != nil {
+				t.Fatal(err)
+			}
+			return there
+		}
+		for looked := range 7 {
+			if looked == 6 {
+				set = 2 * time.Hour
+			}
+			select {
+			case <-timer:
+			case <-time.After(time.Minute):
+				t.Fatal("the clock is not looked at")
+			}
+			if err := j.Due(); err != nil {
+				t.Fatal(err)
+			}
+			if left() != (looked < 6) {
+				t.Fatalf("after %d looks the document is due: %t", looked, left())
+			}
+		}
+	})
 }
 
 // TestBegunWithoutItsTable: documents that were begun are not rendered from a table
