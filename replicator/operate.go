@@ -28,9 +28,9 @@ func (p *process) Pause(ctx context.Context) error {
 
 // Resume implements web.Operator.
 func (p *process) Resume(ctx context.Context) error {
-	var paused []*daemon // or not known yet; one that waits has looked
+	var paused []*daemon
 	for _, d := range p.daemons {
-		if state := d.status.now(); state == "paused" || state == "starting" {
+		if d.status.mayBePaused() {
 			paused = append(paused, d)
 		}
 	}

@@ -23,6 +23,9 @@ func (d *daemon) rest(ctx context.Context) error {
 	var since time.Time // it is known to be paused; the sink may be away meanwhile
 	for {
 		at, found, err := d.pausedAt(ctx)
+		if err == nil {
+			d.status.noted()
+		}
 		if err == nil && !found {
 			at = since // what somebody has deleted or damaged says nothing; until it is told to, it does not begin anew
 		}

@@ -30,6 +30,7 @@ type status struct {
 	mu       sync.Mutex
 	state    string
 	why      web.Trouble       // of a state other than running
+	looked   bool              // whether the pipeline is paused was read in the checkpoint
 	standby  string            // which other daemon has the lease; empty while none is known to
 	trouble  string            // of the checkpoint step; empty while it goes well
 	unqueue  string            // why messages cannot be put into the event queue; empty while they can
@@ -111,6 +112,20 @@ func (s *status) paused(since time.Time) {
 	case s.state == "paused":
 		s.state, s.why = "starting", web.Trouble{Reason: web.Starting}
 	}
+}
+
+// noted is called when the checkpoint was read: a pause is known by now.
+func (s *status) noted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looked = true
+}
+
+// mayBePaused reports whether the pipeline is paused, or may be.
+func (s *status) mayBePaused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == "paused" || s.state == "starting" || s.state == "waiting" && !s.looked
 }
 
 // now is the state.

@@ -1,10 +1,13 @@
 package replicator
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"haystream/mapping"
 	"haystream/replicator/builds"
+	"haystream/replicator/web"
 	"haystream/sinks"
 )
 
@@ -35,4 +38,22 @@ func TestTallied(t *testing.T) {
 	if n := former["notes"]; n.written != 15 {
 		t.Errorf("it has changed what was before: %+v", n)
 	}
+}
+
+// TestMayBePaused: a daemon that waits for a sink from which it could not read yet whether it is paused may be.
+func TestMayBePaused(t *testing.T) {
+	s := newStatus(nil, "", nil)
+	want := func(after string, may bool) {
+		t.Helper()
+		if got := s.mayBePaused(); got != may {
+			t.Errorf("%s, the pipeline may be paused: %t", after, got)
+		}
+	}
+	want("at the start", true)
+	s.waiting(web.Starting, errors.New("the sink is away"))
+	want("while the sink is away", true)
+	s.noted()
+	want("since the checkpoint was read", false)
+	s.paused(time.Now())
+	want("when the checkpoint says so", true)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"haystream/internal/servers"
 )
 
 // cli runs a command against the daemon and returns what it prints.
@@ -81,6 +83,33 @@ func pause(t *testing.T, w *world) {
 	if log := w.log.count(`"paused; `); log < 2 {
 		t.Errorf("the pause is logged %d times", log)
 	}
+}
+
+// TestResumeWhileTheSinkIsAway: who could not read yet that it is paused does not say that it is resumed.
+func TestResumeWhileTheSinkIsAway(t *testing.T) {
+	es := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	w := worldOn(t, postgres.Get(t), es)
+	w.exec(hotTable, hotRows(1, 10))
+	w.config(hotIndex)
+	w.start()
+	w.settle()
+	w.must("pause")
+	if err := es.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.kill()
+	w.start()
+	w.eventually("the daemon waits", func() bool { return w.status()["state"] == "waiting" })
+	if code, body := w.post("/resume"); code != http.StatusServiceUnavailable || !strings.Contains(body, "the daemon waits") {
+		t.Errorf("/resume answers %d %s", code, body)
+	}
+	if err := es.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the daemon is paused", func() bool { return w.status()["state"] == "paused" })
+	w.must("resume")
+	w.settle()
+	w.compare(hotDocuments)
 }
 
 // TestDeadLettersReplayed: documents that Elasticsearch refused are sent again once the cause is
