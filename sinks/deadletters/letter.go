@@ -36,6 +36,12 @@ type Letter struct {
 	Body     string    `json:"body,omitempty"` // the document, where it was rendered and is not too large
 }
 
+// opDelete is the Op of a delete.
+const opDelete = "delete"
+
+// Deletes reports whether it is of a delete that was refused.
+func (l *Letter) Deletes() bool { return l.Op == opDelete }
+
 // New describes an action that was refused.
 func New(owner string, a *sinks.Action, typ, reason string, at time.Time) *Letter {
 	l := &Letter{
@@ -44,7 +50,7 @@ func New(owner string, a *sinks.Action, typ, reason string, at time.Time) *Lette
 	}
 	switch a.Op {
 	case sinks.OpDelete:
-		l.Op = "delete"
+		l.Op = opDelete
 	case sinks.OpReject:
 		l.Type, l.Reason = NotRendered, string(a.Body)
 	default:

@@ -52,26 +52,33 @@ func TestLetterIDsAreShortAndDistinct(t *testing.T) {
 func TestOpen(t *testing.T) {
 	key := func(physical, id string) []byte { return AppendKey(nil, physical, []byte(id)) }
 	o := NewOpen(2)
-	if !o.Empty() || o.Clear(key("a", "1"), 9) {
+	if !o.Empty() || o.Clear(key("a", "1"), 9, false) {
 		t.Error("a new set has entries")
 	}
-	if !o.Add(key("a", "1"), 5) || !o.Add(key("b", "x:y"), 5) {
+	if !o.Add(key("a", "1"), 5, false) || !o.Add(key("b", "x:y"), 5, false) {
 		t.Error("the limit is reached too early")
 	}
-	if o.Add(key("a", "2"), 5) {
+	if o.Add(key("a", "2"), 5, false) {
 		t.Error("one more than the limit was taken")
 	}
-	if !o.Add(key("a", "1"), 7) {
+	if !o.Add(key("a", "1"), 7, false) {
 		t.Error("a known entry counts again")
 	}
 	if got, want := o.Counts(), map[string]int64{"a": 1, "b": 1}; !maps.Equal(got, want) {
 		t.Errorf("counts %v, want %v", got, want)
 	}
-	if o.Clear(key("a", "1"), 6) {
+	if o.Clear(key("a", "1"), 6, false) {
 		t.Error("an earlier version clears the entry")
 	}
-	if !o.Clear(key("a", "1"), 7) || o.Clear(key("a", "1"), 7) {
+	if !o.Clear(key("a", "1"), 7, false) || o.Clear(key("a", "1"), 7, false) {
 		t.Error("the same version does not clear the entry once")
+	}
+	// A document that moves is deleted where it was, by the same version.
+	if !o.Add(key("a", "1"), 7, false) || o.Clear(key("a", "1"), 7, true) || !o.Clear(key("a", "1"), 8, true) {
+		t.Error("not each later delete alone clears the entry")
+	}
+	if !o.Add(key("a", "1"), 7, true) || !o.Clear(key("a", "1"), 7, true) {
+		t.Error("a delete that was refused is not cleared by the same one")
 	}
 	o.Drop("b")
 	if !o.Empty() {

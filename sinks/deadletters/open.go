@@ -14,7 +14,7 @@ type Open struct {
 	count atomic.Int64
 
 	mu       sync.Mutex
-	versions map[string]int64 // by AppendKey's text
+	versions map[string]int64 // by AppendKey's text; one less where a delete was refused
 }
 
 // NewOpen is an empty set that takes up to limit entries.
@@ -42,9 +42,12 @@ func (o *Open) Reset() {
 	o.count.Store(0)
 }
 
-// Add opens an entry, or raises its version. It returns false where that would
-// be one too many.
-func (o *Open) Add(key []byte, version int64) bool {
+// Add opens an entry for a write that was refused, a delete or another, or raises its
+// version. It returns false where that would be one too many.
+func (o *Open) Add(key []byte, version int64, deletes bool) bool {
+	if deletes {
+		version--
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known, open := o.versions[string(key)]
@@ -57,8 +60,12 @@ func (o *Open) Add(key []byte, version int64) bool {
 }
 
 // Clear closes the document's entry if a good write at version clears it, and
-// reports whether it did.
-func (o *Open) Clear(key []byte, version int64) bool {
+// reports whether it did. A delete does not clear a document of the same version: it
+// is of the place that this one has left.
+func (o *Open) Clear(key []byte, version int64, deletes bool) bool {
+	if deletes {
+		version--
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known, open := o.versions[string(key)]

@@ -65,7 +65,7 @@ func (s *Sink) ensure(ctx context.Context, name, spec string) (existed bool, err
 func (l *lane) bury(e entry, ans *answer) error {
 	s, a := l.w.sink, e.action
 	l.key = deadletters.AppendKey(l.key[:0], a.Target.Physical, a.ID)
-	if !s.open.Add(l.key, a.Version) {
+	if !s.open.Add(l.key, a.Version, a.Op == sinks.OpDelete) {
 		return s.tooMany()
 	}
 	typ, reason := ans.typ, ans.reason
@@ -93,7 +93,7 @@ func (l *lane) hold(e entry) {
 	if !l.w.sink.open.Empty() {
 		a := e.action
 		l.key = deadletters.AppendKey(l.key[:0], a.Target.Physical, a.ID)
-		if l.w.sink.open.Clear(l.key, a.Version) {
+		if l.w.sink.open.Clear(l.key, a.Version, a.Op == sinks.OpDelete) {
 			l.letters = append(l.letters, entry{of: e.of, action: &sinks.Action{
 				Target: &l.w.letters, Op: sinks.OpDelete, Version: a.Version, ID: []byte(deadletters.ID(a.Target.Physical, string(a.ID))),
 			}})
@@ -159,7 +159,7 @@ func (w *writer) loadOpen(ctx context.Context) error {
 	for {
 		s.open.Reset()
 		err := s.eachLetter(ctx, "", func(l *deadletters.Letter) error {
-			if !s.open.Add(deadletters.AppendKey(nil, l.Physical, []byte(l.DocID)), l.Version) {
+			if !s.open.Add(deadletters.AppendKey(nil, l.Physical, []byte(l.DocID)), l.Version, l.Deletes()) {
 				return s.tooMany()
 			}
 			return nil
@@ -214,7 +214,7 @@ func (s *Sink) eachLetter(ctx context.Context, physical string, each func(*deadl
 	}
 	query := map[string]any{
 		"size": lettersPage, "query": s.lettersQuery(physical), "sort": []string{"physical", "doc_id"},
-		"_source": []string{"physical", "doc_id", "version"},
+		"_source": []string{"physical", "doc_id", "version", "op"},
 	}
 	for {
 		var page struct {

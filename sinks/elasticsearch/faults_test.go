@@ -401,6 +401,36 @@ func TestIngestFailureIsADeadLetter(t *testing.T) {
 	}
 }
 
+// TestMovedDocumentIsADeadLetter: the delete at the place that it has left comes late, and does not clear it.
+func TestMovedDocumentIsADeadLetter(t *testing.T) {
+	f := newFake(t)
+	deletes := 0
+	f.judge = func(_ int, a fakeAction) (int, string) {
+		switch {
+		case a.ID != "7" || a.Index == sinks.WriteAlias(lettersIndex):
+			return 0, ""
+		case a.Op == "index":
+			return 400, problem("document_parsing_exception")
+		}
+		if deletes++; deletes == 1 {
+			return 429, problem("es_rejected_execution_exception")
+		}
+		return 0, ""
+	}
+	s := newSink(t, oneLane(f.URL), sinks.Options{Owner: "blog", MaxDeadLetters: 10})
+	defer s.Close()
+	target := newNotes()
+	left, moved := indexAction(target, "7", 5, ""), indexAction(target, "7", 5, `{}`)
+	left.Op = sinks.OpDelete
+	left.Routing, moved.Routing = []byte("a"), []byte("b")
+	if err := deliverAll(t, s, left, moved); err != nil {
+		t.Fatal(err)
+	}
+	if letters := f.lettersOf(t); deletes != 2 || letters["7"].Type == "" {
+		t.Errorf("after %d deletes the dead letters are %v", deletes, letters)
+	}
+}
+
 // TestDeadLettersAreDurable: while they cannot be written nothing is done, and
 // one that is too large goes without its document.
 func TestDeadLettersAreDurable(t *testing.T) {

@@ -103,7 +103,7 @@ func (s *Sink) DropLetter(ctx context.Context, l *sinks.Refused) (bool, error) {
 	case answered && e.Status == http.StatusConflict:
 		return false, nil
 	case answered && e.Status == http.StatusNotFound, err == nil:
-		s.open.Clear(deadletters.AppendKey(nil, l.Physical, []byte(l.ID)), l.Version)
+		s.open.Clear(deadletters.AppendKey(nil, l.Physical, []byte(l.ID)), l.Version, false)
 		return true, nil
 	}
 	return false, explained("delete dead letter "+l.Key, err)

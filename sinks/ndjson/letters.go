@@ -117,8 +117,8 @@ func (f *letterFile) load(owner string, open *deadletters.Open) error {
 		case line.Dropped:
 			open.Drop(line.Physical)
 		case line.Cleared:
-			open.Clear(key, line.Version)
-		case !open.Add(key, line.Version):
+			open.Clear(key, line.Version, false)
+		case !open.Add(key, line.Version, line.Deletes()):
 			return sinks.ErrTooManyDeadLetters
 		}
 	}

@@ -166,10 +166,10 @@ func (w *writer) collectLetters(group []*sinks.Batch) (tooMany bool) {
 			w.key = deadletters.AppendKey(w.key[:0], a.Target.Physical, a.ID)
 			switch {
 			case a.Op != sinks.OpReject:
-				if s.open.Clear(w.key, a.Version) {
+				if s.open.Clear(w.key, a.Version, a.Op == sinks.OpDelete) {
 					w.lines = appendClear(w.lines, s.opts.Owner, a)
 				}
-			case !s.open.Add(w.key, a.Version):
+			case !s.open.Add(w.key, a.Version, false):
 				return true
 			default:
 				letter := deadletters.New(s.opts.Owner, a, "", "", time.Now())
