@@ -125,7 +125,7 @@ func (p *planner) followable(s *schema, t, target *sources.Table, k *sources.For
 		switch key := s.key(side); {
 		case len(key) == 0:
 			why = "has no key"
-		case slices.ContainsFunc(key, func(name string) bool { return !carriesOld(side, side.Column(name)) }):
+		case slices.ContainsFunc(key, func(name string) bool { return !side.CarriesOld(side.Column(name)) }):
 			why = "has a key whose old values are not in the log"
 		default:
 			continue

@@ -503,7 +503,7 @@ func (p *planner) reasons(u *unit, out compiled) []string {
 		return why
 	}
 	for i, c := range u.table.Columns {
-		if out.renderer.root.used[i] != 0 && c.MayBeMissing && !carriesOld(u.table, i) {
+		if out.renderer.root.used[i] != 0 && c.MayBeMissing && !u.table.CarriesOld(i) {
 			why = append(why, "the log may leave out the value of column "+c.Name)
 		}
 	}

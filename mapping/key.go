@@ -41,7 +41,7 @@ func (p *planner) key(u *unit, configured keyConfig) []string {
 		switch {
 		case i < 0:
 			return nil // reported for tables:
-		case !carriesOld(t, i):
+		case !t.CarriesOld(i):
 			p.problems.add(at, "column %q of the key is outside the replica identity of table %s, so a deleted row could not be found; %s", name, t, fullIdentity(t))
 			return nil
 		case t.Columns[i].Type.Lossy:

@@ -196,16 +196,11 @@ func (c *unitCompiler) name(what string, setting Template) *documentName {
 		n.key, n.columns = []int{i}, []int{i}
 	}
 	for _, i := range n.columns { // without the old value the document that a row leaves could not be found
-		if c.def.Mode != ModeAppend && !carriesOld(c.table, i) {
+		if c.def.Mode != ModeAppend && !c.table.CarriesOld(i) {
 			c.out.outside = append(c.out.outside, "its "+what+" comes from column "+c.table.Columns[i].Name+", whose old value is not in the log")
 		}
 	}
 	return n
-}
-
-// carriesOld reports whether the log carries column i's old value whenever it changed.
-func carriesOld(t *sources.Table, i int) bool {
-	return t.Identity == sources.IdentityFull || t.Identity == sources.IdentityKey && slices.Contains(t.IdentityColumns, i)
 }
 
 // fullIdentity is the statement that makes the log carry every old value.

@@ -1,5 +1,7 @@
 package sources
 
+import "slices"
+
 // A Table is a table of the source's catalog, whole or projected to the
 // columns that definitions use.
 type Table struct {
@@ -88,6 +90,11 @@ const (
 	IdentityKey                  // the key columns
 	IdentityFull                 // every column
 )
+
+// CarriesOld reports whether the log carries column i's old value whenever it changed.
+func (t *Table) CarriesOld(i int) bool {
+	return t.Identity == IdentityFull || t.Identity == IdentityKey && slices.Contains(t.IdentityColumns, i)
+}
 
 // A Column of a Table.
 type Column struct {

@@ -162,9 +162,6 @@ func (r *logRelation) outdate(m *relationMessage, whole *sources.Table, isRoot b
 		moved = m.moved(whole)
 	}
 	var others []string
-	if m.lacks(whole) {
-		r.older = &sources.Staleness{Reason: "was written to while its replica identity was another one: the log lacks old values"}
-	}
 	for i := range r.cells {
 		c := &r.table.Columns[i]
 		switch {
@@ -175,7 +172,10 @@ func (r *logRelation) outdate(m *relationMessage, whole *sources.Table, isRoot b
 		}
 		others = append(others, c.Name)
 	}
-	if len(others) > 0 && r.older == nil {
+	switch {
+	case m.lacks(whole):
+		r.older = &sources.Staleness{Reason: "was written to while its replica identity was another one: the log lacks old values"}
+	case len(others) > 0:
 		r.older = &sources.Staleness{
 			Columns: others, Older: true,
 			Reason: "was written to while " + strings.Join(others, ", ") + " had another name or type, or was the name of another column",
@@ -186,11 +186,7 @@ func (r *logRelation) outdate(m *relationMessage, whole *sources.Table, isRoot b
 // lacks reports whether the log lacks old values that it has by the catalog.
 func (m *relationMessage) lacks(whole *sources.Table) bool {
 	return slices.ContainsFunc(m.columns, func(c relationColumn) bool {
-		if c.key {
-			return false
-		}
-		i := whole.Column(c.name)
-		return whole.Identity == sources.IdentityFull || whole.Identity == sources.IdentityKey && slices.Contains(whole.IdentityColumns, i)
+		return !c.key && whole.CarriesOld(whole.Column(c.name))
 	})
 }
 
