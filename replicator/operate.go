@@ -118,8 +118,8 @@ func (p *process) Replay(ctx context.Context, key string) (web.Replayed, error) 
 	if err != nil {
 		return web.Replayed{}, err
 	}
-	if why := d.status.idle(); why != "" {
-		return web.Replayed{}, &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
+	if err := d.status.idle(); err != nil {
+		return web.Replayed{}, err
 	}
 	out, err := d.replay(ctx, l)
 	if err == nil && out.Result == web.ReplayRefused {
@@ -134,8 +134,8 @@ func (p *process) Replay(ctx context.Context, key string) (web.Replayed, error) 
 // that has the lease elsewhere.
 func (p *process) DropDeadLetter(ctx context.Context, key string) error {
 	for _, d := range p.daemons {
-		if why := d.status.cannot(); why != "" {
-			return &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
+		if err := d.status.cannot(); err != nil {
+			return err
 		}
 	}
 	l, err := p.DeadLetter(ctx, key)

@@ -3,12 +3,10 @@ package replicator
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/rs/zerolog"
 
 	"haystream/replicator/builds"
-	"haystream/replicator/web"
 )
 
 // An order is a change of the checkpoint that somebody has asked for. It ends the
@@ -35,8 +33,8 @@ func (d *daemon) await(ended context.Context) error {
 func (d *daemon) obey(ctx context.Context) {
 	o := d.taken
 	d.taken = nil
-	if why := d.status.cannot(); why != "" {
-		o.done <- &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
+	if err := d.status.cannot(); err != nil {
+		o.done <- err
 		return
 	}
 	st, err := d.load(ctx, d.owner, zerolog.Nop())
@@ -54,14 +52,14 @@ func (d *daemon) obey(ctx context.Context) {
 
 // order has a change made, and returns when it is in the saved checkpoint.
 func (d *daemon) order(ctx context.Context, change func(*builds.Checkpoint) error) error {
-	if why := d.status.cannot(); why != "" {
-		return &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
+	if err := d.status.cannot(); err != nil {
+		return err
 	}
 	o := &order{change: change, done: make(chan error, 1)}
 	select {
 	case d.orders <- o:
 	case <-ctx.Done():
-		return &web.RefusedError{Status: http.StatusServiceUnavailable, Text: "the daemon is between two sessions for longer than it was waited; nothing was done, ask again"}
+		return unavailable("the daemon is between two sessions for longer than it was waited; nothing was done, ask again")
 	}
 	select {
 	case err := <-o.done:

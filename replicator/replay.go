@@ -58,7 +58,7 @@ func (d *daemon) replay(ctx context.Context, l *sinks.Refused) (web.Replayed, er
 		a.Routing = []byte(l.Routing)
 	}
 	r := &replay{batch: &sinks.Batch{Actions: []sinks.Action{a}}, held: make(chan (<-chan struct{}), 1)}
-	late := &web.RefusedError{Status: http.StatusServiceUnavailable, Text: "dead letter " + l.Key + " is not known to be sent; see /status, and ask again"}
+	late := unavailable("dead letter " + l.Key + " is not known to be sent; see /status, and ask again")
 	select {
 	case p.replays <- r:
 	case <-ctx.Done():

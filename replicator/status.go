@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -135,32 +136,37 @@ func (s *status) now() string {
 	return s.state
 }
 
-// cannot says why nothing can be asked of the daemon; empty where it can.
-func (s *status) cannot() string {
+// cannot refuses what is asked of a daemon that cannot do it now; nil where it can.
+func (s *status) cannot() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.state == "paused":
-		return ""
+		return nil
 	case s.standby != "":
-		return "this daemon stands by, ask the one that runs: " + s.standby
+		return unavailable("this daemon stands by, ask the one that runs: " + s.standby)
 	case s.state == "waiting":
-		return "the daemon waits, ask again when it runs: " + s.why.Text
+		return unavailable("the daemon waits, ask again when it runs: " + s.why.Text)
 	}
-	return ""
+	return nil
 }
 
-// idle says why nothing is delivered; empty while a session runs.
-func (s *status) idle() string {
-	if why := s.cannot(); why != "" {
-		return why
+// idle refuses what has to be delivered while nothing is; nil while a session runs.
+func (s *status) idle() error {
+	if err := s.cannot(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != "running" {
-		return cmp.Or(s.why.Text, "the daemon is "+s.state)
+		return unavailable(cmp.Or(s.why.Text, "the daemon is "+s.state))
 	}
-	return ""
+	return nil
+}
+
+// unavailable refuses what may go well later.
+func unavailable(why string) error {
+	return &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
 }
 
 // standingBy notes that another daemon has the lease.

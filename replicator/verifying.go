@@ -194,10 +194,7 @@ func (d *daemon) cannotVerify(alias string) error {
 	if d.viewer() == nil {
 		return &web.RefusedError{Status: http.StatusNotImplemented, Text: fmt.Sprintf("the sink %s does not show its documents, so that they cannot be compared", d.cfg.Sink.Name())}
 	}
-	if why := d.status.cannot(); why != "" {
-		return &web.RefusedError{Status: http.StatusServiceUnavailable, Text: why}
-	}
-	return nil
+	return d.status.cannot()
 }
 
 // Verified implements web.Operator.
@@ -270,8 +267,8 @@ func (d *daemon) verifyRegularly(ctx context.Context) error {
 	set := d.cfg.Set()
 	aliases := set.Aliases()
 	for backoff.Pause(ctx, time.Until(d.cfg.Verify.Next(time.Now().In(zone)))) == nil {
-		if why := d.status.idle(); why != "" {
-			d.log.Info().Str("reason", why).Msg("the indexes are not verified now")
+		if err := d.status.idle(); err != nil {
+			d.log.Info().Str("reason", err.Error()).Msg("the indexes are not verified now")
 			continue
 		}
 		if err := d.verifier.ask(aliases, verify.Options{}); err != nil {

@@ -453,11 +453,13 @@ func (j *Joins) Settle() error {
 // Due marks the documents whose time has come.
 func (j *Joins) Due() error {
 	come := false
-	err := j.firstDue(j.now().UnixMicro(), func(time.Time) { come = true })
-	if err != nil || !come {
-		return errors.Join(err, j.schedule())
+	if err := j.firstDue(j.now().UnixMicro(), func(time.Time) { come = true }); err != nil {
+		return err
 	}
-	err = j.write(j.applied, func(b *rowstore.Batch) error {
+	if !come {
+		return j.schedule()
+	}
+	err := j.write(j.applied, func(b *rowstore.Batch) error {
 		n := 0
 		return b.Due(j.now().UnixMicro(), func(_ int64, target uint32, key []byte) (bool, error) {
 			n++
