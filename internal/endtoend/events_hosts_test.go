@@ -86,7 +86,7 @@ const takeover = 5 * time.Minute
 // other one delivers: each gets its turn, and every event that was taken by either is in the index once.
 func TestEventsOnTwoHosts(t *testing.T) {
 	t.Parallel() // a lease's life is waited for
-	es := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	es := servers.Test(t, search.Spec)
 	first := worldOn(t, servers.Test(t, postgres.Spec), es)
 	first.exec(hotTable, hotRows(1, 10))
 	first.config(eventsIndexes)
@@ -103,6 +103,9 @@ func TestEventsOnTwoHosts(t *testing.T) {
 	code, body := second.request(http.MethodPost, second.eventsURL(), `{"n":0}`)
 	if code != http.StatusServiceUnavailable || !strings.Contains(string(body), "delivers the events of a queue of its own") {
 		t.Errorf("a daemon that stands by answers %d %s", code, body)
+	}
+	if code, body := second.post("/dead-letters/any:1/drop"); code != http.StatusServiceUnavailable || !strings.Contains(body, "this daemon stands by, ask the one that runs") {
+		t.Errorf("a daemon that stands by drops dead letters: %d %s", code, body)
 	}
 	if err := es.Kill(); err != nil {
 		t.Fatal(err)

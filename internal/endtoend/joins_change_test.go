@@ -12,7 +12,7 @@ import (
 // TestJoinedStopsWhileTheSinkIsAway: with documents on their way that are never
 // taken, SIGTERM ends the daemon in time; nothing is lost.
 func TestJoinedStopsWhileTheSinkIsAway(t *testing.T) {
-	es := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	es := servers.Test(t, search.Spec)
 	w := worldOn(t, postgres.Get(t), es)
 	joined(w, 1, 20_000)
 	if err := es.Kill(); err != nil {

@@ -11,7 +11,7 @@ import (
 // written, so that the slot moves on, over a kill too; afterwards each document
 // that was changed many times is rendered about once.
 func TestSinkAwayHoldsNoLog(t *testing.T) {
-	es := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	es := servers.Test(t, search.Spec)
 	w := worldOn(t, postgres.Get(t), es)
 	joined(w, 10, 100)
 	if err := es.Kill(); err != nil {

@@ -14,7 +14,7 @@ import (
 // before. What was not stored yet is not taken for what was. MariaDB's commit
 // times can be set, so that the numbers are known: each follows the one before.
 func TestOtherTablesAfterAKill(t *testing.T) {
-	es := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	es := servers.Test(t, search.Spec)
 	w := worldOn(t, marias[len(marias)-1].Get(t), es)
 	w.exec("CREATE TABLE author (id int PRIMARY KEY, name varchar(50))", "INSERT INTO author VALUES (1, 'a'), (2, 'b')",
 		"CREATE TABLE note (id int PRIMARY KEY, title varchar(50), author_id int)", "INSERT INTO note VALUES (1, 'x', 1), (2, 'y', 2)",

@@ -87,7 +87,7 @@ func pause(t *testing.T, w *world) {
 
 // TestResumeWhileTheSinkIsAway: who could not read yet that it is paused does not say that it is resumed.
 func TestResumeWhileTheSinkIsAway(t *testing.T) {
-	es := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	es := servers.Test(t, search.Spec)
 	w := worldOn(t, postgres.Get(t), es)
 	w.exec(hotTable, hotRows(1, 10))
 	w.config(hotIndex)

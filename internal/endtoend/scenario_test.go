@@ -254,7 +254,7 @@ func (w *world) copyConfig(port int) string {
 
 // TestStopsInTimeWhileTheSinkIsAway: SIGTERM within 10 seconds, nothing lost.
 func TestStopsInTimeWhileTheSinkIsAway(t *testing.T) {
-	es := servers.Test(t, servers.Spec{Kind: servers.Elasticsearch, Version: "8.19"})
+	es := servers.Test(t, search.Spec)
 	w := worldOn(t, postgres.Get(t), es)
 	w.exec(hotTable, hotRows(1, 200))
 	w.config(hotIndex)

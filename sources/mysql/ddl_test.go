@@ -226,14 +226,20 @@ func TestColumnsBehindTheLog(t *testing.T) {
 	})
 }
 
+// omitNames has the log go without the names of columns.
+func (r *rig) omitNames() {
+	metadata := "MINIMAL"
+	if r.isMaria() {
+		metadata = "NO_LOG"
+	}
+	r.set("binlog_row_metadata", metadata)
+}
+
 // Without names in the log, a change from before its table was altered is only
 // taken where it cannot be mistaken.
 func TestColumnsWithoutNames(t *testing.T) {
 	eachRig(t, func(r *rig) {
-		r.set("binlog_row_metadata", "MINIMAL")
-		if r.isMaria() {
-			r.set("binlog_row_metadata", "NO_LOG")
-		}
+		r.omitNames()
 		for _, c := range []struct {
 			alter string
 			stale string // and the plan lost
@@ -275,10 +281,7 @@ func TestColumnsWithoutNames(t *testing.T) {
 // names in the log, rows of then are not taken by the places of now.
 func TestColumnsMovedAndBack(t *testing.T) {
 	eachRig(t, func(r *rig) {
-		r.set("binlog_row_metadata", "MINIMAL")
-		if r.isMaria() {
-			r.set("binlog_row_metadata", "NO_LOG")
-		}
+		r.omitNames()
 		for _, c := range []struct {
 			there, row, back string
 			lost             bool
